@@ -1,0 +1,173 @@
+"""Checkpoints: Orbax arrays, a JSON of what they are, and a manifest that proves that both are whole.
+
+A run keeps three: `last` (resume from here), `previous` (should `last` be damaged) and `best` (highest
+validation accuracy). Each is a folder:
+
+    arrays/         Orbax: one array a leaf, named by its path, such as `params/block1/conv/kernel`
+    meta.json       step, history, pixel statistics, shape and dtype of every leaf
+    manifest.json   SHA-256 of every file above; written last
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from fer_jax.config import Json
+from fer_jax.errors import RunError
+from fer_jax.run_folder import read_json, write_json
+from fer_jax.state import TrainState
+
+FORMAT = 1
+LAST, PREVIOUS, BEST = "last", "previous", "best"
+
+
+def flatten(state: TrainState) -> dict[str, Any]:
+    """Name every leaf of a state by its path.
+
+    Returns:
+        Path such as `params/block1/conv/kernel` -> array.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def parameter_hash(state: TrainState) -> str:
+    """Hash the bits of every leaf: SHA-256, hex. Equal hashes mean equal runs."""
+    digest = hashlib.sha256()
+    for name, leaf in sorted(flatten(state).items()):
+        array = np.asarray(leaf)
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save(state: TrainState, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
+    """Save a state as `last`, after moving the one before to `previous`; as `best` too if it is.
+
+    Args:
+        state: to save; it is not changed.
+        meta: what to know about it, ready for JSON.
+        checkpoints: the run's folder of checkpoints, made if need be.
+        is_best: no earlier state of the run was better.
+    """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    new = checkpoints / ".new"
+    _write(state, meta, new)
+    # Best before last: a run killed in between resumes from the older `last` and makes this one again.
+    if is_best:
+        new_best = checkpoints / ".new-best"
+        shutil.rmtree(new_best, ignore_errors=True)
+        shutil.copytree(new, new_best)
+        _replace(new_best, checkpoints / BEST)
+    if (checkpoints / LAST).exists():
+        _replace(checkpoints / LAST, checkpoints / PREVIOUS)
+    _replace(new, checkpoints / LAST)
+
+
+def _write(state: TrainState, meta: Json, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    leaves = {name: np.asarray(leaf) for name, leaf in flatten(state).items()}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / "arrays").resolve(), leaves)
+    shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in leaves.items()}
+    write_json(folder / "meta.json", {"format": FORMAT, **meta, "leaves": shapes})
+    write_json(folder / "manifest.json", _hashes(folder))
+
+
+def _replace(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    source.replace(target)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def find_damage(folder: Path) -> str | None:
+    """Compare a checkpoint's files with its manifest.
+
+    Returns:
+        What is wrong, naming the file; None where all is well.
+    """
+    if not folder.is_dir():
+        return "it is missing"
+    try:
+        manifest = read_json(folder / "manifest.json")
+    except RunError as error:
+        return str(error)
+    found = _hashes(folder)
+    wrong = sorted(name for name in manifest.keys() | found.keys() if manifest.get(name) != found.get(name))
+    return f"{wrong[0]} is damaged, missing or not of it" if wrong else None
+
+
+def find_good(checkpoints: Path, names: tuple[str, ...]) -> tuple[Path, list[str]]:
+    """Find the first checkpoint that is whole.
+
+    Args:
+        checkpoints: the run's folder of checkpoints.
+        names: in order of preference.
+
+    Returns:
+        Its folder, and one line for each damaged one before it.
+
+    Raises:
+        RunError: none is whole.
+    """
+    damaged: list[str] = []
+    for name in names:
+        damage = find_damage(checkpoints / name)
+        if damage is None:
+            return checkpoints / name, damaged
+        damaged.append(f"checkpoint {checkpoints / name} cannot be used: {damage}")
+    raise RunError("; ".join(damaged) + "; there is no other: train again without --resume")
+
+
+def read_meta(folder: Path) -> Json:
+    """Read what a checkpoint says about itself.
+
+    Raises:
+        RunError: it is missing, or of another format.
+    """
+    meta: Json = read_json(folder / "meta.json")
+    if meta["format"] != FORMAT:
+        raise RunError(
+            f"{folder} has checkpoint format {meta['format']}, this fer_jax reads {FORMAT}; "
+            "use the fer_jax that wrote it"
+        )
+    return meta
+
+
+def restore(template: TrainState, folder: Path) -> TrainState:
+    """Read a checkpoint into the form of a template.
+
+    Args:
+        template: a state of the same config; its numbers are not used.
+        folder: a whole checkpoint, see `find_good`.
+
+    Raises:
+        RunError: a leaf is missing, left over, or of another shape or dtype.
+    """
+    wanted = flatten(template)
+    found = read_meta(folder)["leaves"]
+    for name in sorted(wanted.keys() | found.keys()):
+        want = [list(wanted[name].shape), str(wanted[name].dtype)] if name in wanted else None
+        if want != found.get(name):
+            raise RunError(
+                f"{folder}: leaf {name} is {_describe(found.get(name))}, the config's network wants "
+                f"{_describe(want)}; use the config that trained it"
+            )
+    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in wanted.items()}
+    with ocp.StandardCheckpointer() as checkpointer:
+        leaves = checkpointer.restore((folder / "arrays").resolve(), abstract)
+    return jax.tree.unflatten(jax.tree.structure(template), [leaves[name] for name in wanted])
+
+
+def _describe(leaf: list | None) -> str:
+    return "absent" if leaf is None else f"{leaf[1]} {leaf[0]}"

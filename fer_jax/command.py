@@ -1,0 +1,74 @@
+"""What the programs share on the command line: parsing, config overrides, and one message for a mistake."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from fer_jax.config import Config, load_config
+from fer_jax.errors import FerJaxError
+
+BadRow = Literal["stop", "skip"]
+
+EXIT_CODES = (
+    "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
+    "5 the loss is not finite, 130 or 143 stopped by a signal after saving."
+)
+
+
+def parse(command: type, argv: list[str] | None, *, program: str) -> Any:
+    """Parse the command line into a dataclass whose field docstrings are the help text.
+
+    A command with a field `settings: Config` (and `config: Path`) gets an option for every field of the
+    config; the config file's values are their defaults. `--help` ends the program with 0, a wrong name
+    or type with 2 and a message.
+
+    Raises:
+        ConfigError: the config file cannot be used, or a value is out of range.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    prog, description = f"python -m fer_jax.{program}", f"{command.__doc__}\n\n{EXIT_CODES}"
+    if "settings" not in {field.name for field in dataclasses.fields(command)}:
+        return tyro.cli(command, args=argv, prog=prog, description=description)
+    default = command(config=tyro.MISSING, settings=_settings(argv))
+    return tyro.cli(command, args=argv, prog=prog, description=description, default=default)
+
+
+def _settings(argv: list[str]) -> Config:
+    """Load the config named on the command line; the plain defaults where none is."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--config", type=Path)
+    try:
+        path = first.parse_known_args(argv)[0].config
+    except argparse.ArgumentError:
+        path = None  # `--config` without a value: the second parse says so.
+    is_help = "-h" in argv or "--help" in argv
+    return load_config(path) if path and not is_help else Config(name="run")
+
+
+def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
+    """Put the short options `--data` and `--on-bad-row` into the config."""
+    given = {"path": None if data is None else str(data), "on_bad_row": on_bad_row}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(settings, data=dataclasses.replace(settings.data, **changes))
+
+
+def run(program: Callable[[], int]) -> int:
+    """Run a program; turn a user's mistake into one message on stderr and its exit status."""
+    try:
+        return program()
+    except FerJaxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (such as `head`) has gone; without this Python complains again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,395 @@
+"""The config of a run: frozen dataclasses, every default in one place.
+
+A config file is a Python file that ends in `config = Config(...)`. The docstring under a field is its
+help text on the command line.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import runpy
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import dacite
+
+from fer_jax.errors import ConfigError, FerJaxError
+
+Json = dict[str, Any]
+
+
+def _check(is_good: bool, field_name: str, value: object, wanted: str) -> None:
+    if not is_good:
+        raise ConfigError(f"config field {field_name} is {value!r}; wanted {wanted}")
+
+
+def _check_rate(field_name: str, value: float) -> None:
+    _check(0 <= value < 1, field_name, value, "a rate in [0, 1)")
+
+
+def _check_probability(field_name: str, value: float) -> None:
+    _check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
+
+
+def _check_not_negative(field_name: str, value: float) -> None:
+    _check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the faces come from."""
+
+    path: str | None = None
+    """Kaggle CSV, .zip or folder of images. Else $FER_JAX_DATA, else data/, else synthetic faces."""
+    source: Literal["auto", "kaggle", "tfds", "synthetic"] = "auto"
+    """auto: a file if one is found, else synthetic; kaggle: a file or nothing; tfds: a file, through
+    TensorFlow Datasets; synthetic: drawn from a seed."""
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    """stop: the first malformed row ends the load; skip: leave such rows out, count and list them."""
+    synthetic_examples: int = 8000
+    """How many synthetic faces to draw."""
+    synthetic_seed: int = 0
+    """Seed of the synthetic faces."""
+
+    def __post_init__(self) -> None:
+        _check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
+        _check_not_negative("data.synthetic_seed", self.synthetic_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Which rows train, which select and which test."""
+
+    protocol: Literal["seed", "official"] = "seed"
+    """seed: the Training rows, stratified 70/15/15; official: Training, PublicTest, PrivateTest."""
+    seed: int = 0
+    """Seed of the 70/15/15 split. Keep it while comparing runs: it is not the training seed."""
+    group_duplicates: bool = True
+    """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
+
+    def __post_init__(self) -> None:
+        _check_not_negative("split.seed", self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random changes to the training images. Each has its own probability; 0 turns it off."""
+
+    shift_probability: float = 0.0
+    """Chance to move the face towards an edge."""
+    max_shift_px: float = 6.0
+    """Largest shift along each axis, in pixels of the 48."""
+    rotate_probability: float = 0.0
+    """Chance to turn the face about the middle of the image."""
+    max_rotation_deg: float = 15.0
+    """Largest turn to either side, in degrees."""
+    crop_probability: float = 0.0
+    """Chance to cut out a square and stretch it back to 48 × 48."""
+    min_crop_scale: float = 0.8
+    """Smallest side of the cut-out, as a fraction of the image's side."""
+    flip_probability: float = 0.0
+    """Chance to mirror left and right."""
+    erase_probability: float = 0.0
+    """Chance to grey out a rectangle."""
+    max_erase_fraction: float = 0.15
+    """Largest erased area, as a fraction of the image's area."""
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "rotate", "crop", "flip", "erase"):
+            _check_probability(f"augment.{name}_probability", getattr(self, f"{name}_probability"))
+        _check(0 <= self.max_shift_px <= 24, "augment.max_shift_px", self.max_shift_px, "pixels in [0, 24]")
+        _check(
+            0 <= self.max_rotation_deg <= 180,
+            "augment.max_rotation_deg",
+            self.max_rotation_deg,
+            "degrees in [0, 180]",
+        )
+        _check(
+            0.1 <= self.min_crop_scale <= 1,
+            "augment.min_crop_scale",
+            self.min_crop_scale,
+            "a fraction in [0.1, 1]",
+        )
+        _check(
+            0 < self.max_erase_fraction <= 0.5,
+            "augment.max_erase_fraction",
+            self.max_erase_fraction,
+            "a fraction in (0, 0.5]",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvBlock:
+    """One block: 3 × 3 convolution, batch norm, ReLU, pooling, dropout; the last three as asked."""
+
+    features: int = 32
+    """Output channels."""
+    batch_norm: bool = True
+    """Normalise between the convolution and the ReLU."""
+    pool: bool = False
+    """Halve height and width by 2 × 2 maxima."""
+    dropout_rate: float = 0.0
+    """Share of the block's outputs that training sets to zero."""
+
+    def __post_init__(self) -> None:
+        _check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
+        _check_rate("model.blocks.dropout_rate", self.dropout_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network: convolution blocks, then flatten or mean, then dense layers."""
+
+    blocks: tuple[ConvBlock, ...] = (ConvBlock(),)
+    """The convolution blocks, in order."""
+    head: Literal["flatten", "mean"] = "flatten"
+    """flatten: every position feeds the dense layer; mean: the average over positions does."""
+    dense_features: int = 256
+    """Width of the hidden dense layer; 0 leaves it out."""
+    dense_dropout_rate: float = 0.0
+    """Share of the hidden dense outputs that training sets to zero."""
+
+    def __post_init__(self) -> None:
+        _check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
+        pools = sum(block.pool for block in self.blocks)
+        _check(
+            pools <= 4, "model.blocks", f"{pools} pooled blocks", "at most 4: 48 pixels halve evenly 4 times"
+        )
+        _check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
+        _check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What training makes small."""
+
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over the seven classes."""
+    class_weights: Literal["none", "sqrt", "balanced"] = "none"
+    """Weight of a class: 1; 1 / sqrt(its share); 1 / its share."""
+
+    def __post_init__(self) -> None:
+        _check_rate("loss.label_smoothing", self.label_smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the weights move."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    """sgd has momentum; adamw is adam with `weight_decay`."""
+    peak_rate: float = 1e-3
+    """Learning rate after the warm-up."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    nesterov: bool = False
+    """Look ahead along the momentum (sgd)."""
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    """After the warm-up: keep the rate; half a cosine down to 0; cut it every `decay_epochs`; cut it
+    when the validation loss has not fallen for `patience_epochs`."""
+    warmup_epochs: float = 0.0
+    """Linear rise from 0 to the peak rate, in epochs."""
+    decay_epochs: int = 10
+    """Epochs between two cuts (step)."""
+    decay_factor: float = 0.1
+    """What a cut multiplies the rate by (step, plateau)."""
+    patience_epochs: int = 5
+    """Epochs without a lower validation loss before a cut (plateau)."""
+    weight_decay: float = 0.0
+    """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw)."""
+    l2: float = 0.0
+    """The notebook's L2: this × kernel is added to the gradient (sgd, adam)."""
+    clip_norm: float = 0.0
+    """Largest global norm of the gradient; 0 does not clip."""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.peak_rate > 0 and math.isfinite(self.peak_rate),
+            "optimizer.peak_rate",
+            self.peak_rate,
+            "a finite rate > 0",
+        )
+        _check_rate("optimizer.momentum", self.momentum)
+        _check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
+        _check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
+        _check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
+        for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm"):
+            _check_not_negative(f"optimizer.{name}", getattr(self, name))
+        _check(
+            not (self.name == "adam" and self.weight_decay),
+            "optimizer.weight_decay",
+            self.weight_decay,
+            "0 for adam: use optimizer.name adamw, or optimizer.l2",
+        )
+        _check(
+            not (self.name == "adamw" and self.l2),
+            "optimizer.l2",
+            self.l2,
+            "0 for adamw: use optimizer.weight_decay, or optimizer.name adam",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long to train, on how much at once, from which seed."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images a step."""
+    seed: int = 0
+    """Seed of the initial weights, the order, the augmentation and the dropout."""
+    eval_batch_size: int = 256
+    """Images a step when only predicting. Changes speed, not results."""
+    train_eval_examples: int = 4096
+    """Training images, without augmentation, on which an epoch's train accuracy is measured (a fixed
+    random subset; 0: all of them). After the last epoch it is always all of them."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size"):
+            _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), ">= 1")
+        for name in ("seed", "train_eval_examples"):
+            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), ">= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a run's result, given the data and the machine."""
+
+    name: str
+    """Name of the run, used for its folder."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        _check(
+            bool(self.name) and all(c.isalnum() or c in "._-" for c in self.name) and self.name[0] != ".",
+            "name",
+            self.name,
+            "letters, digits, '.', '_' and '-': it names a folder",
+        )
+
+
+def to_json(config: Config) -> Json:
+    """Turn a config into plain dicts, lists, strings and numbers.
+
+    >>> to_json(Config(name="a"))["optimizer"]["peak_rate"]
+    0.001
+    """
+    fields: Json = json.loads(json.dumps(dataclasses.asdict(config)))
+    return fields
+
+
+def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
+    """Turn nested JSON into dotted names -> JSON text; a list gives one entry an element.
+
+    >>> flatten({"train": {"epochs": 3}})
+    {'train.epochs': '3'}
+    """
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            flat |= {f"{prefix}{name}[{index}]": json.dumps(each) for index, each in enumerate(value)}
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value)
+    return flat
+
+
+def from_json(fields: Json, *, where: str) -> Config:
+    """Build a config from what `to_json` made.
+
+    Args:
+        fields: nested dicts; a missing field takes its default.
+        where: the file or place they came from, for messages.
+
+    Raises:
+        ConfigError: an unknown field, a wrong type or a value out of range.
+    """
+    try:
+        return dacite.from_dict(
+            Config, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})
+        )
+    except dacite.UnexpectedDataError as error:
+        name = sorted(error.keys)[0]
+        raise ConfigError(
+            f"{where}: there is no config field {name!r}{suggest(name, field_names(Config))}"
+        ) from None
+    except dacite.DaciteError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _as_float(value: object) -> object:
+    return float(value) if isinstance(value, int) else value
+
+
+def field_names(config_class: type) -> list[str]:
+    """List the names of all fields of a config class and of the config classes in it."""
+    names: list[str] = []
+    for each in dataclasses.fields(config_class):
+        names.append(each.name)
+        if dataclasses.is_dataclass(each.type) and isinstance(each.type, type):
+            names.extend(field_names(each.type))
+    return names
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Say which known name was perhaps meant, or nothing.
+
+    >>> suggest("peek_rate", ["peak_rate", "epochs"])
+    "; did you mean 'peak_rate'?"
+    """
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def load_config(path: Path) -> Config:
+    """Run a config file and take its `config`.
+
+    Args:
+        path: a Python file that defines `config = Config(...)`.
+
+    Raises:
+        ConfigError: no such file, an error inside it, or no `config` in it.
+    """
+    if not path.is_file():
+        known = sorted(str(p) for p in path.parent.glob("*.py")) or sorted(
+            str(p) for p in Path("configs").glob("*.py")
+        )
+        there = f"; there are {', '.join(known)}" if known else ""
+        raise ConfigError(f"there is no config file {path}{suggest(str(path), known) or there}")
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except FerJaxError as error:
+        raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
+        hint = _hint(error)
+        raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"{path} defines no `config`: end it with `config = Config(name=...)` from fer_jax.config"
+        )
+    # Dataclasses take any type; going through from_json checks each one.
+    return from_json(to_json(config), where=str(path))
+
+
+def _line_of(error: Exception, path: Path) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+
+
+def _hint(error: Exception) -> str:
+    quoted = str(error).split("'")
+    is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    names = field_names(Config) + field_names(ConvBlock)
+    return suggest(quoted[1], names) if is_unknown_field and len(quoted) > 1 else ""

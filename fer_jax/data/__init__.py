@@ -1,0 +1,1 @@
+"""The host half: files in, NumPy arrays out. Nothing here imports jax."""

@@ -1,0 +1,47 @@
+"""Examples: labelled faces as arrays, the one form in which every source hands over its data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_jax import fer2013
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N faces with their labels.
+
+    Attributes:
+        images: uint8 [N, 48, 48, 1], 0 black to 255 white.
+        labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none.
+        usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none.
+        description: one line for people: what the data is and where it came from.
+        sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
+        skipped_rows: messages of the rows that `--on-bad-row skip` left out.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    usages: np.ndarray
+    description: str
+    sha256: str
+    skipped_rows: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def class_counts(labels: np.ndarray) -> tuple[int, ...]:
+    """Count the rows of each class.
+
+    Args:
+        labels: int [N], 0..6; -1 is not counted.
+
+    Returns:
+        Seven counts, in the order of `fer2013.LABELS`.
+
+    >>> class_counts(np.array([3, 3, 0, -1]))
+    (1, 0, 0, 2, 0, 0, 0)
+    """
+    labelled = labels[labels != fer2013.UNLABELLED]
+    return tuple(int(n) for n in np.bincount(labelled, minlength=fer2013.CLASS_COUNT))

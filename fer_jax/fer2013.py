@@ -1,0 +1,40 @@
+"""Facts about FER2013: names, shapes, counts and checksums. Nothing here computes.
+
+Source of the counts: Kaggle's *Challenges in Representation Learning* (2013), checked against the files.
+"""
+
+from typing import Final
+
+LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""Label names; the position is Kaggle's `emotion` number."""
+
+CLASS_COUNT: Final = len(LABELS)
+
+IMAGE_SHAPE: Final = (48, 48, 1)
+"""Height, width, channels of a face; uint8, 0 black to 255 white."""
+
+PIXEL_COUNT: Final = 48 * 48
+
+USAGES: Final = ("Training", "PublicTest", "PrivateTest")
+"""Kaggle's `Usage` names, in file order."""
+
+UNLABELLED: Final = -1
+"""Stands in an integer label or usage array where the file gives none."""
+
+CLASS_COUNTS: Final[dict[str, tuple[int, ...]]] = {
+    "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "PublicTest": (467, 56, 496, 895, 653, 415, 607),
+    "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
+}
+"""Official rows by usage and class."""
+
+ROW_COUNTS: Final[dict[str, int]] = {usage: sum(counts) for usage, counts in CLASS_COUNTS.items()}
+"""Official rows by usage: 28,709, 3,589 and 3,589."""
+
+MERGED_TEST_ROWS: Final = ROW_COUNTS["PublicTest"] + ROW_COUNTS["PrivateTest"]
+"""7,178: the "test" of the folder mirrors, which is PublicTest and PrivateTest put together."""
+
+KNOWN_MD5: Final[dict[str, str]] = {
+    "3f0dfb3d3fd99c811a1299cb947e3131": "Kaggle's train.csv",
+}
+"""MD5 of a file's bytes -> what the file is."""

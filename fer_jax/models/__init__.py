@@ -1,0 +1,1 @@
+"""The device half: Flax Linen modules and the one table from a config to its module."""

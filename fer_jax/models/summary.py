@@ -1,0 +1,65 @@
+"""The layers of a network: name, output shape, parameters and multiply-accumulates of each."""
+
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fer_jax import fer2013
+
+
+class Layer(NamedTuple):
+    """One layer, for one image.
+
+    Attributes:
+        name: path of the layer, such as `block1/conv`.
+        output_shape: without the batch axis.
+        parameters: trained numbers; running statistics are not counted.
+        macs: multiply-accumulates of the forward pass of one image; convolutions and dense layers only.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+def list_layers(model: nn.Module) -> list[Layer]:
+    """List the layers of a model in the order of its forward pass, without running it.
+
+    Args:
+        model: maps float32 [B, 48, 48, 1] to logits, with `is_training` as keyword.
+
+    Returns:
+        One `Layer` for each convolution, batch norm and dense layer.
+    """
+    layers: list[Layer] = []
+
+    def record(next_call: Any, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        output = next_call(*args, **kwargs)
+        module = context.module
+        if context.method_name == "__call__" and isinstance(module, nn.Conv | nn.Dense | nn.BatchNorm):
+            shapes = {name: leaf.shape for name, leaf in module.variables["params"].items()}
+            layers.append(
+                Layer(
+                    "/".join(module.path),
+                    output.shape[1:],
+                    sum(math.prod(shape) for shape in shapes.values()),
+                    _macs(shapes, output.shape[1:]) if not isinstance(module, nn.BatchNorm) else 0,
+                )
+            )
+        return output
+
+    def forward() -> Any:
+        with nn.intercept_methods(record):
+            return model.init(jax.random.key(0), jnp.zeros((1, *fer2013.IMAGE_SHAPE)), is_training=False)
+
+    jax.eval_shape(forward)
+    return layers
+
+
+def _macs(shapes: dict[str, tuple[int, ...]], output_shape: tuple[int, ...]) -> int:
+    # Each output number is a sum over the kernel's inputs: all its axes but the last.
+    return math.prod(output_shape) * math.prod(shapes["kernel"][:-1])

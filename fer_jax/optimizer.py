@@ -1,0 +1,86 @@
+"""How the weights move: an Optax chain without a rate, and the rate as a function of step and history.
+
+The rate is an argument of the train step. That keeps the whole schedule, plateau cuts included, a pure
+function of the config, the step and the validation losses so far: nothing of it has to be stored.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import optax
+
+from fer_jax.config import OptimizerConfig
+
+
+def _kernels(params: optax.Params) -> optax.Params:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Chain the gradient's way to a direction of rate 1: clip, L2, momentum or Adam, decoupled decay.
+
+    Returns:
+        A transformation whose updates are to be multiplied by minus the rate. L2 and weight decay touch
+        the kernels alone, not biases or batch norm (Loshchilov & Hutter 2019 for the decoupled form).
+    """
+    links: list[optax.GradientTransformation] = []
+    if config.clip_norm:
+        links.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.l2:
+        links.append(optax.add_decayed_weights(config.l2, mask=_kernels))
+    if config.name == "sgd":
+        links.append(optax.trace(decay=config.momentum, nesterov=config.nesterov))
+    else:
+        links.append(optax.scale_by_adam())
+    if config.weight_decay:
+        links.append(optax.add_decayed_weights(config.weight_decay, mask=_kernels))
+    return optax.chain(*links)
+
+
+def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
+    """Make the rate as a function of the step: warm-up, then constant, cosine or steps.
+
+    The plateau schedule is constant here; `plateau_factor` makes its cuts.
+
+    Returns:
+        step (int, from 0) -> rate.
+    """
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    rest = max(1, epochs * steps_per_epoch - warmup_steps)
+    if config.schedule == "cosine":
+        main = optax.cosine_decay_schedule(config.peak_rate, rest)
+    elif config.schedule == "step":
+        cut_steps = config.decay_epochs * steps_per_epoch
+        main = optax.exponential_decay(config.peak_rate, cut_steps, config.decay_factor, staircase=True)
+    else:
+        main = optax.constant_schedule(config.peak_rate)
+    if not warmup_steps:
+        return main
+    warmup = optax.linear_schedule(0.0, config.peak_rate, warmup_steps)
+    return optax.join_schedules([warmup, main], [warmup_steps])
+
+
+def plateau_factor(config: OptimizerConfig, val_losses: Sequence[float]) -> float:
+    """Work out what the cuts so far multiply the rate by.
+
+    Args:
+        config: `schedule` other than "plateau" gives 1.
+        val_losses: validation loss after each finished epoch.
+
+    Returns:
+        `decay_factor` to the number of cuts. A cut comes when `patience_epochs` epochs in a row have not
+        brought a loss below the lowest before; the count starts again after a cut.
+
+    >>> config = OptimizerConfig(schedule="plateau", patience_epochs=2, decay_factor=0.5)
+    >>> plateau_factor(config, [3.0, 2.0, 2.1, 2.0])
+    0.5
+    """
+    if config.schedule != "plateau":
+        return 1.0
+    lowest, waited, factor = float("inf"), 0, 1.0
+    for loss in val_losses:
+        waited = 0 if loss < lowest else waited + 1
+        lowest = min(lowest, loss)
+        if waited == config.patience_epochs:
+            waited, factor = 0, factor * config.decay_factor
+    return factor

@@ -1,0 +1,96 @@
+"""A run's folder: its name, its lock, and files that are written whole or not at all."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from fer_jax.errors import RunError
+
+RUNS = Path("runs")
+
+
+def new_folder(name: str, seed: int) -> Path:
+    """Choose a folder that no run has: `runs/NAME-seedS`, or the same with -2, -3 ... behind it."""
+    first = RUNS / f"{name}-seed{seed}"
+    number = 1
+    folder = first
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def newest_folder(name: str, seed: int) -> Path:
+    """Find the newest of the folders that `new_folder` gave for this name and seed.
+
+    Raises:
+        RunError: there is none.
+    """
+    pattern = re.compile(re.escape(f"{name}-seed{seed}") + r"(?:-(\d+))?")
+    found = [(int(m[1] or 1), p) for p in RUNS.glob("*") if (m := pattern.fullmatch(p.name))]
+    if not found:
+        raise RunError(
+            f"there is no run {RUNS}/{name}-seed{seed} to resume; leave out --resume, or give --run-dir"
+        )
+    return max(found)[1]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, made if need be; the system lets go of it when the process ends, killed or not.
+
+    Raises:
+        RunError: another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            f"another run is writing in {folder}: wait for it or stop it, or give another --run-dir"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"the run folder {folder} cannot be used: {error.strerror}; give another --run-dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all; a number that JSON lacks (NaN, infinity) is refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def json_line(content: Any) -> str:
+    """Write JSON as one line of a .jsonl file."""
+    return json.dumps(content, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}; restore it, or train again") from None

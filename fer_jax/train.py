@@ -1,0 +1,294 @@
+"""The main job: train a network from a config file, measure it, and write it all down.
+
+python -m fer_jax.train --config configs/run6.py
+"""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from fer_jax import checkpoint, command, fer2013, pictures, pixels, report, run_folder, runtime
+from fer_jax.config import Config, Json, flatten, from_json, to_json
+from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.load import HOW_TO_GET, find_file, load_examples
+from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
+from fer_jax.epochs import Job, Record, Stopped, run_epochs, save
+from fer_jax.epochs import Progress as RunProgress
+from fer_jax.errors import RunError
+from fer_jax.feed import eval_batches, evaluate
+from fer_jax.losses import class_weights
+from fer_jax.metrics import summarise
+from fer_jax.models.summary import list_layers
+from fer_jax.models.table import make_model
+from fer_jax.optimizer import make_optimizer
+from fer_jax.randomness import Stream, jax_key
+from fer_jax.state import TrainState, init_state
+from fer_jax.step import make_eval_step, make_train_step
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a network as a config file says, and measure it.
+
+    Every field of the config has an option; the file's values are the defaults. Without a FER2013 file
+    the run uses synthetic faces and says so.
+    """
+
+    config: Path
+    """Config file, such as configs/run6.py."""
+    settings: Annotated[Config, tyro.conf.arg(name="")]
+    data: Path | None = None
+    """Kaggle CSV, .zip or folder of images; short for --data.path."""
+    on_bad_row: command.BadRow | None = None
+    """What a malformed row does; short for --data.on-bad-row."""
+    run_dir: Path | None = None
+    """Folder to write; by default a new one, runs/NAME-seedS."""
+    resume: bool = False
+    """Go on from the last checkpoint of --run-dir, or of the newest folder of this name and seed."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train, and return the exit status."""
+    return command.run(lambda: _train(command.parse(TrainCommand, argv, program="train"), argv))
+
+
+def _train(options: TrainCommand, argv: list[str] | None) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    config = command.with_data(options.settings, options.data, options.on_bad_row)
+    seed = config.train.seed
+    if options.resume:
+        folder = options.run_dir or run_folder.newest_folder(config.name, seed)
+        _check_same_config(folder, config)
+    else:
+        folder = options.run_dir or run_folder.new_folder(config.name, seed)
+        if (folder / "run.json").exists():
+            raise RunError(f"{folder} holds a run already; add --resume to go on, or give another --run-dir")
+    tuning = runtime.tune_cpu()
+    with run_folder.locked(folder):
+        invocation = shlex.join(["python", "-m", "fer_jax.train", *(sys.argv[1:] if argv is None else argv)])
+        return _run(console, config, folder, tuning, invocation=invocation, is_resumed=options.resume)
+
+
+def _check_same_config(folder: Path, config: Config) -> None:
+    written = run_folder.read_json(folder / "config.json")
+    old = flatten(to_json(from_json(written, where=str(folder / "config.json"))))
+    new = flatten(to_json(config))
+    changed = [
+        name for name in new if new[name] != old.get(name) and name not in ("data.path", "data.source")
+    ]
+    if changed:
+        name = changed[0]
+        raise RunError(
+            f"{folder} was trained with {name} {old.get(name)}, the config now says {new[name]}; "
+            "resume with the same config, or train into another --run-dir"
+        )
+
+
+def _run(
+    console: Console, config: Config, folder: Path, tuning: list[str], *, invocation: str, is_resumed: bool
+) -> int:
+    console.print(f"[bold]fer_jax[/] {config.name}, seed {config.train.seed} -> {folder}")
+    machine = {"machine": runtime.describe_cpu(), "device": runtime.describe_device(), "tuning": tuning}
+    console.print(f"runs on    {machine['device']}; {machine['machine']}" + "".join(f"; {t}" for t in tuning))
+    is_synthetic = find_file(config.data) is None
+    if is_synthetic:
+        _print_notice(console)
+    examples = load_examples(config.data)
+    _print_data(console, examples)
+    split = split_examples(examples, config.split)
+    _print_split(console, examples, split)
+    job, state, layers = _prepare(config, examples, split, folder)
+    console.print(report.layer_table(layers), markup=False)
+    progress = RunProgress()
+    if is_resumed:
+        state, progress = _resume(console, job, folder, state, split)
+    else:
+        save(job, state, progress, is_best=False)
+    facts = {
+        "command": invocation,
+        "started": runtime.now(),
+        "finished": None,
+        "seed": config.train.seed,
+        "versions": runtime.list_versions(),
+        **machine,
+        "data": {
+            "description": examples.description,
+            "sha256": examples.sha256,
+            "is_synthetic": is_synthetic,
+        },
+        "split": {
+            "sha256": split.sha256,
+            "sizes": {name: len(rows) for name, rows in split.parts.items()},
+            "copies_of_training_images": count_leaks(examples.images, split),
+        },
+        "git": runtime.git_commit(),
+        "parameters": sum(layer.parameters for layer in layers),
+        "macs": sum(layer.macs for layer in layers),
+    }
+    if is_resumed:
+        facts["started"] = run_folder.read_json(folder / "run.json")["started"]
+    run_folder.write_json(folder / "config.json", to_json(config))
+    np.savez(folder / "split.npz", **split.parts, train_hashes=image_hashes(examples.images[split.train]))
+    run_folder.write_json(folder / "run.json", facts)
+    try:
+        state = _fit(console, job, state, progress, folder)
+    except Stopped as stopped:
+        console.print(f"stopped by signal {stopped.signum}; saved in {folder}. Go on with --resume")
+        return 128 + stopped.signum
+    _finish(console, job, state, progress.history, folder, facts)
+    return 0
+
+
+def _print_notice(console: Console) -> None:
+    console.rule("[bold red]SYNTHETIC FACES[/]", style="red")
+    console.print("[bold]No FER2013 file was found: this run trains on drawn faces, not on FER2013.[/]")
+    console.print(HOW_TO_GET, markup=False)
+    console.rule(style="red")
+
+
+def _print_data(console: Console, examples: Examples) -> None:
+    console.print(f"data       {examples.description}", markup=False)
+    if examples.skipped_rows:
+        console.print(f"           [bold]{len(examples.skipped_rows)} bad rows left out:[/]")
+        for message in examples.skipped_rows:
+            console.print(f"           {message}", markup=False)
+
+
+def _print_split(console: Console, examples: Examples, split: Split) -> None:
+    names = " ".join(f"{label:>8}" for label in fer2013.LABELS)
+    console.print(f"split          rows {names}")
+    for name, rows in split.parts.items():
+        counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows]))
+        console.print(f"  {name:<8} {len(rows):8,} {counts}")
+
+
+def _prepare(config: Config, examples: Examples, split: Split, folder: Path) -> tuple[Job, TrainState, list]:
+    model, optimizer = make_model(config.model), make_optimizer(config.optimizer)
+    stats = pixels.measure(examples.images[split.train])
+    weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
+    train_step = make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats)
+    eval_step = make_eval_step(model, pixel_stats=stats)
+    state = init_state(jax_key(config.train.seed, Stream.INIT), model, optimizer)
+    job = Job(config, examples, split, stats, train_step, eval_step, folder / "checkpoints")
+    return job, state, list_layers(model)
+
+
+def _resume(
+    console: Console, job: Job, folder: Path, template: TrainState, split: Split
+) -> tuple[TrainState, RunProgress]:
+    facts = run_folder.read_json(folder / "run.json")
+    now = {"data": job.examples.sha256, "split": split.sha256}
+    for name, digest in now.items():
+        if facts[name]["sha256"] != digest:
+            raise RunError(
+                f"{folder} was trained on another {name} (SHA-256 {facts[name]['sha256'][:12]}, now {digest[:12]}); "
+                "resume with the same data"
+            )
+    if facts["versions"] != runtime.list_versions():
+        console.print(
+            f"[bold]note[/]: begun with {facts['versions']}, now {runtime.list_versions()}: the bits may differ"
+        )
+    good, damaged = checkpoint.find_good(job.checkpoints, (checkpoint.LAST, checkpoint.PREVIOUS))
+    for message in damaged:
+        console.print(f"[bold]note[/]: {message}; using {good.name}")
+    meta = checkpoint.read_meta(good)
+    console.print(f"resuming at step {meta['step']:,} from {good}")
+    progress = RunProgress(meta["history"], meta["loss_sum"], meta["weight_sum"])
+    return checkpoint.restore(template, good), progress
+
+
+def _fit(console: Console, job: Job, state: TrainState, progress: RunProgress, folder: Path) -> TrainState:
+    """Run the epochs behind a progress bar, writing the log."""
+    from tensorboardX import SummaryWriter
+
+    epochs, batch_size = job.config.train.epochs, job.config.train.batch_size
+    log = folder / "log.jsonl"
+    run_folder.write_text(log, "".join(run_folder.json_line(record) for record in progress.history))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=int(state.step)) as board, bar:
+        total = job.epoch_steps * epochs
+        task = bar.add_task("training", total=total, completed=int(state.step), speed="")
+
+        def on_step(position: int, objective: float) -> None:
+            epoch = len(progress.history)
+            speed = bar.tasks[task].speed
+            bar.update(
+                task,
+                completed=epoch * job.epoch_steps + position,
+                description=f"epoch {epoch + 1}/{epochs}, objective {objective:.3f}",
+                speed=f"{speed * batch_size:,.0f} img/s" if speed else "",
+            )
+
+        def on_epoch(record: Record) -> None:
+            with log.open("a", encoding="utf-8") as lines:
+                lines.write(run_folder.json_line(record))
+            for name in ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+                board.add_scalar(name, record[name], record["step"])
+            console.print(report.epoch_line(record, epochs=epochs), markup=False)
+
+        return run_epochs(job, state, progress, on_step=on_step, on_epoch=on_epoch)
+
+
+def _finish(
+    console: Console, job: Job, state: TrainState, history: list[Record], folder: Path, facts: Json
+) -> None:
+    """Measure the best checkpoint on every part, and write the pictures and the report."""
+    good, damaged = checkpoint.find_good(job.checkpoints, (checkpoint.BEST,))
+    best = checkpoint.restore(state, good)
+    metrics: dict[str, Any] = {}
+    for name, rows in job.split.parts.items():
+        if len(rows):
+            batches = eval_batches(job.examples, rows, batch_size=job.config.train.eval_batch_size)
+            metrics[name] = summarise(evaluate(job.eval_step, best.params, best.batch_stats, batches))
+    facts = facts | {
+        "finished": runtime.now(),
+        "seconds_total": sum(record["seconds"] for record in history),
+        "seconds_per_epoch": float(np.median([record["seconds"] for record in history])),
+        "best_epoch": next(record["epoch"] for record in reversed(history) if record["is_best"]),
+        "last_parameters_sha256": checkpoint.parameter_hash(state),
+    }
+    name = f"{job.config.name}, seed {facts['seed']}"
+    run_folder.write_json(folder / "metrics.json", metrics)
+    pictures.plot_curves(history, folder / "curves.png", title=name)
+    confusion = np.array(metrics["val"]["confusion"])
+    pictures.plot_confusion(confusion, folder / "confusion_val.png", title=f"{name}: validation")
+    config = to_json(job.config)
+    text = report.markdown_report(
+        name=job.config.name, run=facts, config=config, history=history, metrics=metrics
+    )
+    run_folder.write_text(folder / "report.md", text)
+    run_folder.write_json(folder / "run.json", facts)
+    shown = "test" if "test" in metrics else "val"
+    console.print(f"\nbest epoch {facts['best_epoch']} (by validation accuracy), on the {shown} part:")
+    console.print(report.metrics_table(metrics[shown]), markup=False)
+    console.print(report.confusion_table(np.array(metrics[shown]["confusion"])), markup=False)
+    console.print(
+        f"written to {folder}: report.md, curves.png, confusion_val.png, metrics.json, checkpoints/"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

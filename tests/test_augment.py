@@ -1,0 +1,163 @@
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+
+from fer_jax import augment
+from fer_jax.augment import Draws
+from fer_jax.config import AugmentConfig
+
+ALL_ON = AugmentConfig(
+    shift_probability=1.0,
+    rotate_probability=1.0,
+    max_rotation_deg=40.0,
+    crop_probability=1.0,
+    min_crop_scale=0.5,
+    flip_probability=0.5,
+    erase_probability=1.0,
+    max_erase_fraction=0.3,
+)
+NO_ERASE = np.zeros((1, 4), np.int32)
+
+
+def some_images(count: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, (count, 48, 48, 1), dtype=np.uint8)
+
+
+def apply_map(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    matrix = np.broadcast_to(maps[:, :2].astype(np.float32), (len(images), 2, 3))
+    return augment.apply(images, Draws(matrix, np.broadcast_to(NO_ERASE, (len(images), 4))))
+
+
+def rotated(degrees: float) -> np.ndarray:
+    return augment.rotation_map(np.array([degrees]))
+
+
+def shifted(down_px: float, right_px: float) -> np.ndarray:
+    return augment.shift_map(np.array([[down_px, right_px]]))
+
+
+FLIPPED = augment.flip_map(np.array([True]))
+
+
+def bilinear_by_hand(image: np.ndarray, matrix: np.ndarray, erase: np.ndarray) -> np.ndarray:
+    """Do what `apply` says, one pixel at a time; uint8 [48, 48]."""
+    new = np.zeros((48, 48), np.uint8)
+    top, left, height, width = erase
+    for r in range(48):
+        for c in range(48):
+            if top <= r < top + height and left <= c < left + width:
+                new[r, c] = augment.ERASE_GRAY
+                continue
+            row, column = matrix.astype(float) @ (r - 23.5, c - 23.5, 1) + 23.5
+            gray = 0.0
+            for i in (int(np.floor(row)), int(np.floor(row)) + 1):
+                for j in (int(np.floor(column)), int(np.floor(column)) + 1):
+                    weight = (1 - abs(row - i)) * (1 - abs(column - j))
+                    gray += weight * image[min(max(i, 0), 47), min(max(j, 0), 47)]
+            new[r, c] = round(gray)
+    return new
+
+
+@pytest.mark.parametrize("other", [np.eye(3)[None], rotated(30.0)], ids=["alone", "beside a turned image"])
+def test_identity_keeps_every_bit(other: np.ndarray) -> None:
+    images = some_images(2)
+    maps = np.concatenate([np.eye(3)[None], other])
+    assert (apply_map(images, maps)[0] == images[0]).all()
+
+
+@pytest.mark.parametrize(("down", "right"), [(3, 0), (-5, 7), (24, -24)])
+def test_whole_shift_moves_pixels_and_repeats_the_edge(down: int, right: int) -> None:
+    images = some_images(3)
+    padded = np.pad(images, ((0, 0), (24, 24), (24, 24), (0, 0)), mode="edge")
+    wanted = padded[:, 24 - down : 72 - down, 24 - right : 72 - right]
+    assert (apply_map(images, shifted(down, right)) == wanted).all()
+
+
+def test_flip_is_a_mirror() -> None:
+    images = some_images(3)
+    assert (apply_map(images, FLIPPED) == images[:, :, ::-1]).all()
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_quarter_turns_are_rot90(quarters: int) -> None:
+    images = some_images(3)
+    turned = apply_map(images, rotated(90.0 * quarters))
+    assert (turned == np.rot90(images, quarters, axes=(1, 2))).all()
+
+
+def test_crop_stretches_its_square_over_the_picture() -> None:
+    ramp = np.broadcast_to(5 * np.arange(48, dtype=np.uint8)[None, :, None, None], (1, 48, 48, 1)).copy()
+    # The square of rows 0..23, whose middle lies 12 px above the image's: new row r shows old row r/2 - 1/4.
+    cropped = apply_map(ramp, augment.crop_map(np.array([[0.5, -12.0, 0.0]])))
+    wanted = np.clip(5 * (np.arange(48) / 2 - 0.25), 0, None)
+    assert np.abs(cropped[0, :, 20, 0] - wanted).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(rotated(90.0), shifted(5, -3)), (shifted(5, -3), rotated(90.0)), (rotated(90.0), FLIPPED)],
+)
+def test_product_of_maps_is_one_after_the_other(first: np.ndarray, then: np.ndarray) -> None:
+    images = some_images(2)
+    wanted = apply_map(apply_map(images, first), then)
+    inner = (slice(None), slice(6, -6), slice(6, -6))  # the edge is repeated earlier or later
+    assert (apply_map(images, first @ then)[inner] == wanted[inner]).all()
+
+
+def test_numpy_and_jax_do_what_the_definition_says() -> None:
+    images = some_images(6)
+    draws = augment.draw(np.random.default_rng(1), ALL_ON, 6)
+    by_hand = np.stack([bilinear_by_hand(images[k, :, :, 0], *(a[k] for a in draws)) for k in range(6)])
+    on_host = augment.apply(images, draws)
+    on_device = jax.jit(augment.apply)(*jax.tree.map(jax.numpy.asarray, (images, draws)))
+    assert on_host.dtype == on_device.dtype == np.uint8
+    assert on_host.shape == on_device.shape == images.shape
+    for result in (on_host, np.asarray(on_device)):
+        difference = np.abs(result[..., 0].astype(int) - by_hand)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.01
+
+
+def test_draws_keep_their_ranges_and_probabilities() -> None:
+    rng, count = np.random.default_rng(2), 4000
+    half = AugmentConfig(
+        **{f"{name}_probability": 0.5 for name in ("shift", "rotate", "crop", "flip", "erase")}
+    )
+    degrees = augment.draw_rotation(rng, half, count)
+    crop = augment.draw_crop(rng, half, count)
+    shift = augment.draw_shift(rng, half, count)
+    flip = augment.draw_flip(rng, half, count)
+    erase = augment.draw_erase(rng, half, count)
+    for is_on in (degrees != 0, crop[:, 0] != 1, (shift != 0).all(axis=1), flip, erase[:, 2] > 0):
+        assert abs(is_on.mean() - 0.5) < 0.04
+    for values, limit in [(degrees, 15), (shift[:, 0], 6), (shift[:, 1], 6)]:
+        assert -limit <= values.min() < -0.99 * limit
+        assert 0.99 * limit < values.max() <= limit
+    assert 0.8 <= crop[:, 0].min() < 0.81
+    reach = np.abs(crop[:, 1:]).max(axis=1) + 24 * crop[:, 0]
+    assert reach.max() <= 24 + 1e-9
+    area = erase[:, 2] * erase[:, 3]
+    assert 0.14 < area.max() / 48**2 <= 0.15
+    assert erase.min() >= 0
+    assert (erase[:, :2] + erase[:, 2:]).max() == 48
+
+
+@pytest.mark.parametrize(
+    "draw_one",
+    [
+        augment.draw_rotation,
+        augment.draw_crop,
+        augment.draw_shift,
+        augment.draw_flip,
+        augment.draw_erase,
+    ],
+)
+def test_every_config_takes_the_same_random_values(
+    draw_one: Callable[[np.random.Generator, AugmentConfig, int], np.ndarray],
+) -> None:
+    all_off, all_on = np.random.default_rng(3), np.random.default_rng(3)
+    draw_one(all_off, AugmentConfig(), 5)
+    draw_one(all_on, ALL_ON, 5)
+    assert all_off.bit_generator.state == all_on.bit_generator.state

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax import show
+from fer_jax.contact_sheet import contact_sheet
+
+CONFIG = """
+from fer_jax.config import AugmentConfig, Config, DataConfig
+
+config = Config(
+    name="tiny",
+    data=DataConfig(source="synthetic", synthetic_examples=70),
+    augment=AugmentConfig(rotate_probability=1.0),
+)
+"""
+
+
+def test_contact_sheet_holds_every_face_at_twice_its_size() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (2, 3, 48, 48, 1), dtype=np.uint8)
+    sheet = contact_sheet(
+        faces, row_labels=["one", "two"], column_labels=["a", "b", "c"], title="Title", subtitle="Words"
+    )
+    # Rows and columns are counted from the lower right face, 12 px from both edges.
+    pixels = np.asarray(sheet)[:-12, :-12]
+    for row in range(2):
+        for column in range(3):
+            bottom, right = len(pixels) - 102 * (1 - row), pixels.shape[1] - 102 * (2 - column)
+            face = pixels[bottom - 96 : bottom, right - 96 : right]
+            assert (face[::2, ::2] == faces[row, column, :, :, 0]).all()
+            assert (face[1::2, 1::2] == face[::2, ::2]).all()
+
+
+@pytest.fixture
+def config_path(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.py"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_show_writes_the_same_sheet_for_the_same_seed(config_path: Path) -> None:
+    def sheet(name: str, *options: str) -> bytes:
+        out = config_path.with_name(name)
+        assert show.main(["--config", str(config_path), "--out", str(out), "--examples", "2", *options]) == 0
+        with Image.open(out) as picture:
+            assert picture.format == "PNG"
+        return out.read_bytes()
+
+    first = sheet("a.png")
+    assert sheet("b.png") == first
+    assert sheet("c.png", "--seed", "1") != first
+    assert sheet("d.png", "--augment.max-rotation-deg", "90") != first
+    assert sheet("e.png", "--plain") != first
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        (["--examples", "0"], 2, "--examples is 0; wanted >= 1"),
+        (["--out", "no/such/folder/a.png"], 4, "cannot write no/such/folder/a.png"),
+    ],
+)
+def test_show_names_the_slip(
+    config_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], exit_code: int, words: str
+) -> None:
+    assert show.main(["--config", str(config_path), *options]) == exit_code
+    assert words in capsys.readouterr().err
