@@ -9,7 +9,7 @@ The data's way is a straight line:
 Letters for shapes: N examples, B examples of a batch, H height, W width, C channels; a face is
 [48, 48, 1], logits are [B, 7].
 
-Modules, a row importing only from the rows above it (data and models, and the fifth row, among themselves too):
+A module imports only from the rows above its own (data and models, and the fifth row, among themselves too):
 
 1. `fer2013` facts; `errors` messages and exit codes; `config` of a run; `randomness`, its only maker;
    `pixels` to numbers; `augment`, draw and apply

@@ -53,9 +53,12 @@ def _settings(argv: list[str]) -> Config:
 
 def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
     """Put the short options `--data` and `--on-bad-row` into the config."""
-    given = {"path": None if data is None else str(data), "on_bad_row": on_bad_row}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(settings, data=dataclasses.replace(settings.data, **changes))
+    short = dataclasses.replace(
+        settings.data,
+        path=settings.data.path if data is None else str(data),
+        on_bad_row=on_bad_row or settings.data.on_bad_row,
+    )
+    return dataclasses.replace(settings, data=short)
 
 
 def run(program: Callable[[], int]) -> int:

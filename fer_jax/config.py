@@ -12,7 +12,7 @@ import runpy
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import dacite
 
@@ -32,6 +32,11 @@ def _check_rate(field_name: str, value: float) -> None:
 
 def _check_probability(field_name: str, value: float) -> None:
     _check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
+
+
+def _check_seed(field_name: str, value: int) -> None:
+    # JAX builds a key from the lowest 32 bits alone: a larger seed would repeat the keys of a small one.
+    _check(0 <= value < 2**32, field_name, value, "a seed in [0, 2**32)")
 
 
 def _check_not_negative(field_name: str, value: float) -> None:
@@ -56,7 +61,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
-        _check_not_negative("data.synthetic_seed", self.synthetic_seed)
+        _check_seed("data.synthetic_seed", self.synthetic_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ class SplitConfig:
     """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
 
     def __post_init__(self) -> None:
-        _check_not_negative("split.seed", self.seed)
+        _check_seed("split.seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,19 +245,21 @@ class TrainConfig:
     """Passes over the training images."""
     batch_size: int = 128
     """Images a step."""
+    select: Literal["best", "last"] = "best"
+    """Whose weights are the run's result: the epoch of the highest validation accuracy, or the last."""
     seed: int = 0
     """Seed of the initial weights, the order, the augmentation and the dropout."""
     eval_batch_size: int = 256
     """Images a step when only predicting. Changes speed, not results."""
     train_eval_examples: int = 4096
     """Training images, without augmentation, on which an epoch's train accuracy is measured (a fixed
-    random subset; 0: all of them). After the last epoch it is always all of them."""
+    random subset; 0: all of them). The figures at the end are over all of them."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size"):
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), ">= 1")
-        for name in ("seed", "train_eval_examples"):
-            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), ">= 0")
+        _check_seed("train.seed", self.seed)
+        _check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,14 +329,26 @@ def from_json(fields: Json, *, where: str) -> Config:
     except dacite.UnexpectedDataError as error:
         name = sorted(error.keys)[0]
         raise ConfigError(
-            f"{where}: there is no config field {name!r}{suggest(name, field_names(Config))}"
+            f"{where}: there is no config field {name!r}{suggest(name, _all_names())}"
+        ) from None
+    except dacite.WrongTypeError as error:
+        wanted = _describe(error.field_type)
+        raise ConfigError(
+            f"{where}: config field {error.field_path} is {error.value!r}; wanted {wanted}"
         ) from None
     except dacite.DaciteError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
 def _as_float(value: object) -> object:
-    return float(value) if isinstance(value, int) else value
+    # Not isinstance: True is an int, but no number.
+    return float(value) if type(value) is int else value
+
+
+def _describe(wanted: Any) -> str:
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(repr, get_args(wanted)))}"
+    return wanted.__name__ if isinstance(wanted, type) else str(wanted)
 
 
 def field_names(config_class: type) -> list[str]:
@@ -340,6 +359,10 @@ def field_names(config_class: type) -> list[str]:
         if dataclasses.is_dataclass(each.type) and isinstance(each.type, type):
             names.extend(field_names(each.type))
     return names
+
+
+def _all_names() -> list[str]:
+    return field_names(Config) + field_names(ConvBlock)
 
 
 def suggest(name: str, known: list[str]) -> str:
@@ -380,7 +403,7 @@ def load_config(path: Path) -> Config:
             f"{path} defines no `config`: end it with `config = Config(name=...)` from fer_jax.config"
         )
     # Dataclasses take any type; going through from_json checks each one.
-    return from_json(to_json(config), where=str(path))
+    return from_json(dataclasses.asdict(config), where=str(path))
 
 
 def _line_of(error: Exception, path: Path) -> int | None:
@@ -391,5 +414,4 @@ def _line_of(error: Exception, path: Path) -> int | None:
 def _hint(error: Exception) -> str:
     quoted = str(error).split("'")
     is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
-    names = field_names(Config) + field_names(ConvBlock)
-    return suggest(quoted[1], names) if is_unknown_field and len(quoted) > 1 else ""
+    return suggest(quoted[1], _all_names()) if is_unknown_field and len(quoted) > 1 else ""

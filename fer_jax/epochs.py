@@ -35,7 +35,7 @@ from fer_jax.step import EvalStep, Objective, TrainStep
 Record = dict[str, Any]
 
 
-class Stopped(Exception):
+class StopError(Exception):
     """SIGINT or SIGTERM came; the state is saved. `signum` is the signal's number."""
 
     def __init__(self, signum: int) -> None:
@@ -96,7 +96,7 @@ def watch_signals() -> Iterator[list[int]]:
         arrived.append(signum)
         signal.signal(signum, old[signum])
 
-    old = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    old = {int(signum): signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield arrived
     finally:
@@ -135,7 +135,7 @@ def run_epochs(
         on_epoch: called after each epoch, once it is saved, with its record.
 
     Raises:
-        Stopped: a signal came; the state is saved.
+        StopError: a signal came; the state is saved.
         DivergedError: a loss is not finite; the last checkpoint is from before.
     """
     config = job.config
@@ -148,7 +148,7 @@ def run_epochs(
             started = time.perf_counter()
             factor = plateau_factor(config.optimizer, [record["val_loss"] for record in progress.history])
             epoch_rates = rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps] * np.float32(factor)
-            state = _run_steps(job, state, progress, epoch_rates, key, on_step=on_step, signals=signals)
+            state = _run_steps(key, job, state, progress, epoch_rates, on_step=on_step, signals=signals)
             trained = time.perf_counter()
             record = _measure(job, state, progress, rate=float(epoch_rates[-1]))
             record["seconds"] = time.perf_counter() - started
@@ -158,16 +158,16 @@ def run_epochs(
             save(job, state, progress, is_best=record["is_best"])
             on_epoch(record)
             if signals:
-                raise Stopped(signals[0])
+                raise StopError(signals[0])
     return state
 
 
 def _run_steps(
+    key: jax.Array,
     job: Job,
     state: TrainState,
     progress: Progress,
     rates: np.ndarray,
-    key: jax.Array,
     *,
     on_step: Callable[[int, float], None],
     signals: list[int],
@@ -189,7 +189,7 @@ def _run_steps(
             seed=train.seed,
             step=step,
         )
-        state, objective = job.train_step(state, batch, rates[position], key)
+        state, objective = job.train_step(key, state, batch, rates[position])
         # The step before is read only now, so that the device never waits for the host.
         if pending is not None:
             _add(job, progress, pending, step=step - 1)
@@ -198,7 +198,7 @@ def _run_steps(
         if signals:
             _add(job, progress, pending, step=step)
             save(job, state, progress, is_best=False)
-            raise Stopped(signals[0])
+            raise StopError(signals[0])
     if pending is not None:
         _add(job, progress, pending, step=(epoch + 1) * job.epoch_steps - 1)
         on_step(job.epoch_steps, progress.loss_sum / progress.weight_sum)

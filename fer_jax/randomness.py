@@ -30,7 +30,7 @@ def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
     """Make the generator of one stream at one place.
 
     Args:
-        seed: the user's seed, >= 0.
+        seed: the user's seed, in [0, 2**32).
         stream: what the numbers are for.
         *indices: where in the stream, such as the epoch or the step; each >= 0.
 
@@ -51,7 +51,7 @@ def jax_key(seed: int, stream: Stream) -> "jax.Array":
     """Make the JAX key of one stream.
 
     Args:
-        seed: the user's seed, >= 0.
+        seed: the user's seed, in [0, 2**32).
         stream: what the numbers are for.
 
     Returns:

@@ -4,6 +4,7 @@ Every function is pure: plain numbers in, text out. Accuracies come in as ratios
 """
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from fer_jax import fer2013
@@ -71,11 +72,11 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_aligned(_class_rows(metrics, missing="-"))])
 
 
-def confusion_table(confusion: list[list[int]]) -> str:
+def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
     """Lay out a confusion matrix for the terminal.
 
     Args:
-        confusion: [7][7], examples by true class (row) and predicted class (column); an array will do.
+        confusion: [7][7], examples by true class (row) and predicted class (column).
     """
     rows = [["true \\ predicted", *fer2013.LABELS]]
     rows += [
@@ -100,7 +101,7 @@ def markdown_report(
         config: the content of `config.json`, every field resolved.
         history: one record an epoch, at least one, as `epoch_line` takes.
         metrics: what `metrics.summarise` returns, by part: `train`, `val` and, where there are test
-            images, `test`; all of the best epoch's weights.
+            images, `test`; all of the weights that `run["selection"]` names.
 
     Returns:
         Markdown that shows `curves.png` and `confusion_val.png` beside it.
@@ -139,8 +140,8 @@ def _result_section(
     gap = 100 * (metrics["train"]["accuracy"] - metrics["val"]["accuracy"])
     return (
         f"## Result\n\n{_markdown_table(rows, left_columns=1)}\n\n"
-        f"Weights of epoch {run['best_epoch']} of {history[-1]['epoch']}, the best on the validation images, "
-        "which flatters val a little. Loss: plain cross-entropy in nats. Interval: Wilson, over the "
+        f"Weights of epoch {run['measured_epoch']} of {history[-1]['epoch']}: {run['selection']}. "
+        "Loss: plain cross-entropy in nats. Interval: Wilson, over the "
         "choice of images alone; another training seed moves the figures too.\n\n"
         f"**Gap train − val: {_signed(gap)} points.** This is the variance gap: what the network knows about "
         "its training images and cannot carry over to new ones. Both sides are measured in eval mode on "
@@ -216,8 +217,8 @@ def ladder_table(results: dict[str, Any]) -> str:
                 row["name"],
                 _cell(row["change"]),
                 " / ".join("–" if figure is None else str(figure) for figure in notebook),
-                *(_mean_and_spread(percents[part]) for part in parts),
-                _mean_and_spread(gaps),
+                *(mean_and_spread(percents[part]) for part in parts),
+                mean_and_spread(gaps),
                 str(len(row["seeds"])),
                 f"{row['parameters']:,}",
                 f"{row['seconds_per_epoch']:.1f}",
@@ -248,7 +249,8 @@ def _config_differences(config: dict[str, Any]) -> Table:
     ]
 
 
-def _mean_and_spread(values: list[float]) -> str:
+def mean_and_spread(values: list[float]) -> str:
+    """Write mean ± sample standard deviation with one decimal; one value has no spread."""
     mean = _minus(f"{statistics.mean(values):.1f}")
     return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
 

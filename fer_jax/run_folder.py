@@ -77,6 +77,11 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """Read a .jsonl file that `json_line` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def json_line(content: Any) -> str:
     """Write JSON as one line of a .jsonl file."""
     return json.dumps(content, allow_nan=False) + "\n"

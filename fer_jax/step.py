@@ -42,7 +42,7 @@ class Objective(NamedTuple):
     weight_sum: jax.Array
 
 
-TrainStep = Callable[[TrainState, Batch, jax.Array, jax.Array], tuple[TrainState, Objective]]
+TrainStep = Callable[[jax.Array, TrainState, Batch, Any], tuple[TrainState, Objective]]
 EvalStep = Callable[[Any, Any, Batch], Counts]
 
 
@@ -64,12 +64,12 @@ def make_train_step(
         pixel_stats: of the training images.
 
     Returns:
-        (state, batch, rate float32 [], key) -> (state, objective). `key` is the same at every step: the
+        (key, state, batch, rate float32 []) -> (state, objective). `key` is the same at every step: the
         step number is folded in. The state is donated: the one passed in cannot be used again.
     """
 
     def train_step(
-        state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array
+        key: jax.Array, state: TrainState, batch: Batch, rate: jax.Array
     ) -> tuple[TrainState, Objective]:
         dropout_key = jax.random.fold_in(key, state.step)
         x = standardise(batch.images, pixel_stats)
@@ -92,7 +92,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, optax.tree.scale(-rate, directions))
         return TrainState(state.step + 1, params, batch_stats, opt_state), sums
 
-    return jax.jit(train_step, donate_argnums=0)
+    return jax.jit(train_step, donate_argnums=1)
 
 
 def make_eval_step(model: nn.Module, *, pixel_stats: PixelStats) -> EvalStep:
@@ -104,7 +104,8 @@ def make_eval_step(model: nn.Module, *, pixel_stats: PixelStats) -> EvalStep:
 
     def eval_step(params: Any, batch_stats: Any, batch: Batch) -> Counts:
         x = standardise(batch.images, pixel_stats)
-        logits = model.apply({"params": params, "batch_stats": batch_stats}, x, is_training=False)
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits: Any = model.apply(variables, x, is_training=False)
         losses = cross_entropy(logits, batch.labels, label_smoothing=0.0)
         return count(logits, batch.labels, losses, batch.weights)
 

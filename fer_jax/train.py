@@ -26,18 +26,23 @@ from fer_jax.config import Config, Json, flatten, from_json, to_json
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, find_file, load_examples
 from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
-from fer_jax.epochs import Job, Record, Stopped, run_epochs, save
+from fer_jax.epochs import Job, Record, StopError, run_epochs, save
 from fer_jax.epochs import Progress as RunProgress
 from fer_jax.errors import RunError
 from fer_jax.feed import eval_batches, evaluate
 from fer_jax.losses import class_weights
 from fer_jax.metrics import summarise
-from fer_jax.models.summary import list_layers
+from fer_jax.models.summary import Layer, list_layers
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import TrainState, init_state
 from fer_jax.step import make_eval_step, make_train_step
+
+SELECTIONS = {
+    "best": "the best by validation accuracy, which flatters val a little",
+    "last": "the last, with no selection",
+}
 
 
 @dataclass(frozen=True)
@@ -113,18 +118,33 @@ def _run(
     _print_split(console, examples, split)
     job, state, layers = _prepare(config, examples, split, folder)
     console.print(report.layer_table(layers), markup=False)
-    progress = RunProgress()
+    facts = machine | _facts(job, layers, invocation=invocation, is_synthetic=is_synthetic)
     if is_resumed:
-        state, progress = _resume(console, job, folder, state, split)
+        state, progress = _resume(console, job, folder, state, facts)
+        facts["started"] = run_folder.read_json(folder / "run.json")["started"]
     else:
+        progress = RunProgress()
+    _write_facts(folder, job, facts)
+    if not is_resumed:
         save(job, state, progress, is_best=False)
-    facts = {
+    try:
+        state = _fit(console, job, state, progress, folder)
+    except StopError as stopped:
+        console.print(f"stopped by signal {stopped.signum}; saved in {folder}. Go on with --resume")
+        return 128 + stopped.signum
+    _finish(console, job, state, progress.history, folder, facts)
+    return 0
+
+
+def _facts(job: Job, layers: list[Layer], *, invocation: str, is_synthetic: bool) -> Json:
+    """Gather what `run.json` says of a run at its start."""
+    examples, split = job.examples, job.split
+    return {
         "command": invocation,
         "started": runtime.now(),
         "finished": None,
-        "seed": config.train.seed,
+        "seed": job.config.train.seed,
         "versions": runtime.list_versions(),
-        **machine,
         "data": {
             "description": examples.description,
             "sha256": examples.sha256,
@@ -139,18 +159,6 @@ def _run(
         "parameters": sum(layer.parameters for layer in layers),
         "macs": sum(layer.macs for layer in layers),
     }
-    if is_resumed:
-        facts["started"] = run_folder.read_json(folder / "run.json")["started"]
-    run_folder.write_json(folder / "config.json", to_json(config))
-    np.savez(folder / "split.npz", **split.parts, train_hashes=image_hashes(examples.images[split.train]))
-    run_folder.write_json(folder / "run.json", facts)
-    try:
-        state = _fit(console, job, state, progress, folder)
-    except Stopped as stopped:
-        console.print(f"stopped by signal {stopped.signum}; saved in {folder}. Go on with --resume")
-        return 128 + stopped.signum
-    _finish(console, job, state, progress.history, folder, facts)
-    return 0
 
 
 def _print_notice(console: Console) -> None:
@@ -176,7 +184,9 @@ def _print_split(console: Console, examples: Examples, split: Split) -> None:
         console.print(f"  {name:<8} {len(rows):8,} {counts}")
 
 
-def _prepare(config: Config, examples: Examples, split: Split, folder: Path) -> tuple[Job, TrainState, list]:
+def _prepare(
+    config: Config, examples: Examples, split: Split, folder: Path
+) -> tuple[Job, TrainState, list[Layer]]:
     model, optimizer = make_model(config.model), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
@@ -187,21 +197,33 @@ def _prepare(config: Config, examples: Examples, split: Split, folder: Path) -> 
     return job, state, list_layers(model)
 
 
+def _write_facts(folder: Path, job: Job, facts: Json) -> None:
+    """Write what is known at the start; run.json last, since it marks the folder as a run."""
+    run_folder.write_json(folder / "config.json", to_json(job.config))
+    split = job.split
+    hashes = image_hashes(job.examples.images[split.train])
+    np.savez(folder / "split.npz", train=split.train, val=split.val, test=split.test, train_hashes=hashes)
+    run_folder.write_json(folder / "run.json", facts)
+
+
 def _resume(
-    console: Console, job: Job, folder: Path, template: TrainState, split: Split
+    console: Console, job: Job, folder: Path, template: TrainState, facts: Json
 ) -> tuple[TrainState, RunProgress]:
-    facts = run_folder.read_json(folder / "run.json")
-    now = {"data": job.examples.sha256, "split": split.sha256}
-    for name, digest in now.items():
-        if facts[name]["sha256"] != digest:
+    """Restore the newest whole checkpoint; a run that was killed before its first one starts anew."""
+    before = run_folder.read_json(folder / "run.json")
+    for name in ("data", "split"):
+        old, new = before[name]["sha256"][:12], facts[name]["sha256"][:12]
+        if old != new:
             raise RunError(
-                f"{folder} was trained on another {name} (SHA-256 {facts[name]['sha256'][:12]}, now {digest[:12]}); "
+                f"{folder} was trained on another {name} (SHA-256 {old}, now {new}); "
                 "resume with the same data"
             )
-    if facts["versions"] != runtime.list_versions():
-        console.print(
-            f"[bold]note[/]: begun with {facts['versions']}, now {runtime.list_versions()}: the bits may differ"
-        )
+    if before["versions"] != facts["versions"]:
+        old, new = before["versions"], facts["versions"]
+        console.print(f"[bold]note[/]: begun with {old}, now {new}: the bits may differ")
+    if not any((job.checkpoints / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
+        console.print("[bold]note[/]: there is no checkpoint yet; starting at step 0")
+        return template, RunProgress()
     good, damaged = checkpoint.find_good(job.checkpoints, (checkpoint.LAST, checkpoint.PREVIOUS))
     for message in damaged:
         console.print(f"[bold]note[/]: {message}; using {good.name}")
@@ -255,19 +277,21 @@ def _fit(console: Console, job: Job, state: TrainState, progress: RunProgress, f
 def _finish(
     console: Console, job: Job, state: TrainState, history: list[Record], folder: Path, facts: Json
 ) -> None:
-    """Measure the best checkpoint on every part, and write the pictures and the report."""
-    good, damaged = checkpoint.find_good(job.checkpoints, (checkpoint.BEST,))
-    best = checkpoint.restore(state, good)
+    """Measure the selected weights on every part, and write the pictures and the report."""
+    good, _ = checkpoint.find_good(job.checkpoints, (job.config.train.select,))
+    chosen = checkpoint.restore(state, good)
+    measured = len(checkpoint.read_meta(good)["history"])
     metrics: dict[str, Any] = {}
     for name, rows in job.split.parts.items():
         if len(rows):
             batches = eval_batches(job.examples, rows, batch_size=job.config.train.eval_batch_size)
-            metrics[name] = summarise(evaluate(job.eval_step, best.params, best.batch_stats, batches))
+            metrics[name] = summarise(evaluate(job.eval_step, chosen.params, chosen.batch_stats, batches))
     facts = facts | {
         "finished": runtime.now(),
         "seconds_total": sum(record["seconds"] for record in history),
         "seconds_per_epoch": float(np.median([record["seconds"] for record in history])),
-        "best_epoch": next(record["epoch"] for record in reversed(history) if record["is_best"]),
+        "measured_epoch": measured,
+        "selection": SELECTIONS[job.config.train.select],
         "last_parameters_sha256": checkpoint.parameter_hash(state),
     }
     name = f"{job.config.name}, seed {facts['seed']}"
@@ -282,9 +306,9 @@ def _finish(
     run_folder.write_text(folder / "report.md", text)
     run_folder.write_json(folder / "run.json", facts)
     shown = "test" if "test" in metrics else "val"
-    console.print(f"\nbest epoch {facts['best_epoch']} (by validation accuracy), on the {shown} part:")
+    console.print(f"\nepoch {measured}, {facts['selection']}; on the {shown} part:")
     console.print(report.metrics_table(metrics[shown]), markup=False)
-    console.print(report.confusion_table(np.array(metrics[shown]["confusion"])), markup=False)
+    console.print(report.confusion_table(metrics[shown]["confusion"]), markup=False)
     console.print(
         f"written to {folder}: report.md, curves.png, confusion_val.png, metrics.json, checkpoints/"
     )

@@ -61,7 +61,8 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
         "macs": 98765432,
         "seconds_total": 3725.0,
         "seconds_per_epoch": 30.25,
-        "best_epoch": 7,
+        "measured_epoch": 7,
+        "selection": "the best on the validation images",
     }
 
 

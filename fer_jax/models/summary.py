@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax import fer2013
+from fer_jax.randomness import Stream, jax_key
 
 
 class Layer(NamedTuple):
@@ -54,7 +55,9 @@ def list_layers(model: nn.Module) -> list[Layer]:
 
     def forward() -> Any:
         with nn.intercept_methods(record):
-            return model.init(jax.random.key(0), jnp.zeros((1, *fer2013.IMAGE_SHAPE)), is_training=False)
+            return model.init(
+                jax_key(0, Stream.INIT), jnp.zeros((1, *fer2013.IMAGE_SHAPE)), is_training=False
+            )
 
     jax.eval_shape(forward)
     return layers

@@ -1,0 +1,104 @@
+"""Does a killed run go on to the same bits? Kill training at random moments, resume it, compare hashes.
+
+    python benchmarks/kill_and_resume.py --trials 20
+
+Each trial trains a small network on synthetic faces, kills the process with SIGKILL at a random moment,
+up to `--kills` times, lets it finish with --resume and compares the SHA-256 over every bit of its last
+state with that of a run that nobody disturbed. Writes benchmarks/results/kill_and_resume.json.
+"""
+
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_jax import command, run_folder, runtime
+
+ROOT = Path(__file__).parent.parent
+SMALL_RUN = shlex.split("""
+--config configs/run6.py --data.source synthetic --data.synthetic-examples 700
+--model.blocks.0.features 4 --model.blocks.1.features 8 --model.blocks.2.features 8 --model.dense-features 16
+--optimizer.schedule plateau --optimizer.patience-epochs 1 --train.epochs 8 --train.batch-size 16
+""")
+
+
+@dataclass(frozen=True)
+class KillAndResume:
+    """Kill training at random moments, resume it, and compare its last bits with an undisturbed run."""
+
+    trials: int = 20
+    """How many runs to disturb."""
+    kills: int = 2
+    """How often to kill each."""
+    seed: int = 0
+    """Seed of the moments."""
+    out: Path = ROOT / "benchmarks" / "results" / "kill_and_resume.json"
+    """The JSON to write."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, run the trials, and return 0 if all hashes agree, else 1."""
+    return command.run(lambda: _run(command.parse(KillAndResume, argv, program="benchmarks.kill_and_resume")))
+
+
+def _run(options: KillAndResume) -> int:
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        started = time.perf_counter()
+        _start(Path(scratch) / "undisturbed").wait()
+        whole_seconds = time.perf_counter() - started
+        wanted = _hash(Path(scratch) / "undisturbed")
+        trials = []
+        for number in range(options.trials):
+            moments = [rng.uniform(0.1, 1.0) * whole_seconds for _ in range(options.kills)]
+            trials.append(_try(Path(scratch) / f"trial{number}", moments) | {"wanted": wanted})
+            same = trials[-1]["sha256"] == wanted
+            steps = trials[-1]["killed_at_steps"]
+            print(f"trial {number + 1}: killed at steps {steps}, {'same' if same else 'OTHER'} bits")
+    agreeing = sum(trial["sha256"] == wanted for trial in trials)
+    print(f"{agreeing} of {options.trials} runs ended with the same bits")
+    facts = {
+        "machine": runtime.describe_cpu(),
+        "versions": runtime.list_versions(),
+        "git": runtime.git_commit(),
+    }
+    run_folder.write_json(options.out, {**facts, "same": agreeing, "trials": trials})
+    return 0 if agreeing == options.trials else 1
+
+
+def _try(folder: Path, moments: list[float]) -> dict[str, Any]:
+    killed_at = []
+    for moment in moments:
+        process = _start(folder)
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        meta = folder / "checkpoints" / "last" / "meta.json"
+        killed_at.append(run_folder.read_json(meta)["step"] if meta.exists() else None)
+    _start(folder).wait()
+    return {"killed_at_steps": killed_at, "sha256": _hash(folder)}
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the run, or resume it where there is something to resume."""
+    words = [sys.executable, "-m", "fer_jax.train", *SMALL_RUN, "--run-dir", str(folder)]
+    if (folder / "run.json").exists():
+        words.append("--resume")
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def _hash(folder: Path) -> str:
+    digest: str = run_folder.read_json(folder / "run.json")["last_parameters_sha256"]
+    return digest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The seven runs side by side: train them on FER2013, collect their figures, write the tables from them.
+
+    python benchmarks/ladder.py train --data train.csv     # hours; goes on where it was stopped
+    python benchmarks/ladder.py time --data train.csv      # seconds an epoch, on an idle machine
+    python benchmarks/ladder.py collect                    # -> benchmarks/results/ladder.json
+    python benchmarks/ladder.py write                      # -> README.md, configs/run*.py
+
+`train` writes runs/ladder/RUN-seedS, `time` runs/ladder-time/RUN, each with `python -m fer_jax.train`.
+"""
+
+import re
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from fer_jax import command, report, run_folder
+from fer_jax.config import load_config
+from fer_jax.errors import RunError
+
+ROOT = Path(__file__).parent.parent
+RUNS, TIMED_RUNS = ROOT / "runs" / "ladder", ROOT / "runs" / "ladder-time"
+RESULTS = ROOT / "benchmarks" / "results" / "ladder.json"
+PARTS = ("train", "val", "test")
+TIMED_EPOCHS = 3
+
+NOTEBOOK: dict[str, tuple[str, dict[str, str | None]]] = {
+    "run1": ("one convolution, no batch norm", {"train": "47", "val": None, "test": "40"}),
+    "run2": ("three convolutions, batch norm", {"train": "99", "val": "47", "test": None}),
+    "run3": ("higher rate, dropout 0.5 after every ReLU", {"train": "30", "val": "30", "test": None}),
+    "run4": ("less dropout, pooling", {"train": "≈ 56", "val": "≤ 51", "test": None}),
+    "run5": ("other dropout, L2", {"train": "≈ 56", "val": "≤ 51", "test": None}),
+    "run6": ("augmentation on top", {"train": "46", "val": None, "test": "46"}),
+    "run7": ("less dropout, label smoothing, class weights", {"train": None, "val": None, "test": None}),
+}
+"""What the student's notebook changed in each run, and the accuracies that it reports, in percent."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Train, time, collect and write up the seven runs."""
+
+    verb: Annotated[Literal["train", "time", "collect", "write"], tyro.conf.Positional]
+    """What to do; see above."""
+    data: Path | None = None
+    """Kaggle's train.csv or fer2013.csv, for train and time."""
+    runs: tuple[str, ...] = tuple(NOTEBOOK)
+    """Which runs to train or time."""
+    seeds: int = 3
+    """Train seeds 0 .. seeds - 1."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, do one verb, and return the exit status."""
+    return command.run(lambda: _do(command.parse(Ladder, argv, program="benchmarks.ladder")))
+
+
+def _do(options: Ladder) -> int:
+    if options.verb == "train":
+        return _train(options)
+    if options.verb == "time":
+        return _time(options)
+    if options.verb == "collect":
+        run_folder.write_json(RESULTS, collect())
+        print(f"written to {RESULTS}")
+    else:
+        for path in write(run_folder.read_json(RESULTS)):
+            print(f"written to {path}")
+    return 0
+
+
+def _train(options: Ladder) -> int:
+    for seed in range(options.seeds):
+        for name in options.runs:
+            folder = RUNS / f"{name}-seed{seed}"
+            if (folder / "metrics.json").exists():
+                continue
+            resume = ["--resume"] if (folder / "run.json").exists() else []
+            status = _call(name, folder, options.data, ["--train.seed", str(seed), *resume])
+            if status:
+                return status
+    return 0
+
+
+def _time(options: Ladder) -> int:
+    for name in options.runs:
+        status = _call(name, TIMED_RUNS / name, options.data, ["--train.epochs", str(TIMED_EPOCHS)])
+        if status:
+            return status
+    return 0
+
+
+def _call(name: str, folder: Path, data: Path | None, more: list[str]) -> int:
+    words = ["--config", f"configs/{name}.py", "--run-dir", str(folder.relative_to(ROOT)), *more]
+    if data is not None:
+        words += ["--data", str(data.resolve())]
+    return subprocess.run([sys.executable, "-m", "fer_jax.train", *words], cwd=ROOT, check=False).returncode
+
+
+def collect() -> dict[str, Any]:
+    """Gather the figures of all finished runs; integers, from which every ratio can be taken again.
+
+    Raises:
+        RunError: a run is missing, used synthetic faces, or another machine, data or split than the first.
+    """
+    rows, facts = [], []
+    for name, (change, notebook) in NOTEBOOK.items():
+        folders = sorted(path.parent for path in RUNS.glob(f"{name}-seed*/metrics.json"))
+        if not folders:
+            raise RunError(f"{RUNS} has no finished {name}; train it with `benchmarks/ladder.py train`")
+        runs = [run_folder.read_json(folder / "run.json") for folder in folders]
+        facts += runs
+        epoch_seconds = _timed_seconds(name)
+        rows.append(
+            {
+                "name": name,
+                "change": change,
+                "notebook": notebook,
+                "parameters": runs[0]["parameters"],
+                "macs": runs[0]["macs"],
+                "epochs": load_config(ROOT / "configs" / f"{name}.py").train.epochs,
+                "epoch_seconds": epoch_seconds,
+                "seconds_per_epoch": statistics.median(epoch_seconds),
+                "seeds": [_seed_figures(folder, run) for folder, run in zip(folders, runs, strict=True)],
+            }
+        )
+    first = facts[0]
+    for run in facts:
+        for key in ("machine", "device", "data", "split", "versions"):
+            if run[key] != first[key] or run["data"]["is_synthetic"]:
+                raise RunError(f"{run['command']}: its {key} is {run[key]}, the first run's {first[key]}")
+    shared = {key: first[key] for key in ("machine", "device", "tuning", "versions", "data", "split")}
+    return {**shared, "rows": rows}
+
+
+def _seed_figures(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+    metrics = run_folder.read_json(folder / "metrics.json")
+    figures = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
+    keys = ("seed", "command", "git", "measured_epoch", "selection", "last_parameters_sha256")
+    return {**{key: run[key] for key in keys}, **figures, "val_confusion": metrics["val"]["confusion"]}
+
+
+def _timed_seconds(name: str) -> list[float]:
+    # The first epoch compiles; what a user waits for again and again is the others.
+    log = TIMED_RUNS / name / "log.jsonl"
+    if not log.exists():
+        raise RunError(f"{log} is missing; measure it with `benchmarks/ladder.py time`")
+    return [record["seconds"] for record in run_folder.read_json_lines(log)][1:]
+
+
+def write(results: dict[str, Any]) -> list[Path]:
+    """Write the README's table and each config's measured result from the collected figures.
+
+    Returns:
+        The files written.
+    """
+    readme = ROOT / "README.md"
+    table = f"<!-- ladder -->\n{report.ladder_table(results)}\n<!-- /ladder -->"
+    run_folder.write_text(readme, _swap(readme, r"<!-- ladder -->.*<!-- /ladder -->", table))
+    written = [readme]
+    for row in results["rows"]:
+        path = ROOT / "configs" / f"{row['name']}.py"
+        run_folder.write_text(path, _swap(path, r"^Measured: [^\n]*(\n[^\n]+)*$", measured(results, row)))
+        written.append(path)
+    return written
+
+
+def _swap(path: Path, pattern: str, text: str) -> str:
+    swapped, count = re.subn(pattern, lambda _: text, path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    if count != 1:
+        raise RunError(f"{path} has {count} places like {pattern!r}; wanted one to write the results in")
+    return swapped
+
+
+def measured(results: dict[str, Any], row: dict[str, Any]) -> str:
+    """Say in a paragraph what a run came to, for its config's docstring."""
+    percents = {part: [100 * s[part]["correct"] / s[part]["total"] for s in row["seeds"]] for part in PARTS}
+    figures = ", ".join(f"{part} {report.mean_and_spread(percents[part])}" for part in PARTS)
+    count = len(row["seeds"])
+    seeds = "one seed" if count == 1 else f"mean ± sd of {count} seeds"
+    return (
+        f"Measured: {figures} percent\n"
+        f"({seeds}; {row['seeds'][0]['selection']}).\n"
+        f"Cost: {row['epochs']} epochs of {row['seconds_per_epoch']:.1f} s on {results['machine']}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Configs: every field survives JSON, and every slip is refused in words that name the field and the place."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_jax.config import (
+    AugmentConfig,
+    Config,
+    ConvBlock,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+    field_names,
+    flatten,
+    from_json,
+    load_config,
+    to_json,
+)
+from fer_jax.errors import ConfigError
+
+CHANGED = Config(
+    name="changed",
+    data=DataConfig(
+        path="a.csv", source="tfds", on_bad_row="skip", synthetic_examples=71, synthetic_seed=2**32 - 1
+    ),
+    split=SplitConfig(protocol="official", seed=3, group_duplicates=False),
+    augment=AugmentConfig(
+        shift_probability=0.1,
+        max_shift_px=24,
+        rotate_probability=0.2,
+        max_rotation_deg=180.0,
+        crop_probability=1,
+        min_crop_scale=1.0,
+        flip_probability=0.3,
+        erase_probability=0.4,
+        max_erase_fraction=0.5,
+    ),
+    model=ModelConfig(
+        blocks=(ConvBlock(features=3, batch_norm=False, pool=True, dropout_rate=0.1), ConvBlock(features=1)),
+        head="mean",
+        dense_features=0,
+        dense_dropout_rate=0.99,
+    ),
+    loss=LossConfig(label_smoothing=0.1, class_weights="sqrt"),
+    optimizer=OptimizerConfig(
+        name="sgd",
+        peak_rate=0.05,
+        momentum=0.0,
+        nesterov=True,
+        schedule="plateau",
+        warmup_epochs=0.5,
+        decay_epochs=1,
+        decay_factor=0.5,
+        patience_epochs=1,
+        weight_decay=1e-4,
+        l2=1e-5,
+        clip_norm=1,
+    ),
+    train=TrainConfig(epochs=1, batch_size=1, seed=2**32 - 1, eval_batch_size=1, train_eval_examples=0),
+)
+SECTIONS = (DataConfig, SplitConfig, AugmentConfig, ConvBlock, ModelConfig, LossConfig, OptimizerConfig)
+HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
+
+
+def leaves(fields: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(fields, dict | list):
+        yield path, fields
+        return
+    for name, value in fields.items() if isinstance(fields, dict) else enumerate(fields):
+        yield from leaves(value, f"{path}.{name}")
+
+
+def test_every_field_survives_json() -> None:
+    default = dict(leaves(to_json(Config(name="default"))))
+    same = [path for path, value in leaves(to_json(CHANGED)) if path in default and value == default[path]]
+    assert not same, f"give these another value in CHANGED, or they are not tested: {same}"
+    text = json.dumps(to_json(CHANGED))
+    again = from_json(json.loads(text), where="config.json")
+    assert again == CHANGED
+    assert isinstance(again.model.blocks, tuple)
+    assert json.dumps(to_json(from_json({"name": "default"}, where=""))) == json.dumps(
+        to_json(Config(name="default"))
+    )
+
+
+def test_a_whole_number_for_a_float_is_the_same_config_in_json() -> None:
+    fields = {"name": "a", "augment": {"max_shift_px": 6}}
+    assert flatten(to_json(from_json(fields, where="")))["augment.max_shift_px"] == "6.0"
+
+
+def numeric_fields() -> Iterator[tuple[type, str, type]]:
+    for section in (*SECTIONS, TrainConfig):
+        for field in dataclasses.fields(section):
+            if field.type in (int, float):
+                yield section, field.name, field.type
+
+
+@pytest.mark.parametrize(("section", "name", "kind"), numeric_fields(), ids=str)
+def test_every_number_has_a_range_and_a_message_that_names_it(section: type, name: str, kind: type) -> None:
+    for bad in (-1, -1e-9, float("nan"), float("inf")) if kind is float else (-1,):
+        with pytest.raises(ConfigError, match=rf"\.{name} is {re.escape(repr(bad))}; wanted "):
+            section(**{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("section", "bad"),
+    [
+        (DataConfig, {"synthetic_examples": 69}),
+        (DataConfig, {"synthetic_seed": 2**32}),
+        (SplitConfig, {"seed": 2**32}),
+        (TrainConfig, {"seed": 2**32}),
+        (TrainConfig, {"epochs": 0}),
+        (TrainConfig, {"batch_size": 0}),
+        (TrainConfig, {"eval_batch_size": 0}),
+        *((AugmentConfig, {f"{name}_probability": 1.01}) for name in ("shift", "rotate", "crop", "flip")),
+        (AugmentConfig, {"erase_probability": 1.01}),
+        (AugmentConfig, {"max_shift_px": 24.1}),
+        (AugmentConfig, {"max_rotation_deg": 181}),
+        (AugmentConfig, {"min_crop_scale": 0.09}),
+        (AugmentConfig, {"min_crop_scale": 1.01}),
+        (AugmentConfig, {"max_erase_fraction": 0.0}),
+        (AugmentConfig, {"max_erase_fraction": 0.51}),
+        (ConvBlock, {"features": 0}),
+        (ConvBlock, {"dropout_rate": 1.0}),
+        (ModelConfig, {"blocks": ()}),
+        (ModelConfig, {"blocks": (ConvBlock(pool=True),) * 5}),
+        (ModelConfig, {"dense_dropout_rate": 1.0}),
+        (LossConfig, {"label_smoothing": 1.0}),
+        (OptimizerConfig, {"peak_rate": 0.0}),
+        (OptimizerConfig, {"momentum": 1.0}),
+        (OptimizerConfig, {"decay_factor": 0.0}),
+        (OptimizerConfig, {"decay_factor": 1.0}),
+        (OptimizerConfig, {"decay_epochs": 0}),
+        (OptimizerConfig, {"patience_epochs": 0}),
+        (OptimizerConfig, {"weight_decay": 0.1, "name": "adam"}),
+        (OptimizerConfig, {"l2": 0.1, "name": "adamw"}),
+        *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "a b")),
+    ],
+    ids=str,
+)
+def test_a_value_just_out_of_range_is_refused(section: type, bad: dict[str, Any]) -> None:
+    name = next(iter(bad))
+    with pytest.raises(ConfigError, match=rf"^config field [\w.]*{name} is .*; wanted "):
+        section(**bad)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"optimizer": {"peek_rate": 1}}, "no config field 'peek_rate'; did you mean 'peak_rate'?"),
+        ({"model": {"blocks": [{"feature": 3}]}}, "no config field 'feature'; did you mean 'features'?"),
+        ({"xyzzy": 1}, "no config field 'xyzzy'"),
+        ({"train": {"epochs": "3"}}, "config field train.epochs is '3'; wanted int"),
+        ({"train": {"epochs": 1.5}}, "config field train.epochs is 1.5; wanted int"),
+        ({"train": None}, "config field train is None; wanted TrainConfig"),
+        ({"data": {"path": 3}}, "config field data.path is 3; wanted str | None"),
+        ({"optimizer": {"peak_rate": True}}, "config field optimizer.peak_rate is True; wanted float"),
+        (
+            {"optimizer": {"name": "sdg"}},
+            "optimizer.name is 'sdg'; wanted one of 'sgd', 'adam', 'adamw'",
+        ),
+        ({"model": {"blocks": [{"batch_norm": 1}]}}, "model.blocks.batch_norm is 1; wanted bool"),
+        ({"name": 3}, "config field name is 3; wanted str"),
+    ],
+    ids=str,
+)
+def test_json_of_wrong_names_and_types_is_refused(fields: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(wanted)) as caught:
+        from_json({"name": "a"} | fields, where="there.json")
+    if not str(caught.value).startswith("config field"):
+        assert str(caught.value).startswith("there.json: ")
+
+
+def test_json_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match='"name"'):
+        from_json({}, where="there.json")
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ("config = (", ", line 3: SyntaxError: "),
+        ("import no_such_module", ", line 3: ModuleNotFoundError: "),
+        ("\n\nTrainConfig(epoch=3)", ", line 5: TypeError: .*'epoch'; did you mean 'epochs'\\?$"),
+        ("ConvBlock(batchnorm=True)", ", line 3: TypeError: .*; did you mean 'batch_norm'\\?$"),
+        ("\nTrainConfig(epochs=0)", ", line 4: config field train.epochs is 0; wanted >= 1$"),
+        ("confg = Config(name='a')", " defines no `config`: "),
+        ("config = TrainConfig()", " defines no `config`: "),
+        ("config = Config(name='a', train=TrainConfig(epochs=3.0))", ": .* train.epochs is 3.0; wanted int$"),
+        ("config = Config(name='a', train=TrainConfig(epochs='3'))", ", line 3: .*'str' and 'int'"),
+        ("config = Config(name='a', data=DataConfig(path=Path('x')))", ": .* data.path is .*; wanted str"),
+        ("config = Config(name='a', loss=LossConfig(class_weights='all'))", ": .*'all'; wanted one of 'none'"),
+    ],
+)
+def test_a_slip_in_a_config_file_is_refused_with_file_and_line(
+    tmp_path: Path, body: str, wanted: str
+) -> None:
+    path = tmp_path / "run.py"
+    path.write_text(HEAD + body + "\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}{wanted}"):
+        load_config(path)
+
+
+def test_a_config_file_gives_its_config_with_lists_and_whole_numbers_put_right(tmp_path: Path) -> None:
+    path = tmp_path / "run.py"
+    path.write_text(HEAD + "config = Config(name='a', model=ModelConfig(blocks=[ConvBlock()]))\n")
+    config = load_config(path)
+    assert config == Config(name="a")
+    assert hash(config) == hash(Config(name="a"))
+
+
+def test_a_missing_config_file_is_refused_with_a_near_name_or_the_list(tmp_path: Path) -> None:
+    (tmp_path / "run6.py").touch()
+    with pytest.raises(ConfigError, match=r"there is no config file .*run66\.py; did you mean '.*run6\.py'"):
+        load_config(tmp_path / "run66.py")
+    with pytest.raises(ConfigError, match=r"no config file .*; there are .*run6\.py"):
+        load_config(tmp_path / "?")
+
+
+def test_field_names_reach_into_the_sections() -> None:
+    assert {"train", "epochs", "peak_rate", "protocol", "blocks"} <= set(field_names(Config))

@@ -1,0 +1,216 @@
+"""The main job end to end, on synthetic faces: it learns, resumes to the same bits, and refuses in words."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_jax import evaluate, train
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "--config",
+    str(ROOT / "configs" / "run6.py"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "420"),
+    *("--model.blocks.0.features", "4", "--model.blocks.1.features", "8", "--model.blocks.2.features", "8"),
+    *("--model.dense-features", "16", "--train.batch-size", "16", "--train.epochs", "3"),
+)
+
+
+def run_train(folder: Path, *more: str) -> int:
+    return train.main([*SMALL, "--run-dir", str(folder), *more])
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def last_hash(folder: Path) -> str:
+    digest: str = read(folder / "run.json")["last_parameters_sha256"]
+    return digest
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert run_train(folder) == 0
+    return folder
+
+
+def test_a_run_learns(tmp_path: Path) -> None:
+    easy = ["--augment.shift-probability", "0", "--augment.rotate-probability", "0"]
+    easy += ["--augment.crop-probability", "0", "--data.synthetic-examples", "1400"]
+    no_dropout = [word for i in range(3) for word in (f"--model.blocks.{i}.dropout-rate", "0")]
+    quick = ["--model.dense-dropout-rate", "0", "--optimizer.peak-rate", "0.005", "--train.epochs", "4"]
+    assert run_train(tmp_path / "run", *easy, *no_dropout, *quick) == 0
+    figures = read(tmp_path / "run" / "metrics.json")
+    assert figures["train"]["accuracy"] > 0.5
+    assert figures["test"]["accuracy_low"] > 1 / 7
+
+
+def test_a_run_leaves_everything_behind(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    wanted = {"config.json", "run.json", "log.jsonl", "metrics.json", "split.npz", "report.md", "tensorboard"}
+    assert wanted | {"curves.png", "confusion_val.png", "checkpoints"} <= names
+    assert {path.name for path in (finished / "checkpoints").iterdir()} == {"best", "last", "previous"}
+    history = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    figures = read(finished / "metrics.json")
+    assert figures["val"]["accuracy"] == history[-1]["val_accuracy"]
+    run = read(finished / "run.json")
+    assert run["finished"] and run["data"]["is_synthetic"]
+    assert sum(run["split"]["sizes"].values()) <= 420
+
+
+def test_the_same_run_gives_the_same_bits_and_another_seed_others(finished: Path, tmp_path: Path) -> None:
+    assert run_train(tmp_path / "again") == 0
+    assert last_hash(tmp_path / "again") == last_hash(finished)
+    assert run_train(tmp_path / "other", "--train.seed", "1") == 0
+    assert last_hash(tmp_path / "other") != last_hash(finished)
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "fer_jax.train", *SMALL, "--run-dir", str(folder), *more]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_resumed_run_gives_the_same_bits(
+    finished: Path, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    folder = tmp_path / "stopped"
+    process = start(folder)
+    wait_for(folder / "log.jsonl", process)
+    process.send_signal(sent)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == status, output
+    assert "--resume" in output
+    assert run_train(folder, "--resume") == 0
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_live_run_keeps_its_folder_and_a_killed_one_resumes_to_the_same_bits(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "killed"
+    process = start(folder)
+    wait_for(folder / "log.jsonl", process)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert run_train(folder, "--resume") == 4
+        assert "another run is writing" in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.communicate()
+    assert run_train(folder, "--resume") == 0
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    (folder / "checkpoints" / "last" / "meta.json").write_text("{")
+    assert run_train(folder, "--resume") == 0
+    output = capsys.readouterr().out
+    assert "meta.json is damaged" in output
+    assert "using previous" in output
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(tmp_path / "run", "--optimizer.peak-rate", "1e30") == 5
+    message = capsys.readouterr().err
+    assert "step" in message
+    assert "peak_rate" in message
+    assert read(tmp_path / "run" / "checkpoints" / "last" / "meta.json")["step"] == 0
+
+
+SLIPS: list[tuple[Sequence[str], int, str]] = [
+    ((), 2, "--config"),
+    (("--config", "configs/run66.py"), 2, "did you mean 'configs/run6.py'"),
+    (("--config", "configs/run6.py", "--optimizer.peek-rate", "1"), 2, "--optimizer.peak-rate"),
+    (("--config", "configs/run6.py", "--optimizer.peak-rate", "fast"), 2, "'fast'"),
+    (("--config", "configs/run6.py", "--optimizer.peak-rate", "-1"), 2, "optimizer.peak_rate is -1.0"),
+    (("--config", "configs/run6.py", "--train.epochs", "1.5"), 2, "1.5"),
+    (("--config", "configs/run6.py", "--optimizer.schedule", "cosin"), 2, "cosine"),
+    (("--config", "README.md"), 2, "README.md, line"),
+    (("--config", "configs/run6.py", "--data", "nowhere.csv"), 3, "nowhere.csv"),
+    (("--config", "configs/run6.py", "--data", "README.md"), 3, "README.md"),
+    (("--config", "configs/run6.py", "--resume", "--run-dir", "nowhere"), 4, "nowhere"),
+    (("--config", "configs/run6.py", "--run-dir", "README.md"), 4, "README.md"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "wanted"), SLIPS, ids=lambda value: str(value)[-40:])
+def test_a_slip_gives_one_message_and_its_status(
+    words: Sequence[str], status: int, wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("configs", "README.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_jax.train", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_evaluate_gives_the_figures_of_the_run(finished: Path) -> None:
+    assert evaluate.main([str(finished)]) == 0
+    again, before = read(finished / "evaluate_val.json"), read(finished / "metrics.json")["val"]
+    assert {name: again[name] for name in before} == before
+    assert (finished / "evaluate_val.png").exists()
+
+
+def test_evaluate_measures_the_private_rows_of_another_file(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 256, (6, 48 * 48))
+    usages = ["Training", "PublicTest", "PrivateTest", "PrivateTest", "PrivateTest", "PublicTest"]
+    lines = [f"{i % 7},{' '.join(map(str, face))},{usages[i]}" for i, face in enumerate(faces)]
+    path = tmp_path / "fer2013.csv"
+    path.write_text("emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
+    assert evaluate.main([str(finished), "--data", str(path), "--split", "PrivateTest"]) == 0
+    figures = read(finished / "evaluate_PrivateTest.json")
+    assert figures["total"] == 3
+    assert [row["count"] for row in figures["per_class"]] == [0, 0, 1, 1, 1, 0, 0]
+    assert evaluate.main([str(finished), "--data", str(path), "--split", "test"]) == 3
+    assert "leave out --data" in capsys.readouterr().err
+
+
+def test_evaluate_uses_the_next_good_checkpoint_and_names_the_damaged_one(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    (folder / "checkpoints" / "last" / "meta.json").unlink()
+    assert evaluate.main([str(folder)]) == 0
+    assert "checkpoints/last cannot be used: meta.json" in capsys.readouterr().out
+    assert read(folder / "evaluate_val.json")["checkpoint"]["name"] == "best"
+    shutil.rmtree(folder / "checkpoints")
+    assert evaluate.main([str(folder)]) == 4
+    assert "train again" in capsys.readouterr().err
