@@ -33,7 +33,7 @@ NOTEBOOK: dict[str, tuple[str, dict[str, str | None]]] = {
     "run2": ("three convolutions, batch norm", {"train": "99", "val": "47", "test": None}),
     "run3": ("higher rate, dropout 0.5 after every ReLU", {"train": "30", "val": "30", "test": None}),
     "run4": ("less dropout, pooling", {"train": "≈ 56", "val": "≤ 51", "test": None}),
-    "run5": ("other dropout, L2", {"train": "≈ 56", "val": "≤ 51", "test": None}),
+    "run5": ("still less dropout, L2", {"train": "≈ 56", "val": "≤ 51", "test": None}),
     "run6": ("augmentation on top", {"train": "46", "val": None, "test": "46"}),
     "run7": ("less dropout, label smoothing, class weights", {"train": None, "val": None, "test": None}),
 }
@@ -130,8 +130,10 @@ def collect() -> dict[str, Any]:
         )
     first = facts[0]
     for run in facts:
+        if run["data"]["is_synthetic"]:
+            raise RunError(f"{run['command']}: it trained on synthetic faces; give the real file with --data")
         for key in ("machine", "device", "data", "split", "versions"):
-            if run[key] != first[key] or run["data"]["is_synthetic"]:
+            if run[key] != first[key]:
                 raise RunError(f"{run['command']}: its {key} is {run[key]}, the first run's {first[key]}")
     shared = {key: first[key] for key in ("machine", "device", "tuning", "versions", "data", "split")}
     return {**shared, "rows": rows}
@@ -164,7 +166,9 @@ def write(results: dict[str, Any]) -> list[Path]:
     written = [readme]
     for row in results["rows"]:
         path = ROOT / "configs" / f"{row['name']}.py"
-        run_folder.write_text(path, _swap(path, r"^Measured: [^\n]*(\n[^\n]+)*$", measured(results, row)))
+        run_folder.write_text(
+            path, _swap(path, r'^Measured: [^\n]*(\n(?!""")[^\n]+)*', measured(results, row))
+        )
         written.append(path)
     return written
 

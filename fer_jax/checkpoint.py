@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -166,7 +167,8 @@ def restore(template: TrainState, folder: Path) -> TrainState:
     abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in wanted.items()}
     with ocp.StandardCheckpointer() as checkpointer:
         leaves = checkpointer.restore((folder / "arrays").resolve(), abstract)
-    return jax.tree.unflatten(jax.tree.structure(template), [leaves[name] for name in wanted])
+    # Orbax gives NumPy arrays; they would go to the device again at every call.
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
 
 
 def _describe(leaf: list | None) -> str:

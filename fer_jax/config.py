@@ -341,8 +341,7 @@ def from_json(fields: Json, *, where: str) -> Config:
 
 
 def _as_float(value: object) -> object:
-    # Not isinstance: True is an int, but no number.
-    return float(value) if type(value) is int else value
+    return float(value) if isinstance(value, int) else value
 
 
 def _describe(wanted: Any) -> str:
@@ -385,11 +384,12 @@ def load_config(path: Path) -> Config:
         ConfigError: no such file, an error inside it, or no `config` in it.
     """
     if not path.is_file():
-        known = sorted(str(p) for p in path.parent.glob("*.py")) or sorted(
-            str(p) for p in Path("configs").glob("*.py")
-        )
-        there = f"; there are {', '.join(known)}" if known else ""
-        raise ConfigError(f"there is no config file {path}{suggest(str(path), known) or there}")
+        known = sorted(path.parent.glob("*.py")) or sorted(Path("configs").glob("*.py"))
+        # By file name alone: folders in common make any two paths look alike.
+        close = difflib.get_close_matches(path.name, [each.name for each in known], n=1)
+        near = f"; did you mean {str(known[0].with_name(close[0]))!r}?" if close else ""
+        there = f"; there are {', '.join(map(str, known))}" if known else ""
+        raise ConfigError(f"there is no config file {path}{near or there}")
     try:
         config = runpy.run_path(str(path)).get("config")
     except FerJaxError as error:

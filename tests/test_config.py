@@ -1,4 +1,4 @@
-"""Configs: every field survives JSON, and every slip is refused in words that name the field and the place."""
+"""Configs: every field survives JSON, and every slip is refused in words that name field and place."""
 
 import dataclasses
 import json
@@ -65,7 +65,9 @@ CHANGED = Config(
         l2=1e-5,
         clip_norm=1,
     ),
-    train=TrainConfig(epochs=1, batch_size=1, seed=2**32 - 1, eval_batch_size=1, train_eval_examples=0),
+    train=TrainConfig(
+        epochs=1, batch_size=1, seed=2**32 - 1, eval_batch_size=1, train_eval_examples=0, select="last"
+    ),
 )
 SECTIONS = (DataConfig, SplitConfig, AugmentConfig, ConvBlock, ModelConfig, LossConfig, OptimizerConfig)
 HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
@@ -104,7 +106,7 @@ def numeric_fields() -> Iterator[tuple[type, str, type]]:
                 yield section, field.name, field.type
 
 
-@pytest.mark.parametrize(("section", "name", "kind"), numeric_fields(), ids=str)
+@pytest.mark.parametrize(("section", "name", "kind"), list(numeric_fields()), ids=str)
 def test_every_number_has_a_range_and_a_message_that_names_it(section: type, name: str, kind: type) -> None:
     for bad in (-1, -1e-9, float("nan"), float("inf")) if kind is float else (-1,):
         with pytest.raises(ConfigError, match=rf"\.{name} is {re.escape(repr(bad))}; wanted "):
@@ -163,7 +165,6 @@ def test_a_value_just_out_of_range_is_refused(section: type, bad: dict[str, Any]
         ({"train": {"epochs": 1.5}}, "config field train.epochs is 1.5; wanted int"),
         ({"train": None}, "config field train is None; wanted TrainConfig"),
         ({"data": {"path": 3}}, "config field data.path is 3; wanted str | None"),
-        ({"optimizer": {"peak_rate": True}}, "config field optimizer.peak_rate is True; wanted float"),
         (
             {"optimizer": {"name": "sdg"}},
             "optimizer.name is 'sdg'; wanted one of 'sgd', 'adam', 'adamw'",
@@ -198,7 +199,10 @@ def test_json_without_a_name_is_refused() -> None:
         ("config = Config(name='a', train=TrainConfig(epochs=3.0))", ": .* train.epochs is 3.0; wanted int$"),
         ("config = Config(name='a', train=TrainConfig(epochs='3'))", ", line 3: .*'str' and 'int'"),
         ("config = Config(name='a', data=DataConfig(path=Path('x')))", ": .* data.path is .*; wanted str"),
-        ("config = Config(name='a', loss=LossConfig(class_weights='all'))", ": .*'all'; wanted one of 'none'"),
+        (
+            "config = Config(name='a', loss=LossConfig(class_weights='all'))",
+            ": .*'all'; wanted one of 'none'",
+        ),
     ],
 )
 def test_a_slip_in_a_config_file_is_refused_with_file_and_line(

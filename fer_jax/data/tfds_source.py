@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import importlib.util
 import io
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import Any, Literal
 
 import filelock
 import numpy as np
-import platformdirs
 
 from fer_jax import fer2013
-from fer_jax.data import kaggle
+from fer_jax.data import cache
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
 
@@ -48,8 +46,8 @@ def read(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
             folder cannot be written.
     """
     _import_tfds()
-    examples = kaggle.read(path, on_bad_row=on_bad_row)
-    folder = _cache_folder() / "tfds" / examples.sha256
+    examples = cache.read_cached(path, on_bad_row=on_bad_row)
+    folder = cache.cache_folder() / "tfds" / examples.sha256
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
@@ -60,8 +58,8 @@ def read(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
                 arrays = read_built(folder)
     except OSError as error:
         raise DataError(
-            f"cannot keep the TFDS data set in {folder}: {error.strerror or error}; mend that, or name another "
-            "folder in $FER_JAX_CACHE"
+            f"cannot keep the TFDS data set in {folder}: {error.strerror or error}; mend that, or name "
+            "another folder in $FER_JAX_CACHE"
         ) from None
     images, labels, usages = arrays
     return dataclasses.replace(examples, images=images, labels=labels, usages=usages)
@@ -123,11 +121,6 @@ def _read_if_same(examples: Examples, folder: Path) -> Arrays | None:
         return None
     wanted = (examples.images, examples.labels, examples.usages)
     return arrays if all(map(np.array_equal, arrays, wanted)) else None
-
-
-def _cache_folder() -> Path:
-    chosen = os.environ.get("FER_JAX_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("fer_jax")
 
 
 def _import_tfds() -> Any:

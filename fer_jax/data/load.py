@@ -1,0 +1,125 @@
+"""Where the faces of a run come from: the search for a file, and the choice of a reader."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Final
+
+from fer_jax import fer2013
+from fer_jax.config import DataConfig
+from fer_jax.data import cache, folder, synthetic
+from fer_jax.data.examples import Examples
+from fer_jax.errors import DataError
+
+DEFAULT_FOLDER: Final = Path("data")
+VARIABLE: Final = "FER_JAX_DATA"
+
+_COMPETITION: Final = "challenges-in-representation-learning-facial-expression-recognition-challenge"
+
+FILE_NAMES: Final = (
+    "icml_face_data.csv",
+    "fer2013.csv",
+    "fer2013/fer2013.csv",
+    f"{_COMPETITION}.zip",
+    "icml_face_data.csv.zip",
+    "fer2013.csv.zip",
+    "fer2013.zip",
+    "train.csv",
+    "train.csv.zip",
+    "archive.zip",
+)
+"""What is looked for in a folder, the richest first: Kaggle's own names of its downloads."""
+
+_LOOKED_FOR: Final = f"{', '.join(FILE_NAMES)} and no folder train/ or of a label"
+
+HOW_TO_GET: Final = f"""\
+Two ways to get FER2013 (both need a Kaggle account, and the rules of the competition accepted on its page):
+  1. Kaggle's command line:
+       pip install kaggle
+       kaggle competitions download -c {_COMPETITION} -p data
+  2. The web page: download into data/ (a .zip is read as it is) from
+       https://www.kaggle.com/c/{_COMPETITION}/data
+     or, as a folder of images without PublicTest and PrivateTest told apart, from
+       https://www.kaggle.com/datasets/msambare/fer2013
+Then run again, or name another place with --data PATH or ${VARIABLE}."""
+
+
+def load_examples(config: DataConfig) -> Examples:
+    """Load the faces that the config asks for.
+
+    Returns:
+        Examples; unlabelled files too, so see `require_labels`. The description begins with the path.
+
+    Raises:
+        DataError: the file is missing, malformed or refused.
+    """
+    path = find_file(config)
+    if path is None:
+        return synthetic.draw_examples(seed=config.synthetic_seed, examples=config.synthetic_examples)
+    if config.source == "tfds":
+        from fer_jax.data import tfds_source  # It is not on every platform.
+
+        examples = tfds_source.read(path, on_bad_row=config.on_bad_row)
+    else:
+        examples = cache.read_cached(path, on_bad_row=config.on_bad_row)
+    return dataclasses.replace(examples, description=f"{path}: {examples.description}")
+
+
+def find_file(config: DataConfig) -> Path | None:
+    """Find what `load_examples` reads: the config's path, else $FER_JAX_DATA, else a file in data/.
+
+    A folder is a folder of images, or holds one of `FILE_NAMES`.
+
+    Returns:
+        The path; None means synthetic faces.
+
+    Raises:
+        DataError: a path was given and nothing is there, or the source wants a file and none is found.
+    """
+    if config.source == "synthetic":
+        return None
+    # What is given and is not there is an error: training on something else would be worse.
+    given = {"data.path (--data)": config.path, f"${VARIABLE}": os.environ.get(VARIABLE) or None}
+    for name, text in given.items():
+        if text is not None:
+            return _find_given(Path(text).expanduser(), name)
+    found = _find_in(DEFAULT_FOLDER) if DEFAULT_FOLDER.is_dir() else None
+    if found is None and config.source != "auto":
+        raise DataError(
+            f"data.source is {config.source}, but no FER2013 file was found: data.path (--data) and "
+            f"${VARIABLE} are not set, and {DEFAULT_FOLDER.resolve()} has no {_LOOKED_FOR}\n{HOW_TO_GET}"
+        )
+    return found
+
+
+def _find_given(path: Path, name: str) -> Path:
+    if not path.exists():
+        raise DataError(
+            f"{name} is {path}, and nothing is there; give a CSV file, a .zip or a folder of images"
+        )
+    if not path.is_dir():
+        return path
+    found = _find_in(path)
+    if found is None:
+        raise DataError(f"{name} is the folder {path}, which has no {_LOOKED_FOR}; give the file itself")
+    return found
+
+
+def _find_in(path: Path) -> Path | None:
+    """Find the richest file in a folder; the folder itself where it holds folders of images."""
+    found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
+    return found or (path if folder.holds_images(path) else None)
+
+
+def require_labels(examples: Examples) -> None:
+    """Refuse examples that cannot train or score a model.
+
+    Raises:
+        DataError: some rows have no label.
+    """
+    unlabelled = int((examples.labels == fer2013.UNLABELLED).sum())
+    if unlabelled:
+        raise DataError(
+            f"{examples.description}: {unlabelled:,} rows have no label; wanted all of them labelled; "
+            "give train.csv, fer2013.csv or icml_face_data.csv"
+        )

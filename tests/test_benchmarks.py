@@ -1,0 +1,98 @@
+"""Each benchmark at tiny size; and what README and configs say is what the committed JSON says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import kill_and_resume, ladder
+from fer_jax import report, run_folder
+from fer_jax.config import load_config
+from fer_jax.errors import RunError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    assert kill_and_resume.main(["--trials", "1", "--kills", "1", "--out", str(out)]) == 0
+    trial = json.loads(out.read_text())["trials"][0]
+    assert trial["sha256"] == trial["wanted"]
+
+
+def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> None:
+    shared = {
+        "machine": "a machine",
+        "device": "CPU",
+        "tuning": [],
+        "versions": {},
+        "split": {"sha256": "s"},
+        "data": {"sha256": "d", "is_synthetic": is_synthetic},
+        "parameters": 10,
+        "macs": 20,
+        "command": "python",
+        "git": "g",
+        "measured_epoch": 2,
+        "selection": "the last",
+        "last_parameters_sha256": "p",
+    }
+    folder.mkdir(parents=True)
+    run_folder.write_json(folder / "run.json", shared | {"seed": seed})
+    figures = {"correct": correct, "total": 10, "confusion": [[1]]}
+    run_folder.write_json(folder / "metrics.json", dict.fromkeys(ladder.PARTS, figures))
+
+
+@pytest.fixture
+def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "configs").mkdir()
+    record = '"""Run 1.\n\nMeasured: not yet.\n"""\n'
+    record += 'from fer_jax.config import Config\n\nconfig = Config(name="run1")\n'
+    (tmp_path / "configs" / "run1.py").write_text(record)
+    (tmp_path / "README.md").write_text("before\n<!-- ladder -->\nold\n<!-- /ladder -->\nafter\n")
+    monkeypatch.setattr(ladder, "ROOT", tmp_path)
+    monkeypatch.setattr(ladder, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(ladder, "TIMED_RUNS", tmp_path / "timed")
+    monkeypatch.setattr(ladder, "RESULTS", tmp_path / "ladder.json")
+    monkeypatch.setattr(ladder, "NOTEBOOK", {"run1": ladder.NOTEBOOK["run1"]})
+    (tmp_path / "timed" / "run1").mkdir(parents=True)
+    lines = "".join(run_folder.json_line({"seconds": seconds}) for seconds in (9.0, 3.0, 5.0))
+    (tmp_path / "timed" / "run1" / "log.jsonl").write_text(lines)
+    return tmp_path
+
+
+def test_the_ladder_collects_integers_and_writes_them_up(tiny_ladder: Path) -> None:
+    for seed, correct in enumerate((4, 5, 6)):
+        fake_run(tiny_ladder / "runs" / f"run1-seed{seed}", seed=seed, correct=correct, is_synthetic=False)
+    assert ladder.main(["collect"]) == 0
+    row: dict[str, Any] = json.loads((tiny_ladder / "ladder.json").read_text())["rows"][0]
+    assert row["seconds_per_epoch"] == 4.0
+    assert [seed["test"]["correct"] for seed in row["seeds"]] == [4, 5, 6]
+    for _ in range(2):
+        assert ladder.main(["write"]) == 0
+        readme = (tiny_ladder / "README.md").read_text()
+        assert readme.startswith("before\n<!-- ladder -->\n|") and readme.endswith(
+            "<!-- /ladder -->\nafter\n"
+        )
+        assert "50.0 ± 10.0" in readme
+        config = (tiny_ladder / "configs" / "run1.py").read_text()
+        assert "Measured: train 50.0 ± 10.0, val 50.0 ± 10.0, test 50.0 ± 10.0 percent" in config
+        assert load_config(tiny_ladder / "configs" / "run1.py").name == "run1"
+
+
+def test_the_ladder_refuses_synthetic_faces_and_missing_runs(tiny_ladder: Path) -> None:
+    with pytest.raises(RunError, match="no finished run1"):
+        ladder.collect()
+    fake_run(tiny_ladder / "runs" / "run1-seed0", seed=0, correct=4, is_synthetic=True)
+    with pytest.raises(RunError, match="synthetic faces"):
+        ladder.collect()
+
+
+def test_readme_and_configs_say_what_the_committed_results_say() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "ladder.json").read_text())
+    assert report.ladder_table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in results["rows"]:
+        record = (ROOT / "configs" / f"{row['name']}.py").read_text(encoding="utf-8")
+        assert ladder.measured(results, row) in record, (
+            f"configs/{row['name']}.py: run benchmarks/ladder.py write"
+        )
