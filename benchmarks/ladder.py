@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from fer_jax import command, report, run_folder
-from fer_jax.config import load_config
+from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
 
 ROOT = Path(__file__).parent.parent

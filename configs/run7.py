@@ -2,9 +2,9 @@
 
 The notebook's: not run; run 6's diagnosis says to reduce the other regularisation, runs 4 and 5 say that
 label smoothing and help for the rare classes are missing.
-Ours: the dropout after the blocks goes, that before the last layer stays at 0.25; augmentation is milder, on half the images
-each, with a mirror image for every other one; label smoothing 0.1; a class weighs 1 / sqrt(its share);
-AdamW with a warm-up and a cosine down to 0, and epochs enough to use the room.
+Ours: the dropout after the blocks goes, that before the last layer stays at 0.25; augmentation is milder,
+on half the images each, with a mirror image for every other one; label smoothing 0.1; a class weighs
+1 / sqrt(its share); AdamW with a warm-up and a cosine down to 0, and epochs enough to use the room.
 
 Command: python -m fer_jax.train --config configs/run7.py --data train.csv
 Measured: not yet.

@@ -11,8 +11,8 @@ Letters for shapes: N examples, B examples of a batch, H height, W width, C chan
 
 A module imports only from the rows above its own (data and models, and the fifth row, among themselves too):
 
-1. `fer2013` facts; `errors` messages and exit codes; `config` of a run; `randomness`, its only maker;
-   `pixels` to numbers; `augment`, draw and apply
+1. `fer2013` facts; `errors` messages and exit codes; `config` of a run, `config_file` to and from files;
+   `randomness`, its only maker; `pixels` to numbers; `augment`, draw and apply
 2. `data.*` files to arrays; `models.*` Linen modules; `losses`; `metrics`; `optimizer`
 3. `state`: arrays that training changes
 4. `step`: the jitted train and evaluation steps

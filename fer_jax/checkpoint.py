@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fer_jax.config import Json
+from fer_jax.config_file import Json
 from fer_jax.errors import RunError
 from fer_jax.run_folder import read_json, write_json
 from fer_jax.state import TrainState

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import tyro
 
-from fer_jax.config import Config, load_config
+from fer_jax.config import Config
+from fer_jax.config_file import load_config
 from fer_jax.errors import FerJaxError
 
 BadRow = Literal["stop", "skip"]

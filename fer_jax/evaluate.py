@@ -13,7 +13,8 @@ import tyro
 from rich.console import Console
 
 from fer_jax import checkpoint, command, fer2013, pictures, report, run_folder, runtime
-from fer_jax.config import Config, Json, from_json
+from fer_jax.config import Config
+from fer_jax.config_file import Json, from_json
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.split import image_hashes

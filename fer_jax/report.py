@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fer_jax import fer2013
-from fer_jax.config import Config, flatten, to_json
+from fer_jax.config import Config
+from fer_jax.config_file import flatten, to_json
 from fer_jax.models.summary import Layer
 
 Table = list[list[str]]

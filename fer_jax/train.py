@@ -22,7 +22,8 @@ from rich.progress import (
 )
 
 from fer_jax import checkpoint, command, fer2013, pictures, pixels, report, run_folder, runtime
-from fer_jax.config import Config, Json, flatten, from_json, to_json
+from fer_jax.config import Config
+from fer_jax.config_file import Json, flatten, from_json, to_json
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, find_file, load_examples
 from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import kill_and_resume, ladder
 from fer_jax import report, run_folder
-from fer_jax.config import load_config
+from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
 
 ROOT = Path(__file__).parent.parent

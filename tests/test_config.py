@@ -19,12 +19,8 @@ from fer_jax.config import (
     OptimizerConfig,
     SplitConfig,
     TrainConfig,
-    field_names,
-    flatten,
-    from_json,
-    load_config,
-    to_json,
 )
+from fer_jax.config_file import field_names, flatten, from_json, load_config, to_json
 from fer_jax.errors import ConfigError
 
 CHANGED = Config(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_jax.config import load_config
+from fer_jax.config_file import load_config
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "fer_jax").rglob("*.py"))

@@ -246,7 +246,8 @@ def test_a_known_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(fer2013.KNOWN_MD5, hashlib.md5(FULL).hexdigest(), "a friend's file")
     assert read(FULL, tmp_path).description.startswith("this is a friend's file; 24 Training rows")
     # What is known is the CSV, in an archive or not.
-    assert read(make_zip({"a.csv": FULL}), tmp_path).description.startswith("this is a friend's file; ")
+    zipped = read(make_zip({"a.csv": FULL}), tmp_path)
+    assert zipped.description.startswith("a.csv: this is a friend's file; ")
 
 
 def test_real_faces(tmp_path: Path) -> None:

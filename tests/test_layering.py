@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 ROWS = (
     ("errors", "fer2013"),
     ("config", "randomness"),
-    ("pixels", "augment"),
+    ("pixels", "augment", "config_file"),
     ("data.*", "models.*", "losses", "metrics", "optimizer"),
     ("state",),
     ("step",),
@@ -19,7 +19,7 @@ ROWS = (
     ("train", "evaluate", "show", "__main__"),
 )
 SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-1])
-HOST_HALF = ("errors", "fer2013", "config", "pixels", "augment", "data.*")
+HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 

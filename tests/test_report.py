@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, to_json
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.config_file import to_json
 from fer_jax.report import confusion_table, epoch_line, ladder_table, markdown_report, metrics_table
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

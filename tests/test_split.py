@@ -11,7 +11,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
 from fer_jax.errors import DataError
 
-CLASS_SIZES = (37, 11, 200, 2, 53, 7, 101)
+CLASS_SIZES = (37, 11, 200, 2, 53, 5, 101)
 
 
 def make_examples(labels: np.ndarray, faces: np.ndarray, *, usage: int = fer2013.UNLABELLED) -> Examples:
@@ -90,7 +90,7 @@ def test_the_split_hangs_on_its_seed_alone_and_never_changes() -> None:
     examples = distinct()
     split = split_examples(examples, SplitConfig())
     assert split.sha256 == split_examples(examples, SplitConfig()).sha256
-    assert split.sha256 == "9fbdc38885f9b6fac8ac7f96b5a3bf980602adaffdcee62cbaf5d69da6fd8a3f"
+    assert split.sha256 == "02bd4b4dce4704000b38fcb447df15490e6ba945564ec1dfd0c3e3ee9b4e3de0"
     assert split.sha256 != split_examples(examples, SplitConfig(seed=1)).sha256
     assert split.sha256 != Split(split.train, split.test, split.val).sha256
     moved = Split(np.append(split.train, split.val[0]), split.val[1:], split.test)

@@ -46,11 +46,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_learns(tmp_path: Path) -> None:
-    easy = ["--augment.shift-probability", "0", "--augment.rotate-probability", "0"]
-    easy += ["--augment.crop-probability", "0", "--data.synthetic-examples", "1400"]
-    no_dropout = [word for i in range(3) for word in (f"--model.blocks.{i}.dropout-rate", "0")]
-    quick = ["--model.dense-dropout-rate", "0", "--optimizer.peak-rate", "0.005", "--train.epochs", "4"]
-    assert run_train(tmp_path / "run", *easy, *no_dropout, *quick) == 0
+    size = [
+        "--model.blocks.0.features",
+        "8",
+        "--model.blocks.1.features",
+        "16",
+        "--model.dense-features",
+        "64",
+    ]
+    plain = [f"--augment.{name}-probability=0" for name in ("shift", "rotate", "crop")]
+    plain += [f"--model.blocks.{block}.dropout-rate=0" for block in range(3)] + [
+        "--model.dense-dropout-rate=0"
+    ]
+    quick = ["--data.synthetic-examples=1400", "--optimizer.peak-rate=0.002", "--train.epochs=8"]
+    assert run_train(tmp_path / "run", *size, *plain, *quick) == 0
     figures = read(tmp_path / "run" / "metrics.json")
     assert figures["train"]["accuracy"] > 0.5
     assert figures["test"]["accuracy_low"] > 1 / 7

@@ -3,6 +3,7 @@
 What a file is, its content says and not its name.
 """
 
+import dataclasses
 import hashlib
 import zipfile
 import zlib
@@ -99,7 +100,9 @@ def _read_zip(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
             if member is None:
                 images = folder.ImageFiles(names, archive.read)
                 return _from_images(images, str(path), on_bad_row=on_bad_row)
-            return _from_csv(archive.read(member), f"{path}, member {member}", on_bad_row=on_bad_row)
+            where = f"{path}, member {member}"
+            examples = _from_csv(archive.read(member), where, on_bad_row=on_bad_row)
+            return dataclasses.replace(examples, description=f"{member}: {examples.description}")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise DataError(f"{path}: the zip archive is damaged or locked: {error}; get it again") from None
 

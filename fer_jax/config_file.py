@@ -1,0 +1,151 @@
+"""Configs to and from files: the Python file of an experiment record, and the JSON of a run.
+
+A config file is a Python file that ends in `config = Config(...)`.
+"""
+
+import dataclasses
+import difflib
+import json
+import runpy
+import traceback
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import dacite
+
+from fer_jax.config import Config, ConvBlock
+from fer_jax.errors import ConfigError, FerJaxError
+
+Json = dict[str, Any]
+
+
+def to_json(config: Config) -> Json:
+    """Turn a config into plain dicts, lists, strings and numbers.
+
+    >>> to_json(Config(name="a"))["optimizer"]["peak_rate"]
+    0.001
+    """
+    fields: Json = json.loads(json.dumps(dataclasses.asdict(config)))
+    return fields
+
+
+def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
+    """Turn nested JSON into dotted names -> JSON text; a list gives one entry an element.
+
+    >>> flatten({"train": {"epochs": 3}})
+    {'train.epochs': '3'}
+    """
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            flat |= {f"{prefix}{name}[{index}]": json.dumps(each) for index, each in enumerate(value)}
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value)
+    return flat
+
+
+def from_json(fields: Json, *, where: str) -> Config:
+    """Build a config from what `to_json` made.
+
+    Args:
+        fields: nested dicts; a missing field takes its default.
+        where: the file or place they came from, for messages.
+
+    Raises:
+        ConfigError: an unknown field, a wrong type or a value out of range.
+    """
+    try:
+        return dacite.from_dict(
+            Config, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})
+        )
+    except dacite.UnexpectedDataError as error:
+        name = sorted(error.keys)[0]
+        raise ConfigError(
+            f"{where}: there is no config field {name!r}{suggest(name, _all_names())}"
+        ) from None
+    except dacite.WrongTypeError as error:
+        wanted = _describe(error.field_type)
+        raise ConfigError(
+            f"{where}: config field {error.field_path} is {error.value!r}; wanted {wanted}"
+        ) from None
+    except dacite.DaciteError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _as_float(value: object) -> object:
+    return float(value) if isinstance(value, int) else value
+
+
+def _describe(wanted: Any) -> str:
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(repr, get_args(wanted)))}"
+    return wanted.__name__ if isinstance(wanted, type) else str(wanted)
+
+
+def field_names(config_class: type) -> list[str]:
+    """List the names of all fields of a config class and of the config classes in it."""
+    names: list[str] = []
+    for each in dataclasses.fields(config_class):
+        names.append(each.name)
+        if dataclasses.is_dataclass(each.type) and isinstance(each.type, type):
+            names.extend(field_names(each.type))
+    return names
+
+
+def _all_names() -> list[str]:
+    return field_names(Config) + field_names(ConvBlock)
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Say which known name was perhaps meant, or nothing.
+
+    >>> suggest("peek_rate", ["peak_rate", "epochs"])
+    "; did you mean 'peak_rate'?"
+    """
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def load_config(path: Path) -> Config:
+    """Run a config file and take its `config`.
+
+    Args:
+        path: a Python file that defines `config = Config(...)`.
+
+    Raises:
+        ConfigError: no such file, an error inside it, or no `config` in it.
+    """
+    if not path.is_file():
+        known = sorted(path.parent.glob("*.py")) or sorted(Path("configs").glob("*.py"))
+        # By file name alone: folders in common make any two paths look alike.
+        close = difflib.get_close_matches(path.name, [each.name for each in known], n=1)
+        near = f"; did you mean {str(known[0].with_name(close[0]))!r}?" if close else ""
+        there = f"; there are {', '.join(map(str, known))}" if known else ""
+        raise ConfigError(f"there is no config file {path}{near or there}")
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except FerJaxError as error:
+        raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
+        hint = _hint(error)
+        raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"{path} defines no `config`: end it with `config = Config(name=...)` from fer_jax.config"
+        )
+    # Dataclasses take any type; going through from_json checks each one.
+    return from_json(dataclasses.asdict(config), where=str(path))
+
+
+def _line_of(error: Exception, path: Path) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+
+
+def _hint(error: Exception) -> str:
+    quoted = str(error).split("'")
+    is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    return suggest(quoted[1], _all_names()) if is_unknown_field and len(quoted) > 1 else ""
