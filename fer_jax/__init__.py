@@ -17,7 +17,7 @@ A module imports only from the rows above its own (data and models, and the fift
 3. `state`: arrays that training changes
 4. `step`: the jitted train and evaluation steps
 5. `feed` batches to steps; `checkpoint`; `run_folder`; `report` text; `pictures`; `contact_sheet`;
-   `command` line; `runtime`, the machine
+   `display`, `command` line; `runtime`, the machine
 6. the programs: `train` (with `epochs`, its loop), `evaluate`, `show`; `python -m fer_jax` lists them
 """
 

@@ -65,7 +65,8 @@ def save(state: TrainState, meta: Json, checkpoints: Path, *, is_best: bool) -> 
         shutil.rmtree(new_best, ignore_errors=True)
         shutil.copytree(new, new_best)
         _replace(new_best, checkpoints / BEST)
-    if (checkpoints / LAST).exists():
+    # A damaged `last` must not push out the good `previous`.
+    if find_damage(checkpoints / LAST) is None:
         _replace(checkpoints / LAST, checkpoints / PREVIOUS)
     _replace(new, checkpoints / LAST)
 
@@ -103,6 +104,8 @@ def find_damage(folder: Path) -> str | None:
         manifest = read_json(folder / "manifest.json")
     except RunError as error:
         return str(error)
+    if not isinstance(manifest, dict):
+        return "manifest.json is damaged"
     found = _hashes(folder)
     wrong = sorted(name for name in manifest.keys() | found.keys() if manifest.get(name) != found.get(name))
     return f"{wrong[0]} is damaged, missing or not of it" if wrong else None

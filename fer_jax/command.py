@@ -54,9 +54,12 @@ def _settings(argv: list[str]) -> Config:
 
 def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
     """Put the short options `--data` and `--on-bad-row` into the config."""
+    is_ignored = data is not None and settings.data.source == "synthetic"
     short = dataclasses.replace(
         settings.data,
         path=settings.data.path if data is None else str(data),
+        # A file named on the command line is wanted, whatever the config says.
+        source="auto" if is_ignored else settings.data.source,
         on_bad_row=on_bad_row or settings.data.on_bad_row,
     )
     return dataclasses.replace(settings, data=short)

@@ -3,6 +3,7 @@
 The docstring under a field is its help text on the command line. `config_file` reads and writes configs.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,19 @@ from fer_jax.errors import ConfigError
 def _check(is_good: bool, field_name: str, value: object, wanted: str) -> None:
     if not is_good:
         raise ConfigError(f"config field {field_name} is {value!r}; wanted {wanted}")
+
+
+def _check_types(section: object, prefix: str) -> None:
+    """Check each field of a config class against its annotation, so that range checks compare numbers."""
+    for each in dataclasses.fields(section):  # type: ignore[arg-type]
+        value, wanted = getattr(section, each.name), each.type
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if wanted is float:
+            _check(is_number, f"{prefix}{each.name}", value, "a number")
+        elif wanted is int:
+            _check(is_number and isinstance(value, int), f"{prefix}{each.name}", value, "an integer")
+        elif wanted is bool:
+            _check(isinstance(value, bool), f"{prefix}{each.name}", value, "True or False")
 
 
 def _check_rate(field_name: str, value: float) -> None:
@@ -49,6 +63,7 @@ class DataConfig:
     """Seed of the synthetic faces."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "data.")
         _check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
         _check_seed("data.synthetic_seed", self.synthetic_seed)
 
@@ -65,6 +80,7 @@ class SplitConfig:
     """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "split.")
         _check_seed("split.seed", self.seed)
 
 
@@ -92,6 +108,7 @@ class AugmentConfig:
     """Largest erased area, as a fraction of the image's area."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "augment.")
         for name in ("shift", "rotate", "crop", "flip", "erase"):
             _check_probability(f"augment.{name}_probability", getattr(self, f"{name}_probability"))
         _check(0 <= self.max_shift_px <= 24, "augment.max_shift_px", self.max_shift_px, "pixels in [0, 24]")
@@ -129,6 +146,7 @@ class ConvBlock:
     """Share of the block's outputs that training sets to zero."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "model.blocks.")
         _check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
         _check_rate("model.blocks.dropout_rate", self.dropout_rate)
 
@@ -147,6 +165,7 @@ class ModelConfig:
     """Share of the hidden dense outputs that training sets to zero."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "model.")
         _check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
         pools = sum(block.pool for block in self.blocks)
         _check(
@@ -166,6 +185,7 @@ class LossConfig:
     """Weight of a class: 1; 1 / sqrt(its share); 1 / its share."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "loss.")
         _check_rate("loss.label_smoothing", self.label_smoothing)
 
 
@@ -200,6 +220,7 @@ class OptimizerConfig:
     """Largest global norm of the gradient; 0 does not clip."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "optimizer.")
         _check(
             self.peak_rate > 0 and math.isfinite(self.peak_rate),
             "optimizer.peak_rate",
@@ -245,6 +266,7 @@ class TrainConfig:
     random subset; 0: all of them). The figures at the end are over all of them."""
 
     def __post_init__(self) -> None:
+        _check_types(self, "train.")
         for name in ("epochs", "batch_size", "eval_batch_size"):
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), ">= 1")
         _check_seed("train.seed", self.seed)

@@ -46,7 +46,7 @@ def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def from_json(fields: Json, *, where: str) -> Config:
+def from_json(fields: Any, *, where: str) -> Config:
     """Build a config from what `to_json` made.
 
     Args:
@@ -56,6 +56,8 @@ def from_json(fields: Json, *, where: str) -> Config:
     Raises:
         ConfigError: an unknown field, a wrong type or a value out of range.
     """
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{where}: came {type(fields).__name__}; wanted an object of config fields")
     try:
         return dacite.from_dict(
             Config, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})

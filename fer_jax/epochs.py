@@ -122,6 +122,7 @@ def run_epochs(
     state: TrainState,
     progress: Progress,
     *,
+    signals: list[int],
     on_step: Callable[[int, float], None],
     on_epoch: Callable[[Record], None],
 ) -> TrainState:
@@ -131,6 +132,7 @@ def run_epochs(
         job: the run.
         state: where to start; it is used up.
         progress: the same; it is brought up to date.
+        signals: what `watch_signals` collects.
         on_step: called after each step with its number in the epoch and the mean objective so far.
         on_epoch: called after each epoch, once it is saved, with its record.
 
@@ -142,23 +144,22 @@ def run_epochs(
     key = jax_key(config.train.seed, Stream.DROPOUT)
     schedule = make_schedule(config.optimizer, steps_per_epoch=job.epoch_steps, epochs=config.train.epochs)
     rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * config.train.epochs)), np.float32)
-    with watch_signals() as signals:
-        while len(progress.history) < config.train.epochs:
-            epoch = len(progress.history)
-            started = time.perf_counter()
-            factor = plateau_factor(config.optimizer, [record["val_loss"] for record in progress.history])
-            epoch_rates = rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps] * np.float32(factor)
-            state = _run_steps(key, job, state, progress, epoch_rates, on_step=on_step, signals=signals)
-            trained = time.perf_counter()
-            record = _measure(job, state, progress, rate=float(epoch_rates[-1]))
-            record["seconds"] = time.perf_counter() - started
-            record["images_per_second"] = job.epoch_steps * config.train.batch_size / (trained - started)
-            progress.history.append(record)
-            progress.loss_sum = progress.weight_sum = 0.0
-            save(job, state, progress, is_best=record["is_best"])
-            on_epoch(record)
-            if signals:
-                raise StopError(signals[0])
+    while len(progress.history) < config.train.epochs:
+        epoch = len(progress.history)
+        started = time.perf_counter()
+        factor = plateau_factor(config.optimizer, [record["val_loss"] for record in progress.history])
+        epoch_rates = rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps] * np.float32(factor)
+        state = _run_steps(key, job, state, progress, epoch_rates, on_step=on_step, signals=signals)
+        trained = time.perf_counter()
+        record = _measure(job, state, progress, rate=float(epoch_rates[-1]))
+        record["seconds"] = time.perf_counter() - started
+        record["images_per_second"] = job.epoch_steps * config.train.batch_size / (trained - started)
+        progress.history.append(record)
+        progress.loss_sum = progress.weight_sum = 0.0
+        save(job, state, progress, is_best=record["is_best"])
+        on_epoch(record)
+        if signals:
+            raise StopError(signals[0])
     return state
 
 

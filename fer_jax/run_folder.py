@@ -65,11 +65,18 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write in, which becomes the file when all went well: whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    temporary.replace(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

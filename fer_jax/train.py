@@ -12,22 +12,14 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from fer_jax import checkpoint, command, fer2013, pictures, pixels, report, run_folder, runtime
+from fer_jax import checkpoint, command, display, pictures, pixels, report, run_folder, runtime
 from fer_jax.config import Config
 from fer_jax.config_file import Json, flatten, from_json, to_json
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.load import HOW_TO_GET, find_file, load_examples
+from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
-from fer_jax.epochs import Job, Record, StopError, run_epochs, save
+from fer_jax.epochs import Job, Record, StopError, run_epochs, save, watch_signals
 from fer_jax.epochs import Progress as RunProgress
 from fer_jax.errors import RunError
 from fer_jax.feed import eval_batches, evaluate
@@ -93,15 +85,13 @@ def _check_same_config(folder: Path, config: Config) -> None:
     written = run_folder.read_json(folder / "config.json")
     old = flatten(to_json(from_json(written, where=str(folder / "config.json"))))
     new = flatten(to_json(config))
-    changed = [
-        name for name in new if new[name] != old.get(name) and name not in ("data.path", "data.source")
-    ]
-    if changed:
-        name = changed[0]
-        raise RunError(
-            f"{folder} was trained with {name} {old.get(name)}, the config now says {new[name]}; "
-            "resume with the same config, or train into another --run-dir"
-        )
+    free = ("data.path", "data.source")  # The data's hash is compared instead.
+    for name in sorted((old.keys() | new.keys()) - set(free)):
+        if old.get(name) != new.get(name):
+            raise RunError(
+                f"{folder} was trained with {name} {old.get(name)}, the config now says {new.get(name)}; "
+                "resume with the same config, or train into another --run-dir"
+            )
 
 
 def _run(
@@ -112,11 +102,11 @@ def _run(
     console.print(f"runs on    {machine['device']}; {machine['machine']}" + "".join(f"; {t}" for t in tuning))
     is_synthetic = find_file(config.data) is None
     if is_synthetic:
-        _print_notice(console)
+        display.show_notice(console)
     examples = load_examples(config.data)
-    _print_data(console, examples)
+    display.show_data(console, examples)
     split = split_examples(examples, config.split)
-    _print_split(console, examples, split)
+    display.show_split(console, examples, split)
     job, state, layers = _prepare(config, examples, split, folder)
     console.print(report.layer_table(layers), markup=False)
     facts = machine | _facts(job, layers, invocation=invocation, is_synthetic=is_synthetic)
@@ -129,7 +119,8 @@ def _run(
     if not is_resumed:
         save(job, state, progress, is_best=False)
     try:
-        state = _fit(console, job, state, progress, folder)
+        with watch_signals() as signals:
+            state = _fit(console, job, state, progress, folder, signals)
     except StopError as stopped:
         console.print(f"stopped by signal {stopped.signum}; saved in {folder}. Go on with --resume")
         return 128 + stopped.signum
@@ -162,29 +153,6 @@ def _facts(job: Job, layers: list[Layer], *, invocation: str, is_synthetic: bool
     }
 
 
-def _print_notice(console: Console) -> None:
-    console.rule("[bold red]SYNTHETIC FACES[/]", style="red")
-    console.print("[bold]No FER2013 file was found: this run trains on drawn faces, not on FER2013.[/]")
-    console.print(HOW_TO_GET, markup=False)
-    console.rule(style="red")
-
-
-def _print_data(console: Console, examples: Examples) -> None:
-    console.print(f"data       {examples.description}", markup=False)
-    if examples.skipped_rows:
-        console.print(f"           [bold]{len(examples.skipped_rows)} bad rows left out:[/]")
-        for message in examples.skipped_rows:
-            console.print(f"           {message}", markup=False)
-
-
-def _print_split(console: Console, examples: Examples, split: Split) -> None:
-    names = " ".join(f"{label:>8}" for label in fer2013.LABELS)
-    console.print(f"split          rows {names}")
-    for name, rows in split.parts.items():
-        counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows]))
-        console.print(f"  {name:<8} {len(rows):8,} {counts}")
-
-
 def _prepare(
     config: Config, examples: Examples, split: Split, folder: Path
 ) -> tuple[Job, TrainState, list[Layer]]:
@@ -203,7 +171,8 @@ def _write_facts(folder: Path, job: Job, facts: Json) -> None:
     run_folder.write_json(folder / "config.json", to_json(job.config))
     split = job.split
     hashes = image_hashes(job.examples.images[split.train])
-    np.savez(folder / "split.npz", train=split.train, val=split.val, test=split.test, train_hashes=hashes)
+    with run_folder.replacing(folder / "split.npz") as new, new.open("wb") as file:
+        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=hashes)
     run_folder.write_json(folder / "run.json", facts)
 
 
@@ -234,23 +203,16 @@ def _resume(
     return checkpoint.restore(template, good), progress
 
 
-def _fit(console: Console, job: Job, state: TrainState, progress: RunProgress, folder: Path) -> TrainState:
+def _fit(
+    console: Console, job: Job, state: TrainState, progress: RunProgress, folder: Path, signals: list[int]
+) -> TrainState:
     """Run the epochs behind a progress bar, writing the log."""
     from tensorboardX import SummaryWriter
 
     epochs, batch_size = job.config.train.epochs, job.config.train.batch_size
     log = folder / "log.jsonl"
     run_folder.write_text(log, "".join(run_folder.json_line(record) for record in progress.history))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = display.make_bar(console)
     with SummaryWriter(str(folder / "tensorboard"), purge_step=int(state.step)) as board, bar:
         total = job.epoch_steps * epochs
         task = bar.add_task("training", total=total, completed=int(state.step), speed="")
@@ -272,7 +234,7 @@ def _fit(console: Console, job: Job, state: TrainState, progress: RunProgress, f
                 board.add_scalar(name, record[name], record["step"])
             console.print(report.epoch_line(record, epochs=epochs), markup=False)
 
-        return run_epochs(job, state, progress, on_step=on_step, on_epoch=on_epoch)
+        return run_epochs(job, state, progress, signals=signals, on_step=on_step, on_epoch=on_epoch)
 
 
 def _finish(

@@ -14,7 +14,17 @@ ROWS = (
     ("data.*", "models.*", "losses", "metrics", "optimizer"),
     ("state",),
     ("step",),
-    ("feed", "checkpoint", "report", "pictures", "contact_sheet", "command", "runtime", "run_folder"),
+    (
+        "feed",
+        "checkpoint",
+        "report",
+        "pictures",
+        "contact_sheet",
+        "command",
+        "runtime",
+        "run_folder",
+        "display",
+    ),
     ("epochs",),
     ("train", "evaluate", "show", "__main__"),
 )

@@ -1,7 +1,8 @@
 """The CNN of runs 1 to 7: convolution blocks, then flatten or mean, then dense layers.
 
-Weights start from He et al. 2015 (`he_normal`, for ReLU), the last layer from small numbers, so that the
-first loss is close to ln 7. A convolution before batch norm has no bias: the norm would take it away.
+Weights start from He et al. 2015 (`he_normal`, for ReLU), the last layer from small numbers, so that behind
+a hidden dense layer the first loss is close to ln 7. A convolution before batch norm has no bias: the norm
+would take it away.
 """
 
 from functools import partial
