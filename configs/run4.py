@@ -24,5 +24,5 @@ config = Config(
         dense_dropout_rate=0.5,
     ),
     optimizer=OptimizerConfig(name="adam", peak_rate=0.0005),
-    train=TrainConfig(epochs=7, select="last"),
+    train=TrainConfig(epochs=6, select="last"),
 )

@@ -23,5 +23,5 @@ config = Config(
         dense_dropout_rate=0.25,
     ),
     optimizer=OptimizerConfig(name="adam", peak_rate=0.0005, l2=0.0001),
-    train=TrainConfig(epochs=7, select="last"),
+    train=TrainConfig(epochs=6, select="last"),
 )

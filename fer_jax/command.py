@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -33,7 +34,8 @@ def parse(command: type, argv: list[str] | None, *, program: str) -> Any:
         ConfigError: the config file cannot be used, or a value is out of range.
     """
     argv = sys.argv[1:] if argv is None else argv
-    prog, description = f"python -m fer_jax.{program}", f"{command.__doc__}\n\n{EXIT_CODES}"
+    prog = f"python -m fer_jax.{program}"
+    description = f"{inspect.getdoc(command)}\n\n{EXIT_CODES}"
     if "settings" not in {field.name for field in dataclasses.fields(command)}:
         return tyro.cli(command, args=argv, prog=prog, description=description)
     default = command(config=tyro.MISSING, settings=_settings(argv))
