@@ -132,17 +132,20 @@ def collect() -> dict[str, Any]:
     for run in facts:
         if run["data"]["is_synthetic"]:
             raise RunError(f"{run['command']}: it trained on synthetic faces; give the real file with --data")
-        for key in ("machine", "device", "data", "split", "versions"):
+        for key in ("machine", "device", "versions"):
             if run[key] != first[key]:
                 raise RunError(f"{run['command']}: its {key} is {run[key]}, the first run's {first[key]}")
-    shared = {key: first[key] for key in ("machine", "device", "tuning", "versions", "data", "split")}
-    return {**shared, "rows": rows}
+        for key in ("data", "split"):
+            if run[key]["sha256"] != first[key]["sha256"]:
+                raise RunError(f"{run['command']}: its {key} is not the one of the first run")
+    shared = {key: first[key] for key in ("machine", "device", "tuning", "versions", "split")}
+    return {**shared, "data_sha256": first["data"]["sha256"], "rows": rows}
 
 
 def _seed_figures(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     metrics = run_folder.read_json(folder / "metrics.json")
     figures = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
-    keys = ("seed", "command", "git", "measured_epoch", "selection", "last_parameters_sha256")
+    keys = ("seed", "git", "measured_epoch", "selection", "last_parameters_sha256")
     return {**{key: run[key] for key in keys}, **figures, "val_confusion": metrics["val"]["confusion"]}
 
 

@@ -47,7 +47,10 @@ def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> No
 def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "configs").mkdir()
     record = '"""Run 1.\n\nMeasured: not yet.\n"""\n'
-    record += 'from fer_jax.config import Config\n\nconfig = Config(name="run1")\n'
+    record += "from fer_jax.config import Config, ConvBlock, DataConfig, ModelConfig, TrainConfig\n\n"
+    record += 'config = Config(name="run1", data=DataConfig(source="synthetic", synthetic_examples=140),\n'
+    record += "    model=ModelConfig(blocks=(ConvBlock(features=2),), dense_features=4),\n"
+    record += "    train=TrainConfig(epochs=1))\n"
     (tmp_path / "configs" / "run1.py").write_text(record)
     (tmp_path / "README.md").write_text("before\n<!-- ladder -->\nold\n<!-- /ladder -->\nafter\n")
     monkeypatch.setattr(ladder, "ROOT", tmp_path)
@@ -78,6 +81,14 @@ def test_the_ladder_collects_integers_and_writes_them_up(tiny_ladder: Path) -> N
         config = (tiny_ladder / "configs" / "run1.py").read_text()
         assert "Measured: train 50.0 ± 10.0, val 50.0 ± 10.0, test 50.0 ± 10.0 percent" in config
         assert load_config(tiny_ladder / "configs" / "run1.py").name == "run1"
+
+
+def test_the_ladder_trains_what_is_not_finished(tiny_ladder: Path) -> None:
+    assert ladder.main(["train", "--runs", "run1", "--seeds", "1"]) == 0
+    report_file = tiny_ladder / "runs" / "run1-seed0" / "report.md"
+    before = report_file.stat().st_mtime_ns
+    assert ladder.main(["train", "--runs", "run1", "--seeds", "1"]) == 0
+    assert report_file.stat().st_mtime_ns == before
 
 
 def test_the_ladder_refuses_synthetic_faces_and_missing_runs(tiny_ladder: Path) -> None:
