@@ -43,7 +43,6 @@ clean: ## remove .venv and the tools' caches; keeps data/ and runs/
 # running it, because a version manager's `python3.13` may exist and yet not run.
 $(READY): pyproject.toml
 	@if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
-	@mkdir -p $(VENV) && touch $(UNFINISHED)
 	@if $(VENV)/bin/python -c '' 2>/dev/null; then exit 0; fi; \
 	seen=''; \
 	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
@@ -56,7 +55,7 @@ $(READY): pyproject.toml
 	    continue; \
 	  fi; \
 	  echo "Setting up $(VENV) with Python $$version (once; a few minutes on a slow line)"; \
-	  exec "$$python" -m venv $(VENV); \
+	  mkdir -p $(VENV) && touch $(UNFINISHED) && exec "$$python" -m venv $(VENV); \
 	done; \
 	rm -rf $(VENV); \
 	{ echo 'fer_jax needs Python 3.11 or newer with its venv module, and found none.'; \
@@ -65,4 +64,4 @@ $(READY): pyproject.toml
 	} >&2; exit 1
 	@echo 'Installing the packages of pyproject.toml'
 	@$(RUN) pip install -qq --disable-pip-version-check -e '.[dev$(EXTRAS:%=$(comma)%)]'
-	@touch $@ && rm $(UNFINISHED)
+	@touch $@ && rm -f $(UNFINISHED)

@@ -9,6 +9,7 @@ state with that of a run that nobody disturbed. Writes benchmarks/results/kill_a
 
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_jax import command, run_folder, runtime
+from fer_jax.errors import RunError
 
 ROOT = Path(__file__).parent.parent
 SMALL_RUN = shlex.split("""
@@ -44,23 +46,24 @@ class KillAndResume:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run the trials, and return 0 if all hashes agree, else 1."""
-    return command.run(lambda: _run(command.parse(KillAndResume, argv, program="benchmarks.kill_and_resume")))
+    return command.run(
+        lambda: _run(command.parse(KillAndResume, argv, prog="python benchmarks/kill_and_resume.py"))
+    )
 
 
 def _run(options: KillAndResume) -> int:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
-        _start(Path(scratch) / "undisturbed").wait()
+        _finish(Path(scratch) / "undisturbed")
         whole_seconds = time.perf_counter() - started
         wanted = _hash(Path(scratch) / "undisturbed")
         trials = []
         for number in range(options.trials):
-            moments = [rng.uniform(0.1, 1.0) * whole_seconds for _ in range(options.kills)]
-            trials.append(_try(Path(scratch) / f"trial{number}", moments) | {"wanted": wanted})
-            same = trials[-1]["sha256"] == wanted
-            steps = trials[-1]["killed_at_steps"]
-            print(f"trial {number + 1}: killed at steps {steps}, {'same' if same else 'OTHER'} bits")
+            trial = _try(rng, Path(scratch) / f"trial{number}", options.kills, whole_seconds)
+            trials.append(trial | {"wanted": wanted})
+            bits = "same" if trial["sha256"] == wanted else "OTHER"
+            print(f"trial {number + 1}: killed, resumed at steps {trial['resumed_at_steps']}, {bits} bits")
     agreeing = sum(trial["sha256"] == wanted for trial in trials)
     print(f"{agreeing} of {options.trials} runs ended with the same bits")
     facts = {
@@ -72,19 +75,35 @@ def _run(options: KillAndResume) -> int:
     return 0 if agreeing == options.trials else 1
 
 
-def _try(folder: Path, moments: list[float]) -> dict[str, Any]:
-    killed_at = []
-    for moment in moments:
+def _try(rng: random.Random, folder: Path, kills: int, whole_seconds: float) -> dict[str, Any]:
+    killed_at: list[int | None] = []
+    while len(killed_at) < kills:
         process = _start(folder)
         try:
-            process.wait(moment)
+            process.wait(rng.uniform(0.1, 1.0) * whole_seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        meta = folder / "checkpoints" / "last" / "meta.json"
-        killed_at.append(run_folder.read_json(meta)["step"] if meta.exists() else None)
-    _start(folder).wait()
-    return {"killed_at_steps": killed_at, "sha256": _hash(folder)}
+            meta = folder / "checkpoints" / "last" / "meta.json"
+            killed_at.append(run_folder.read_json(meta)["step"] if meta.exists() else None)
+        else:
+            # It was done before the moment came: begin again, so that each trial has its kills.
+            _check(process, folder)
+            shutil.rmtree(folder)
+            killed_at.clear()
+    _finish(folder)
+    return {"resumed_at_steps": killed_at, "sha256": _hash(folder)}
+
+
+def _finish(folder: Path) -> None:
+    process = _start(folder)
+    process.wait()
+    _check(process, folder)
+
+
+def _check(process: subprocess.Popen[bytes], folder: Path) -> None:
+    if process.returncode:
+        raise RunError(f"the run in {folder} ended with status {process.returncode}")
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
@@ -96,7 +115,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _hash(folder: Path) -> str:
-    digest: str = run_folder.read_json(folder / "run.json")["last_parameters_sha256"]
+    digest: str = run_folder.read_json(folder / "run.json")["last_state_sha256"]
     return digest
 
 

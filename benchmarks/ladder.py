@@ -9,6 +9,7 @@
 """
 
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from fer_jax import command, report, run_folder
+from fer_jax import command, report, run_folder, run_record
 from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 RUNS, TIMED_RUNS = ROOT / "runs" / "ladder", ROOT / "runs" / "ladder-time"
 RESULTS = ROOT / "benchmarks" / "results" / "ladder.json"
 PARTS = ("train", "val", "test")
-TIMED_EPOCHS = 3
+TIMED_EPOCHS = 2
 
 NOTEBOOK: dict[str, tuple[str, dict[str, str | None]]] = {
     "run1": ("one convolution, no batch norm", {"train": "47", "val": None, "test": "40"}),
@@ -45,7 +46,8 @@ class Ladder:
     """Train, time, collect and write up the seven runs."""
 
     verb: Annotated[Literal["train", "time", "collect", "write"], tyro.conf.Positional]
-    """What to do; see above."""
+    """train: every run and seed that is not finished. time: the seconds of an epoch. collect: the figures
+    of all into benchmarks/results/ladder.json. write: the README's table and the configs' records."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv, for train and time."""
     runs: tuple[str, ...] = tuple(NOTEBOOK)
@@ -56,7 +58,7 @@ class Ladder:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, do one verb, and return the exit status."""
-    return command.run(lambda: _do(command.parse(Ladder, argv, program="benchmarks.ladder")))
+    return command.run(lambda: _do(command.parse(Ladder, argv, prog="python benchmarks/ladder.py")))
 
 
 def _do(options: Ladder) -> int:
@@ -77,9 +79,10 @@ def _train(options: Ladder) -> int:
     for seed in range(options.seeds):
         for name in options.runs:
             folder = RUNS / f"{name}-seed{seed}"
-            if (folder / "metrics.json").exists():
+            is_begun = (folder / "run.json").exists()
+            if is_begun and _read_run(folder, name)["finished"]:
                 continue
-            resume = ["--resume"] if (folder / "run.json").exists() else []
+            resume = ["--resume"] if is_begun else []
             status = _call(name, folder, options.data, ["--train.seed", str(seed), *resume])
             if status:
                 return status
@@ -88,6 +91,7 @@ def _train(options: Ladder) -> int:
 
 def _time(options: Ladder) -> int:
     for name in options.runs:
+        shutil.rmtree(TIMED_RUNS / name, ignore_errors=True)
         status = _call(name, TIMED_RUNS / name, options.data, ["--train.epochs", str(TIMED_EPOCHS)])
         if status:
             return status
@@ -109,11 +113,12 @@ def collect() -> dict[str, Any]:
     """
     rows, facts = [], []
     for name, (change, notebook) in NOTEBOOK.items():
-        folders = sorted(path.parent for path in RUNS.glob(f"{name}-seed*/metrics.json"))
-        if not folders:
+        folders = sorted(path.parent for path in RUNS.glob(f"{name}-seed*/run.json"))
+        runs = [_read_run(folder, name) for folder in folders]
+        if not runs or not all(run["finished"] for run in runs):
             raise RunError(f"{RUNS} has no finished {name}; train it with `benchmarks/ladder.py train`")
-        runs = [run_folder.read_json(folder / "run.json") for folder in folders]
-        facts += runs
+        timed = _read_run(TIMED_RUNS / name, name)
+        facts += [*runs, timed]
         epoch_seconds = _timed_seconds(name)
         rows.append(
             {
@@ -142,10 +147,20 @@ def collect() -> dict[str, Any]:
     return {**shared, "data_sha256": first["data"]["sha256"], "rows": rows}
 
 
+def _read_run(folder: Path, name: str) -> dict[str, Any]:
+    """Read a run's facts, if it is of today's config; its seed and, where timed, its length are free."""
+    free = ["train.seed", "data.path"] + ["train.epochs"] * (folder.parent == TIMED_RUNS)
+    config = load_config(ROOT / "configs" / f"{name}.py")
+    change = run_record.find_config_change(folder, config, free=tuple(free))
+    if change:
+        raise RunError(f"{change}; remove {folder} and train it again")
+    return run_record.read_facts(folder)
+
+
 def _seed_figures(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     metrics = run_folder.read_json(folder / "metrics.json")
     figures = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
-    keys = ("seed", "git", "measured_epoch", "selection", "last_parameters_sha256")
+    keys = ("seed", "git", "measured_epoch", "selection", "last_state_sha256")
     return {**{key: run[key] for key in keys}, **figures, "val_confusion": metrics["val"]["confusion"]}
 
 
@@ -154,7 +169,10 @@ def _timed_seconds(name: str) -> list[float]:
     log = TIMED_RUNS / name / "log.jsonl"
     if not log.exists():
         raise RunError(f"{log} is missing; measure it with `benchmarks/ladder.py time`")
-    return [record["seconds"] for record in run_folder.read_json_lines(log)][1:]
+    seconds = [record["seconds"] for record in run_folder.read_json_lines(log)][1:]
+    if not seconds:
+        raise RunError(f"{log} has no second epoch; measure it again with `benchmarks/ladder.py time`")
+    return seconds
 
 
 def write(results: dict[str, Any]) -> list[Path]:

@@ -18,7 +18,8 @@ A module imports only from the rows above its own (data and models, and the fift
 4. `step`: the jitted train and evaluation steps
 5. `feed` batches to steps; `checkpoint`; `run_folder`; `report` text; `pictures`; `contact_sheet`;
    `display`, `command` line; `runtime`, the machine
-6. the programs: `train` (with `epochs`, its loop), `evaluate`, `show`; `python -m fer_jax` lists them
+6. the programs: `train` (with `epochs`, its loop, and `run_record`, its files), `evaluate`, `show`;
+   `python -m fer_jax` lists them
 """
 
 __version__ = "0.1.0"

@@ -34,7 +34,7 @@ class Draws(NamedTuple):
     Attributes:
         matrix: float32 [B, 2, 3], the affine map of each image: a new place (r, c) shows the old place
             `matrix @ (r, c, 1)`, in pixels from the middle.
-        erase: int32 [B, 4], top, left, height, width of the greyed rectangle; size 0 for none.
+        erase: int32 [B, 4], top, left, height, width of the grayed rectangle; size 0 for none.
     """
 
     matrix: Any
@@ -239,7 +239,7 @@ def _resample(images: Any, matrix: Any) -> Any:
 
 
 def _erase(images: Any, erase: Any) -> Any:
-    """Grey out each image's rectangle. Arrays as in `apply`."""
+    """Gray out each image's rectangle. Arrays as in `apply`."""
     xp = images.__array_namespace__()
     top, left, height, width = (erase[:, k, None] for k in range(4))
     place = xp.arange(_SIDE)

@@ -4,11 +4,12 @@ A run keeps three: `last` (resume from here), `previous` (should `last` be damag
 validation accuracy). Each is a folder:
 
     arrays/         Orbax: one array a leaf, named by its path, such as `params/block1/conv/kernel`
-    meta.json       step, history, pixel statistics, shape and dtype of every leaf
+    meta.json       step, progress, pixel statistics, shape and dtype of every leaf
     manifest.json   SHA-256 of every file above; written last
 """
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def flatten(state: TrainState) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def parameter_hash(state: TrainState) -> str:
+def state_hash(state: TrainState) -> str:
     """Hash the bits of every leaf: SHA-256, hex. Equal hashes mean equal runs."""
     digest = hashlib.sha256()
     for name, leaf in sorted(flatten(state).items()):
@@ -101,9 +102,9 @@ def find_damage(folder: Path) -> str | None:
     if not folder.is_dir():
         return "it is missing"
     try:
-        manifest = read_json(folder / "manifest.json")
-    except RunError as error:
-        return str(error)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return "manifest.json is damaged or missing"
     if not isinstance(manifest, dict):
         return "manifest.json is damaged"
     found = _hashes(folder)
@@ -130,7 +131,7 @@ def find_good(checkpoints: Path, names: tuple[str, ...]) -> tuple[Path, list[str
         if damage is None:
             return checkpoints / name, damaged
         damaged.append(f"checkpoint {checkpoints / name} cannot be used: {damage}")
-    raise RunError("; ".join(damaged) + "; there is no other: train again without --resume")
+    raise RunError("; ".join(damaged) + "; there is no other: train again, into a new --run-dir")
 
 
 def read_meta(folder: Path) -> Json:

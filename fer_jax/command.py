@@ -7,15 +7,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
-from fer_jax.config import Config
+from fer_jax.config import BadRow, Config
 from fer_jax.config_file import load_config
-from fer_jax.errors import FerJaxError
-
-BadRow = Literal["stop", "skip"]
+from fer_jax.errors import ConfigError, FerJaxError, RunError
 
 EXIT_CODES = (
     "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
@@ -23,7 +21,7 @@ EXIT_CODES = (
 )
 
 
-def parse(command: type, argv: list[str] | None, *, program: str) -> Any:
+def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
     """Parse the command line into a dataclass whose field docstrings are the help text.
 
     A command with a field `settings: Config` (and `config: Path`) gets an option for every field of the
@@ -34,7 +32,6 @@ def parse(command: type, argv: list[str] | None, *, program: str) -> Any:
         ConfigError: the config file cannot be used, or a value is out of range.
     """
     argv = sys.argv[1:] if argv is None else argv
-    prog = f"python -m fer_jax.{program}"
     description = f"{inspect.getdoc(command)}\n\n{EXIT_CODES}"
     if "settings" not in {field.name for field in dataclasses.fields(command)}:
         return tyro.cli(command, args=argv, prog=prog, description=description)
@@ -50,8 +47,12 @@ def _settings(argv: list[str]) -> Config:
         path = first.parse_known_args(argv)[0].config
     except argparse.ArgumentError:
         path = None  # `--config` without a value: the second parse says so.
-    is_help = "-h" in argv or "--help" in argv
-    return load_config(path) if path and not is_help else Config(name="run")
+    try:
+        return load_config(path) if path else Config(name="run")
+    except ConfigError:
+        if "-h" in argv or "--help" in argv:
+            return Config(name="run")  # Help is wanted most when something is wrong.
+        raise
 
 
 def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
@@ -74,10 +75,13 @@ def run(program: Callable[[], int]) -> int:
     except FerJaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader (such as `head`) has gone; without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return RunError.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

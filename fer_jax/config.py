@@ -46,6 +46,10 @@ def _check_not_negative(field_name: str, value: float) -> None:
     _check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
 
 
+BadRow = Literal["stop", "skip"]
+"""What a malformed row does: end the load, or be left out and listed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the faces come from."""
@@ -55,7 +59,7 @@ class DataConfig:
     source: Literal["auto", "kaggle", "tfds", "synthetic"] = "auto"
     """auto: a file if one is found, else synthetic; kaggle: a file or nothing; tfds: a file, through
     TensorFlow Datasets; synthetic: drawn from a seed."""
-    on_bad_row: Literal["stop", "skip"] = "stop"
+    on_bad_row: BadRow = "stop"
     """stop: the first malformed row ends the load; skip: leave such rows out, count and list them."""
     synthetic_examples: int = 8000
     """How many synthetic faces to draw."""
@@ -103,7 +107,7 @@ class AugmentConfig:
     flip_probability: float = 0.0
     """Chance to mirror left and right."""
     erase_probability: float = 0.0
-    """Chance to grey out a rectangle."""
+    """Chance to gray out a rectangle."""
     max_erase_fraction: float = 0.15
     """Largest erased area, as a fraction of the image's area."""
 
@@ -231,6 +235,7 @@ class OptimizerConfig:
         _check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
         _check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
         _check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
+        _check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
         for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm"):
             _check_not_negative(f"optimizer.{name}", getattr(self, name))
         _check(
@@ -260,15 +265,17 @@ class TrainConfig:
     seed: int = 0
     """Seed of the initial weights, the order, the augmentation and the dropout."""
     eval_batch_size: int = 256
-    """Images a step when only predicting. Changes speed, not results."""
+    """Images a step when only predicting."""
     train_eval_examples: int = 4096
     """Training images, without augmentation, on which an epoch's train accuracy is measured (a fixed
     random subset; 0: all of them). The figures at the end are over all of them."""
 
     def __post_init__(self) -> None:
         _check_types(self, "train.")
-        for name in ("epochs", "batch_size", "eval_batch_size"):
-            _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), ">= 1")
+        # The rates of all steps and a batch's images have to fit into memory.
+        for name, most in (("epochs", 10_000), ("batch_size", 65_536), ("eval_batch_size", 65_536)):
+            value = getattr(self, name)
+            _check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
         _check_seed("train.seed", self.seed)
         _check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
 
@@ -289,8 +296,16 @@ class Config:
 
     def __post_init__(self) -> None:
         _check(
-            bool(self.name) and all(c.isalnum() or c in "._-" for c in self.name) and self.name[0] != ".",
+            0 < len(self.name) <= 100
+            and all(c.isalnum() or c in "._-" for c in self.name)
+            and self.name[0] != ".",
             "name",
             self.name,
-            "letters, digits, '.', '_' and '-': it names a folder",
+            "1 to 100 letters, digits, '.', '_' and '-': it names a folder",
+        )
+        _check(
+            self.optimizer.warmup_epochs < self.train.epochs,
+            "optimizer.warmup_epochs",
+            self.optimizer.warmup_epochs,
+            f"less than train.epochs, which is {self.train.epochs}",
         )

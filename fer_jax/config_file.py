@@ -130,7 +130,7 @@ def load_config(path: Path) -> Config:
         config = runpy.run_path(str(path)).get("config")
     except FerJaxError as error:
         raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
         hint = _hint(error)
         raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
@@ -142,12 +142,12 @@ def load_config(path: Path) -> Config:
     return from_json(dataclasses.asdict(config), where=str(path))
 
 
-def _line_of(error: Exception, path: Path) -> int | None:
+def _line_of(error: BaseException, path: Path) -> int | None:
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: BaseException) -> str:
     quoted = str(error).split("'")
     is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
     return suggest(quoted[1], _all_names()) if is_unknown_field and len(quoted) > 1 else ""

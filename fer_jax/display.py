@@ -13,33 +13,41 @@ from rich.progress import (
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET
-from fer_jax.data.split import Split
+from fer_jax.data.split import Split, count_leaks
 
 
-def show_notice(console: Console) -> None:
-    """Say that no FER2013 file was found, where nobody can miss it, and how to get one."""
-    console.rule("[bold red]SYNTHETIC FACES[/]", style="red")
-    console.print("[bold]No FER2013 file was found: this run trains on drawn faces, not on FER2013.[/]")
-    console.print(HOW_TO_GET, markup=False)
+def show_notice(console: Console, *, is_chosen: bool) -> None:
+    """Say that the faces are synthetic, where nobody can miss it, and how to get the real ones.
+
+    Args:
+        console: where to write.
+        is_chosen: the config asks for them; else no file was found.
+    """
+    why = "data.source is synthetic" if is_chosen else "No FER2013 file was found"
+    console.rule("SYNTHETIC FACES", style="bold red")
+    console.print(f"{why}: these are drawn faces, not FER2013.", style="bold")
+    console.print(HOW_TO_GET)
     console.rule(style="red")
 
 
 def show_data(console: Console, examples: Examples) -> None:
     """Say what the data is, and list the bad rows that were left out."""
-    console.print(f"data       {examples.description}", markup=False)
+    console.print(f"data       {examples.description}")
     if examples.skipped_rows:
-        console.print(f"           [bold]{len(examples.skipped_rows)} bad rows left out:[/]")
+        console.print(f"           {len(examples.skipped_rows)} bad rows left out:", style="bold")
         for message in examples.skipped_rows:
-            console.print(f"           {message}", markup=False)
+            console.print(f"           {message}")
 
 
 def show_split(console: Console, examples: Examples, split: Split) -> None:
-    """Show the rows of each part, by class."""
+    """Show the rows of each part, by class, and how many of them are copies of training images."""
     names = " ".join(f"{label:>8}" for label in fer2013.LABELS)
     console.print(f"split          rows {names}")
     for name, rows in split.parts.items():
         counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows]))
         console.print(f"  {name:<8} {len(rows):8,} {counts}")
+    copies = " and ".join(f"{n:,} of {name}" for name, n in count_leaks(examples.images, split).items())
+    console.print(f"  exact copies of training images: {copies}")
 
 
 def make_bar(console: Console) -> Progress:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fer_jax import checkpoint
 from fer_jax.config import Config
@@ -80,11 +81,13 @@ class Progress:
         history: one record for each finished epoch.
         loss_sum: objective of the unfinished epoch so far, summed.
         weight_sum: the weights of that sum.
+        seconds: what the unfinished epoch has taken before the run was stopped.
     """
 
     history: list[Record] = field(default_factory=list)
     loss_sum: float = 0.0
     weight_sum: float = 0.0
+    seconds: float = 0.0
 
 
 @contextmanager
@@ -108,9 +111,7 @@ def save(job: Job, state: TrainState, progress: Progress, *, is_best: bool) -> N
     """Save a checkpoint with everything that resuming and predicting need."""
     meta = {
         "step": int(state.step),
-        "history": progress.history,
-        "loss_sum": progress.loss_sum,
-        "weight_sum": progress.weight_sum,
+        "progress": asdict(progress),
         "pixel_mean": job.pixel_stats.mean,
         "pixel_std": job.pixel_stats.std,
     }
@@ -146,16 +147,18 @@ def run_epochs(
     rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * config.train.epochs)), np.float32)
     while len(progress.history) < config.train.epochs:
         epoch = len(progress.history)
-        started = time.perf_counter()
+        started = time.perf_counter() - progress.seconds
         factor = plateau_factor(config.optimizer, [record["val_loss"] for record in progress.history])
         epoch_rates = rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps] * np.float32(factor)
-        state = _run_steps(key, job, state, progress, epoch_rates, on_step=on_step, signals=signals)
+        state = _run_steps(
+            key, job, state, progress, epoch_rates, started=started, on_step=on_step, signals=signals
+        )
         trained = time.perf_counter()
         record = _measure(job, state, progress, rate=float(epoch_rates[-1]))
         record["seconds"] = time.perf_counter() - started
         record["images_per_second"] = job.epoch_steps * config.train.batch_size / (trained - started)
         progress.history.append(record)
-        progress.loss_sum = progress.weight_sum = 0.0
+        progress.loss_sum = progress.weight_sum = progress.seconds = 0.0
         save(job, state, progress, is_best=record["is_best"])
         on_epoch(record)
         if signals:
@@ -170,6 +173,7 @@ def _run_steps(
     progress: Progress,
     rates: np.ndarray,
     *,
+    started: float,
     on_step: Callable[[int, float], None],
     signals: list[int],
 ) -> TrainState:
@@ -198,6 +202,9 @@ def _run_steps(
         pending = objective
         if signals:
             _add(job, progress, pending, step=step)
+            norm = float(optax.tree.norm(state.params))
+            _check_finite(job, norm, f"the norm of the weights after step {step}")
+            progress.seconds = time.perf_counter() - started
             save(job, state, progress, is_best=False)
             raise StopError(signals[0])
     if pending is not None:

@@ -5,9 +5,10 @@
 | 0 | done |
 | 2 | the command line or the config is wrong (`ConfigError`) |
 | 3 | the data is missing, malformed or refused (`DataError`) |
-| 4 | the run folder or a checkpoint cannot be used (`RunError`) |
+| 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
 | 130, 143 | stopped by SIGINT or SIGTERM, after saving |
+| 141 | whoever read the output has gone |
 """
 
 

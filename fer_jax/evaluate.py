@@ -12,13 +12,13 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from fer_jax import checkpoint, command, fer2013, pictures, report, run_folder, runtime
-from fer_jax.config import Config
-from fer_jax.config_file import Json, from_json
+from fer_jax import checkpoint, command, display, fer2013, pictures, report, run_folder, run_record, runtime
+from fer_jax.config import BadRow, Config
+from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.split import image_hashes
-from fer_jax.errors import DataError, RunError
+from fer_jax.errors import DataError
 from fer_jax.feed import eval_batches, evaluate
 from fer_jax.metrics import summarise
 from fer_jax.models.table import make_model
@@ -45,36 +45,37 @@ class EvaluateCommand:
     split: Part = "val"
     """val, test: the parts of the run's own split; PublicTest, PrivateTest: the file's rows of that usage;
     all: every labelled row of the file."""
-    on_bad_row: command.BadRow | None = None
+    on_bad_row: BadRow | None = None
     """What a malformed row does."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, measure, and return the exit status."""
-    return command.run(lambda: _evaluate(command.parse(EvaluateCommand, argv, program="evaluate")))
+    return command.run(
+        lambda: _evaluate(command.parse(EvaluateCommand, argv, prog="python -m fer_jax.evaluate"))
+    )
 
 
 def _evaluate(options: EvaluateCommand) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     runtime.tune_cpu()
-    where = options.run / "config.json"
-    config = from_json(run_folder.read_json(where), where=str(where))
-    facts = run_folder.read_json(options.run / "run.json")
-    config = command.with_data(config, options.data, options.on_bad_row)
+    config = command.with_data(run_record.read_config(options.run), options.data, options.on_bad_row)
+    facts = run_record.read_facts(options.run)
+    saved = run_record.read_split(options.run)
     examples = _load(config, facts, is_other_file=options.data is not None)
-    console.print(f"data       {examples.description}", markup=False)
-    saved = _read_split(options.run)
+    display.show_data(console, examples)
     rows = choose_rows(examples, saved, options.split, facts)
     console.print(f"rows       {options.split}: {len(rows):,}")
     seen = int(np.isin(image_hashes(examples.images[rows]), saved["train_hashes"]).sum())
     if seen:
-        console.print(f"[bold]note[/]: {seen:,} of these images are exact copies of images it was trained on")
-
+        console.print(
+            f"note: {seen:,} of these images are exact copies of images it was trained on", style="yellow"
+        )
     wanted = config.train.select
     others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
     good, damaged = checkpoint.find_good(options.run / "checkpoints", (wanted, *others))
     for message in damaged:
-        console.print(f"[bold]note[/]: {message}; using {good.name}")
+        console.print(f"note: {message}; using {good.name}", style="yellow")
     metrics = measure(config, good, examples, rows)
     metrics |= {
         "split": options.split,
@@ -83,8 +84,8 @@ def _evaluate(options: EvaluateCommand) -> int:
         "views": 1,
         "copies_of_training_images": seen,
     }
-    console.print(report.metrics_table(metrics), markup=False)
-    console.print(report.confusion_table(metrics["confusion"]), markup=False)
+    console.print(report.metrics_table(metrics))
+    console.print(report.confusion_table(metrics["confusion"]))
     stem = options.run / f"evaluate_{options.split}"
     run_folder.write_json(stem.with_suffix(".json"), metrics)
     title = f"{config.name}, seed {config.train.seed}: {options.split}"
@@ -95,22 +96,22 @@ def _evaluate(options: EvaluateCommand) -> int:
 
 def _load(config: Config, facts: Json, *, is_other_file: bool) -> Examples:
     """Load the file asked for, or what the run was trained on: synthetic faces too."""
-    if not is_other_file and facts["data"]["is_synthetic"]:
+    if is_other_file:
+        return load_examples(config.data)
+    trained_on = facts["data"]["description"]
+    if facts["data"]["is_synthetic"]:
         config = replace(config, data=replace(config.data, source="synthetic"))
     elif find_file(config.data) is None:
         raise DataError(
-            f"no FER2013 file was found, and the run was trained on {facts['data']['description']}; "
-            "give it with --data"
+            f"no FER2013 file was found, and the run was trained on {trained_on}; give it with --data"
         )
-    return load_examples(config.data)
-
-
-def _read_split(run: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(run / "split.npz") as parts:
-            return dict(parts)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{run / 'split.npz'} cannot be read: {error}; train again") from None
+    examples = load_examples(config.data)
+    if examples.sha256 != facts["data"]["sha256"]:
+        raise DataError(
+            f"the run was trained on {trained_on}, and found was {examples.description}; "
+            "give the file to measure on with --data"
+        )
+    return examples
 
 
 def choose_rows(examples: Examples, saved: dict[str, np.ndarray], part: Part, facts: Json) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import binomtest
 
 from fer_jax import fer2013
 
@@ -63,6 +62,8 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     >>> tuple(round(end, 4) for end in wilson_interval(8, 10))
     (0.4902, 0.9433)
     """
+    from scipy.stats import binomtest  # It takes half a second, for which only the end of a run has to wait.
+
     interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fer_jax import fer2013
+from fer_jax.run_folder import replacing
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 TRAIN_COLOUR = "#0072B2"
@@ -42,17 +43,17 @@ STYLE: list[Any] = [
 ]
 
 
-def plot_curves(history: list[dict[str, Any]], path: Path, *, title: str) -> None:
+def plot_curves(history: list[dict[str, Any]], path: Path, *, title: str, measured_epoch: int) -> None:
     """Draw accuracy, loss and learning rate over the epochs; 1600 × 800 pixels.
 
     Args:
         history: one record an epoch, at least one, with `epoch` (from 1), `train_accuracy` and
-            `val_accuracy` (0..1), `train_loss`, `val_loss` and `objective` (nats), `rate` and
-            `is_best`. The last record with `is_best` is the best epoch.
+            `val_accuracy` (0..1), `train_loss`, `val_loss` and `objective` (nats) and `rate`.
         path: the PNG to write. It is replaced in one step, so a reader never sees half a picture.
         title: written above the panels.
+        measured_epoch: the epoch whose weights are the run's result; it is marked.
     """
-    best = [record for record in history if record["is_best"]][-1]
+    measured = next(record for record in history if record["epoch"] == measured_epoch)
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(9, 4.5), dpi=1600 / 9, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
@@ -60,18 +61,18 @@ def plot_curves(history: list[dict[str, Any]], path: Path, *, title: str) -> Non
         accuracy = figure.add_subplot(grid[:, 0])
         loss = figure.add_subplot(grid[0, 1])
         rate = figure.add_subplot(grid[1, 1])
-        _draw_accuracy(accuracy, history, best)
+        _draw_accuracy(accuracy, history, measured)
         _draw_loss(loss, history)
         _draw_rate(rate, history)
         for axes in (accuracy, loss, rate):
-            axes.axvline(best["epoch"], color=QUIET_COLOUR, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(measured_epoch, color=QUIET_COLOUR, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         loss.tick_params(labelbottom=False)
         _write_png(figure, path)
 
 
-def _draw_accuracy(axes: Axes, history: list[dict[str, Any]], best: dict[str, Any]) -> None:
+def _draw_accuracy(axes: Axes, history: list[dict[str, Any]], measured: dict[str, Any]) -> None:
     curves = {
         "train": (TRAIN_COLOUR, [100 * record["train_accuracy"] for record in history]),
         "val": (VAL_COLOUR, [100 * record["val_accuracy"] for record in history]),
@@ -80,18 +81,20 @@ def _draw_accuracy(axes: Axes, history: list[dict[str, Any]], best: dict[str, An
     # A flat run must not look lively, so at least ten points are shown.
     span = max(max(values) - min(values), 10)
     middle = (max(values) + min(values)) / 2
-    # The room below the curves holds the words about the best epoch.
+    # The room below the curves holds the words about the measured epoch.
     axes.set_ylim(middle - 0.75 * span, middle + 0.56 * span)
     _draw_curves(axes, history, curves)
 
-    train, val = 100 * best["train_accuracy"], 100 * best["val_accuracy"]
-    axes.vlines(best["epoch"], min(train, val), max(train, val), color="black", linewidth=1.6, zorder=3)
-    axes.scatter([best["epoch"]], [val], s=60, facecolor="white", edgecolor=VAL_COLOUR, linewidth=2, zorder=4)
+    train, val = 100 * measured["train_accuracy"], 100 * measured["val_accuracy"]
+    axes.vlines(measured["epoch"], min(train, val), max(train, val), color="black", linewidth=1.6, zorder=3)
+    axes.scatter(
+        [measured["epoch"]], [val], s=60, facecolor="white", edgecolor=VAL_COLOUR, linewidth=2, zorder=4
+    )
     gap = f"{train - val:+.1f}".replace("-", "−")
     axes.text(
         0.985,
         0.03,
-        f"best epoch {best['epoch']}: val {val:.1f} %\ngap train − val: {gap} points",
+        f"epoch {measured['epoch']}: val {val:.1f} %\ngap train − val: {gap} points",
         transform=axes.transAxes,
         ha="right",
         linespacing=1.4,
@@ -240,6 +243,5 @@ def _write_png(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     # Without its version in the file, the same picture is the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(buffer.getvalue())
-    unfinished.replace(path)
+    with replacing(path) as new:
+        new.write_bytes(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Grey levels to the numbers a network sees: standardised with the training images' mean and deviation.
+"""Gray levels to the numbers a network sees: standardised with the training images' mean and deviation.
 
 Works on NumPy and JAX arrays alike.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class PixelStats(NamedTuple):
-    """Mean and standard deviation of the training images, in grey levels 0..255."""
+    """Mean and standard deviation of the training images, in gray levels 0..255."""
 
     mean: float
     std: float
@@ -22,7 +22,7 @@ def measure(images: np.ndarray) -> PixelStats:
         images: uint8 [N, 48, 48, 1], the training images alone.
 
     Returns:
-        Both in grey levels. The deviation is at least 1, so that flat images do not divide by zero.
+        Both in gray levels. The deviation is at least 1, so that flat images do not divide by zero.
 
     >>> measure(np.array([0, 255], np.uint8))
     PixelStats(mean=127.5, std=127.5)
@@ -36,7 +36,7 @@ def measure(images: np.ndarray) -> PixelStats:
 
 
 def standardise(images: Any, stats: PixelStats) -> Any:
-    """Turn uint8 grey levels into float32 of mean 0 and deviation 1.
+    """Turn uint8 gray levels into float32 of mean 0 and deviation 1.
 
     Args:
         images: uint8 [B, 48, 48, 1], a NumPy or JAX array.

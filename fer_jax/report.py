@@ -112,7 +112,7 @@ def markdown_report(
         sections.append(f"> [!WARNING]\n> {SYNTHETIC_NOTICE}")
     sections += [
         _result_section(run, history, metrics),
-        "## Curves\n\n![accuracy, loss and learning rate over the epochs](curves.png)",
+        _curves_section(config),
         "## Classes\n\n![confusion matrix of the validation images](confusion_val.png)",
         *(_class_section(part, metrics[part]) for part in metrics if part != "train"),
         _setting_section(run, config),
@@ -150,18 +150,29 @@ def _result_section(
     )
 
 
+def _curves_section(config: dict[str, Any]) -> str:
+    wanted = config["train"]["train_eval_examples"]
+    subset = f"up to {wanted:,} of its" if wanted else "all its"
+    return (
+        "## Curves\n\n![accuracy, loss and learning rate over the epochs](curves.png)\n\n"
+        f"The curve of train counts {subset} images after each epoch; the table above counts all."
+    )
+
+
 def _class_section(part: str, metrics: dict[str, Any]) -> str:
     return f"### By class: {part}\n\n{_markdown_table(_class_rows(metrics, missing='–'), left_columns=1)}"
 
 
 def _setting_section(run: dict[str, Any], config: dict[str, Any]) -> str:
     sizes = ", ".join(f"{part} {size:,}" for part, size in run["split"]["sizes"].items())
+    copies = ", ".join(f"{n:,} of {part}" for part, n in run["split"]["copies_of_training_images"].items())
     finished = run["finished"] if run["finished"] is not None else "not finished"
     facts = [
         ["", ""],
         ["data", _cell(run["data"]["description"])],
         ["data SHA-256", f"`{run['data']['sha256']}`"],
         ["split", sizes],
+        ["copies of training images", copies],
         ["split SHA-256", f"`{run['split']['sha256']}`"],
         ["parameters", f"{run['parameters']:,}"],
         ["MACs an image", f"{run['macs']:,}"],
@@ -182,7 +193,10 @@ def _setting_section(run: dict[str, Any], config: dict[str, Any]) -> str:
 
 
 def _reproduce_section(run: dict[str, Any]) -> str:
-    checkout = [f"git checkout {run['git']}"] if run["git"] is not None else []
+    commit = (run["git"] or "").removesuffix("-dirty")
+    checkout = [f"git checkout {commit}"] if commit else []
+    if commit != (run["git"] or ""):
+        checkout.append("# and the changes that were not committed then")
     commands = "\n".join([*checkout, run["command"]])
     return (
         f"## How to reproduce\n\n```\n{commands}\n```\n\n"

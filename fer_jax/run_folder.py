@@ -19,7 +19,7 @@ def new_folder(name: str, seed: int) -> Path:
     first = RUNS / f"{name}-seed{seed}"
     number = 1
     folder = first
-    while folder.exists():
+    while (folder / "run.json").exists():
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder
@@ -32,7 +32,8 @@ def newest_folder(name: str, seed: int) -> Path:
         RunError: there is none.
     """
     pattern = re.compile(re.escape(f"{name}-seed{seed}") + r"(?:-(\d+))?")
-    found = [(int(m[1] or 1), p) for p in RUNS.glob("*") if (m := pattern.fullmatch(p.name))]
+    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    found = [(int(match[1] or 1), path) for path in runs if (match := pattern.fullmatch(path.name))]
     if not found:
         raise RunError(
             f"there is no run {RUNS}/{name}-seed{seed} to resume; leave out --resume, or give --run-dir"

@@ -2,12 +2,14 @@
 
 import ctypes
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
@@ -15,6 +17,7 @@ _YNN_OFF = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDU
 _YNN_VERSIONS = ("0.10.2",)
 
 
+@functools.cache
 def tune_cpu() -> list[str]:
     """Set what makes XLA's CPU steps faster; call it before the first computation.
 
@@ -69,12 +72,17 @@ def list_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Name the commit of the source, with -dirty behind it where files were changed; None outside git."""
+    """Name the commit of the source, with -dirty behind it where files were changed.
+
+    Returns:
+        None where the source is not in a git checkout of its own (installed in an environment, say).
+    """
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(
-            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return done.stdout.strip() or None
@@ -83,3 +91,15 @@ def git_commit() -> str | None:
 def now() -> str:
     """Tell the time: ISO 8601, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def describe() -> dict[str, Any]:
+    """Gather everything of the place that may decide a run's bits, ready for JSON."""
+    return {
+        "machine": describe_cpu(),
+        "device": describe_device(),
+        "tuning": tune_cpu(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "versions": list_versions(),
+        "git": git_commit(),
+    }

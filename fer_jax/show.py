@@ -10,7 +10,7 @@ import tyro
 from PIL import Image
 
 from fer_jax import augment, command, fer2013
-from fer_jax.config import AugmentConfig, Config
+from fer_jax.config import AugmentConfig, BadRow, Config
 from fer_jax.contact_sheet import contact_sheet
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
@@ -28,7 +28,7 @@ class Show:
     """Every field of the config; what the file says is the default."""
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
-    on_bad_row: command.BadRow | None = None
+    on_bad_row: BadRow | None = None
     """Short for --data.on-bad-row."""
     out: Path = Path("contact_sheet.png")
     """The PNG to write."""
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(argv: list[str] | None) -> int:
-    show: Show = command.parse(Show, argv, program="show")
+    show: Show = command.parse(Show, argv, prog="python -m fer_jax.show")
     for name, value, least in (("--examples", show.examples, 1), ("--seed", show.seed, 0)):
         if value < least:
             raise ConfigError(f"{name} is {value}; wanted >= {least}")

@@ -4,6 +4,7 @@ python -m fer_jax.train --config configs/run6.py
 """
 
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,15 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from fer_jax import checkpoint, command, display, pictures, pixels, report, run_folder, runtime
-from fer_jax.config import Config
-from fer_jax.config_file import Json, flatten, from_json, to_json
+from fer_jax import checkpoint, command, display, pictures, pixels, report, run_folder, run_record, runtime
+from fer_jax.config import BadRow, Config
+from fer_jax.config_file import Json, to_json
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import find_file, load_examples
-from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
+from fer_jax.data.split import Split, split_examples
 from fer_jax.epochs import Job, Record, StopError, run_epochs, save, watch_signals
 from fer_jax.epochs import Progress as RunProgress
-from fer_jax.errors import RunError
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.feed import eval_batches, evaluate
 from fer_jax.losses import class_weights
 from fer_jax.metrics import summarise
@@ -51,7 +52,7 @@ class TrainCommand:
     settings: Annotated[Config, tyro.conf.arg(name="")]
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
-    on_bad_row: command.BadRow | None = None
+    on_bad_row: BadRow | None = None
     """What a malformed row does; short for --data.on-bad-row."""
     run_dir: Path | None = None
     """Folder to write; by default a new one, runs/NAME-seedS."""
@@ -61,62 +62,70 @@ class TrainCommand:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, and return the exit status."""
-    return command.run(lambda: _train(command.parse(TrainCommand, argv, program="train"), argv))
+    return command.run(
+        lambda: _train(command.parse(TrainCommand, argv, prog="python -m fer_jax.train"), argv)
+    )
 
 
 def _train(options: TrainCommand, argv: list[str] | None) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     config = command.with_data(options.settings, options.data, options.on_bad_row)
-    seed = config.train.seed
-    if options.resume:
-        folder = options.run_dir or run_folder.newest_folder(config.name, seed)
-        _check_same_config(folder, config)
-    else:
-        folder = options.run_dir or run_folder.new_folder(config.name, seed)
-        if (folder / "run.json").exists():
-            raise RunError(f"{folder} holds a run already; add --resume to go on, or give another --run-dir")
-    tuning = runtime.tune_cpu()
-    with run_folder.locked(folder):
-        invocation = shlex.join(["python", "-m", "fer_jax.train", *(sys.argv[1:] if argv is None else argv)])
-        return _run(console, config, folder, tuning, invocation=invocation, is_resumed=options.resume)
-
-
-def _check_same_config(folder: Path, config: Config) -> None:
-    written = run_folder.read_json(folder / "config.json")
-    old = flatten(to_json(from_json(written, where=str(folder / "config.json"))))
-    new = flatten(to_json(config))
-    free = ("data.path", "data.source")  # The data's hash is compared instead.
-    for name in sorted((old.keys() | new.keys()) - set(free)):
-        if old.get(name) != new.get(name):
-            raise RunError(
-                f"{folder} was trained with {name} {old.get(name)}, the config now says {new.get(name)}; "
-                "resume with the same config, or train into another --run-dir"
-            )
-
-
-def _run(
-    console: Console, config: Config, folder: Path, tuning: list[str], *, invocation: str, is_resumed: bool
-) -> int:
-    console.print(f"[bold]fer_jax[/] {config.name}, seed {config.train.seed} -> {folder}")
-    machine = {"machine": runtime.describe_cpu(), "device": runtime.describe_device(), "tuning": tuning}
-    console.print(f"runs on    {machine['device']}; {machine['machine']}" + "".join(f"; {t}" for t in tuning))
-    is_synthetic = find_file(config.data) is None
-    if is_synthetic:
-        display.show_notice(console)
+    folder = _choose_folder(options, config)
+    runtime.tune_cpu()
+    console.print(f"fer_jax {config.name}, seed {config.train.seed} -> {folder}", style="bold")
+    console.print(
+        "; ".join([f"runs on    {runtime.describe_device()}", runtime.describe_cpu(), *runtime.tune_cpu()])
+    )
+    if find_file(config.data) is None:
+        display.show_notice(console, is_chosen=config.data.source == "synthetic")
     examples = load_examples(config.data)
     display.show_data(console, examples)
     split = split_examples(examples, config.split)
     display.show_split(console, examples, split)
+    invocation = shlex.join(["python", "-m", "fer_jax.train", *(sys.argv[1:] if argv is None else argv)])
+    with run_folder.locked(folder):
+        return _run(console, config, folder, examples, split, invocation, is_resumed=options.resume)
+
+
+def _choose_folder(options: TrainCommand, config: Config) -> Path:
+    if not options.resume:
+        folder = options.run_dir or run_folder.new_folder(config.name, config.train.seed)
+        if (folder / "run.json").exists():
+            raise RunError(f"{folder} holds a run already; add --resume to go on, or give another --run-dir")
+        return folder
+    folder = options.run_dir or run_folder.newest_folder(config.name, config.train.seed)
+    # The data is known by its hash, not by its place.
+    change = run_record.find_config_change(folder, config, free=("data.path", "data.source"))
+    if change:
+        raise RunError(f"{change}; resume with the same config, or train into another --run-dir")
+    return folder
+
+
+def _run(
+    console: Console,
+    config: Config,
+    folder: Path,
+    examples: Examples,
+    split: Split,
+    invocation: str,
+    *,
+    is_resumed: bool,
+) -> int:
     job, state, layers = _prepare(config, examples, split, folder)
-    console.print(report.layer_table(layers), markup=False)
-    facts = machine | _facts(job, layers, invocation=invocation, is_synthetic=is_synthetic)
+    console.print(report.layer_table(layers))
+    is_synthetic = find_file(config.data) is None
+    facts = run_record.describe_run(
+        config, examples, split, layers, command=invocation, is_synthetic=is_synthetic
+    )
+    progress: RunProgress | None = None
     if is_resumed:
-        state, progress = _resume(console, job, folder, state, facts)
-        facts["started"] = run_folder.read_json(folder / "run.json")["started"]
-    else:
+        facts, notes = run_record.resume(folder, facts)
+        for note in notes:
+            console.print(note, style="yellow")
+        state, progress = _restore(console, job, state)
+    run_record.write(folder, config, examples, split, facts)
+    if progress is None:
         progress = RunProgress()
-    _write_facts(folder, job, facts)
-    if not is_resumed:
         save(job, state, progress, is_best=False)
     try:
         with watch_signals() as signals:
@@ -128,34 +137,14 @@ def _run(
     return 0
 
 
-def _facts(job: Job, layers: list[Layer], *, invocation: str, is_synthetic: bool) -> Json:
-    """Gather what `run.json` says of a run at its start."""
-    examples, split = job.examples, job.split
-    return {
-        "command": invocation,
-        "started": runtime.now(),
-        "finished": None,
-        "seed": job.config.train.seed,
-        "versions": runtime.list_versions(),
-        "data": {
-            "description": examples.description,
-            "sha256": examples.sha256,
-            "is_synthetic": is_synthetic,
-        },
-        "split": {
-            "sha256": split.sha256,
-            "sizes": {name: len(rows) for name, rows in split.parts.items()},
-            "copies_of_training_images": count_leaks(examples.images, split),
-        },
-        "git": runtime.git_commit(),
-        "parameters": sum(layer.parameters for layer in layers),
-        "macs": sum(layer.macs for layer in layers),
-    }
-
-
 def _prepare(
     config: Config, examples: Examples, split: Split, folder: Path
 ) -> tuple[Job, TrainState, list[Layer]]:
+    if config.train.batch_size > len(split.train):
+        raise ConfigError(
+            f"train.batch_size is {config.train.batch_size}, and the training part has {len(split.train)} "
+            "rows; lower it, or give more data"
+        )
     model, optimizer = make_model(config.model), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
@@ -166,41 +155,18 @@ def _prepare(
     return job, state, list_layers(model)
 
 
-def _write_facts(folder: Path, job: Job, facts: Json) -> None:
-    """Write what is known at the start; run.json last, since it marks the folder as a run."""
-    run_folder.write_json(folder / "config.json", to_json(job.config))
-    split = job.split
-    hashes = image_hashes(job.examples.images[split.train])
-    with run_folder.replacing(folder / "split.npz") as new, new.open("wb") as file:
-        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=hashes)
-    run_folder.write_json(folder / "run.json", facts)
-
-
-def _resume(
-    console: Console, job: Job, folder: Path, template: TrainState, facts: Json
-) -> tuple[TrainState, RunProgress]:
+def _restore(console: Console, job: Job, template: TrainState) -> tuple[TrainState, RunProgress | None]:
     """Restore the newest whole checkpoint; a run that was killed before its first one starts anew."""
-    before = run_folder.read_json(folder / "run.json")
-    for name in ("data", "split"):
-        old, new = before[name]["sha256"][:12], facts[name]["sha256"][:12]
-        if old != new:
-            raise RunError(
-                f"{folder} was trained on another {name} (SHA-256 {old}, now {new}); "
-                "resume with the same data"
-            )
-    if before["versions"] != facts["versions"]:
-        old, new = before["versions"], facts["versions"]
-        console.print(f"[bold]note[/]: begun with {old}, now {new}: the bits may differ")
-    if not any((job.checkpoints / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
-        console.print("[bold]note[/]: there is no checkpoint yet; starting at step 0")
-        return template, RunProgress()
-    good, damaged = checkpoint.find_good(job.checkpoints, (checkpoint.LAST, checkpoint.PREVIOUS))
+    names = (checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST)
+    if not any((job.checkpoints / name).exists() for name in names):
+        console.print("note: there is no checkpoint yet; starting at step 0", style="yellow")
+        return template, None
+    good, damaged = checkpoint.find_good(job.checkpoints, names)
     for message in damaged:
-        console.print(f"[bold]note[/]: {message}; using {good.name}")
+        console.print(f"note: {message}; using {good.name}", style="yellow")
     meta = checkpoint.read_meta(good)
     console.print(f"resuming at step {meta['step']:,} from {good}")
-    progress = RunProgress(meta["history"], meta["loss_sum"], meta["weight_sum"])
-    return checkpoint.restore(template, good), progress
+    return checkpoint.restore(template, good), RunProgress(**meta["progress"])
 
 
 def _fit(
@@ -213,7 +179,11 @@ def _fit(
     log = folder / "log.jsonl"
     run_folder.write_text(log, "".join(run_folder.json_line(record) for record in progress.history))
     bar = display.make_bar(console)
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=int(state.step)) as board, bar:
+    # Written anew from the history, so that a resumed run shows each epoch once.
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    with SummaryWriter(str(folder / "tensorboard")) as board, bar:
+        for record in progress.history:
+            _add_scalars(board, record)
         total = job.epoch_steps * epochs
         task = bar.add_task("training", total=total, completed=int(state.step), speed="")
 
@@ -230,11 +200,15 @@ def _fit(
         def on_epoch(record: Record) -> None:
             with log.open("a", encoding="utf-8") as lines:
                 lines.write(run_folder.json_line(record))
-            for name in ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
-                board.add_scalar(name, record[name], record["step"])
-            console.print(report.epoch_line(record, epochs=epochs), markup=False)
+            _add_scalars(board, record)
+            console.print(report.epoch_line(record, epochs=epochs))
 
         return run_epochs(job, state, progress, signals=signals, on_step=on_step, on_epoch=on_epoch)
+
+
+def _add_scalars(board: Any, record: Record) -> None:
+    for name in ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+        board.add_scalar(name, record[name], record["step"])
 
 
 def _finish(
@@ -243,7 +217,7 @@ def _finish(
     """Measure the selected weights on every part, and write the pictures and the report."""
     good, _ = checkpoint.find_good(job.checkpoints, (job.config.train.select,))
     chosen = checkpoint.restore(state, good)
-    measured = len(checkpoint.read_meta(good)["history"])
+    measured = len(checkpoint.read_meta(good)["progress"]["history"])
     metrics: dict[str, Any] = {}
     for name, rows in job.split.parts.items():
         if len(rows):
@@ -255,11 +229,11 @@ def _finish(
         "seconds_per_epoch": float(np.median([record["seconds"] for record in history])),
         "measured_epoch": measured,
         "selection": SELECTIONS[job.config.train.select],
-        "last_parameters_sha256": checkpoint.parameter_hash(state),
+        "last_state_sha256": checkpoint.state_hash(state),
     }
     name = f"{job.config.name}, seed {facts['seed']}"
     run_folder.write_json(folder / "metrics.json", metrics)
-    pictures.plot_curves(history, folder / "curves.png", title=name)
+    pictures.plot_curves(history, folder / "curves.png", title=name, measured_epoch=measured)
     confusion = np.array(metrics["val"]["confusion"])
     pictures.plot_confusion(confusion, folder / "confusion_val.png", title=f"{name}: validation")
     config = to_json(job.config)
@@ -270,8 +244,8 @@ def _finish(
     run_folder.write_json(folder / "run.json", facts)
     shown = "test" if "test" in metrics else "val"
     console.print(f"\nepoch {measured}, {facts['selection']}; on the {shown} part:")
-    console.print(report.metrics_table(metrics[shown]), markup=False)
-    console.print(report.confusion_table(metrics[shown]["confusion"]), markup=False)
+    console.print(report.metrics_table(metrics[shown]))
+    console.print(report.confusion_table(metrics[shown]["confusion"]))
     console.print(
         f"written to {folder}: report.md, curves.png, confusion_val.png, metrics.json, checkpoints/"
     )

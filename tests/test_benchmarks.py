@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import kill_and_resume, ladder
 from fer_jax import report, run_folder
-from fer_jax.config_file import load_config
+from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import RunError
 
 ROOT = Path(__file__).parent.parent
@@ -22,23 +22,31 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
 
 
 def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> None:
-    shared = {
+    facts = {
         "machine": "a machine",
         "device": "CPU",
         "tuning": [],
+        "xla_flags": "",
         "versions": {},
+        "git": "g",
+        "started": "then",
+        "resumed": [],
         "split": {"sha256": "s"},
         "data": {"sha256": "d", "is_synthetic": is_synthetic},
         "parameters": 10,
         "macs": 20,
         "command": "python",
-        "git": "g",
+        "finished": "now",
         "measured_epoch": 2,
         "selection": "the last",
-        "last_parameters_sha256": "p",
+        "last_state_sha256": "p",
+        "seed": seed,
     }
     folder.mkdir(parents=True)
-    run_folder.write_json(folder / "run.json", shared | {"seed": seed})
+    config = to_json(load_config(ladder.ROOT / "configs" / "run1.py"))
+    config["train"]["seed"] = seed
+    run_folder.write_json(folder / "config.json", config)
+    run_folder.write_json(folder / "run.json", facts)
     figures = {"correct": correct, "total": 10, "confusion": [[1]]}
     run_folder.write_json(folder / "metrics.json", dict.fromkeys(ladder.PARTS, figures))
 
@@ -50,7 +58,7 @@ def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record += "from fer_jax.config import Config, ConvBlock, DataConfig, ModelConfig, TrainConfig\n\n"
     record += 'config = Config(name="run1", data=DataConfig(source="synthetic", synthetic_examples=140),\n'
     record += "    model=ModelConfig(blocks=(ConvBlock(features=2),), dense_features=4),\n"
-    record += "    train=TrainConfig(epochs=1))\n"
+    record += "    train=TrainConfig(epochs=1, batch_size=16))\n"
     (tmp_path / "configs" / "run1.py").write_text(record)
     (tmp_path / "README.md").write_text("before\n<!-- ladder -->\nold\n<!-- /ladder -->\nafter\n")
     monkeypatch.setattr(ladder, "ROOT", tmp_path)
@@ -58,7 +66,7 @@ def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ladder, "TIMED_RUNS", tmp_path / "timed")
     monkeypatch.setattr(ladder, "RESULTS", tmp_path / "ladder.json")
     monkeypatch.setattr(ladder, "NOTEBOOK", {"run1": ladder.NOTEBOOK["run1"]})
-    (tmp_path / "timed" / "run1").mkdir(parents=True)
+    fake_run(tmp_path / "timed" / "run1", seed=0, correct=1, is_synthetic=False)
     lines = "".join(run_folder.json_line({"seconds": seconds}) for seconds in (9.0, 3.0, 5.0))
     (tmp_path / "timed" / "run1" / "log.jsonl").write_text(lines)
     return tmp_path
@@ -89,6 +97,14 @@ def test_the_ladder_trains_what_is_not_finished(tiny_ladder: Path) -> None:
     before = report_file.stat().st_mtime_ns
     assert ladder.main(["train", "--runs", "run1", "--seeds", "1"]) == 0
     assert report_file.stat().st_mtime_ns == before
+
+
+def test_the_ladder_refuses_a_run_of_another_config(tiny_ladder: Path) -> None:
+    fake_run(tiny_ladder / "runs" / "run1-seed0", seed=0, correct=4, is_synthetic=False)
+    path = tiny_ladder / "configs" / "run1.py"
+    path.write_text(path.read_text().replace("features=2", "features=3"))
+    with pytest.raises(RunError, match=r"model\.blocks.*train it again"):
+        ladder.collect()
 
 
 def test_the_ladder_refuses_synthetic_faces_and_missing_runs(tiny_ladder: Path) -> None:

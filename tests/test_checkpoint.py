@@ -17,9 +17,9 @@ from fer_jax.checkpoint import (
     PREVIOUS,
     find_damage,
     find_good,
-    parameter_hash,
     read_meta,
     restore,
+    state_hash,
 )
 from fer_jax.config import ConvBlock, ModelConfig, OptimizerConfig
 from fer_jax.errors import RunError
@@ -68,19 +68,19 @@ def steps(folder: Path) -> dict[str, int]:
 
 def test_every_leaf_comes_back_with_its_bits(state: TrainState, saved: Path) -> None:
     template = jax.tree.map(jnp.zeros_like, state)
-    assert parameter_hash(template) != parameter_hash(state)
+    assert state_hash(template) != state_hash(state)
     back = restore(template, saved / LAST)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(back)), "on the device, once"
     jax.tree.map(np.testing.assert_array_equal, back, state)
-    assert parameter_hash(back) == parameter_hash(state)
+    assert state_hash(back) == state_hash(state)
 
 
 def test_the_hash_sees_every_leaf(state: TrainState) -> None:
     leaves, tree = jax.tree.flatten(state)
-    hashes = {parameter_hash(state)}
+    hashes = {state_hash(state)}
     for index, leaf in enumerate(leaves):
         nudged = leaf + 1 if leaf.dtype == jnp.int32 else jnp.nextafter(leaf, jnp.inf)
-        hashes.add(parameter_hash(jax.tree.unflatten(tree, [*leaves[:index], nudged, *leaves[index + 1 :]])))
+        hashes.add(state_hash(jax.tree.unflatten(tree, [*leaves[:index], nudged, *leaves[index + 1 :]])))
     assert len(hashes) == len(leaves) + 1
     assert {"step", "params/logits/kernel", "batch_stats/block1/norm/var"} <= set(checkpoint.flatten(state))
 
@@ -158,8 +158,9 @@ def cut_meta(last: Path) -> None:
     [
         (cut_meta, "meta.json is damaged"),
         (lambda last: (last / "meta.json").unlink(), "meta.json is damaged, missing"),
-        (lambda last: (last / "manifest.json").unlink(), "manifest.json is missing"),
-        (lambda last: (last / "manifest.json").write_text(""), "manifest.json cannot be read"),
+        (lambda last: (last / "manifest.json").unlink(), "manifest.json is damaged or missing"),
+        (lambda last: (last / "manifest.json").write_text("[]"), "manifest.json is damaged"),
+        (lambda last: (last / "manifest.json").write_text(""), "manifest.json is damaged or missing"),
         (lambda last: (last / "arrays" / "more").write_text(""), "arrays/more is damaged, missing or not of"),
         (lambda last: shutil.rmtree(last / "arrays"), "arrays/"),
         (shutil.rmtree, "it is missing"),

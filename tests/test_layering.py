@@ -25,7 +25,7 @@ ROWS = (
         "run_folder",
         "display",
     ),
-    ("epochs",),
+    ("epochs", "run_record"),
     ("train", "evaluate", "show", "__main__"),
 )
 SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-1])

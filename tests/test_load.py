@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.config import DataConfig
+from fer_jax.config import DataConfig, SplitConfig
 from fer_jax.data import cache, kaggle, load
 from fer_jax.data.examples import Examples
+from fer_jax.data.split import split_examples
 from fer_jax.errors import DataError
 
 HEADER = "emotion,pixels,Usage\n"
@@ -188,6 +189,14 @@ def test_unlabelled_files_load_and_are_refused_for_training(folder: Path) -> Non
     path = write_csv(folder / "test.csv", "pixels\n" + " ".join(["0"] * 2304) + "\n")
     examples = load.load_examples(DataConfig(path=str(path)))
     assert examples.labels.tolist() == [-1]
-    with pytest.raises(DataError, match=r"test\.csv.*1 rows have no label"):
-        load.require_labels(examples)
-    load.require_labels(load.load_examples(DataConfig(path=str(write_csv(folder / "a.csv")))))
+    with pytest.raises(DataError, match=r"test\.csv.*no labels"):
+        split_examples(examples, SplitConfig())
+
+
+def test_a_folder_is_searched_for_files_of_other_names_too(folder: Path) -> None:
+    (folder / "data").mkdir(exist_ok=True)
+    path = write_csv(folder / "data" / "mine.csv")
+    assert load.find_file(DataConfig()) == path.relative_to(folder)
+    write_csv(folder / "data" / "other.csv")
+    with pytest.raises(DataError, match=r"mine\.csv, other\.csv.*--data"):
+        load.find_file(DataConfig())

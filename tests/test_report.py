@@ -56,7 +56,11 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
         "device": "cpu",
         "machine": "a | b, 2 cores",
         "data": {"description": "some faces", "sha256": "da7a", "is_synthetic": is_synthetic},
-        "split": {"sha256": "5p117", "sizes": {"train": 20097, "val": 4306, "test": 4306}},
+        "split": {
+            "sha256": "5p117",
+            "sizes": {"train": 20097, "val": 4306, "test": 4306},
+            "copies_of_training_images": {"val": 0, "test": 2},
+        },
         "git": "0123abc",
         "parameters": 1234567,
         "macs": 98765432,

@@ -60,9 +60,12 @@ def test_folders_are_numbered_and_the_newest_is_found(
     for _ in range(11):
         made.append(run_folder.new_folder("a.b", 1))
         made[-1].mkdir(parents=True)
+        (made[-1] / "run.json").touch()
     assert [path.name for path in made[:3]] == ["a.b-seed1", "a.b-seed1-2", "a.b-seed1-3"]
     for other in ("a.b-seed10-99", "a.b-seed1-99x", "x-a.b-seed1-99", "aXb-seed1-99", "a.b-seed1-"):
         (tmp_path / "runs" / other).mkdir()
+        (tmp_path / "runs" / other / "run.json").touch()
+    (tmp_path / "runs" / "a.b-seed1-12").mkdir()
     assert run_folder.newest_folder("a.b", 1) == made[-1]
     assert run_folder.newest_folder("a.b", 10).name == "a.b-seed10-99"
 

@@ -34,7 +34,7 @@ def read(path: Path) -> Any:
 
 
 def last_hash(folder: Path) -> str:
-    digest: str = read(folder / "run.json")["last_parameters_sha256"]
+    digest: str = read(folder / "run.json")["last_state_sha256"]
     return digest
 
 

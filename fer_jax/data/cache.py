@@ -13,14 +13,15 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import platformdirs
 
 from fer_jax import fer2013
+from fer_jax.config import BadRow
 from fer_jax.data import folder, kaggle
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, hash_arrays
 
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 1
@@ -37,7 +38,7 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("fer_jax")
 
 
-def read_cached(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
     """Do what `kaggle.read` does, from the cache where it holds this content.
 
     Two processes may do it at once: each file is replaced as a whole, and both write the same.
@@ -123,7 +124,7 @@ def _load(stem: Path) -> Examples | None:
             [images.dtype, labels.dtype, usages.dtype] == [np.uint8, np.int32, np.int32]
             and images.shape == (len(labels), *fer2013.IMAGE_SHAPE)
             and labels.shape == usages.shape
-            and kaggle.hash_arrays(images, labels, usages) == facts["sha256"]
+            and hash_arrays(images, labels, usages) == facts["sha256"]
         )
         if is_good:
             skipped = tuple(facts["skipped_rows"])

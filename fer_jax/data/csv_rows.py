@@ -10,11 +10,12 @@ import io
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config import BadRow
 from fer_jax.errors import DataError
 
 COLUMNS: Final = ("emotion", "pixels", "Usage")
@@ -143,7 +144,7 @@ def _refuse_foreign(line: bytes, where: str) -> None:
         )
 
 
-def parse(text: bytes, *, where: str, on_bad_row: Literal["stop", "skip"]) -> Rows:
+def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
     """Parse and check the text of a whole file.
 
     Lines end with LF or CRLF. Blank lines are passed over, as are blanks around a field and one pair of

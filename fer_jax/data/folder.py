@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from fer_jax import fer2013
+from fer_jax.config import BadRow
 from fer_jax.data import official
 from fer_jax.data.csv_rows import Rows
 from fer_jax.errors import DataError
@@ -117,7 +118,7 @@ def holds_images(path: Path) -> bool:
     return any(name.casefold() in _PARTS or parse_label(name) is not None for name in names)
 
 
-def decode(files: ImageFiles, *, where: str, on_bad_row: Literal["stop", "skip"]) -> tuple[Rows, list[str]]:
+def decode(files: ImageFiles, *, where: str, on_bad_row: BadRow) -> tuple[Rows, list[str]]:
     """Decode and check all images, in the order of their paths.
 
     The rows of `train` are Training. Those of `test` are the official part that has their counts, or else
@@ -209,7 +210,7 @@ def _find_usages(images: list[_Image], where: str) -> tuple[dict[str, int], list
             found = fer2013.USAGES.index(name)
         usages[part] = found
     if not usages:
-        official.refuse_merged_test(fer2013.MERGED_TEST_ROWS, where)
+        raise DataError(f"{where}: {official.MERGED_TEST}; add the folder train/, or give fer2013.csv")
     return usages, notes
 
 

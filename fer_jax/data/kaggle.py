@@ -9,13 +9,14 @@ import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config import BadRow
 from fer_jax.data import csv_rows, folder, official
-from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.examples import Examples, class_counts, hash_arrays
 from fer_jax.errors import DataError
 
 _ZIP_START: Final = b"PK\x03\x04"
@@ -23,7 +24,7 @@ _ZIP_START: Final = b"PK\x03\x04"
 _HEADER_BYTES: Final = 4096
 
 
-def read(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def read(path: Path, *, on_bad_row: BadRow) -> Examples:
     """Read a CSV file, a folder of images, or a zip archive of one of them.
 
     A file without a `Usage` column whose class counts are those of an official part gets that usage: so does
@@ -52,18 +53,6 @@ def read(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
         raise DataError(f"{path}: cannot read it: {error.strerror or error}; give another --data") from None
 
 
-def hash_arrays(images: np.ndarray, labels: np.ndarray, usages: np.ndarray) -> str:
-    """SHA-256 of the bytes of the three arrays of Examples, hex.
-
-    >>> hash_arrays(np.zeros((1, 48, 48, 1), np.uint8), np.zeros(1, np.int32), np.zeros(1, np.int32))[:8]
-    '35956830'
-    """
-    digest = hashlib.sha256()
-    for array in (images, labels, usages):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def _make_examples(rows: csv_rows.Rows, *, notes: list[str]) -> Examples:
     """Put the description and the hash to the rows."""
     skipped = f"{len(rows.skipped)} bad left out" if rows.skipped else ""
@@ -72,7 +61,7 @@ def _make_examples(rows: csv_rows.Rows, *, notes: list[str]) -> Examples:
     return Examples(rows.images, rows.labels, rows.usages, description, digest, rows.skipped)
 
 
-def _from_csv(text: bytes, where: str, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def _from_csv(text: bytes, where: str, *, on_bad_row: BadRow) -> Examples:
     # Hashing does not hold the interpreter's lock: it costs nothing beside the parsing.
     with ThreadPoolExecutor(1) as pool:
         md5 = pool.submit(lambda: hashlib.md5(text, usedforsecurity=False).hexdigest())
@@ -80,18 +69,18 @@ def _from_csv(text: bytes, where: str, *, on_bad_row: Literal["stop", "skip"]) -
         known_as = fer2013.KNOWN_MD5.get(md5.result())
     labels, usages = rows.labels, rows.usages
     if (usages == fer2013.UNLABELLED).all() and (labels != fer2013.UNLABELLED).all():
-        official.refuse_merged_test(len(labels) + len(rows.skipped), where)
+        official.refuse_merged(class_counts(labels), len(rows.skipped), where)
         usages = np.full_like(usages, official.find_usage(class_counts(labels)))
     rows = csv_rows.Rows(rows.images, labels, usages, rows.skipped)
     return _make_examples(rows, notes=[f"this is {known_as}"] if known_as else [])
 
 
-def _from_images(images: folder.ImageFiles, where: str, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def _from_images(images: folder.ImageFiles, where: str, *, on_bad_row: BadRow) -> Examples:
     rows, notes = folder.decode(images, where=where, on_bad_row=on_bad_row)
     return _make_examples(rows, notes=notes)
 
 
-def _read_zip(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def _read_zip(path: Path, *, on_bad_row: BadRow) -> Examples:
     try:
         with zipfile.ZipFile(path) as archive:
             # macOS puts shadows of the files beside them.

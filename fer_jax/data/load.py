@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-from fer_jax import fer2013
 from fer_jax.config import DataConfig
 from fer_jax.data import cache, folder, synthetic
 from fer_jax.data.examples import Examples
@@ -28,7 +27,7 @@ FILE_NAMES: Final = (
     "train.csv.zip",
     "archive.zip",
 )
-"""What is looked for in a folder, the richest first: Kaggle's own names of its downloads."""
+"""What is looked for first in a folder, the richest first: Kaggle's own names of its downloads."""
 
 _LOOKED_FOR: Final = f"{', '.join(FILE_NAMES)} and no folder train/ or of a label"
 
@@ -48,7 +47,8 @@ def load_examples(config: DataConfig) -> Examples:
     """Load the faces that the config asks for.
 
     Returns:
-        Examples; unlabelled files too, so see `require_labels`. The description begins with the path.
+        Examples; of unlabelled files too, which `split_examples` refuses. The description begins with
+        the path.
 
     Raises:
         DataError: the file is missing, malformed or refused.
@@ -106,20 +106,17 @@ def _find_given(path: Path, name: str) -> Path:
 
 
 def _find_in(path: Path) -> Path | None:
-    """Find the richest file in a folder; the folder itself where it holds folders of images."""
-    found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
-    return found or (path if folder.holds_images(path) else None)
+    """Find the richest file in a folder; the folder itself where it holds folders of images.
 
-
-def require_labels(examples: Examples) -> None:
-    """Refuse examples that cannot train or score a model.
+    A file of another name is taken where it is the only CSV file or archive.
 
     Raises:
-        DataError: some rows have no label.
+        DataError: there are several of other names.
     """
-    unlabelled = int((examples.labels == fer2013.UNLABELLED).sum())
-    if unlabelled:
-        raise DataError(
-            f"{examples.description}: {unlabelled:,} rows have no label; wanted all of them labelled; "
-            "give train.csv, fer2013.csv or icml_face_data.csv"
-        )
+    found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
+    if found or folder.holds_images(path):
+        return found or path
+    others = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".zip") and p.is_file())
+    if len(others) > 1:
+        raise DataError(f"{path} holds {', '.join(p.name for p in others)}; say which one with --data")
+    return others[0] if others else None

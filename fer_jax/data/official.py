@@ -30,16 +30,26 @@ def find_usage(counts: tuple[int, ...]) -> int:
     return fer2013.USAGES.index(found[0]) if found else fer2013.UNLABELLED
 
 
-def refuse_merged_test(rows: int, where: str) -> None:
-    """Refuse labelled rows without usage that are the merged test.
+def refuse_merged(counts: tuple[int, ...], skipped: int, where: str) -> None:
+    """Refuse labelled rows without usage that are several official parts put together.
+
+    Args:
+        counts: rows of each class.
+        skipped: bad rows that were left out.
+        where: the file, for messages.
 
     Raises:
-        DataError: there are 7,178 of them.
+        DataError: there are 7,178 rows, the merged test, or as many as of Training and other parts.
     """
+    rows = sum(counts) + skipped
+    cure = "wanted files that say it: icml_face_data.csv or fer2013.csv, or train.csv to train alone"
     if rows == fer2013.MERGED_TEST_ROWS:
+        raise DataError(f"{where}: {MERGED_TEST}, so a result on them compares with no other; {cure}")
+    training, public, private = fer2013.ROW_COUNTS.values()
+    if rows in (training + public, training + private, training + public + private):
         raise DataError(
-            f"{where}: {MERGED_TEST}, so a result on them compares with no other; wanted files that say it: "
-            "icml_face_data.csv or fer2013.csv, or train.csv to train alone"
+            f"{where}: {rows:,} rows with no usage are Training and test rows merged, so a run on them "
+            f"would train on what tests; {cure}"
         )
 
 

@@ -6,7 +6,6 @@ by its own intensity and adds its own noise, so that the classes overlap as they
 draws the numbers; `face_painter` turns them into pixels.
 """
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.face_painter import COARSE, paint_faces
 from fer_jax.randomness import Stream, numpy_rng
 
@@ -165,7 +164,7 @@ def draw_examples(*, seed: int, examples: int) -> Examples:
         np.maximum(seven % 10 - 7, 0).astype(np.int32),
     )
     description = f"{examples:,} synthetic faces, seed {seed} (not FER2013)"
-    return Examples(*arrays, description, hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest())
+    return Examples(*arrays, description, hash_arrays(*arrays))
 
 
 def _draw_chunk(seed: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,13 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config import BadRow
 from fer_jax.data import cache
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
@@ -31,7 +32,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 """images uint8 [N, 48, 48, 1], labels int32 [N], usages int32 [N], as in `Examples`."""
 
 
-def read(path: Path, *, on_bad_row: Literal["stop", "skip"]) -> Examples:
+def read(path: Path, *, on_bad_row: BadRow) -> Examples:
     """Read a Kaggle file or folder through TensorFlow Datasets.
 
     Args:

@@ -1,0 +1,141 @@
+"""A run's record: `config.json`, `split.npz` and `run.json`, which say what it is, on what, and where."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_jax import run_folder, runtime
+from fer_jax.config import Config
+from fer_jax.config_file import Json, flatten, from_json, to_json
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import Split, count_leaks, image_hashes
+from fer_jax.errors import RunError
+from fer_jax.models.summary import Layer
+
+# Facts that may change the bits of a run that goes on.
+_DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git")
+
+
+def describe_run(
+    config: Config, examples: Examples, split: Split, layers: list[Layer], *, command: str, is_synthetic: bool
+) -> Json:
+    """Gather what `run.json` says of a run at its start; the machine's part comes from `runtime`."""
+    return {
+        "command": command,
+        "started": runtime.now(),
+        "finished": None,
+        "resumed": [],
+        "seed": config.train.seed,
+        "data": {
+            "description": examples.description,
+            "sha256": examples.sha256,
+            "is_synthetic": is_synthetic,
+        },
+        "split": {
+            "sha256": split.sha256,
+            "sizes": {name: len(rows) for name, rows in split.parts.items()},
+            "copies_of_training_images": count_leaks(examples.images, split),
+        },
+        "parameters": sum(layer.parameters for layer in layers),
+        "macs": sum(layer.macs for layer in layers),
+        **runtime.describe(),
+    }
+
+
+def write(folder: Path, config: Config, examples: Examples, split: Split, facts: Json) -> None:
+    """Write the three files; `run.json` last, since it marks the folder as a run."""
+    run_folder.write_json(folder / "config.json", to_json(config))
+    hashes = image_hashes(examples.images[split.train])
+    with run_folder.replacing(folder / "split.npz") as new, new.open("wb") as file:
+        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=hashes)
+    run_folder.write_json(folder / "run.json", facts)
+
+
+def read_facts(folder: Path) -> Json:
+    """Read `run.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    facts = run_folder.read_json(folder / "run.json")
+    if not isinstance(facts, dict) or not {"data", "split", "started", "resumed", *_DECIDING} <= facts.keys():
+        raise RunError(f"{folder / 'run.json'} is damaged: it does not say what was run; train again")
+    return facts
+
+
+def read_config(folder: Path) -> Config:
+    """Read `config.json`.
+
+    Raises:
+        RunError: it is missing or damaged.
+        ConfigError: it is not a config of this fer_jax.
+    """
+    path = folder / "config.json"
+    return from_json(run_folder.read_json(path), where=str(path))
+
+
+def read_split(folder: Path) -> dict[str, np.ndarray]:
+    """Read `split.npz`: `train`, `val` and `test` rows int64, `train_hashes` uint64.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    path = folder / "split.npz"
+    try:
+        with np.load(path) as parts:
+            return {name: parts[name] for name in ("train", "val", "test", "train_hashes")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} cannot be read: {error}; train again") from None
+
+
+def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -> str | None:
+    """Say which field of a config is another one than in a run's `config.json`.
+
+    Args:
+        folder: the run's.
+        config: to compare.
+        free: dotted names that may differ.
+
+    Returns:
+        The first such field with both values; None where there is none.
+    """
+    old, new = flatten(to_json(read_config(folder))), flatten(to_json(config))
+    changed = [n for n in sorted(old.keys() | new.keys()) if old.get(n) != new.get(n) and n not in free]
+    if not changed:
+        return None
+    name = changed[0]
+    return f"{folder} was trained with {name} {old.get(name)}, the config now says {new.get(name)}"
+
+
+def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
+    """Join the facts of a run that goes on to those of its start.
+
+    Args:
+        folder: the run's.
+        facts: what `describe_run` says now.
+
+    Returns:
+        The facts of the start with this resumption added, and a line for each thing that is another one
+        now and may change the bits.
+
+    Raises:
+        RunError: the data or the split is another one.
+    """
+    before = read_facts(folder)
+    for name in ("data", "split"):
+        old, new = before[name]["sha256"][:12], facts[name]["sha256"][:12]
+        if old != new:
+            raise RunError(
+                f"{folder} was trained on another {name} (SHA-256 {old}, now {new}); "
+                "resume with the same data"
+            )
+    here: dict[str, Any] = {name: facts[name] for name in ("command", *_DECIDING)}
+    notes = [
+        f"note: {name} was {before[name]!r} and is {facts[name]!r}: the bits may differ"
+        for name in _DECIDING
+        if before[name] != facts[name]
+    ]
+    added = {"resumed": [*before["resumed"], {"at": facts["started"], **here}], "finished": None}
+    return before | added, notes
