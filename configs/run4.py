@@ -3,7 +3,7 @@
 The notebook's (runs 4 and 5 together): dropout tuned, pooling layers added; val at most 51, train about 5
 points above. Its diagnosis: acceptable bias and variance, poor features; the classes are unbalanced, and
 label smoothing would help.
-Ours: three blocks of 32, 64, 128 channels, each pooled; dropout 0.2 after the blocks and 0.5 before the last
+Ours: three blocks of 32, 64, 128 channels, each pooled; dropout 0.1 after the blocks and 0.5 before the last
 layer; Adam.
 
 Command: python -m fer_jax.train --config configs/run4.py --data train.csv
@@ -16,9 +16,9 @@ config = Config(
     name="run4",
     model=ModelConfig(
         blocks=(
-            ConvBlock(features=32, pool=True, dropout_rate=0.2),
-            ConvBlock(features=64, pool=True, dropout_rate=0.2),
-            ConvBlock(features=128, pool=True, dropout_rate=0.2),
+            ConvBlock(features=32, pool=True, dropout_rate=0.1),
+            ConvBlock(features=64, pool=True, dropout_rate=0.1),
+            ConvBlock(features=128, pool=True, dropout_rate=0.1),
         ),
         dense_features=256,
         dense_dropout_rate=0.5,
