@@ -3,7 +3,7 @@
     python benchmarks/ladder.py train --data train.csv     # hours; goes on where it was stopped
     python benchmarks/ladder.py time --data train.csv      # seconds an epoch, on an idle machine
     python benchmarks/ladder.py collect                    # -> benchmarks/results/ladder.json
-    python benchmarks/ladder.py write                      # -> README.md, configs/run*.py
+    python benchmarks/ladder.py write                      # -> README.md, configs/run*.py, docs/
 
 `train` writes runs/ladder/RUN-seedS, `time` runs/ladder-time/RUN, each with `python -m fer_jax.train`.
 """
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
-from fer_jax import command, report, run_folder, run_record
+from fer_jax import command, pictures, report, run_folder, run_record
 from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
 
@@ -47,7 +48,7 @@ class Ladder:
 
     verb: Annotated[Literal["train", "time", "collect", "write"], tyro.conf.Positional]
     """train: every run and seed that is not finished. time: the seconds of an epoch. collect: the figures
-    of all into benchmarks/results/ladder.json. write: the README's table and the configs' records."""
+    into benchmarks/results/ladder.json. write: the tables, pictures and records from that."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv, for train and time."""
     runs: tuple[str, ...] = tuple(NOTEBOOK)
@@ -161,7 +162,12 @@ def _seed_figures(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     metrics = run_folder.read_json(folder / "metrics.json")
     figures = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
     keys = ("seed", "git", "measured_epoch", "selection", "last_state_sha256")
-    return {**{key: run[key] for key in keys}, **figures, "val_confusion": metrics["val"]["confusion"]}
+    return {
+        **{key: run[key] for key in keys},
+        **figures,
+        "val_confusion": metrics["val"]["confusion"],
+        "history": run_folder.read_json_lines(folder / "log.jsonl"),
+    }
 
 
 def _timed_seconds(name: str) -> list[float]:
@@ -176,7 +182,7 @@ def _timed_seconds(name: str) -> list[float]:
 
 
 def write(results: dict[str, Any]) -> list[Path]:
-    """Write the README's table and each config's measured result from the collected figures.
+    """Write the README's table and pictures and each config's measured result from the collected figures.
 
     Returns:
         The files written.
@@ -191,7 +197,17 @@ def write(results: dict[str, Any]) -> list[Path]:
             path, _swap(path, r'^Measured: [^\n]*(\n(?!""")[^\n]+)*', measured(results, row))
         )
         written.append(path)
-    return written
+    return written + _draw(results["rows"][-1])
+
+
+def _draw(row: dict[str, Any]) -> list[Path]:
+    """Draw the curves and the confusion matrix of the last run's first seed."""
+    seed = row["seeds"][0]
+    name = f"{row['name']}, seed {seed['seed']}"
+    curves, confusion = ROOT / "docs" / "curves.png", ROOT / "docs" / "confusion_val.png"
+    pictures.plot_curves(seed["history"], curves, title=name, measured_epoch=seed["measured_epoch"])
+    pictures.plot_confusion(np.array(seed["val_confusion"]), confusion, title=f"{name}: validation")
+    return [curves, confusion]
 
 
 def _swap(path: Path, pattern: str, text: str) -> str:

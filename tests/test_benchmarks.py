@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import kill_and_resume, ladder
@@ -12,6 +13,7 @@ from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import RunError
 
 ROOT = Path(__file__).parent.parent
+TIMES = ((1, 9.0), (2, 3.0), (3, 5.0))
 
 
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> No
         "macs": 20,
         "command": "python",
         "finished": "now",
-        "measured_epoch": 2,
+        "measured_epoch": 1,
         "selection": "the last",
         "last_state_sha256": "p",
         "seed": seed,
@@ -47,7 +49,10 @@ def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> No
     config["train"]["seed"] = seed
     run_folder.write_json(folder / "config.json", config)
     run_folder.write_json(folder / "run.json", facts)
-    figures = {"correct": correct, "total": 10, "confusion": [[1]]}
+    names = ("train_accuracy", "val_accuracy", "train_loss", "val_loss", "objective", "rate")
+    records = [{"epoch": epoch, "seconds": seconds, **dict.fromkeys(names, 0.5)} for epoch, seconds in TIMES]
+    (folder / "log.jsonl").write_text("".join(map(run_folder.json_line, records)))
+    figures = {"correct": correct, "total": 10, "confusion": np.eye(7, dtype=int).tolist()}
     run_folder.write_json(folder / "metrics.json", dict.fromkeys(ladder.PARTS, figures))
 
 
@@ -67,8 +72,7 @@ def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ladder, "RESULTS", tmp_path / "ladder.json")
     monkeypatch.setattr(ladder, "NOTEBOOK", {"run1": ladder.NOTEBOOK["run1"]})
     fake_run(tmp_path / "timed" / "run1", seed=0, correct=1, is_synthetic=False)
-    lines = "".join(run_folder.json_line({"seconds": seconds}) for seconds in (9.0, 3.0, 5.0))
-    (tmp_path / "timed" / "run1" / "log.jsonl").write_text(lines)
+    (tmp_path / "docs").mkdir()
     return tmp_path
 
 
@@ -88,6 +92,7 @@ def test_the_ladder_collects_integers_and_writes_them_up(tiny_ladder: Path) -> N
         assert "50.0 ± 10.0" in readme
         config = (tiny_ladder / "configs" / "run1.py").read_text()
         assert "Measured: train 50.0 ± 10.0, val 50.0 ± 10.0, test 50.0 ± 10.0 percent" in config
+        assert (tiny_ladder / "docs" / "curves.png").exists()
         assert load_config(tiny_ladder / "configs" / "run1.py").name == "run1"
 
 
