@@ -148,6 +148,9 @@ def _line_of(error: BaseException, path: Path) -> int | None:
 
 
 def _hint(error: BaseException) -> str:
-    quoted = str(error).split("'")
-    is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    text = str(error)
+    quoted = text.split("'")
+    is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in text
+    if "Did you mean" in text:  # Python 3.13 makes the suggestion itself.
+        return ""
     return suggest(quoted[1], _all_names()) if is_unknown_field and len(quoted) > 1 else ""
