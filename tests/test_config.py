@@ -188,7 +188,7 @@ def test_json_without_a_name_is_refused() -> None:
         ("config = (", ", line 3: SyntaxError: "),
         ("import no_such_module", ", line 3: ModuleNotFoundError: "),
         ("\n\nTrainConfig(epoch=3)", ", line 5: TypeError: .*'epoch'[;.] [Dd]id you mean 'epochs'\\?$"),
-        ("ConvBlock(batchnorm=True)", ", line 3: TypeError: .*; did you mean 'batch_norm'\\?$"),
+        ("ConvBlock(batchnorm=True)", ", line 3: TypeError: .*[;.] [Dd]id you mean 'batch_norm'\\?$"),
         (
             "\nTrainConfig(epochs=0)",
             ", line 4: config field train.epochs is 0; wanted an integer in 1..10000$",
