@@ -1,18 +1,15 @@
 """Batches: every training row at most once an epoch, a fixed shape, and a pure function of (seed, step)."""
 
+import math
+
 import numpy as np
 
 from fer_jax.config import AugmentConfig
-from fer_jax.data.batch import cut, epoch_order, in_order, steps_per_epoch
+from fer_jax.data.batch import cut, epoch_order, in_order
 from fer_jax.data.examples import Examples
 from fer_jax.feed import eval_batches, train_batch
 
 ROWS = np.array([3, 5, 8, 13, 21, 34, 55])
-
-
-def test_steps_per_epoch() -> None:
-    assert [steps_per_epoch(n, 4, is_training=True) for n in (1, 4, 7, 8, 9)] == [1, 1, 1, 2, 2]
-    assert [steps_per_epoch(n, 4, is_training=False) for n in (1, 4, 7, 8, 9)] == [1, 1, 2, 2, 3]
 
 
 def test_an_epoch_is_another_order_of_the_same_rows() -> None:
@@ -27,7 +24,7 @@ def test_an_epoch_is_another_order_of_the_same_rows() -> None:
 def test_a_pass_in_order_sees_every_row_once_and_pads_with_weight_0() -> None:
     for batch_size in (1, 2, 3, 7, 10):
         batches = list(in_order(ROWS, batch_size))
-        assert len(batches) == steps_per_epoch(len(ROWS), batch_size, is_training=False)
+        assert len(batches) == math.ceil(len(ROWS) / batch_size)
         for rows, weights in batches:
             assert rows.shape == weights.shape == (batch_size,)
             assert weights.dtype == np.float32

@@ -8,17 +8,6 @@ import numpy as np
 from fer_jax.randomness import Stream, numpy_rng
 
 
-def steps_per_epoch(examples: int, batch_size: int, *, is_training: bool) -> int:
-    """Count the batches of one pass.
-
-    Training leaves out the last, incomplete batch (its images come in another epoch's order); a set
-    smaller than one batch gives one padded batch. Evaluation sees every example.
-    """
-    if is_training:
-        return max(1, examples // batch_size)
-    return math.ceil(examples / batch_size)
-
-
 def epoch_order(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
     """Shuffle the training rows for one epoch.
 
@@ -59,5 +48,5 @@ def cut(order: np.ndarray, batch_size: int, position: int) -> tuple[np.ndarray, 
 
 def in_order(order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Cut all batches of one pass over an order, the padded last one included."""
-    for position in range(steps_per_epoch(len(order), batch_size, is_training=False)):
+    for position in range(math.ceil(len(order) / batch_size)):
         yield cut(order, batch_size, position)
