@@ -7,7 +7,9 @@ Ours: plain SGD, rate, batch size and epochs; pixels standardised, without which
 be another one for every change of the data.
 
 Command: python -m fer_jax.train --config configs/run1.py --data train.csv
-Measured: not yet.
+Measured: train 47.9, val 40.0, test 41.7 percent
+(one seed; the last, with no selection).
+Cost: 6 epochs of 12.5 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

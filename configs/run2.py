@@ -5,7 +5,9 @@ The notebook's: two more convolution layers, batch norm after each convolution a
 Ours: the widths 32, 16, 8 (the flattened map feeds 4.7 million weights even so), Adam at a small rate.
 
 Command: python -m fer_jax.train --config configs/run2.py --data train.csv
-Measured: not yet.
+Measured: train 97.5, val 43.5, test 41.8 percent
+(one seed; the last, with no selection).
+Cost: 8 epochs of 32.2 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

@@ -5,7 +5,9 @@ regularisation, large bias.
 Ours: run 2's network; the rate, ten times run 2's.
 
 Command: python -m fer_jax.train --config configs/run3.py --data train.csv
-Measured: not yet.
+Measured: train 28.9, val 28.2, test 28.5 percent
+(one seed; the last, with no selection).
+Cost: 4 epochs of 35.6 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

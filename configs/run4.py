@@ -7,7 +7,9 @@ Ours: three blocks of 32, 64, 128 channels, each pooled; dropout 0.1 after the b
 layer; Adam.
 
 Command: python -m fer_jax.train --config configs/run4.py --data train.csv
-Measured: not yet.
+Measured: train 54.8 ± 0.5, val 51.9 ± 0.3, test 51.0 ± 0.5 percent
+(mean ± sd of 3 seeds; the last, with no selection).
+Cost: 6 epochs of 19.5 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

@@ -5,7 +5,9 @@ points above. Its diagnosis: see run 4.
 Ours: dropout 0.25 before the last layer instead of 0.5, L2 of 1e-4 on the kernels; the rest is run 4.
 
 Command: python -m fer_jax.train --config configs/run5.py --data train.csv
-Measured: not yet.
+Measured: train 57.7 ± 0.2, val 53.4 ± 1.1, test 52.4 ± 0.5 percent
+(mean ± sd of 3 seeds; the last, with no selection).
+Cost: 6 epochs of 21.7 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

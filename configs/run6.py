@@ -6,7 +6,9 @@ Ours: the ranges (up to 6 pixels, 15 degrees, a crop of at least 0.8 of the side
 rest is run 5, its six epochs included, so that augmentation is the only change.
 
 Command: python -m fer_jax.train --config configs/run6.py --data train.csv
-Measured: not yet.
+Measured: train 48.0 ± 1.5, val 47.4 ± 1.3, test 47.2 ± 1.8 percent
+(mean ± sd of 3 seeds; the last, with no selection).
+Cost: 6 epochs of 20.6 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig

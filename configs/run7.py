@@ -7,7 +7,9 @@ on half the images each, with a mirror image for every other one; label smoothin
 1 / sqrt(its share); AdamW with a warm-up and a cosine down to 0, and epochs enough to use the room.
 
 Command: python -m fer_jax.train --config configs/run7.py --data train.csv
-Measured: not yet.
+Measured: train 68.2 ± 0.4, val 61.1 ± 0.7, test 59.4 ± 0.3 percent
+(mean ± sd of 3 seeds; the last, with no selection).
+Cost: 30 epochs of 17.6 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import (
