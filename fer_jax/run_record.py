@@ -12,14 +12,13 @@ from fer_jax.config_file import Json, flatten, from_json, to_json
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks, image_hashes
 from fer_jax.errors import RunError
-from fer_jax.models.summary import Layer
 
 # Facts that may change the bits of a run that goes on.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git")
 
 
 def describe_run(
-    config: Config, examples: Examples, split: Split, layers: list[Layer], *, command: str, is_synthetic: bool
+    config: Config, examples: Examples, split: Split, *, command: str, is_synthetic: bool
 ) -> Json:
     """Gather what `run.json` says of a run at its start; the machine's part comes from `runtime`."""
     return {
@@ -38,8 +37,6 @@ def describe_run(
             "sizes": {name: len(rows) for name, rows in split.parts.items()},
             "copies_of_training_images": count_leaks(examples.images, split),
         },
-        "parameters": sum(layer.parameters for layer in layers),
-        "macs": sum(layer.macs for layer in layers),
         **runtime.describe(),
     }
 

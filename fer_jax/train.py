@@ -76,15 +76,17 @@ def _train(options: TrainCommand, argv: list[str] | None) -> int:
     console.print(
         "; ".join([f"runs on    {runtime.describe_device()}", runtime.describe_cpu(), *runtime.tune_cpu()])
     )
-    if find_file(config.data) is None:
+    is_synthetic = find_file(config.data) is None
+    if is_synthetic:
         display.show_notice(console, is_chosen=config.data.source == "synthetic")
     examples = load_examples(config.data)
     display.show_data(console, examples)
     split = split_examples(examples, config.split)
-    display.show_split(console, examples, split)
     invocation = shlex.join(["python", "-m", "fer_jax.train", *(sys.argv[1:] if argv is None else argv)])
+    facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
+    display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
     with run_folder.locked(folder):
-        return _run(console, config, folder, examples, split, invocation, is_resumed=options.resume)
+        return _run(console, config, folder, examples, split, facts, is_resumed=options.resume)
 
 
 def _choose_folder(options: TrainCommand, config: Config) -> Path:
@@ -107,16 +109,16 @@ def _run(
     folder: Path,
     examples: Examples,
     split: Split,
-    invocation: str,
+    facts: Json,
     *,
     is_resumed: bool,
 ) -> int:
     job, state, layers = _prepare(config, examples, split, folder)
     console.print(report.layer_table(layers))
-    is_synthetic = find_file(config.data) is None
-    facts = run_record.describe_run(
-        config, examples, split, layers, command=invocation, is_synthetic=is_synthetic
-    )
+    facts = facts | {
+        "parameters": sum(layer.parameters for layer in layers),
+        "macs": sum(layer.macs for layer in layers),
+    }
     progress: RunProgress | None = None
     if is_resumed:
         facts, notes = run_record.resume(folder, facts)
