@@ -281,6 +281,24 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceConfig:
+    """How the machine is used. The batches are the same whatever is chosen."""
+
+    mode: Literal["auto", "host", "resident"] = "auto"
+    """host: NumPy augments each batch, which is sent to the device; resident: all images stay on the device
+    and are augmented there, many steps in one program; auto: resident on GPU and TPU, host on CPU."""
+    kernels: Literal["fast", "plain"] = "fast"
+    """plain: the layers as Flax has them, the definition; fast: the same function, computed faster."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers between the layers. Weights, batch statistics, logits and loss are float32 always."""
+    compile_cache: bool = False
+    """Keep compiled programs in your cache folder, readable by you alone: the next start is faster."""
+
+    def __post_init__(self) -> None:
+        _check_types(self, "device.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that decides a run's result, given the data and the machine."""
 
@@ -293,6 +311,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
         _check(

@@ -162,7 +162,7 @@ def measure(config: Config, folder: Path, examples: Examples, rows: np.ndarray) 
     Returns:
         What `metrics.summarise` gives.
     """
-    model = make_model(config.model)
+    model = make_model(config.model, config.device)
     template = init_state(jax_key(0, Stream.INIT), model, make_optimizer(config.optimizer))
     state = checkpoint.restore(template, folder)
     meta = checkpoint.read_meta(folder)

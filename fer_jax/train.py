@@ -147,7 +147,7 @@ def _prepare(
             f"train.batch_size is {config.train.batch_size}, and the training part has {len(split.train)} "
             "rows; lower it, or give more data"
         )
-    model, optimizer = make_model(config.model), make_optimizer(config.optimizer)
+    model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
     train_step = make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats)

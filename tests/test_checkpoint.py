@@ -21,7 +21,7 @@ from fer_jax.checkpoint import (
     restore,
     state_hash,
 )
-from fer_jax.config import ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig, OptimizerConfig
 from fer_jax.errors import RunError
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
@@ -31,7 +31,7 @@ from fer_jax.state import TrainState, init_state
 def make_state(features: int = 2, *, optimizer: str = "adam") -> TrainState:
     """Make a state whose every leaf differs, the counters too."""
     blocks = (ConvBlock(features=features, pool=True),)
-    model = make_model(ModelConfig(blocks=blocks, head="mean", dense_features=0))
+    model = make_model(ModelConfig(blocks=blocks, head="mean", dense_features=0), DeviceConfig())
     config = OptimizerConfig(name=optimizer, clip_norm=1.0)  # type: ignore[arg-type]
     state = init_state(jax.random.key(0), model, make_optimizer(config))
     leaves, tree = jax.tree.flatten(state)

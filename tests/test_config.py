@@ -14,6 +14,7 @@ from fer_jax.config import (
     Config,
     ConvBlock,
     DataConfig,
+    DeviceConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
@@ -61,6 +62,7 @@ CHANGED = Config(
         l2=1e-5,
         clip_norm=1,
     ),
+    device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=True),
     train=TrainConfig(
         epochs=1, batch_size=1, seed=2**32 - 1, eval_batch_size=1, train_eval_examples=0, select="last"
     ),

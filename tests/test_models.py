@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fer_jax.config import ConvBlock, ModelConfig
+from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.losses import cross_entropy
 from fer_jax.models import cnn
 from fer_jax.models.summary import Layer, list_layers
@@ -96,7 +96,7 @@ def test_no_pooled_window_loses_its_gradient_behind_a_convolution_batch_norm_and
 
 
 def test_the_layer_table_by_hand() -> None:
-    assert list_layers(make_model(TINY)) == [
+    assert list_layers(make_model(TINY, DeviceConfig())) == [
         Layer("block1/conv", (48, 48, 2), 3 * 3 * 2, 48 * 48 * 2 * 9),  # no bias: batch norm follows
         Layer("block1/norm", (48, 48, 2), 2 + 2, 0),
         Layer("block2/conv", (24, 24, 3), 3 * 3 * 2 * 3 + 3, 24 * 24 * 3 * 18),
@@ -108,11 +108,11 @@ def test_the_layer_table_by_hand() -> None:
 def test_the_layer_table_counts_every_parameter() -> None:
     config = ModelConfig(blocks=(ConvBlock(features=3),), head="mean", dense_features=0)
     for each in (config, TINY):
-        model = make_model(each)
+        model = make_model(each, DeviceConfig())
         variables = jax.eval_shape(lambda model=model: model.init(KEY, some_faces(1), is_training=False))
         wanted = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         assert sum(layer.parameters for layer in list_layers(model)) == wanted
-    assert list_layers(make_model(config))[-1] == Layer("logits", (7,), 3 * 7 + 7, 3 * 7)
+    assert list_layers(make_model(config, DeviceConfig()))[-1] == Layer("logits", (7,), 3 * 7 + 7, 3 * 7)
 
 
 def conv_outputs(variables: Any, x: jax.Array) -> jax.Array:
@@ -152,9 +152,9 @@ def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation() -> 
 
 def test_the_dense_dropout_is_off_in_evaluation_and_differs_by_key_in_training() -> None:
     config = ModelConfig(blocks=(ConvBlock(features=2),), dense_features=8, dense_dropout_rate=0.5)
-    model, x = make_model(config), some_faces(2)
+    model, x = make_model(config, DeviceConfig()), some_faces(2)
     variables = init(model, x)
-    quiet = make_model(ModelConfig(blocks=config.blocks, dense_features=8))
+    quiet = make_model(ModelConfig(blocks=config.blocks, dense_features=8), DeviceConfig())
     silent, wanted = (apply(each, variables, x, is_training=False)[0] for each in (model, quiet))
     np.testing.assert_array_equal(silent, wanted)
     first, second = (
@@ -167,7 +167,7 @@ def test_the_dense_dropout_is_off_in_evaluation_and_differs_by_key_in_training()
     "config", [TINY, DROPPING, ModelConfig(blocks=(ConvBlock(features=4, batch_norm=False),))]
 )
 def test_the_first_loss_is_that_of_a_guess(config: ModelConfig) -> None:
-    model, x = make_model(config), some_faces(70)
+    model, x = make_model(config, DeviceConfig()), some_faces(70)
     variables = init(model, x)
     for is_training in (True, False):
         logits, _ = apply(model, variables, x, is_training=is_training)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_jax.checkpoint import state_hash
-from fer_jax.config import ConvBlock, LossConfig, ModelConfig, OptimizerConfig
+from fer_jax.config import ConvBlock, DeviceConfig, LossConfig, ModelConfig, OptimizerConfig
 from fer_jax.data.examples import Examples
 from fer_jax.feed import eval_batches, evaluate
 from fer_jax.metrics import Counts
@@ -23,9 +23,13 @@ from fer_jax.step import Batch, Objective, TrainStep, make_eval_step, make_train
 KEY = jax.random.key(0)
 STATS = PixelStats(120.0, 60.0)
 PLAIN = make_model(
-    ModelConfig(blocks=(ConvBlock(features=2, batch_norm=False, pool=True),), dense_features=4)
+    ModelConfig(blocks=(ConvBlock(features=2, batch_norm=False, pool=True),), dense_features=4),
+    DeviceConfig(),
 )
-FULL = make_model(ModelConfig(blocks=(ConvBlock(features=2, pool=True, dropout_rate=0.5),), dense_features=4))
+FULL = make_model(
+    ModelConfig(blocks=(ConvBlock(features=2, pool=True, dropout_rate=0.5),), dense_features=4),
+    DeviceConfig(),
+)
 SGD = make_optimizer(OptimizerConfig(name="sgd", momentum=0.0))
 ONES = np.ones(7, np.float32)
 CLASS_WEIGHTS = np.array([1, 2, 0.5, 1, 3, 1, 1], np.float32)

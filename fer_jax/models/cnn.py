@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax import fer2013
-from fer_jax.config import ConvBlock, ModelConfig
+from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig
 
 BATCH_NORM_MOMENTUM = 0.9
 LAST_LAYER_STD = 0.01
@@ -68,6 +68,7 @@ class CNN(nn.Module):
     """
 
     config: ModelConfig
+    device: DeviceConfig
 
     @nn.compact
     def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:
