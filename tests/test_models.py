@@ -77,7 +77,7 @@ def test_no_pooled_window_loses_its_gradient_behind_a_convolution_batch_norm_and
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """XLA may compute the activation again, rounded otherwise, in the backward pass; `==` then fails."""
-    unit = cnn.ConvUnit(ConvBlock(features=8, pool=True))
+    unit = cnn.ConvUnit(ConvBlock(features=8, pool=True), DeviceConfig(kernels="plain"))
     x = jax.random.normal(KEY, (32, 24, 24, 2))
     variables = init(unit, x)
     params = variables["params"]
@@ -122,7 +122,7 @@ def conv_outputs(variables: Any, x: jax.Array) -> jax.Array:
 
 
 def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_alone() -> None:
-    unit, x = cnn.ConvUnit(ConvBlock(features=3)), some_faces(4) + 1
+    unit, x = cnn.ConvUnit(ConvBlock(features=3), DeviceConfig()), some_faces(4) + 1
     variables = init(unit, x)
     raw = conv_outputs(variables, x)
     mean, var = raw.mean(axis=(0, 1, 2)), raw.var(axis=(0, 1, 2))
@@ -137,8 +137,8 @@ def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_a
 
 
 def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation() -> None:
-    unit = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False, dropout_rate=0.25))
-    plain = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False))
+    unit = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False, dropout_rate=0.25), DeviceConfig())
+    plain = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False), DeviceConfig())
     x = some_faces(8)
     variables = init(unit, x)
     whole = np.asarray(apply(plain, variables, x, is_training=True)[0])

@@ -1,0 +1,181 @@
+"""The fast kernels: what a block does after its convolution, as one function with its own gradient.
+
+Left to themselves, batch norm, ReLU, pooling and dropout walk over the large arrays again for each layer and
+each gradient. Here each pass does all it can at once: the forward pass keeps one byte a window, which of the
+four was the largest; the backward pass reads it and writes the gradient before the convolution in one go. The
+plain layers in `cnn` define what is computed; the tests hold both against each other.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+BATCH_NORM_EPSILON = 1e-5
+
+
+class _Saved(NamedTuple):
+    """What the backward pass reads: arrays [B, H, W, C], [B, H', W', C] and [C]."""
+
+    x: jax.Array
+    out: jax.Array
+    largest: jax.Array
+    mean: jax.Array
+    inverse_std: jax.Array
+    scale: jax.Array
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def norm_relu_pool_drop(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, key_words: jax.Array, is_pooled: bool, rate: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalise by the batch's statistics, ReLU, pool, drop.
+
+    Args:
+        x: float [B, H, W, C]; H and W even where pooled.
+        scale: float32 [C], of the batch norm.
+        bias: float32 [C].
+        key_words: uint32 [2], see `keep_mask`.
+        is_pooled: whether to take the largest of each 2 × 2 window; of equal ones the first passes on the
+            gradient.
+        rate: share to drop, in [0, 1).
+
+    Returns:
+        float [B, H', W', C], and the batch's mean and variance, float32 [C], for the running statistics:
+        no gradient goes through them.
+    """
+    return _forward(x, scale, bias, key_words, is_pooled, rate)[0]
+
+
+def _forward(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, key_words: jax.Array, is_pooled: bool, rate: float
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Saved]:
+    mean, variance = _moments(x)
+    inverse_std = jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
+    slope = scale * inverse_std
+    # The offset moves a window's four values alike, so it is added to the largest alone.
+    scaled = x * slope
+    if is_pooled:
+        corners = _corners(scaled)
+        scaled = jnp.maximum(jnp.maximum(corners[0], corners[1]), jnp.maximum(corners[2], corners[3]))
+        number = jnp.full(scaled.shape, 3, jnp.uint8)
+        for index in (2, 1, 0):
+            number = jnp.where(corners[index] == scaled, jnp.uint8(index), number)
+    else:
+        number = jnp.zeros((), jnp.uint8)
+    out = drop(key_words, jax.nn.relu(scaled + (bias - mean * slope)), rate=rate).astype(x.dtype)
+    # Without the barrier XLA computes both again in each place that reads them.
+    out, number = jax.lax.optimization_barrier((out, number))
+    return (out, mean, variance), _Saved(x, out, number, mean, inverse_std, scale)
+
+
+def _backward(
+    is_pooled: bool, rate: float, saved: _Saved, cotangents: tuple[jax.Array, jax.Array, jax.Array]
+) -> tuple[Any, ...]:
+    x, out, largest, mean, inverse_std, scale = saved
+    # What ReLU or dropout took is 0 in the output, so the output is the mask.
+    grad = jnp.where(out > 0, cotangents[0] / (1 - rate), 0).astype(jnp.float32)
+    if is_pooled:
+        chosen = jax.lax.select_n(largest.astype(jnp.int32), *_corners(x))
+        place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
+        spread = jnp.where(largest[:, :, None, :, None] == place, grad[:, :, None, :, None], 0).reshape(
+            x.shape
+        )
+    else:
+        chosen, spread = x, grad
+    grad_bias = grad.sum((0, 1, 2))
+    grad_scale = (grad * ((chosen - mean) * inverse_std)).sum((0, 1, 2))
+    # Ioffe & Szegedy 2015: the gradient through the batch's mean and variance is an affine function of x.
+    slope, count = scale * inverse_std, x.size // x.shape[-1]
+    by_x = slope * inverse_std * grad_scale / count
+    offset = slope * grad_bias / count - by_x * mean
+    grad_x = (slope * spread - (offset + by_x * x)).astype(x.dtype)
+    return jax.lax.optimization_barrier(grad_x), grad_scale, grad_bias, None
+
+
+norm_relu_pool_drop.defvjp(_forward, _backward)
+
+
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Take mean and variance, float32 [C], over all other axes, the variance as `nn.BatchNorm` does."""
+    x = x.astype(jnp.float32)
+    mean = x.mean((0, 1, 2))
+    return mean, jnp.maximum((x * x).mean((0, 1, 2)) - mean * mean, 0.0)
+
+
+def _corners(x: jax.Array) -> list[jax.Array]:
+    """Cut [B, H, W, C] into the four corners of its 2 × 2 windows, [B, H / 2, W / 2, C] each."""
+    windows = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3])
+    return [windows[:, :, row, :, column] for row in (0, 1) for column in (0, 1)]
+
+
+def drop(key_words: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
+    """Set a share of the values to zero and scale up the others, so that the mean stays.
+
+    Args:
+        key_words: uint32 [2], see `keep_mask`.
+        x: float.
+        rate: share to drop, in [0, 1).
+    """
+    return jnp.where(keep_mask(key_words, x.shape, rate=rate), x / (1 - rate), 0) if rate else x
+
+
+def keep_mask(key_words: jax.Array, shape: tuple[int, ...], *, rate: float) -> jax.Array:
+    """Choose what dropout keeps, each value with probability 1 − rate.
+
+    A hash of the value's number and the key (lowbias32 of Wellons 2018, nullprogram.com/blog/2018/07/31):
+    stateless like JAX's Threefry, good enough for a mask, and so short that it is computed within the loop
+    that uses it.
+
+    Args:
+        key_words: uint32 [2], the words of a JAX key: `jax.random.key_data(key)`.
+        shape: of the mask, of less than 2**32 values.
+        rate: share to drop, in [0, 1).
+
+    Returns:
+        bool of that shape.
+    """
+    number, stride = jnp.zeros(shape, jnp.uint32), 1
+    for axis in reversed(range(len(shape))):
+        number += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride)
+        stride *= shape[axis]
+    return _mix(_mix(number + key_words[0]) + key_words[1]) >= jnp.uint32(round(rate * 2**32))
+
+
+def _mix(word: jax.Array) -> jax.Array:
+    word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
+    word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
+    return word ^ (word >> 16)
+
+
+def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool) -> jax.Array:
+    """Convolve gray images 3 × 3 with zero padding, as one matrix product over small windows.
+
+    XLA's convolution loses its time on a single input channel. For pooling a row of the product holds a
+    pooling window's four places, from the 4 × 4 pixels around it, so that pooling reads what lies together.
+
+    Args:
+        x: float [B, H, W, 1]; H and W even where pooled.
+        kernel: float [3, 3, 1, C].
+        is_pooled: whether each 2 × 2 window is to be an image of its own.
+
+    Returns:
+        float [B, H, W, C], or [B · H / 2 · W / 2, 2, 2, C].
+    """
+    side = 2 if is_pooled else 1
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x[..., 0], ((0, 0), (1, 1), (1, 1)))
+    pixels = [
+        padded[:, row : row + height - side + 1 : side, column : column + width - side + 1 : side]
+        for row in range(side + 2)
+        for column in range(side + 2)
+    ]
+    placed = [
+        jnp.pad(kernel[:, :, 0], ((row, side - 1 - row), (column, side - 1 - column), (0, 0)))
+        for row in range(side)
+        for column in range(side)
+    ]
+    rows = jnp.stack(pixels, axis=-1).reshape(-1, len(pixels))
+    outputs = rows @ jnp.concatenate(placed, axis=-1).reshape(len(pixels), -1)
+    return outputs.reshape(-1, 2, 2, kernel.shape[-1]) if is_pooled else outputs.reshape(*x.shape[:3], -1)
