@@ -6,6 +6,9 @@ that `apply` interpolates each picture once. `apply` is one pure function for Nu
 A map takes a place in the new picture to the place in the old one where its gray comes from. Places are
 (row, column) in pixels, (0, 0) being the middle of the image. Maps compose by `@`: `a @ b` is the picture
 that `a` makes, changed by `b`.
+
+Once drawn, a map is rounded to integers, and `apply` computes with nothing else. Floats would come out
+differently on different machines: a compiler may fuse a product and a sum, and then rounds once, not twice.
 """
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -27,13 +30,21 @@ _SIDE: Final = fer2013.IMAGE_SHAPE[0]
 _MIDDLE: Final = (_SIDE - 1) / 2
 _MAX_ERASE_ASPECT: Final = 2.0
 
+_PLACE_BITS: Final = 20
+"""A drawn map counts in 2**-20 pixels: the farthest place is off by less than 1/10000 pixel."""
+_WAY_BITS: Final = 11
+"""The way from a pixel to the next is cut to 2**-11: a gray times two ways still fits into 32 bits."""
+_IDENTITY: Final = np.eye(2, 3, dtype=np.int32) << _PLACE_BITS
+_PART: Final = 32
+"""Images that NumPy does at a time: their arrays stay in the cache."""
+
 
 class Draws(NamedTuple):
     """What `draw` decided for B images; a pytree of arrays.
 
     Attributes:
-        matrix: float32 [B, 2, 3], the affine map of each image: a new place (r, c) shows the old place
-            `matrix @ (r, c, 1)`, in pixels from the middle.
+        matrix: int32 [B, 2, 3], the affine map of each image: the new pixel (row, column) shows the old
+            place `matrix @ (row, column, 1)`, in 2**-20 pixels; rows and columns count from 0.
         erase: int32 [B, 4], top, left, height, width of the grayed rectangle; size 0 for none.
     """
 
@@ -53,11 +64,11 @@ def draw(rng: np.random.Generator, config: AugmentConfig, images: int) -> Draws:
         images: how many images, B.
 
     Returns:
-        NumPy arrays, float32 [B, 2, 3] and int32 [B, 4].
+        NumPy arrays, int32 [B, 2, 3] and int32 [B, 4].
 
     >>> draws = draw(np.random.default_rng(0), AugmentConfig(flip_probability=1.0), 2)
-    >>> draws.matrix[0].tolist()
-    [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
+    >>> (draws.matrix[0] / 2**20).tolist()
+    [[1.0, 0.0, 0.0], [0.0, -1.0, 47.0]]
     >>> draws.erase.tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0]]
     """
@@ -67,7 +78,7 @@ def draw(rng: np.random.Generator, config: AugmentConfig, images: int) -> Draws:
         @ shift_map(draw_shift(rng, config, images))
         @ flip_map(draw_flip(rng, config, images))
     )
-    return Draws(matrix=maps[:, :2].astype(np.float32), erase=draw_erase(rng, config, images))
+    return Draws(matrix=round_maps(maps), erase=draw_erase(rng, config, images))
 
 
 def draw_rotation(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
@@ -192,11 +203,28 @@ def _identity_maps(images: int) -> np.ndarray:
     return np.tile(np.eye(3), (images, 1, 1))
 
 
+def round_maps(maps: np.ndarray) -> np.ndarray:
+    """Round maps to the integers of `Draws.matrix`.
+
+    Args:
+        maps: float64 [B, 3, 3], for places from the middle of the image.
+
+    Returns:
+        int32 [B, 2, 3], for places from the first pixel, in 2**-20 pixels.
+
+    >>> (round_maps(shift_map(np.array([[0.5, -3.0]]))) / 2**20).tolist()
+    [[[1.0, 0.0, -0.5], [0.0, 1.0, 3.0]]]
+    """
+    from_first = maps[:, :2].copy()
+    from_first[:, :, 2] += _MIDDLE - _MIDDLE * maps[:, :2, :2].sum(axis=2)
+    return np.rint(from_first * 2**_PLACE_BITS).astype(np.int32)
+
+
 def apply(images: Array, draws: Draws) -> Array:
     """Apply drawn augmentation to images. Deterministic; may be traced by `jax.jit`.
 
-    Grays between pixels are bilinear in float32, rounded to nearest; beyond the picture its edge pixels
-    go on. NumPy and JAX agree to within one gray level.
+    Grays between pixels are bilinear, rounded to nearest; beyond the picture its edge pixels go on. NumPy
+    and JAX give the same bits on every machine, and what exact numbers would give to within one gray level.
 
     Args:
         images: uint8 [B, 48, 48, 1], NumPy or JAX.
@@ -205,37 +233,58 @@ def apply(images: Array, draws: Draws) -> Array:
     Returns:
         uint8 [B, 48, 48, 1]. Images with an identity map keep each bit outside the erased rectangle.
     """
-    # A traced matrix has no values to look at yet, so only NumPy can skip the work.
-    is_identity = isinstance(draws.matrix, np.ndarray) and (draws.matrix == np.eye(2, 3)).all()
-    return _erase(images if is_identity else _resample(images, draws.matrix), draws.erase)
+    if not isinstance(images, np.ndarray):
+        return _erase(_resample(images, draws.matrix), draws.erase)
+    # NumPy sees the values, so it can leave out what changes nothing.
+    new = images.copy()
+    for start in range(0, len(images), _PART):
+        part = slice(start, start + _PART)
+        if (draws.matrix[part] != _IDENTITY).any():
+            new[part] = _resample(images[part], draws.matrix[part])
+        if draws.erase[part].any():
+            new[part] = _erase(new[part], draws.erase[part])
+    return new
 
 
 def _resample(images: Any, matrix: Any) -> Any:
-    """Show each image through its map. Arrays as in `apply`."""
+    """Show each image through its map. Arrays as in `apply`; every number is an int32."""
     xp = images.__array_namespace__()
-    place = xp.arange(_SIDE, dtype=xp.float32) - _MIDDLE
+    place = xp.arange(_SIDE, dtype=xp.int32)
+    cut_bits = _PLACE_BITS - _WAY_BITS
+    whole = 2**_WAY_BITS
 
     def read_from(axis: int) -> tuple[Any, Any]:
         """Split the old places along an axis into the pixel before and the way from it to the next."""
         by_row, by_column, offset = (matrix[:, axis, k, None] for k in range(3))
-        by_row, by_column = by_row * place + (offset + _MIDDLE), by_column * place
-        old_place = xp.clip(by_row[:, :, None] + by_column[:, None, :], 0, _SIDE - 1)
-        # The last pixel is read as the one before it plus a whole way, so that there is always a next one.
-        before = xp.minimum(xp.floor(old_place), _SIDE - 2)
-        return before, old_place - before
+        by_row, by_column = by_row * place + (offset + 2 ** (cut_bits - 1)), by_column * place
+        old_place = by_row[:, :, None] + by_column[:, None, :]
+        old_place >>= cut_bits
+        old_place = xp.clip(old_place, 0, (_SIDE - 1) * whole)
+        return old_place >> _WAY_BITS, old_place & (whole - 1)
 
     row, down = read_from(0)
     column, right = read_from(1)
-    first_pixel = xp.arange(len(images))[:, None, None] * fer2013.PIXEL_COUNT
-    index = first_pixel + (row * _SIDE + column).astype(int)
-    # One index into four views of the pixels, each starting at another corner of the 2 × 2 neighbours.
-    pixels = images.reshape(-1).astype(xp.float32)
-    corners = (xp.take(pixels[start:], index, mode="clip") for start in (0, 1, _SIDE, _SIDE + 1))
-    top_left, top_right, bottom_left, bottom_right = corners
-    top = top_left + (top_right - top_left) * right
-    bottom = bottom_left + (bottom_right - bottom_left) * right
-    gray = top + (bottom - top) * down
-    return (gray + 0.5).astype(xp.uint8)[..., None]
+    index = row * _SIDE
+    index += column
+    index += xp.arange(len(images), dtype=xp.int32)[:, None, None] * fer2013.PIXEL_COUNT
+    # The four bytes of one number are the grays of 2 × 2 neighbours, so that they are found in one go. Beyond
+    # the last row or column stands some other pixel, which counts for nothing: the way to it is 0.
+    pixels = xp.pad(images.reshape(-1).astype(xp.int32), (0, _SIDE + 1))
+    side_by_side = pixels[:-1] | pixels[1:] << 8
+    corners = xp.take(side_by_side[:-_SIDE] | side_by_side[_SIDE:] << 16, index, mode="clip")
+    top, top_right, bottom, bottom_right = ((corners >> bits) & 255 for bits in (0, 8, 16, 24))
+    gray = _between(_between(top, top_right, right), _between(bottom, bottom_right, right), down)
+    gray += 2 ** (2 * _WAY_BITS - 1)
+    return (gray >> 2 * _WAY_BITS).astype(xp.uint8)[..., None]
+
+
+def _between(first: Any, second: Any, way: Any) -> Any:
+    """Go part of the way from one number to another; in 2**-11 of their unit. May overwrite both."""
+    second -= first
+    second *= way
+    first *= 2**_WAY_BITS
+    first += second
+    return first
 
 
 def _erase(images: Any, erase: Any) -> Any:

@@ -1,15 +1,18 @@
 """The training loop: epochs of steps, from any checkpoint on, with a checkpoint after each.
 
-What an epoch does is a pure function of the config, the data and the state at its start, so a run that
-was killed goes on to the same bits. Part of a program: it reads the clock, for the log alone.
+One run or several: each seed is a lane with a state, a history and a folder of its own, and all lanes take
+the same step at the same time. What an epoch does is a pure function of the config, the data and the state
+at its start, so a run that was killed goes on to the same bits. Part of a program: it reads the clock, for
+the log alone.
 """
 
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,15 +28,17 @@ from fer_jax.data.batch import epoch_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DivergedError
-from fer_jax.feed import eval_batches, evaluate, train_batch
-from fer_jax.metrics import accuracy, mean_loss
+from fer_jax.feed import Recipe, draw_recipe
+from fer_jax.metrics import Counts, accuracy, mean_loss
 from fer_jax.optimizer import make_schedule, plateau_factor
 from fer_jax.pixels import PixelStats
-from fer_jax.randomness import Stream, jax_key, numpy_rng
+from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.state import TrainState
-from fer_jax.step import EvalStep, Objective, TrainStep
+from fer_jax.step import Objective
+from fer_jax.steppers import Stepper
 
 Record = dict[str, Any]
+Plan = Callable[[int], list[list[Recipe]]]
 
 
 class StopError(Exception):
@@ -47,25 +52,21 @@ class StopError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same for a whole run.
+    """What stays the same for a whole run, and is the same for all its lanes.
 
     Attributes:
-        config: of the run.
+        config: of the run; the lanes' configs differ from it by their seed alone.
         examples: all of them.
         split: rows of each part.
         pixel_stats: of the training images.
-        train_step: see `make_train_step`.
-        eval_step: see `make_eval_step`.
-        checkpoints: the run's folder of checkpoints.
+        stepper: how the lanes take steps.
     """
 
     config: Config
     examples: Examples
     split: Split
     pixel_stats: PixelStats
-    train_step: TrainStep
-    eval_step: EvalStep
-    checkpoints: Path
+    stepper: Stepper
 
     @property
     def epoch_steps(self) -> int:
@@ -90,6 +91,28 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass
+class Lane:
+    """The training of one seed: what of a run is its own.
+
+    Attributes:
+        seed: of the training.
+        folder: of the run.
+        state: where it is; each step puts a new one in its place.
+        progress: how far it is.
+    """
+
+    seed: int
+    folder: Path
+    state: TrainState
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The run's folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+
 @contextmanager
 def watch_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM instead of dying; a second one kills as usual."""
@@ -107,151 +130,185 @@ def watch_signals() -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-def save(job: Job, state: TrainState, progress: Progress, *, is_best: bool) -> None:
+def save(job: Job, lane: Lane, *, is_best: bool) -> None:
     """Save a checkpoint with everything that resuming and predicting need."""
     meta = {
-        "step": int(state.step),
-        "progress": asdict(progress),
+        "step": int(lane.state.step),
+        "progress": asdict(lane.progress),
         "pixel_mean": job.pixel_stats.mean,
         "pixel_std": job.pixel_stats.std,
     }
-    checkpoint.save(state, meta, job.checkpoints, is_best=is_best)
+    checkpoint.save(lane.state, meta, lane.checkpoints, is_best=is_best)
 
 
 def run_epochs(
     job: Job,
-    state: TrainState,
-    progress: Progress,
+    lanes: Sequence[Lane],
     *,
     signals: list[int],
     on_step: Callable[[int, float], None],
-    on_epoch: Callable[[Record], None],
-) -> TrainState:
-    """Train from a state to the config's last epoch.
+    on_epoch: Callable[[list[Record]], None],
+) -> None:
+    """Train all lanes from where they are, which is the same step, to the config's last epoch.
 
     Args:
         job: the run.
-        state: where to start; it is used up.
-        progress: the same; it is brought up to date.
+        lanes: at least one; they are brought up to date.
         signals: what `watch_signals` collects.
-        on_step: called after each step with its number in the epoch and the mean objective so far.
-        on_epoch: called after each epoch, once it is saved, with its record.
+        on_step: called with a number of steps of the epoch and the mean objective over these, whenever
+            steps are done.
+        on_epoch: called after each epoch, once it is saved, with the record of each lane.
 
     Raises:
-        StopError: a signal came; the state is saved.
-        DivergedError: a loss is not finite; the last checkpoint is from before.
+        StopError: a signal came; all lanes are saved, at the same step.
+        DivergedError: a loss of a lane is not finite; the last checkpoints are from before.
     """
     config = job.config
-    key = jax_key(config.train.seed, Stream.DROPOUT)
     schedule = make_schedule(config.optimizer, steps_per_epoch=job.epoch_steps, epochs=config.train.epochs)
     rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * config.train.epochs)), np.float32)
-    while len(progress.history) < config.train.epochs:
-        epoch = len(progress.history)
-        started = time.perf_counter() - progress.seconds
-        factor = plateau_factor(config.optimizer, [record["val_loss"] for record in progress.history])
-        epoch_rates = rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps] * np.float32(factor)
-        state = _run_steps(
-            key, job, state, progress, epoch_rates, started=started, on_step=on_step, signals=signals
-        )
+    plan = _make_plan(job, lanes)
+    while (epoch := len(lanes[0].progress.history)) < config.train.epochs:
+        started = time.perf_counter() - lanes[0].progress.seconds
+        losses = [[record["val_loss"] for record in lane.progress.history] for lane in lanes]
+        factors = np.array([plateau_factor(config.optimizer, each) for each in losses], np.float32)
+        epoch_rates = factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
+        _run_steps(job, lanes, plan, epoch_rates, started=started, on_step=on_step, signals=signals)
         trained = time.perf_counter()
-        record = _measure(job, state, progress, rate=float(epoch_rates[-1]))
-        record["seconds"] = time.perf_counter() - started
-        record["images_per_second"] = job.epoch_steps * config.train.batch_size / (trained - started)
-        progress.history.append(record)
-        progress.loss_sum = progress.weight_sum = progress.seconds = 0.0
-        save(job, state, progress, is_best=record["is_best"])
-        on_epoch(record)
+        records = _measure(job, lanes, rates=epoch_rates[:, -1])
+        images = len(lanes) * job.epoch_steps * config.train.batch_size
+        speed = {"seconds": time.perf_counter() - started, "images_per_second": images / (trained - started)}
+        for lane, record in zip(lanes, records, strict=True):
+            record |= speed
+            lane.progress = Progress([*lane.progress.history, record])
+            save(job, lane, is_best=record["is_best"])
+        on_epoch(records)
         if signals:
             raise StopError(signals[0])
-    return state
+
+
+def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
+    """Make the function step -> recipes [K][steps] of the chunk that begins there and ends with its epoch.
+
+    The last answer is remembered: to ask ahead is to draw ahead.
+    """
+    train, last = job.config.train, job.epoch_steps
+
+    @lru_cache(maxsize=len(lanes))
+    def order_of(seed: int, epoch: int) -> np.ndarray:
+        return epoch_order(seed, epoch, job.split.train)
+
+    @lru_cache(maxsize=1)
+    def plan(step: int) -> list[list[Recipe]]:
+        epoch, first = divmod(step, last)
+        return [
+            [
+                draw_recipe(
+                    order_of(lane.seed, epoch),
+                    job.config.augment,
+                    batch_size=train.batch_size,
+                    position=position,
+                    seed=lane.seed,
+                    step=epoch * last + position,
+                )
+                for position in range(first, min(first + job.stepper.chunk_steps, last))
+            ]
+            for lane in lanes
+        ]
+
+    return plan
 
 
 def _run_steps(
-    key: jax.Array,
     job: Job,
-    state: TrainState,
-    progress: Progress,
+    lanes: Sequence[Lane],
+    plan: Plan,
     rates: np.ndarray,
     *,
     started: float,
     on_step: Callable[[int, float], None],
     signals: list[int],
-) -> TrainState:
+) -> None:
     """Take the steps of an epoch that are still to be taken."""
-    train = job.config.train
-    epoch = len(progress.history)
-    order = epoch_order(train.seed, epoch, job.split.train)
-    first = int(state.step) - epoch * job.epoch_steps
-    pending: Objective | None = None
-    for position in range(first, job.epoch_steps):
-        step = epoch * job.epoch_steps + position
-        batch = train_batch(
-            job.examples,
-            order,
-            job.config.augment,
-            batch_size=train.batch_size,
-            position=position,
-            seed=train.seed,
-            step=step,
+    start = len(lanes[0].progress.history) * job.epoch_steps
+    step, end = int(lanes[0].state.step), start + job.epoch_steps
+    unread: tuple[int, list[Objective]] | None = None
+    while step < end:
+        recipes = plan(step)
+        count = len(recipes[0])
+        states, objectives = job.stepper.train(
+            [lane.state for lane in lanes], recipes, rates[:, step - start : step - start + count]
         )
-        state, objective = job.train_step(key, state, batch, rates[position])
-        # The step before is read only now, so that the device never waits for the host.
-        if pending is not None:
-            _add(job, progress, pending, step=step - 1)
-            on_step(position, progress.loss_sum / progress.weight_sum)
-        pending = objective
+        for lane, state in zip(lanes, states, strict=True):
+            lane.state = state
+        # The device is at work now: the next chunk is drawn, and the one before is read, while it is.
+        if step + count < job.epoch_steps * job.config.train.epochs:
+            plan(step + count)
+        if unread is not None:
+            on_step(step - start, _read(lanes, *unread))
+        unread = (step, objectives)
+        step += count
         if signals:
-            _add(job, progress, pending, step=step)
-            norm = float(optax.tree.norm(state.params))
-            _check_finite(job, norm, f"the norm of the weights after step {step}")
-            progress.seconds = time.perf_counter() - started
-            save(job, state, progress, is_best=False)
+            _read(lanes, *unread)
+            for lane in lanes:
+                norm = float(optax.tree.norm(lane.state.params))
+                _check_finite(lane, norm, f"the norm of the weights after step {step - 1}")
+            for lane in lanes:
+                lane.progress.seconds = time.perf_counter() - started
+                save(job, lane, is_best=False)
             raise StopError(signals[0])
-    if pending is not None:
-        _add(job, progress, pending, step=(epoch + 1) * job.epoch_steps - 1)
-        on_step(job.epoch_steps, progress.loss_sum / progress.weight_sum)
-    return state
+    if unread is not None:
+        on_step(job.epoch_steps, _read(lanes, *unread))
 
 
-def _add(job: Job, progress: Progress, objective: Objective, *, step: int) -> None:
-    loss_sum = float(objective.loss_sum)
-    _check_finite(job, loss_sum, f"the training loss of step {step}")
-    progress.loss_sum += loss_sum
-    progress.weight_sum += float(objective.weight_sum)
+def _read(lanes: Sequence[Lane], step: int, objectives: list[Objective]) -> float:
+    """Wait for the objectives of a chunk that began at a step, add them up, and give the mean so far."""
+    for lane, objective in zip(lanes, objectives, strict=True):
+        sums = zip(np.ravel(objective.loss_sum), np.ravel(objective.weight_sum), strict=True)
+        for number, (loss_sum, weight_sum) in enumerate(sums, step):
+            _check_finite(lane, float(loss_sum), f"the training loss of step {number}")
+            lane.progress.loss_sum += float(loss_sum)
+            lane.progress.weight_sum += float(weight_sum)
+    return sum(lane.progress.loss_sum for lane in lanes) / sum(lane.progress.weight_sum for lane in lanes)
 
 
-def _check_finite(job: Job, loss: float, what: str) -> None:
+def _check_finite(lane: Lane, loss: float, what: str) -> None:
     if not math.isfinite(loss):
         raise DivergedError(
-            f"{what} is {loss}; the last good state is {job.checkpoints / checkpoint.LAST}. "
+            f"{what} is {loss}; the last good state is {lane.checkpoints / checkpoint.LAST}. "
             "Lower optimizer.peak_rate, or set optimizer.clip_norm, and train again"
         )
 
 
-def _measure(job: Job, state: TrainState, progress: Progress, *, rate: float) -> Record:
+def _measure(job: Job, lanes: Sequence[Lane], *, rates: np.ndarray) -> list[Record]:
     """Measure an epoch's train and validation figures in evaluation mode, without augmentation."""
-    config, step = job.config.train, int(state.step)
-    parts = {"train": train_eval_rows(job), "val": job.split.val}
+    rows = [[train_eval_rows(job, lane.seed), job.split.val] for lane in lanes]
+    counted = job.stepper.evaluate([lane.state for lane in lanes], rows)
+    return [
+        _record(lane, train, val, rate=float(rate))
+        for lane, (train, val), rate in zip(lanes, counted, rates, strict=True)
+    ]
+
+
+def _record(lane: Lane, train: Counts, val: Counts, *, rate: float) -> Record:
+    step, history = int(lane.state.step), lane.progress.history
     figures: Record = {}
-    for name, rows in parts.items():
-        batches = eval_batches(job.examples, rows, batch_size=config.eval_batch_size)
-        counts = evaluate(job.eval_step, state.params, state.batch_stats, batches)
+    for name, counts in {"train": train, "val": val}.items():
         figures[f"{name}_loss"], figures[f"{name}_accuracy"] = mean_loss(counts), accuracy(counts)
-        _check_finite(job, figures[f"{name}_loss"], f"the {name} loss after step {step - 1}")
-    best = max((record["val_accuracy"] for record in progress.history), default=-1.0)
+        _check_finite(lane, figures[f"{name}_loss"], f"the {name} loss after step {step - 1}")
+    best = max((record["val_accuracy"] for record in history), default=-1.0)
     return {
-        "epoch": len(progress.history) + 1,
+        "epoch": len(history) + 1,
         "step": step,
         "rate": rate,
-        "objective": progress.loss_sum / progress.weight_sum,
+        "objective": lane.progress.loss_sum / lane.progress.weight_sum,
         **figures,
         "is_best": figures["val_accuracy"] > best,
     }
 
 
-def train_eval_rows(job: Job) -> np.ndarray:
+def train_eval_rows(job: Job, seed: int) -> np.ndarray:
     """Choose the training rows on which an epoch's train accuracy is measured: the same ones each epoch."""
     wanted, rows = job.config.train.train_eval_examples, job.split.train
     if not wanted or wanted >= len(rows):
         return rows
-    return np.sort(numpy_rng(job.config.train.seed, Stream.SUBSET).permutation(rows)[:wanted])
+    return np.sort(numpy_rng(seed, Stream.SUBSET).permutation(rows)[:wanted])

@@ -1,17 +1,61 @@
 """Batches to the steps: rows and drawn numbers on the host, fixed shapes for the device."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fer_jax import augment
+from fer_jax.augment import Draws
 from fer_jax.config import AugmentConfig
 from fer_jax.data.batch import cut, in_order
 from fer_jax.data.examples import Examples
 from fer_jax.metrics import Counts, merge
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.step import Batch, EvalStep
+
+
+class Recipe(NamedTuple):
+    """What a training batch is made of; a pytree of arrays, without a pixel in it.
+
+    Attributes:
+        rows: int32 [B], of the Examples.
+        weights: float32 [B], 1 for an example, 0 for padding.
+        draws: the augmentation of B images.
+    """
+
+    rows: Any
+    weights: Any
+    draws: Draws
+
+
+def draw_recipe(
+    order: np.ndarray, config: AugmentConfig, *, batch_size: int, position: int, seed: int, step: int
+) -> Recipe:
+    """Draw one training batch: a pure function of the order, the seed and the step.
+
+    Args:
+        order: int [Ntrain], the epoch's order, see `epoch_order`.
+        config: which augmentation.
+        batch_size: B.
+        position: number of the batch in the epoch, from 0.
+        seed: the training seed.
+        step: number of the batch in the run, from 0.
+    """
+    rows, weights = cut(order, batch_size, position)
+    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size)
+    return Recipe(rows.astype(np.int32), weights, draws)
+
+
+def follow(recipe: Recipe, images: Any, labels: Any) -> Batch:
+    """Make the batch of a recipe, where the images are: NumPy and JAX arrays give the same bits.
+
+    Args:
+        recipe: what to make, arrays of the same library.
+        images: uint8 [N, 48, 48, 1], all of them.
+        labels: int32 [N].
+    """
+    return Batch(augment.apply(images[recipe.rows], recipe.draws), labels[recipe.rows], recipe.weights)
 
 
 def train_batch(
@@ -24,20 +68,9 @@ def train_batch(
     seed: int,
     step: int,
 ) -> Batch:
-    """Make one augmented batch: a pure function of the data, the seed and the step.
-
-    Args:
-        examples: all of them.
-        order: int [Ntrain], the epoch's order, see `epoch_order`.
-        config: which augmentation.
-        batch_size: B.
-        position: number of the batch in the epoch, from 0.
-        seed: the training seed.
-        step: number of the batch in the run, from 0.
-    """
-    rows, weights = cut(order, batch_size, position)
-    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, len(rows))
-    return Batch(augment.apply(examples.images[rows], draws), examples.labels[rows], weights)
+    """Make one augmented batch on the host; arguments as of `draw_recipe`."""
+    recipe = draw_recipe(order, config, batch_size=batch_size, position=position, seed=seed, step=step)
+    return follow(recipe, examples.images, examples.labels)
 
 
 def eval_batches(examples: Examples, rows: np.ndarray, *, batch_size: int) -> Iterator[Batch]:

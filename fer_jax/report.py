@@ -11,8 +11,7 @@ from fer_jax import fer2013
 from fer_jax.config import Config
 from fer_jax.config_file import flatten, to_json
 from fer_jax.models.summary import Layer
-
-Table = list[list[str]]
+from fer_jax.tables import Table, align, escape, to_markdown
 
 SYNTHETIC_NOTICE = (
     "**SYNTHETIC FACES: NOT A FER2013 RESULT.** The figures below say nothing about real faces."
@@ -51,7 +50,7 @@ def layer_table(layers: list[Layer]) -> str:
         rows.append([name, " × ".join(map(str, shape)), f"{parameters:,}", f"{macs:,}" if macs else "-"])
     totals = [sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)]
     rows.append(["total", "", *(f"{total:,}" for total in totals)])
-    return "\n".join(_aligned(rows))
+    return align(rows)
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
@@ -67,10 +66,10 @@ def metrics_table(metrics: dict[str, Any]) -> str:
         ["macro F1", _percent(metrics["macro_f1"], "-")],
         ["loss", f"{metrics['loss']:.4f}"],
     ]
-    lines = _aligned(summary)
+    lines = align(summary).splitlines()
     lines[0] += f"   {metrics['correct']} of {metrics['total']}, 95 % interval {low:.2f} to {high:.2f}"
     lines[-1] += " nats"
-    return "\n".join([*lines, "", *_aligned(_class_rows(metrics, missing="-"))])
+    return "\n".join([*lines, "", align(_class_rows(metrics, missing="-"))])
 
 
 def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
@@ -83,7 +82,7 @@ def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
     rows += [
         [label, *(str(count) for count in row)] for label, row in zip(fer2013.LABELS, confusion, strict=True)
     ]
-    return "\n".join(_aligned(rows))
+    return align(rows)
 
 
 def markdown_report(
@@ -140,7 +139,7 @@ def _result_section(
         )
     gap = 100 * (metrics["train"]["accuracy"] - metrics["val"]["accuracy"])
     return (
-        f"## Result\n\n{_markdown_table(rows, left_columns=1)}\n\n"
+        f"## Result\n\n{to_markdown(rows, left_columns=1)}\n\n"
         f"Weights of epoch {run['measured_epoch']} of {history[-1]['epoch']}: {run['selection']}. "
         "Loss: plain cross-entropy in nats. Interval: Wilson, over the "
         "choice of images alone; another training seed moves the figures too.\n\n"
@@ -160,7 +159,7 @@ def _curves_section(config: dict[str, Any]) -> str:
 
 
 def _class_section(part: str, metrics: dict[str, Any]) -> str:
-    return f"### By class: {part}\n\n{_markdown_table(_class_rows(metrics, missing='–'), left_columns=1)}"
+    return f"### By class: {part}\n\n{to_markdown(_class_rows(metrics, missing='–'), left_columns=1)}"
 
 
 def _setting_section(run: dict[str, Any], config: dict[str, Any]) -> str:
@@ -169,7 +168,7 @@ def _setting_section(run: dict[str, Any], config: dict[str, Any]) -> str:
     finished = run["finished"] if run["finished"] is not None else "not finished"
     facts = [
         ["", ""],
-        ["data", _cell(run["data"]["description"])],
+        ["data", escape(run["data"]["description"])],
         ["data SHA-256", f"`{run['data']['sha256']}`"],
         ["split", sizes],
         ["copies of training images", copies],
@@ -178,18 +177,24 @@ def _setting_section(run: dict[str, Any], config: dict[str, Any]) -> str:
         ["MACs an image", f"{run['macs']:,}"],
         ["started", run["started"]],
         ["finished", finished],
-        ["time", f"{_duration(run['seconds_total'])}; {run['seconds_per_epoch']:.1f} s an epoch (median)"],
-        ["device", _cell(run["device"])],
-        ["machine", _cell(run["machine"])],
+        ["time", _describe_time(run)],
+        ["device", escape(run["device"])],
+        ["machine", escape(run["machine"])],
         ["versions", ", ".join(f"{package} {version}" for package, version in run["versions"].items())],
         ["git commit", f"`{run['git']}`" if run["git"] is not None else "none: not run from a git checkout"],
     ]
     changed = [["field", "this run", "default"], *_config_differences(config)]
     return (
-        f"## What was run\n\n```\n{run['command']}\n```\n\n{_markdown_table(facts, left_columns=2)}\n\n"
-        f"### Settings that differ from the defaults\n\n{_markdown_table(changed, left_columns=3)}\n\n"
+        f"## What was run\n\n```\n{run['command']}\n```\n\n{to_markdown(facts, left_columns=2)}\n\n"
+        f"### Settings that differ from the defaults\n\n{to_markdown(changed, left_columns=3)}\n\n"
         "Every setting is in `config.json`."
     )
+
+
+def _describe_time(run: dict[str, Any]) -> str:
+    text = f"{_duration(run['seconds_total'])}; {run['seconds_per_epoch']:.1f} s an epoch (median)"
+    together = run.get("seeds_together", 1)
+    return text if together == 1 else f"{text}, of {together} seeds together"
 
 
 def _reproduce_section(run: dict[str, Any]) -> str:
@@ -230,7 +235,7 @@ def ladder_table(results: dict[str, Any]) -> str:
         table.append(
             [
                 row["name"],
-                _cell(row["change"]),
+                escape(row["change"]),
                 " / ".join("–" if figure is None else str(figure) for figure in notebook),
                 *(mean_and_spread(percents[part]) for part in parts),
                 mean_and_spread(gaps),
@@ -240,7 +245,7 @@ def ladder_table(results: dict[str, Any]) -> str:
             ]
         )
     return (
-        f"{_markdown_table(table, left_columns=2)}\n\n"
+        f"{to_markdown(table, left_columns=2)}\n\n"
         "Accuracies in percent, ours as mean ± standard deviation over the training seeds (one seed has "
         "no spread). Gap: train − val, in points. A dash: the notebook does not say. "
         f"Machine: {results['machine']}."
@@ -286,28 +291,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _cell(text: str) -> str:
-    # A bar would end the table cell.
-    return text.replace("|", "\\|")
-
-
-def _aligned(rows: Table) -> list[str]:
-    """Pad every column to its widest cell: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-
-
-def _markdown_table(rows: Table, *, left_columns: int) -> str:
-    """Write rows, the first one the head; all but the `left_columns` stand to the right."""
-    rules = ["---" if column < left_columns else "---:" for column in range(len(rows[0]))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rules, *rows[1:]])

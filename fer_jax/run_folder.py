@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,29 @@ from fer_jax.errors import RunError
 RUNS = Path("runs")
 
 
-def new_folder(name: str, seed: int) -> Path:
-    """Choose a folder that no run has: `runs/NAME-seedS`, or the same with -2, -3 ... behind it."""
-    first = RUNS / f"{name}-seed{seed}"
+def new_folders(names: Sequence[str]) -> list[Path]:
+    """Choose folders of these names that no run has: `runs/NAME`, or all with -2, -3 ... behind it."""
+    folders = [RUNS / name for name in names]
     number = 1
-    folder = first
-    while (folder / "run.json").exists():
+    while any((folder / "run.json").exists() for folder in folders):
         number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
+        folders = [RUNS / f"{name}-{number}" for name in names]
+    return folders
 
 
-def newest_folder(name: str, seed: int) -> Path:
-    """Find the newest of the folders that `new_folder` gave for this name and seed.
+def newest_folders(names: Sequence[str]) -> list[Path]:
+    """Find the newest folders that `new_folders` gave for these names, by the first of them.
 
     Raises:
-        RunError: there is none.
+        RunError: there are none.
     """
-    pattern = re.compile(re.escape(f"{name}-seed{seed}") + r"(?:-(\d+))?")
+    pattern = re.compile(re.escape(names[0]) + r"(?:-(\d+))?")
     runs = [path.parent for path in RUNS.glob("*/run.json")]
-    found = [(int(match[1] or 1), path) for path in runs if (match := pattern.fullmatch(path.name))]
+    found = [int(match[1] or 1) for path in runs if (match := pattern.fullmatch(path.name))]
     if not found:
-        raise RunError(
-            f"there is no run {RUNS}/{name}-seed{seed} to resume; leave out --resume, or give --run-dir"
-        )
-    return max(found)[1]
+        raise RunError(f"there is no run {RUNS / names[0]} to resume; leave out --resume, or give --run-dir")
+    number = max(found)
+    return [RUNS / (name if number == 1 else f"{name}-{number}") for name in names]
 
 
 @contextmanager

@@ -1,6 +1,9 @@
-"""A run's record: `config.json`, `split.npz` and `run.json`, which say what it is, on what, and where."""
+"""A run's record: `config.json`, `split.npz` and `run.json` say what it is, on what, and where; its log."""
 
+import shutil
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,14 @@ from fer_jax import run_folder, runtime
 from fer_jax.config import Config
 from fer_jax.config_file import Json, flatten, from_json, to_json
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, count_leaks, image_hashes
+from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import RunError
 
 # Facts that may change the bits of a run that goes on.
-_DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git")
+_MACHINE = ("versions", "machine", "device", "tuning", "xla_flags", "git")
+_DECIDING = (*_MACHINE, "batches")
+
+_SCALARS = ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 def describe_run(
@@ -41,13 +47,47 @@ def describe_run(
     }
 
 
-def write(folder: Path, config: Config, examples: Examples, split: Split, facts: Json) -> None:
-    """Write the three files; `run.json` last, since it marks the folder as a run."""
+def write(folder: Path, config: Config, split: Split, facts: Json, *, train_hashes: np.ndarray) -> None:
+    """Write the three files; `run.json` last, since it marks the folder as a run.
+
+    Args:
+        folder: the run's.
+        config: of the run.
+        split: rows of each part.
+        facts: see `describe_run`.
+        train_hashes: uint64 [Ntrain], of the training images, see `image_hashes`.
+    """
     run_folder.write_json(folder / "config.json", to_json(config))
-    hashes = image_hashes(examples.images[split.train])
     with run_folder.replacing(folder / "split.npz") as new, new.open("wb") as file:
-        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=hashes)
+        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=train_hashes)
     run_folder.write_json(folder / "run.json", facts)
+
+
+@contextmanager
+def open_log(folder: Path, history: list[Json]) -> Iterator[Callable[[Json], None]]:
+    """Open a run's `log.jsonl` and TensorBoard events, and give the function that adds an epoch's record.
+
+    Both are written anew from the history, so that a resumed run shows each epoch once.
+    """
+    from tensorboardX import SummaryWriter  # It takes a moment, and only training needs it.
+
+    log = folder / "log.jsonl"
+    run_folder.write_text(log, "".join(run_folder.json_line(record) for record in history))
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    with SummaryWriter(str(folder / "tensorboard")) as board, log.open("a", encoding="utf-8") as lines:
+
+        def show(record: Json) -> None:
+            for name in _SCALARS:
+                board.add_scalar(name, record[name], record["step"])
+
+        def add(record: Json) -> None:
+            lines.write(run_folder.json_line(record))
+            lines.flush()
+            show(record)
+
+        for record in history:
+            show(record)
+        yield add
 
 
 def read_facts(folder: Path) -> Json:
@@ -57,7 +97,7 @@ def read_facts(folder: Path) -> Json:
         RunError: it is missing or damaged.
     """
     facts = run_folder.read_json(folder / "run.json")
-    if not isinstance(facts, dict) or not {"data", "split", "started", "resumed", *_DECIDING} <= facts.keys():
+    if not isinstance(facts, dict) or not {"data", "split", "started", "resumed", *_MACHINE} <= facts.keys():
         raise RunError(f"{folder / 'run.json'} is damaged: it does not say what was run; train again")
     return facts
 
@@ -111,7 +151,7 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
 
     Args:
         folder: the run's.
-        facts: what `describe_run` says now.
+        facts: what `describe_run` says now, with `batches`: how they are made.
 
     Returns:
         The facts of the start with this resumption added, and a line for each thing that is another one
@@ -132,7 +172,7 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
     notes = [
         f"note: {name} was {before[name]!r} and is {facts[name]!r}: the bits may differ"
         for name in _DECIDING
-        if before[name] != facts[name]
+        if name in before and before[name] != facts[name]
     ]
     added = {"resumed": [*before["resumed"], {"at": facts["started"], **here}], "finished": None}
     return before | added, notes

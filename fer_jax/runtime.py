@@ -4,17 +4,29 @@ import ctypes
 import datetime
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import stat
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from fer_jax.data.cache import cache_folder
+from fer_jax.errors import RunError
+
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_YNN_OFF = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-_YNN_VERSIONS = ("0.10.2",)
+# What each flag does was measured on these versions; another XLA may not know it, and would not start.
+_XLA_VERSIONS = ("0.10.2", "0.12.0.1")
+_XLA_FLAGS = {
+    "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION": (
+        "XLA's one-thread convolution fusion is off"
+    ),
+    # The pass takes out jax.lax.optimization_barrier: what is kept would be computed again at each use.
+    "--xla_disable_hlo_passes=cse_barrier_expander": "XLA keeps what it is told to keep",
+}
 
 
 @functools.cache
@@ -22,8 +34,9 @@ def tune_cpu() -> list[str]:
     """Set what makes XLA's CPU steps faster; call it before the first computation.
 
     On glibc: large arrays are kept and used again instead of being given back to the system, which
-    would cost up to 124 thousand page faults a step. On jaxlib 0.10.2: the convolution fusion that runs
-    on one thread is turned off. `FER_JAX_TUNE=0` in the environment leaves everything as it is.
+    would cost up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
+    the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. A
+    flag that stands in `XLA_FLAGS` stays as it is; `FER_JAX_TUNE=0` in the environment leaves everything.
 
     Returns:
         What was set, for the start-up lines; nothing on other systems.
@@ -37,12 +50,71 @@ def tune_cpu() -> list[str]:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(_M_ARENA_MAX, 1)
         settings.append("glibc keeps freed memory")
-    flags = os.environ.get("XLA_FLAGS", "")
-    is_known = importlib.metadata.version("jaxlib") in _YNN_VERSIONS and platform.machine() == "x86_64"
-    if is_known and "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_YNN_OFF}".strip()
-        settings.append("XLA's one-thread convolution fusion is off")
+    is_known = importlib.metadata.version("jaxlib") in _XLA_VERSIONS and platform.machine() == "x86_64"
+    if is_known and _computes_on_cpu():
+        for flag, what in _XLA_FLAGS.items():
+            flags = os.environ.get("XLA_FLAGS", "")
+            if flag.split("=")[0] not in flags:
+                os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+                settings.append(what)
     return settings
+
+
+def _computes_on_cpu() -> bool:
+    """Tell, without starting JAX, that no GPU or TPU can take part: its compiler reads the same flags."""
+    has_plugin = bool(importlib.metadata.entry_points(group="jax_plugins"))
+    has_tpu = importlib.util.find_spec("libtpu") is not None
+    return os.environ.get("JAX_PLATFORMS") == "cpu" or not (has_plugin or has_tpu)
+
+
+def keep_compiled() -> str:
+    """Let JAX keep compiled programs in the user's cache folder; call it before the first computation.
+
+    What is read from there runs as code. The folder is therefore made for the user alone, and is refused
+    where somebody else could write: in it, or in a folder above it, where it could be exchanged.
+
+    Returns:
+        The folder, for the start-up lines.
+
+    Raises:
+        RunError: the folder is not safe.
+    """
+    import jax
+
+    named = cache_folder() / "xla"
+    named.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = named.resolve()
+    danger = find_danger(folder)
+    if danger:
+        raise RunError(
+            f"compiled programs cannot be kept in {folder}: {danger}, and what is read from there is run; "
+            "mend that, name another place with $FER_JAX_CACHE, or give --device.no-compile-cache"
+        )
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return f"compiled programs are kept in {folder}"
+
+
+def find_danger(folder: Path) -> str | None:
+    """Say who else could write into a folder or exchange it.
+
+    Args:
+        folder: without symbolic links in its path.
+
+    Returns:
+        The first fault, naming its folder; None where there is none, and on systems without POSIX owners.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    for place in (folder, *folder.parents):
+        found = place.stat()
+        # In a sticky folder, such as /tmp, only the owner of an entry may exchange it.
+        is_sticky = bool(found.st_mode & stat.S_ISVTX) and place != folder
+        if found.st_uid not in ({os.geteuid()} if place == folder else {os.geteuid(), 0}):
+            return f"{place} belongs to another user"
+        if found.st_mode & 0o022 and not is_sticky:
+            return f"{place} is writable by others"
+    return None
 
 
 def describe_cpu() -> str:

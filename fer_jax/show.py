@@ -3,19 +3,20 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
-from PIL import Image
 
 from fer_jax import augment, command, fer2013
 from fer_jax.config import AugmentConfig, BadRow, Config
-from fer_jax.contact_sheet import contact_sheet
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.randomness import Stream, numpy_rng
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def describe(config: AugmentConfig) -> str:
     return ", ".join(words) or "no augmentation"
 
 
-def lay_out_sheet(examples: Examples, show: Show) -> Image.Image:
+def lay_out_sheet(examples: Examples, show: Show) -> "Image.Image":
     """Lay out the sheet that the command asks for.
 
     Args:
@@ -126,6 +127,8 @@ def lay_out_sheet(examples: Examples, show: Show) -> Image.Image:
     Raises:
         DataError: no example has a label.
     """
+    from fer_jax.contact_sheet import contact_sheet  # It needs matplotlib, for which --help need not wait.
+
     rng = numpy_rng(show.seed, Stream.SHOW)
     picked = draw_rows(rng, examples.labels, per_class=show.examples if show.plain else 1)
     if not picked:

@@ -1,8 +1,12 @@
 """A module imports only from earlier rows, and the host half never imports jax."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fer_jax"
 
@@ -16,8 +20,11 @@ ROWS = (
     ("step",),
     (
         "feed",
+        "steppers",
         "checkpoint",
+        "tables",
         "report",
+        "seeds_report",
         "pictures",
         "contact_sheet",
         "command",
@@ -26,9 +33,10 @@ ROWS = (
         "display",
     ),
     ("epochs", "run_record"),
+    ("place", "resuming", "write_up", "training", "evaluation"),
     ("train", "evaluate", "show", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-1])
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-2], *ROWS[-1])
 HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
@@ -125,3 +133,20 @@ def test_the_check_sees_what_it_should() -> None:
     }
     assert [module for module, source in bad.items() if not broken_rules(module, source, modules)] == []
     assert [broken_rules(module, source, modules) for module, source in good.items()] == [[]] * len(good)
+
+
+SLOW_LIBRARIES = {*DEVICE_LIBRARIES, "matplotlib", "tensorboardX", "scipy", "tensorflow_datasets", "pandas"}
+HELP = """
+import contextlib, importlib, io, sys
+with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+    importlib.import_module(sys.argv[1]).main(["--help"])
+print(bool(printed.getvalue()), *{name.split(".")[0] for name in sys.modules})
+"""
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate", "show", "__main__"])
+def test_help_does_not_wait_for_what_it_does_not_need(program: str) -> None:
+    words = [sys.executable, "-c", HELP, f"fer_jax.{program}"]
+    has_printed, *imported = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert has_printed == "True"
+    assert not SLOW_LIBRARIES & set(imported)

@@ -55,10 +55,10 @@ def test_folders_are_numbered_and_the_newest_is_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match=r"there is no run runs/a\.b-seed1 to resume"):
-        run_folder.newest_folder("a.b", 1)
+        run_folder.newest_folders(["a.b-seed1"])
     made = []
     for _ in range(11):
-        made.append(run_folder.new_folder("a.b", 1))
+        made += run_folder.new_folders(["a.b-seed1"])
         made[-1].mkdir(parents=True)
         (made[-1] / "run.json").touch()
     assert [path.name for path in made[:3]] == ["a.b-seed1", "a.b-seed1-2", "a.b-seed1-3"]
@@ -66,8 +66,14 @@ def test_folders_are_numbered_and_the_newest_is_found(
         (tmp_path / "runs" / other).mkdir()
         (tmp_path / "runs" / other / "run.json").touch()
     (tmp_path / "runs" / "a.b-seed1-12").mkdir()
-    assert run_folder.newest_folder("a.b", 1) == made[-1]
-    assert run_folder.newest_folder("a.b", 10).name == "a.b-seed10-99"
+    assert run_folder.newest_folders(["a.b-seed1"]) == made[-1:]
+    assert run_folder.newest_folders(["a.b-seed10"])[0].name == "a.b-seed10-99"
+    several = ["a.b-seeds1-10", "a.b-seed1", "a.b-seed10"]
+    new = run_folder.new_folders(several)
+    assert [path.name for path in new] == [f"{name}-12" for name in several]
+    new[0].mkdir()
+    (new[0] / "run.json").touch()
+    assert run_folder.newest_folders(several) == new
 
 
 def test_json_comes_back_and_what_json_lacks_leaves_the_old_file(tmp_path: Path) -> None:

@@ -1,0 +1,215 @@
+"""How many seconds from the command to 50, 55, 60, 65 and 70 percent validation accuracy? All counted.
+
+    python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --seeds 0 1 2
+    python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --programs jax torch-users
+    python -m benchmarks.time_to_accuracy --run runs/run7-seed0
+
+The real program is run to its end and its log is watched from outside, so that everything counts: start-up,
+reading the data, compiling, evaluation, checkpoints. An accuracy is reached when the first epoch that has it
+is in the log. With --run the log of a finished run is read instead; it tells the seconds of the epochs alone,
+without start-up, data and checkpoints, and the table says so. Writes
+benchmarks/results/time_to_accuracy-CONFIG.json.
+"""
+
+import itertools
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import arena, timeline
+from fer_jax import command, run_folder, run_record
+from fer_jax.config_file import load_config, to_json
+from fer_jax.errors import ConfigError, RunError
+
+QUESTION = "How many seconds from the command to a validation accuracy?"
+EVERYTHING, EPOCHS_ALONE = "from the start of the process", "epochs alone, from the log"
+
+Name = Literal["jax", "torch-users", "torch-tuned"]
+PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "jax": ("fer_jax.train", ()),
+    "torch-users": ("benchmarks.torch_train", ("--workers", "2")),
+    "torch-tuned": (
+        "benchmarks.torch_train",
+        ("--workers", "2", "--form", "tuned", "--transform", "cv2"),
+    ),
+}
+"""Module and words of each program."""
+
+
+@dataclass(frozen=True)
+class TimeToAccuracy:
+    """Time training until it reaches given validation accuracies, everything included."""
+
+    config: Path = Path("configs/run7.py")
+    """What to train."""
+    data: Path | None = None
+    """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic."""
+    examples: int = 8000
+    """How many synthetic faces."""
+    targets: tuple[float, ...] = (50, 55, 60, 65, 70)
+    """Validation accuracies in percent."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds; each is a run of its own, and each program takes its turn with it."""
+    programs: tuple[Name, ...] = ("jax",)
+    """jax: fer_jax.train; torch-users, torch-tuned: benchmarks.torch_train in that form, two workers."""
+    run: Path | None = None
+    """Folder of a finished run to read instead of training."""
+    out: Path | None = None
+    """The JSON to write; by default benchmarks/results/time_to_accuracy-CONFIG.json."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train or read, and return the exit status."""
+    return command.run(
+        lambda: _measure(
+            command.parse(TimeToAccuracy, argv, prog="python -m benchmarks.time_to_accuracy"), argv
+        )
+    )
+
+
+def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
+    console = Console(markup=False, highlight=False)
+    if options.run is None:
+        config = load_config(options.config)
+        rows = train(options, console)
+    else:
+        config = run_record.read_config(options.run)
+        rows = [read_run(options.run, options.targets)]
+    _show(console, rows, options.targets, f"{config.name}: seconds to a validation accuracy")
+    out = options.out or arena.RESULTS / f"time_to_accuracy-{config.name}.json"
+    words = sys.argv[1:] if argv is None else argv
+    arena.write(
+        out,
+        question=QUESTION,
+        command=shlex.join(["python", "-m", "benchmarks.time_to_accuracy", *words]),
+        settings={
+            "config": to_json(config),
+            "data": "synthetic" if options.data is None else options.data.name,
+            "examples": options.examples,
+            "targets_percent": options.targets,
+        },
+        results=rows,
+        extra={},
+    )
+    console.print(f"written to {out}")
+    return 0
+
+
+def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
+    """Run each program with each seed to its end."""
+    names: list[str] = list(dict.fromkeys(options.programs))
+    needs = {name: ("torch", *{"cv2"}.intersection(PROGRAMS[name][1])) for name in names if name != "jax"}
+    missing = [name for name, modules in needs.items() if not all(map(arena.is_installed, modules))]
+    if missing:
+        console.print(
+            f"PyTorch or OpenCV is not installed; left out: {', '.join(missing)}; {arena.HOW_TO_INSTALL}"
+        )
+        names = [name for name in names if name not in missing]
+    if not names:
+        raise ConfigError("there is no program to run; name some with --programs")
+    shared = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
+    rows = []
+    for seed, name in itertools.product(options.seeds, names):
+        module, more = PROGRAMS[name]
+        argv = timeline.python(module, *shared, *more, "--train.seed", str(seed))
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "run"
+            run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
+        rows.append(
+            {
+                "name": name,
+                "seed": seed,
+                "counted": EVERYTHING,
+                "reached": find_targets(run.records, run.ends_s, options.targets),
+                "total_s": run.total_s,
+                "peak_rss_mib": run.peak_rss_mib,
+                "pauses_s": run.pauses_s,
+                "ends_s": run.ends_s,
+                "val_accuracy": [record["val_accuracy"] for record in run.records],
+            }
+        )
+        console.print(f"{name}, seed {seed}: {run.total_s:.1f} s in all")
+        warning = timeline.tell_pauses([run])
+        if warning:
+            console.print(warning)
+    return rows
+
+
+def read_run(folder: Path, targets: Sequence[float]) -> dict[str, Any]:
+    """Read a finished run, whose log knows the seconds of its epochs and nothing around them.
+
+    Raises:
+        RunError: the folder has no log of an epoch.
+    """
+    log = folder / "log.jsonl"
+    records = run_folder.read_json_lines(log) if log.exists() else []
+    if not records:
+        raise RunError(f"{log} has no epoch; give the folder of a run that finished one")
+    ends_s = list(itertools.accumulate(record["seconds"] for record in records))
+    return {
+        "name": "jax",
+        "seed": run_record.read_config(folder).train.seed,
+        "counted": EPOCHS_ALONE,
+        "reached": find_targets(records, ends_s, targets),
+        "total_s": ends_s[-1],
+        "peak_rss_mib": None,
+        "pauses_s": None,
+        "ends_s": ends_s,
+        "val_accuracy": [record["val_accuracy"] for record in records],
+    }
+
+
+def find_targets(
+    records: Sequence[dict[str, Any]], ends_s: Sequence[float], targets: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Find the first epoch of each accuracy.
+
+    Args:
+        records: one an epoch, with `val_accuracy`, 0..1.
+        ends_s: seconds until each epoch was done.
+        targets: in percent.
+
+    Returns:
+        For each target `percent`, `epoch` (from 1) and `seconds`; None and None where it was not reached.
+
+    >>> find_targets([{"val_accuracy": 0.4}, {"val_accuracy": 0.55}], [9.0, 12.0], [50])
+    [{'percent': 50, 'epoch': 2, 'seconds': 12.0}]
+    """
+    found = []
+    for percent in targets:
+        hits = (
+            (epoch, seconds)
+            for epoch, (record, seconds) in enumerate(zip(records, ends_s, strict=True), 1)
+            if 100 * record["val_accuracy"] >= percent
+        )
+        epoch, seconds = next(hits, (None, None))
+        found.append({"percent": percent, "epoch": epoch, "seconds": seconds})
+    return found
+
+
+def _show(console: Console, rows: Sequence[dict[str, Any]], targets: Sequence[float], title: str) -> None:
+    table = Table("", title=title, title_justify="left")
+    for percent in targets:
+        table.add_column(f"{percent:g} %", justify="right")
+    table.add_column("best %", justify="right")
+    table.add_column("all epochs", justify="right")
+    for row in rows:
+        cells = [
+            "–" if found["seconds"] is None else f"{found['seconds']:.1f} (epoch {found['epoch']})"
+            for found in row["reached"]
+        ]
+        best = f"{100 * max(row['val_accuracy']):.1f}"
+        table.add_row(f"{row['name']}, seed {row['seed']}", *cells, best, f"{row['ends_s'][-1]:.1f}")
+    console.print(table)
+    console.print(f"Counted: {rows[0]['counted']}. –: not reached.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

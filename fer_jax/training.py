@@ -1,0 +1,188 @@
+"""The main job behind its command line: from a config to trained, measured and described runs."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from fer_jax import (
+    checkpoint,
+    display,
+    pixels,
+    report,
+    resuming,
+    run_folder,
+    run_record,
+    runtime,
+    seeds_report,
+    write_up,
+)
+from fer_jax.config import Config
+from fer_jax.config_file import Json
+from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.split import Split, image_hashes, split_examples
+from fer_jax.epochs import Job, Lane, Record, StopError, run_epochs, save, watch_signals
+from fer_jax.errors import ConfigError
+from fer_jax.losses import class_weights
+from fer_jax.models.summary import Layer, list_layers
+from fer_jax.models.table import make_model
+from fer_jax.optimizer import make_optimizer
+from fer_jax.place import Place, choose_place
+from fer_jax.randomness import Stream, jax_key
+from fer_jax.state import init_state
+from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
+from fer_jax.steppers import Stepper, make_host_stepper, make_resident_stepper
+
+
+def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool, invocation: str) -> int:
+    """Train one seed or several together, and write everything down.
+
+    Args:
+        config: of the run; with several seeds, of the first.
+        seeds: how many, >= 1, from the config's on.
+        run_dir: see `choose_place`.
+        is_resumed: go on with a run.
+        invocation: the command line, for the record.
+
+    Returns:
+        The exit status: 0, or 128 + the signal that stopped it.
+
+    Raises:
+        FerJaxError: something that is the user's to mend.
+    """
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    place = choose_place(config, seeds, run_dir, is_resumed=is_resumed)
+    settings = [*runtime.tune_cpu(), *([runtime.keep_compiled()] if config.device.compile_cache else [])]
+    console.print(f"fer_jax {place.title} -> {place.home}", style="bold")
+    console.print("; ".join([f"runs on    {runtime.describe_device()}", runtime.describe_cpu(), *settings]))
+    is_synthetic = find_file(config.data) is None
+    if is_synthetic:
+        display.show_notice(console, is_chosen=config.data.source == "synthetic")
+    examples = load_examples(config.data)
+    display.show_data(console, examples)
+    split = split_examples(examples, config.split)
+    facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
+    display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
+    with ExitStack() as locks:
+        for folder in dict.fromkeys([place.home, *place.folders]):
+            locks.enter_context(run_folder.locked(folder))
+        return _run(console, place, examples, split, facts, is_resumed=is_resumed)
+
+
+def _run(
+    console: Console, place: Place, examples: Examples, split: Split, facts: Json, *, is_resumed: bool
+) -> int:
+    job, lanes, layers = _prepare(place, examples, split)
+    console.print(report.layer_table(layers))
+    console.print(f"batches    {job.stepper.description}")
+    facts = facts | {
+        "parameters": sum(layer.parameters for layer in layers),
+        "macs": sum(layer.macs for layer in layers),
+        "seeds_together": len(lanes),
+        "batches": job.stepper.description,
+    }
+    # The facts of the home come last: once they are written, there is a run to resume.
+    every = {lane.folder: facts | {"seed": lane.seed} for lane in lanes}
+    if len(lanes) > 1:
+        every[place.home] = facts | {"seeds": place.seeds, "folders": [str(path) for path in place.folders]}
+    if is_resumed:
+        resumed = {folder: run_record.resume(folder, each) for folder, each in every.items()}
+        every = {folder: each for folder, (each, _) in resumed.items()}
+        for note in dict.fromkeys(note for _, notes in resumed.values() for note in notes):
+            console.print(note, style="yellow")
+        for line in resuming.restore(lanes):
+            console.print(line, style="yellow" if line.startswith("note") else None)
+    hashes = image_hashes(examples.images[split.train])
+    for config, lane in zip(place.configs, lanes, strict=True):
+        run_record.write(lane.folder, config, split, every[lane.folder], train_hashes=hashes)
+        if not is_resumed or not (lane.checkpoints / checkpoint.LAST).exists():
+            save(job, lane, is_best=False)
+    run_folder.write_json(place.home / "run.json", every[place.home])
+    try:
+        with watch_signals() as signals:
+            _fit(console, job, lanes, signals)
+    except StopError as stopped:
+        console.print(f"stopped by signal {stopped.signum}; saved in {place.home}. Go on with --resume")
+        return 128 + stopped.signum
+    write_up.finish(console, place, job, lanes, every)
+    return 0
+
+
+def _prepare(place: Place, examples: Examples, split: Split) -> tuple[Job, list[Lane], list[Layer]]:
+    config = place.configs[0]
+    if config.train.batch_size > len(split.train):
+        raise ConfigError(
+            f"train.batch_size is {config.train.batch_size}, and the training part has {len(split.train)} "
+            "rows; lower it, or give more data"
+        )
+    model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
+    stats = pixels.measure(examples.images[split.train])
+    weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
+    train_step = make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats)
+    eval_step = make_eval_step(model, pixel_stats=stats)
+    stepper = _make_stepper(
+        place, train_step, eval_step, examples, epoch_steps=len(split.train) // config.train.batch_size
+    )
+    job = Job(config, examples, split, stats, stepper)
+    # One program for all seeds.
+    init = jax.jit(lambda key: init_state(key, model, optimizer))
+    lanes = [
+        Lane(seed, folder, init(jax_key(seed, Stream.INIT)))
+        for seed, folder in zip(place.seeds, place.folders, strict=True)
+    ]
+    return job, lanes, list_layers(model)
+
+
+def _make_stepper(
+    place: Place, train_step: TrainStep, eval_step: EvalStep, examples: Examples, *, epoch_steps: int
+) -> Stepper:
+    config = place.configs[0]
+    keys = [jax_key(seed, Stream.DROPOUT) for seed in place.seeds]
+    is_accelerated = jax.devices()[0].platform != "cpu"
+    is_resident = config.device.mode == "resident" or (config.device.mode == "auto" and is_accelerated)
+    eval_batch_size = config.train.eval_batch_size
+    if not is_resident:
+        return make_host_stepper(keys, train_step, eval_step, examples, eval_batch_size=eval_batch_size)
+    return make_resident_stepper(
+        keys,
+        train_step,
+        eval_step,
+        examples,
+        eval_batch_size=eval_batch_size,
+        epoch_steps=epoch_steps,
+        is_fused=is_accelerated,
+    )
+
+
+def _fit(console: Console, job: Job, lanes: Sequence[Lane], signals: list[int]) -> None:
+    """Run the epochs behind a progress bar, writing the logs."""
+    epochs, images = job.config.train.epochs, job.config.train.batch_size * len(lanes)
+    bar = display.make_bar(console)
+    with ExitStack() as logs, bar:
+        add = [logs.enter_context(run_record.open_log(lane.folder, lane.progress.history)) for lane in lanes]
+        task = bar.add_task(
+            "training", total=job.epoch_steps * epochs, completed=int(lanes[0].state.step), speed=""
+        )
+
+        def on_step(position: int, objective: float) -> None:
+            epoch = len(lanes[0].progress.history)
+            speed = bar.tasks[task].speed
+            bar.update(
+                task,
+                completed=epoch * job.epoch_steps + position,
+                description=f"epoch {epoch + 1}/{epochs}, objective {objective:.3f}",
+                speed=f"{speed * images:,.0f} img/s" if speed else "",
+            )
+
+        def on_epoch(records: list[Record]) -> None:
+            for add_record, record in zip(add, records, strict=True):
+                add_record(record)
+            if len(records) == 1:
+                console.print(report.epoch_line(records[0], epochs=epochs))
+            else:
+                console.print(seeds_report.epoch_line(records, epochs=epochs))
+
+        run_epochs(job, lanes, signals=signals, on_step=on_step, on_epoch=on_epoch)

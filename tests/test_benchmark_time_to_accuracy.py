@@ -1,0 +1,74 @@
+"""The time-to-accuracy benchmark at tiny size, and that it finds the right epoch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks import arena, time_to_accuracy
+from fer_jax import run_folder
+from fer_jax.config import Config
+from fer_jax.config_file import to_json
+from fer_jax.errors import ConfigError
+
+RECORD = '''"""Tiny."""
+
+from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
+
+config = Config(
+    name="tiny",
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), dense_features=4),
+    train=TrainConfig(epochs=2, batch_size=16),
+)
+'''
+
+
+def measure(out: Path, *words: str) -> dict[str, Any]:
+    assert time_to_accuracy.main([*words, "--out", str(out)]) == 0
+    content: dict[str, Any] = json.loads(out.read_text())
+    return content
+
+
+def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(RECORD)
+    words = ("--config", str(config), "--examples", "70", "--targets", "0", "100.5", "--seeds", "3")
+    (row,) = measure(tmp_path / "out.json", *words)["results"]
+    at_once, never = row["reached"]
+    assert at_once == {"percent": 0, "epoch": 1, "seconds": row["ends_s"][0]}
+    assert never == {"percent": 100.5, "epoch": None, "seconds": None}
+    # Imports and compiling alone take longer than this.
+    assert 0.5 < row["ends_s"][0] < row["ends_s"][1] <= row["total_s"]
+    assert row["seed"] == 3 and len(row["val_accuracy"]) == 2
+
+
+def test_the_first_epoch_that_has_it_counts() -> None:
+    records = [{"val_accuracy": value} for value in (0.3, 0.5, 0.4, 0.7)]
+    found = time_to_accuracy.find_targets(records, [5.0, 6.0, 7.0, 8.0], (50, 60, 71))
+    assert [(each["epoch"], each["seconds"]) for each in found] == [(2, 6.0), (4, 8.0), (None, None)]
+
+
+def test_a_finished_run_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run_folder.write_json(folder / "config.json", to_json(Config(name="tiny")))
+    assert time_to_accuracy.main(["--run", str(folder)]) == 4
+    assert "has no epoch" in capsys.readouterr().err
+    records = [{"seconds": 2.0, "val_accuracy": 0.4}, {"seconds": 3.0, "val_accuracy": 0.6}]
+    (folder / "log.jsonl").write_text("".join(map(run_folder.json_line, records)))
+    (row,) = measure(tmp_path / "out.json", "--run", str(folder), "--targets", "50")["results"]
+    assert row["reached"] == [{"percent": 50, "epoch": 2, "seconds": 5.0}]
+    # It says that the start is missing.
+    assert row["counted"] == time_to_accuracy.EPOCHS_ALONE
+
+
+def test_without_pytorch_its_rows_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arena, "is_installed", lambda module: module != "cv2")
+    options = time_to_accuracy.TimeToAccuracy(programs=("torch-tuned",))
+    with pytest.raises(ConfigError, match="--programs"):
+        time_to_accuracy.train(options, Console())
+    assert "left out: torch-tuned; pip install" in capsys.readouterr().out
