@@ -1,6 +1,6 @@
 """Does a killed run go on to the same bits? Kill training at random moments, resume it, compare hashes.
 
-    python benchmarks/kill_and_resume.py --trials 20
+    python -m benchmarks.kill_and_resume --trials 20
 
 Each trial trains a small network on synthetic faces, kills the process with SIGKILL at a random moment of
 a random epoch, `--kills` times, lets it finish with --resume and compares the SHA-256 over every bit of
@@ -48,7 +48,7 @@ class KillAndResume:
 def main(argv: list[str] | None = None) -> int:
     """Parse, run the trials, and return 0 if all hashes agree, else 1."""
     return command.run(
-        lambda: _run(command.parse(KillAndResume, argv, prog="python benchmarks/kill_and_resume.py"))
+        lambda: _run(command.parse(KillAndResume, argv, prog="python -m benchmarks.kill_and_resume"))
     )
 
 

@@ -1,9 +1,9 @@
 """The seven runs side by side: train them on FER2013, collect their figures, write the tables from them.
 
-    python benchmarks/ladder.py train --data train.csv     # hours; goes on where it was stopped
-    python benchmarks/ladder.py time --data train.csv      # seconds an epoch, on an idle machine
-    python benchmarks/ladder.py collect                    # -> benchmarks/results/ladder.json
-    python benchmarks/ladder.py write                      # -> README.md, configs/run*.py, docs/
+    python -m benchmarks.ladder train --data train.csv     # hours; goes on where it was stopped
+    python -m benchmarks.ladder time --data train.csv      # seconds an epoch, on an idle machine
+    python -m benchmarks.ladder collect                    # -> benchmarks/results/ladder.json
+    python -m benchmarks.ladder write                      # -> README.md, configs/run*.py, docs/
 
 `train` writes runs/ladder/RUN-seedS, `time` runs/ladder-time/RUN, each with `python -m fer_jax.train`.
 """
@@ -59,7 +59,7 @@ class Ladder:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, do one verb, and return the exit status."""
-    return command.run(lambda: _do(command.parse(Ladder, argv, prog="python benchmarks/ladder.py")))
+    return command.run(lambda: _do(command.parse(Ladder, argv, prog="python -m benchmarks.ladder")))
 
 
 def _do(options: Ladder) -> int:
@@ -117,7 +117,9 @@ def collect() -> dict[str, Any]:
         folders = sorted(path.parent for path in RUNS.glob(f"{name}-seed*/run.json"))
         runs = [_read_run(folder, name) for folder in folders]
         if not runs or not all(run["finished"] for run in runs):
-            raise RunError(f"{RUNS} has no finished {name}; train it with `benchmarks/ladder.py train`")
+            raise RunError(
+                f"{RUNS} has no finished {name}; train it with `python -m benchmarks.ladder train`"
+            )
         timed = _read_run(TIMED_RUNS / name, name)
         facts += [*runs, timed]
         epoch_seconds = _timed_seconds(name)
@@ -174,10 +176,10 @@ def _timed_seconds(name: str) -> list[float]:
     # The first epoch compiles; what a user waits for again and again is the others.
     log = TIMED_RUNS / name / "log.jsonl"
     if not log.exists():
-        raise RunError(f"{log} is missing; measure it with `benchmarks/ladder.py time`")
+        raise RunError(f"{log} is missing; measure it with `python -m benchmarks.ladder time`")
     seconds = [record["seconds"] for record in run_folder.read_json_lines(log)][1:]
     if not seconds:
-        raise RunError(f"{log} has no second epoch; measure it again with `benchmarks/ladder.py time`")
+        raise RunError(f"{log} has no second epoch; measure it again with `python -m benchmarks.ladder time`")
     return seconds
 
 

@@ -126,5 +126,5 @@ def test_readme_and_configs_say_what_the_committed_results_say() -> None:
     for row in results["rows"]:
         record = (ROOT / "configs" / f"{row['name']}.py").read_text(encoding="utf-8")
         assert ladder.measured(results, row) in record, (
-            f"configs/{row['name']}.py: run benchmarks/ladder.py write"
+            f"configs/{row['name']}.py: run python -m benchmarks.ladder write"
         )
