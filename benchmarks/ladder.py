@@ -8,7 +8,6 @@
 `train` writes runs/ladder/RUN-seedS, `time` runs/ladder-time/RUN, each with `python -m fer_jax.train`.
 """
 
-import re
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from benchmarks.readme import swap, write_section
 from fer_jax import command, pictures, report, run_folder, run_record
 from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
@@ -190,13 +190,12 @@ def write(results: dict[str, Any]) -> list[Path]:
         The files written.
     """
     readme = ROOT / "README.md"
-    table = f"<!-- ladder -->\n{report.ladder_table(results)}\n<!-- /ladder -->"
-    run_folder.write_text(readme, _swap(readme, r"<!-- ladder -->.*<!-- /ladder -->", table))
+    write_section(readme, "ladder", report.ladder_table(results))
     written = [readme]
     for row in results["rows"]:
         path = ROOT / "configs" / f"{row['name']}.py"
         run_folder.write_text(
-            path, _swap(path, r'^Measured: [^\n]*(\n(?!""")[^\n]+)*', measured(results, row))
+            path, swap(path, r'^Measured: [^\n]*(\n(?!""")[^\n]+)*', measured(results, row))
         )
         written.append(path)
     return written + _draw(results["rows"][-1])
@@ -210,13 +209,6 @@ def _draw(row: dict[str, Any]) -> list[Path]:
     pictures.plot_curves(seed["history"], curves, title=name, measured_epoch=seed["measured_epoch"])
     pictures.plot_confusion(np.array(seed["val_confusion"]), confusion, title=f"{name}: validation")
     return [curves, confusion]
-
-
-def _swap(path: Path, pattern: str, text: str) -> str:
-    swapped, count = re.subn(pattern, lambda _: text, path.read_text(encoding="utf-8"), flags=re.S | re.M)
-    if count != 1:
-        raise RunError(f"{path} has {count} places like {pattern!r}; wanted one to write the results in")
-    return swapped
 
 
 def measured(results: dict[str, Any], row: dict[str, Any]) -> str:

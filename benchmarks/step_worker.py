@@ -3,7 +3,9 @@
 `benchmarks.step` starts it and names it in the table; what it does is in `KINDS`.
 """
 
+import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -90,12 +92,14 @@ class _Loop(NamedTuple):
         mean_loss: takes it from what came out.
         device: where it computes.
         device_mib: the most memory it has held on an accelerator; None on the CPU.
+        program: what the compiler made of the step, as text; None from PyTorch.
     """
 
     run: Callable[[], Any]
     mean_loss: Callable[[Any], float]
     device: str
     device_mib: Callable[[], float | None]
+    program: Callable[[], str | None]
 
 
 def draw_batch(batch_size: int) -> Examples:
@@ -104,11 +108,21 @@ def draw_batch(batch_size: int) -> Examples:
 
 
 def main() -> int:
-    """Make the network, take the first steps, and serve."""
+    """Do the job of the command line."""
     job = Job(*json.loads(sys.argv[1]))
-    kind = KINDS[job.name]
     # Before the first large array, and before the libraries are imported.
-    tuning = runtime.tune_cpu() if kind.is_tuned else []
+    tuning = runtime.tune_cpu() if KINDS[job.name].is_tuned else []
+    return serve_steps(job, tuning)
+
+
+def serve_steps(job: Job, tuning: list[str]) -> int:
+    """Make the network, take the first steps, and serve.
+
+    Args:
+        job: what to do.
+        tuning: what was set in this process, for the facts.
+    """
+    kind = KINDS[job.name]
     config = from_json(job.config, where="the worker's command line")
     make_loop = _make_jax_loop if kind.library == "jax" else _make_torch_loop
     loop = make_loop(job, config, kind.options)
@@ -120,6 +134,7 @@ def main() -> int:
         "device": loop.device,
         "cores": arena.count_cores(),
         "tuning": tuning,
+        "program_sha256": _hash_operations(loop.program()),
     }
 
     def run() -> None:
@@ -133,6 +148,14 @@ def main() -> int:
         run()
     arena.serve(facts, run, untimed_iterations=1, at_end=last_words)
     return 0
+
+
+def _hash_operations(program: str | None) -> str | None:
+    """Hash a compiled program without the names of the source files that it came from."""
+    if program is None:
+        return None
+    operations = [line for line in program.splitlines() if " = " in line]
+    return hashlib.sha256(re.sub(r", metadata=\{[^}]*\}", "", "\n".join(operations)).encode()).hexdigest()
 
 
 def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
@@ -169,6 +192,12 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
     def evaluate() -> Any:
         return jax.block_until_ready(eval_step(state.params, state.batch_stats, batch))
 
+    def program() -> str | None:
+        # It is compiled already, and not compiled again.
+        if job.what == "train":
+            return train_step.lower(key, state, batch, rate).compile().as_text()
+        return eval_step.lower(state.params, state.batch_stats, batch).compile().as_text()
+
     def device_mib() -> float | None:
         memory = jax.devices()[0].memory_stats() or {}
         return memory["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in memory else None
@@ -181,6 +210,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
         ),
         runtime.describe_device(),
         device_mib,
+        program,
     )
 
 
@@ -218,6 +248,7 @@ def _make_torch_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop
         lambda outcome: float(outcome) if job.what == "train" else float(outcome[0] / outcome[1].sum()),
         f"CUDA {torch.cuda.get_device_name()}" if is_on_gpu else "CPU",
         lambda: torch.cuda.max_memory_allocated() / 2**20 if is_on_gpu else None,
+        lambda: None,
     )
 
 

@@ -2,13 +2,10 @@
 
     python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --seeds 0 1 2
     python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --programs jax torch-users
-    python -m benchmarks.time_to_accuracy --run runs/run7-seed0
 
 The real program is run to its end and its log is watched from outside, so that everything counts: start-up,
 reading the data, compiling, evaluation, checkpoints. An accuracy is reached when the first epoch that has it
-is in the log. With --run the log of a finished run is read instead; it tells the seconds of the epochs alone,
-without start-up, data and checkpoints, and the table says so. Writes
-benchmarks/results/time_to_accuracy-CONFIG.json.
+is in the log. Writes benchmarks/results/time_to_accuracy-CONFIG.json.
 """
 
 import itertools
@@ -24,12 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import arena, timeline
-from fer_jax import command, run_folder, run_record
+from fer_jax import command
 from fer_jax.config_file import load_config, to_json
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError
 
 QUESTION = "How many seconds from the command to a validation accuracy?"
-EVERYTHING, EPOCHS_ALONE = "from the start of the process", "epochs alone, from the log"
 
 Name = Literal["jax", "torch-users", "torch-tuned"]
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -59,8 +55,6 @@ class TimeToAccuracy:
     """Training seeds; each is a run of its own, and each program takes its turn with it."""
     programs: tuple[Name, ...] = ("jax",)
     """jax: fer_jax.train; torch-users, torch-tuned: benchmarks.torch_train in that form, two workers."""
-    run: Path | None = None
-    """Folder of a finished run to read instead of training."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/time_to_accuracy-CONFIG.json."""
 
@@ -76,12 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
     console = Console(markup=False, highlight=False)
-    if options.run is None:
-        config = load_config(options.config)
-        rows = train(options, console)
-    else:
-        config = run_record.read_config(options.run)
-        rows = [read_run(options.run, options.targets)]
+    config = load_config(options.config)
+    rows = train(options, console)
     _show(console, rows, options.targets, f"{config.name}: seconds to a validation accuracy")
     out = options.out or arena.RESULTS / f"time_to_accuracy-{config.name}.json"
     words = sys.argv[1:] if argv is None else argv
@@ -126,7 +116,6 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "seed": seed,
-                "counted": EVERYTHING,
                 "reached": find_targets(run.records, run.ends_s, options.targets),
                 "total_s": run.total_s,
                 "peak_rss_mib": run.peak_rss_mib,
@@ -140,30 +129,6 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         if warning:
             console.print(warning)
     return rows
-
-
-def read_run(folder: Path, targets: Sequence[float]) -> dict[str, Any]:
-    """Read a finished run, whose log knows the seconds of its epochs and nothing around them.
-
-    Raises:
-        RunError: the folder has no log of an epoch.
-    """
-    log = folder / "log.jsonl"
-    records = run_folder.read_json_lines(log) if log.exists() else []
-    if not records:
-        raise RunError(f"{log} has no epoch; give the folder of a run that finished one")
-    ends_s = list(itertools.accumulate(record["seconds"] for record in records))
-    return {
-        "name": "jax",
-        "seed": run_record.read_config(folder).train.seed,
-        "counted": EPOCHS_ALONE,
-        "reached": find_targets(records, ends_s, targets),
-        "total_s": ends_s[-1],
-        "peak_rss_mib": None,
-        "pauses_s": None,
-        "ends_s": ends_s,
-        "val_accuracy": [record["val_accuracy"] for record in records],
-    }
 
 
 def find_targets(
@@ -208,7 +173,7 @@ def _show(console: Console, rows: Sequence[dict[str, Any]], targets: Sequence[fl
         best = f"{100 * max(row['val_accuracy']):.1f}"
         table.add_row(f"{row['name']}, seed {row['seed']}", *cells, best, f"{row['ends_s'][-1]:.1f}")
     console.print(table)
-    console.print(f"Counted: {rows[0]['counted']}. –: not reached.")
+    console.print("Counted from the start of the process. –: not reached.")
 
 
 if __name__ == "__main__":

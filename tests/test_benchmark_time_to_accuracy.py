@@ -8,9 +8,6 @@ import pytest
 from rich.console import Console
 
 from benchmarks import arena, time_to_accuracy
-from fer_jax import run_folder
-from fer_jax.config import Config
-from fer_jax.config_file import to_json
 from fer_jax.errors import ConfigError
 
 RECORD = '''"""Tiny."""
@@ -48,20 +45,6 @@ def test_the_first_epoch_that_has_it_counts() -> None:
     records = [{"val_accuracy": value} for value in (0.3, 0.5, 0.4, 0.7)]
     found = time_to_accuracy.find_targets(records, [5.0, 6.0, 7.0, 8.0], (50, 60, 71))
     assert [(each["epoch"], each["seconds"]) for each in found] == [(2, 6.0), (4, 8.0), (None, None)]
-
-
-def test_a_finished_run_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    run_folder.write_json(folder / "config.json", to_json(Config(name="tiny")))
-    assert time_to_accuracy.main(["--run", str(folder)]) == 4
-    assert "has no epoch" in capsys.readouterr().err
-    records = [{"seconds": 2.0, "val_accuracy": 0.4}, {"seconds": 3.0, "val_accuracy": 0.6}]
-    (folder / "log.jsonl").write_text("".join(map(run_folder.json_line, records)))
-    (row,) = measure(tmp_path / "out.json", "--run", str(folder), "--targets", "50")["results"]
-    assert row["reached"] == [{"percent": 50, "epoch": 2, "seconds": 5.0}]
-    # It says that the start is missing.
-    assert row["counted"] == time_to_accuracy.EPOCHS_ALONE
 
 
 def test_without_pytorch_its_rows_are_left_out(
