@@ -182,6 +182,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
         pixel_stats=stats,
     )
     eval_step = make_eval_step(model, pixel_stats=stats)
+    is_train = job.what == "train"
 
     def train() -> Any:
         nonlocal state
@@ -193,16 +194,15 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
         return jax.block_until_ready(eval_step(state.params, state.batch_stats, batch))
 
     def program() -> str | None:
-        # It is compiled already, and not compiled again.
-        if job.what == "train":
-            return train_step.lower(key, state, batch, rate).compile().as_text()
-        return eval_step.lower(state.params, state.batch_stats, batch).compile().as_text()
+        step: Any = train_step if is_train else eval_step
+        arguments = (key, state, batch, rate) if is_train else (state.params, state.batch_stats, batch)
+        # JAX has it from the first call, and does not compile it again.
+        return step.lower(*arguments).compile().as_text()
 
     def device_mib() -> float | None:
         memory = jax.devices()[0].memory_stats() or {}
         return memory["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in memory else None
 
-    is_train = job.what == "train"
     return _Loop(
         train if is_train else evaluate,
         lambda outcome: (

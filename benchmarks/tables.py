@@ -11,14 +11,15 @@ the fastest is shown, by its name. The same files give the same text.
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from benchmarks import arena
+from benchmarks import arena, tricks
 from benchmarks.gemm import find_peaks
 from benchmarks.readme import write_section
+from benchmarks.tables_parts import roofline_table
 from benchmarks.tables_plot import plot
 from benchmarks.tables_user import (
     HEAD,
@@ -36,6 +37,12 @@ from fer_jax.errors import RunError
 from fer_jax.tables import Table, escape, to_markdown
 
 SECTION = "speed"
+PARTS: dict[str, Callable[[Content], str]] = {
+    "tricks-run6": tricks.markdown_table,
+    "roofline-run6": roofline_table,
+    "roofline-vgg": roofline_table,
+}
+"""Sections of README that show one file each, by the file's name, and what writes them."""
 NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
 """Those that README names whether they were measured or not, by their file."""
 BASELINE = "torch"
@@ -53,7 +60,7 @@ class Tables:
     results: Path = arena.RESULTS
     """Folder of the JSON files."""
     readme: Path = arena.ROOT / "README.md"
-    """The file whose section between <!-- speed --> and <!-- /speed --> is written."""
+    """The file whose sections between <!-- speed --> and <!-- /speed -->, and so on, are written."""
     plot: Path = arena.ROOT / "docs" / "speed.png"
     """The PNG to draw."""
 
@@ -82,6 +89,8 @@ def _write(options: Tables) -> int:
             f"a file in {options.results} is not as the benchmarks write it now ({error!r}); measure it again"
         ) from error
     write_section(options.readme, SECTION, text)
+    for name, part in write_parts(options.results).items():
+        write_section(options.readme, name, part)
     print(f"written to {options.readme}")
     return 0
 
@@ -95,6 +104,15 @@ def read(folder: Path) -> dict[str, Content]:
     kinds = "|".join(("step", *KINDS))
     paths = [path for path in sorted(folder.glob("*.json")) if re.match(rf"({kinds})(-|$)", path.stem)]
     return {path.stem: run_folder.read_json(path) for path in paths}
+
+
+def write_parts(folder: Path) -> dict[str, str]:
+    """Write the sections that show one file each, in Markdown, by their name."""
+    paths = {name: folder / f"{name}.json" for name in PARTS}
+    return {
+        name: write(run_folder.read_json(paths[name])) if paths[name].exists() else NOT_MEASURED
+        for name, write in PARTS.items()
+    }
 
 
 def section(contents: Mapping[str, Content], picture: str) -> str:

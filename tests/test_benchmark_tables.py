@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arena, readme, tables, tables_user, time_to_accuracy
+from benchmarks import arena, readme, tables, tables_parts, tables_user
 from fer_jax.errors import RunError
 
 PICTURE = "docs/speed.png"
@@ -218,7 +218,8 @@ def test_readme_and_plot_are_written_twice_alike(tmp_path: Path) -> None:
     write_steps(results)
     write(results, "ladder", [])
     page, plot = tmp_path / "README.md", tmp_path / "docs" / "speed.png"
-    page.write_text("before\n<!-- speed -->\n<!-- /speed -->\nafter\n", encoding="utf-8")
+    empty = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in tables.PARTS)
+    page.write_text(f"before\n<!-- speed -->\n<!-- /speed -->\nafter\n{empty}", encoding="utf-8")
     words = ["--results", str(results), "--readme", str(page), "--plot", str(plot)]
     found = []
     for _ in range(2):
@@ -227,7 +228,8 @@ def test_readme_and_plot_are_written_twice_alike(tmp_path: Path) -> None:
     assert found[0] == found[1]
     text = readme.read_section(page, "speed")
     assert text == tables.section(tables.read(results), PICTURE)
-    assert found[0][0] == f"before\n<!-- speed -->\n{text}\n<!-- /speed -->\nafter\n"
+    parts = "".join(f"<!-- {name} -->\nnot measured\n<!-- /{name} -->\n" for name in tables.PARTS)
+    assert found[0][0] == f"before\n<!-- speed -->\n{text}\n<!-- /speed -->\nafter\n{parts}"
 
 
 def test_what_cannot_be_read_or_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,3 +253,24 @@ def test_readme_says_what_the_committed_results_say() -> None:
     if not text and not contents:
         pytest.skip("nothing is measured yet: README has no figures of speed")
     assert text == tables.section(contents, PICTURE), "run python -m benchmarks.tables"
+    for name, part in tables.write_parts(arena.RESULTS).items():
+        assert readme.read_section(arena.ROOT / "README.md", name) == part, "run python -m benchmarks.tables"
+
+
+def test_the_table_of_parts_by_hand() -> None:
+    parts = ("convolution", "convolution by input", "convolution by kernel", "rest", "rest gradient")
+    parts += ("product", "product by input", "product by kernel", "update")
+    one = dict.fromkeys(parts, 0.002)
+    total = {"parts_s": one, "bounds_s": dict.fromkeys(parts, 0.001), "sum_s": 0.018, "bound_s": 0.009}
+    content = {
+        "totals": {"JAX": total | {"step_s": 0.02}, "PyTorch": total | {"step_s": 0.03}},
+        "settings": {"config": {"name": "run6"}},
+        "peak_flop_per_s": 4e11,
+        "bandwidth_byte_per_s": 3e10,
+        "machine": "a machine",
+        "date": "2026-01-02T03:04:05+00:00",
+    }
+    text = tables_parts.roofline_table(content)
+    assert "| dense layers and their gradients | 6.0 | 6.0 | 3.0 |" in text
+    assert "| **the whole step** | **20.0** | **30.0** |  |" in text
+    assert "400 GFLOP/s and its bytes at 30 GB/s" in text
