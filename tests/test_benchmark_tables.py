@@ -258,8 +258,9 @@ def test_readme_says_what_the_committed_results_say() -> None:
 
 
 def test_the_table_of_parts_by_hand() -> None:
-    parts = ("convolution", "convolution by input", "convolution by kernel", "rest", "rest gradient")
-    parts: tuple[str, ...] = ("convolution", "convolution by input", "convolution by kernel", "rest", "rest gradient")
+    convolution = ("convolution", "convolution by input", "convolution by kernel")
+    product = ("product", "product by input", "product by kernel")
+    parts = (*convolution, "rest", "rest gradient", *product, "update")
     one = dict.fromkeys(parts, 0.002)
     total = {"parts_s": one, "bounds_s": dict.fromkeys(parts, 0.001), "sum_s": 0.018, "bound_s": 0.009}
     content = {
