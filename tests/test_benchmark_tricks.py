@@ -110,7 +110,7 @@ def test_masks_decide_nothing_without_dropout(content: dict[str, Any]) -> None:
     assert tricks.make_row(none, none, has_dropout=False)["has_same_masks"]
 
 
-@pytest.mark.parametrize(("is_pooled", "rate"), itertools.product((True, False), (0.0, RATE)))
+@pytest.mark.parametrize(("is_pooled", "rate"), list(itertools.product((True, False), (0.0, RATE))))
 def test_the_plain_block_is_the_same_function(is_pooled: bool, rate: float) -> None:
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 6, 4, 1)), jnp.float32)
