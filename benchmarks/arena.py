@@ -12,6 +12,7 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -351,6 +352,8 @@ def write(
         settings: what was chosen, ready for JSON.
         results: one a row, see `to_row`.
         extra: more entries of the file.
+
+    Paths lose their folders, see `without_folders`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     content = {
@@ -364,4 +367,25 @@ def write(
         "settings": settings,
         "results": results,
     }
-    run_folder.write_json(out, {**content, **extra})
+    run_folder.write_json(out, without_folders({**content, **extra}))
+
+
+def without_folders(content: Any) -> Any:
+    """Take the folders of absolute paths out of every text: they say where a file lay, not what it is.
+
+    Args:
+        content: texts, numbers, lists and mappings, nested.
+
+    Returns:
+        The same, with paths below the repository seen from its root, and of others the file's name alone.
+
+    >>> without_folders({"command": f"train --config {ROOT}/configs/run6.py --data /home/me/train.csv"})
+    {'command': 'train --config configs/run6.py --data train.csv'}
+    """
+    if isinstance(content, str):
+        return re.sub(r"(?<![\w.:/])/(?:[\w.~-]+/)+", "", content.replace(f"{ROOT}/", ""))
+    if isinstance(content, Mapping):
+        return {name: without_folders(value) for name, value in content.items()}
+    if isinstance(content, Sequence):
+        return [without_folders(value) for value in content]
+    return content

@@ -23,23 +23,13 @@ from benchmarks.readme import swap, write_section
 from fer_jax import command, pictures, report, run_folder, run_record
 from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
+from fer_jax.notebook import NOTEBOOK
 
 ROOT = Path(__file__).parent.parent
 RUNS, TIMED_RUNS = ROOT / "runs" / "ladder", ROOT / "runs" / "ladder-time"
 RESULTS = ROOT / "benchmarks" / "results" / "ladder.json"
 PARTS = ("train", "val", "test")
 TIMED_EPOCHS = 2
-
-NOTEBOOK: dict[str, tuple[str, dict[str, str | None]]] = {
-    "run1": ("one convolution, no batch norm", {"train": "47", "val": None, "test": "40"}),
-    "run2": ("three convolutions, batch norm", {"train": "99", "val": "47", "test": None}),
-    "run3": ("higher rate, dropout 0.5 after every ReLU", {"train": "30", "val": "30", "test": None}),
-    "run4": ("less dropout, pooling", {"train": "≈ 56", "val": "≤ 51", "test": None}),
-    "run5": ("still less dropout, L2", {"train": "≈ 56", "val": "≤ 51", "test": None}),
-    "run6": ("augmentation on top", {"train": "46", "val": None, "test": "46"}),
-    "run7": ("less dropout, label smoothing, class weights", {"train": None, "val": None, "test": None}),
-}
-"""What the student's notebook changed in each run, and the accuracies that it reports, in percent."""
 
 
 @dataclass(frozen=True)

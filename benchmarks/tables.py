@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import arena, tricks
 from benchmarks.gemm import find_peaks
 from benchmarks.readme import write_section
-from benchmarks.tables_parts import roofline_table
+from benchmarks.tables_parts import roofline_table, same_accuracy_table
 from benchmarks.tables_plot import plot
 from benchmarks.tables_user import (
     HEAD,
@@ -41,6 +41,7 @@ PARTS: dict[str, Callable[[Content], str]] = {
     "tricks-run6": tricks.markdown_table,
     "roofline-run6": roofline_table,
     "roofline-vgg": roofline_table,
+    "same_accuracy-run7": same_accuracy_table,
 }
 """Sections of README that show one file each, by the file's name, and what writes them."""
 NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}

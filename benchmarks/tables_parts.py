@@ -1,4 +1,4 @@
-"""README's table of where a train step's time goes, from the JSON of `benchmarks.roofline`."""
+"""README's tables of one JSON each: where a train step's time goes, and whether speed cost learning."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +41,26 @@ def roofline_table(content: Mapping[str, Any]) -> str:
         f"Train step of {content['settings']['config']['name']}, float32, PyTorch tuned; medians. At least: "
         f"the larger of its operations at {peak:.0f} GFLOP/s and its bytes at {bandwidth:.0f} GB/s, both as "
         f"measured in the same minutes. {content['machine']}; {content['date'][:10]}."
+    )
+
+
+def same_accuracy_table(content: Mapping[str, Any]) -> str:
+    """Write the table of `benchmarks.same_accuracy` in Markdown, with a line below it that explains it.
+
+    Args:
+        content: of the JSON file.
+    """
+    rows: Table = [["part", "before", "now", "now − before", "in standard errors"]]
+    for row in content["results"]:
+        means = (f"{row[side]['mean']:.2f} ± {row[side]['sd']:.2f}" for side in ("before", "now"))
+        rows.append(
+            [row["part"], *means, f"{row['difference']:+.2f}", f"{abs(row['in_standard_errors']):.1f}"]
+        )
+    seeds = len(content["now"])
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"Accuracy of {content['settings']['config']['name']} in percent, mean ± standard deviation over "
+        f"{seeds} seeds. Before: trained with the plain layers and float augmentation."
     )
 
 

@@ -1,5 +1,6 @@
 """The arena: turns, figures, workers that chatter or die."""
 
+import doctest
 import json
 import sys
 from pathlib import Path
@@ -82,3 +83,7 @@ def test_the_gemm_worker_measures_and_a_file_is_written(tmp_path: Path) -> None:
     assert {"machine", "device", "git", "date", "question", "command", "settings", "peak"} <= set(content)
     assert "jax" in content["versions"] and "python" in content["versions"]
     assert len(content["results"][0]["samples_s"][0]) == 2
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(arena).failed == 0
