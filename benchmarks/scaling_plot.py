@@ -86,7 +86,7 @@ def _draw(axes: Axes, rows: list[dict[str, Any]], panel: Panel) -> None:
     axes.set_yscale("log", base=2)
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
