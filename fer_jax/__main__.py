@@ -8,6 +8,11 @@ from fer_jax.config_file import suggest
 VERBS = {
     "train": "train a network as a config file says",
     "evaluate": "measure a trained run on any part of the data",
+    "compare": "put runs side by side and say which differences are real",
+    "diagnose": "say what a run's figures teach, and what to change next",
+    "bias_variance": "measure the bias and the variance of a config's errors",
+    "check": "look for mistakes before a long run",
+    "audit": "find copies, non-faces and likely label errors in the data",
     "show": "draw a contact sheet of faces and their augmented versions",
 }
 
@@ -15,7 +20,7 @@ VERBS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the program that the first word names; 2 where it names none."""
     argv = sys.argv[1:] if argv is None else argv
-    listing = "\n".join(f"  fer-jax {verb:<10} {what}" for verb, what in VERBS.items())
+    listing = "\n".join(f"  fer-jax {verb:<13} {what}" for verb, what in VERBS.items())
     usage = f"usage: fer-jax VERB ...\n\n{listing}\n\nfer-jax VERB --help says more."
     if not argv or argv[0] in ("-h", "--help"):
         print(usage)

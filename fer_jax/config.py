@@ -61,6 +61,8 @@ class DataConfig:
     TensorFlow Datasets; synthetic: drawn from a seed."""
     on_bad_row: BadRow = "stop"
     """stop: the first malformed row ends the load; skip: leave such rows out, count and list them."""
+    drop: str | None = None
+    """An audit.csv of this data: training leaves out the rows that it marks `drop`."""
     synthetic_examples: int = 8000
     """How many synthetic faces to draw."""
     synthetic_seed: int = 0
@@ -269,6 +271,10 @@ class TrainConfig:
     train_eval_examples: int = 4096
     """Training images, without augmentation, on which an epoch's train accuracy is measured (a fixed
     random subset; 0: all of them). The figures at the end are over all of them."""
+    max_examples: int = 0
+    """Train on at most so many of the training images, a fixed random subset; 0: on all."""
+    resample: int = 0
+    """0: train on the training images; k >= 1: on their k-th bootstrap resample, drawn with replacement."""
 
     def __post_init__(self) -> None:
         _check_types(self, "train.")
@@ -278,6 +284,8 @@ class TrainConfig:
             _check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
         _check_seed("train.seed", self.seed)
         _check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
+        _check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
+        _check(self.resample >= 0, "train.resample", self.resample, ">= 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from fer_jax import fer2013
 
 _ZOOM: Final = 2
 _GAP_PX: Final = 6
@@ -14,6 +16,15 @@ _MARGIN_PX: Final = 12
 _LINE_PX: Final = 20
 _INK: Final = 34
 _PAPER: Final = 255
+
+# Of the coloured sheets, which are drawn larger.
+_TILE_GAP_PX: Final = 10
+_TILE_MARGIN_PX: Final = 20
+_TILE_LINE_PX: Final = 26
+_TITLE_PX: Final = 38
+_TILE_INK: Final = "#222222"
+_QUIET_INK: Final = "#555555"
+_TILE_FONTS: Final = (("DejaVuSans.ttf", 20), ("DejaVuSans-Bold.ttf", 20), ("DejaVuSans-Bold.ttf", 26))
 
 
 def contact_sheet(
@@ -78,3 +89,93 @@ def _mosaic(images: np.ndarray) -> np.ndarray:
 def _font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
     # matplotlib brings this font along, so a sheet looks the same on every machine.
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size_px)
+
+
+class Tile(NamedTuple):
+    """A face, or a map of one, with words under it.
+
+    Attributes:
+        image: uint8 [48, 48] or [48, 48, 1], gray, or [48, 48, 3], colours.
+        caption: short lines under it, each a text and its colour, such as "#0072B2".
+    """
+
+    image: np.ndarray
+    caption: tuple[tuple[str, str], ...]
+
+
+def tile_sheet(
+    rows: Sequence[Sequence[Tile]],
+    *,
+    zoom: int,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    wide_gaps_after: Sequence[int],
+    title: str,
+    subtitle: str,
+) -> Image.Image:
+    """Lay tiles out in rows, in colour, with room for words; large enough for a screen of fine pixels.
+
+    Args:
+        rows: R rows of up to C tiles; what is missing on the right stays empty.
+        zoom: how many times larger than the images the tiles are.
+        row_labels: R short words on the left; all empty for none.
+        column_labels: C short words above; all empty for none.
+        wide_gaps_after: numbers of the columns behind which more room is left, from 0.
+        title: one line on top.
+        subtitle: sentences under the title, wrapped to the width; empty for none.
+
+    Returns:
+        A picture of mode "RGB". A column is as wide as its tiles, or as the widest words in it.
+    """
+    plain, bold, large = (_font(name, size) for name, size in _TILE_FONTS)
+    side = zoom * fer2013.IMAGE_SHAPE[0]
+    lefts = _place_columns(rows, side, row_labels, column_labels, wide_gaps_after, plain)
+    width = max(lefts[-1], round(large.getlength(title)) + 2 * _TILE_MARGIN_PX)
+    lines = _wrap(subtitle, width - 2 * _TILE_MARGIN_PX, plain)
+    top = _TILE_MARGIN_PX + _TITLE_PX + _TILE_LINE_PX * (len(lines) + any(column_labels)) + _TILE_GAP_PX
+    caption_lines = max((len(tile.caption) for row in rows for tile in row), default=0)
+    pitch = side + _TILE_LINE_PX * caption_lines + 2 * _TILE_GAP_PX
+
+    sheet = Image.new("RGB", (width, top + pitch * len(rows)), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_TILE_MARGIN_PX, _TILE_MARGIN_PX), title, fill=_TILE_INK, font=large)
+    for number, line in enumerate(lines):
+        place = (_TILE_MARGIN_PX, _TILE_MARGIN_PX + _TITLE_PX + _TILE_LINE_PX * number)
+        pen.text(place, line, fill=_QUIET_INK, font=plain)
+    for left, label in zip(lefts, column_labels, strict=False):
+        pen.text((left, top - _TILE_GAP_PX), label, fill=_TILE_INK, font=bold, anchor="ls")
+    for number, (row, label) in enumerate(zip(rows, row_labels, strict=True)):
+        y = top + pitch * number
+        pen.text((_TILE_MARGIN_PX, y + side // 2), label, fill=_TILE_INK, font=bold, anchor="lm")
+        for left, tile in zip(lefts, row, strict=False):
+            picture = Image.fromarray(tile.image.squeeze())
+            sheet.paste(picture.resize((side, side), Image.Resampling.NEAREST).convert("RGB"), (left, y))
+            for depth, (text, colour) in enumerate(tile.caption):
+                pen.text((left, y + side + 2 + _TILE_LINE_PX * depth), text, fill=colour, font=plain)
+    return sheet
+
+
+def _place_columns(
+    rows: Sequence[Sequence[Tile]],
+    side: int,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    wide_gaps_after: Sequence[int],
+    font: ImageFont.FreeTypeFont,
+) -> list[int]:
+    """Give the left edge of each column, and behind them the width of the sheet."""
+    labels_width = max((font.getlength(label) for label in row_labels), default=0)
+    # The labels are bold, which is about an eighth wider.
+    left = _TILE_MARGIN_PX + (round(1.15 * labels_width) + _TILE_GAP_PX if labels_width else 0)
+    lefts = []
+    for column in range(len(column_labels)):
+        words = [text for row in rows if column < len(row) for text, _ in row[column].caption]
+        width = max([side, *(round(font.getlength(text)) for text in words)])
+        lefts.append(left)
+        left += width + _TILE_GAP_PX * (3 if column in wide_gaps_after else 1)
+    return [*lefts, left - _TILE_GAP_PX + _TILE_MARGIN_PX]
+
+
+def _wrap(text: str, width_px: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    letter_width = font.getlength("abcdefghijklmnopqrstuvwxyz ") / 27
+    return textwrap.wrap(text, width=int(width_px / letter_width))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -164,17 +164,13 @@ def run_epochs(
         DivergedError: a loss of a lane is not finite; the last checkpoints are from before.
     """
     config = job.config
-    schedule = make_schedule(config.optimizer, steps_per_epoch=job.epoch_steps, epochs=config.train.epochs)
-    rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * config.train.epochs)), np.float32)
-    plan = _make_plan(job, lanes)
+    rates_of, plan = _make_rates(job), _make_plan(job, lanes)
     while (epoch := len(lanes[0].progress.history)) < config.train.epochs:
         started = time.perf_counter() - lanes[0].progress.seconds
-        losses = [[record["val_loss"] for record in lane.progress.history] for lane in lanes]
-        factors = np.array([plateau_factor(config.optimizer, each) for each in losses], np.float32)
-        epoch_rates = factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
-        _run_steps(job, lanes, plan, epoch_rates, started=started, on_step=on_step, signals=signals)
+        rates = rates_of(lanes, epoch)
+        _run_steps(job, lanes, plan, rates, epoch=epoch, started=started, on_step=on_step, signals=signals)
         trained = time.perf_counter()
-        records = _measure(job, lanes, rates=epoch_rates[:, -1])
+        records = _measure(job, lanes, rates=rates[:, -1])
         images = len(lanes) * job.epoch_steps * config.train.batch_size
         speed = {"seconds": time.perf_counter() - started, "images_per_second": images / (trained - started)}
         for lane, record in zip(lanes, records, strict=True):
@@ -184,6 +180,70 @@ def run_epochs(
         on_epoch(records)
         if signals:
             raise StopError(signals[0])
+
+
+def run_unsaved(
+    job: Job,
+    lanes: Sequence[Lane],
+    *,
+    on_step: Callable[[int, int, float], None],
+    on_selected: Callable[[Lane], None],
+) -> list[Record]:
+    """Train all lanes from their start to the config's last epoch, and write nothing.
+
+    The weights get the same bits as from `run_epochs`. Train and validation figures are measured after the
+    last epoch, and after every one where the rate or the selection hangs on them.
+
+    Args:
+        job: the run.
+        lanes: at least one, at step 0; they are brought up to date.
+        on_step: called with the epoch, from 0, a number of steps of it and the mean objective over these.
+        on_selected: called with a lane when its state is the one that `train.select` chooses so far.
+
+    Returns:
+        The last record of each lane.
+
+    Raises:
+        DivergedError: a loss of a lane is not finite.
+    """
+    train = job.config.train
+    started = time.perf_counter()
+    rates_of, plan = _make_rates(job), _make_plan(job, lanes)
+    is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau"
+    records: list[Record] = []
+    for epoch in range(train.epochs):
+        rates = rates_of(lanes, epoch)
+        tell = partial(on_step, epoch)
+        _run_steps(job, lanes, plan, rates, epoch=epoch, started=started, on_step=tell, signals=[])
+        is_last = epoch + 1 == train.epochs
+        if not is_watched and not is_last:
+            for lane in lanes:
+                lane.progress = Progress()
+            continue
+        records = _measure(job, lanes, rates=rates[:, -1])
+        for lane, record in zip(lanes, records, strict=True):
+            record |= {"epoch": epoch + 1, "seconds": time.perf_counter() - started}
+            lane.progress = Progress([*lane.progress.history, record])
+            if record["is_best"] if train.select == "best" else is_last:
+                on_selected(lane)
+    return records
+
+
+def _make_rates(job: Job) -> Callable[[Sequence[Lane], int], np.ndarray]:
+    """Make the function (lanes, epoch) -> rates float32 [K, steps of an epoch].
+
+    The cuts of the plateau schedule come from the lanes' own histories.
+    """
+    optimizer, epochs = job.config.optimizer, job.config.train.epochs
+    schedule = make_schedule(optimizer, steps_per_epoch=job.epoch_steps, epochs=epochs)
+    rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * epochs)), np.float32)
+
+    def rates_of(lanes: Sequence[Lane], epoch: int) -> np.ndarray:
+        losses = [[record["val_loss"] for record in lane.progress.history] for lane in lanes]
+        factors = np.array([plateau_factor(optimizer, each) for each in losses], np.float32)
+        return factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
+
+    return rates_of
 
 
 def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
@@ -224,12 +284,13 @@ def _run_steps(
     plan: Plan,
     rates: np.ndarray,
     *,
+    epoch: int,
     started: float,
     on_step: Callable[[int, float], None],
     signals: list[int],
 ) -> None:
     """Take the steps of an epoch that are still to be taken."""
-    start = len(lanes[0].progress.history) * job.epoch_steps
+    start = epoch * job.epoch_steps
     step, end = int(lanes[0].state.step), start + job.epoch_steps
     unread: tuple[int, list[Objective]] | None = None
     while step < end:
@@ -273,9 +334,10 @@ def _read(lanes: Sequence[Lane], step: int, objectives: list[Objective]) -> floa
 
 def _check_finite(lane: Lane, loss: float, what: str) -> None:
     if not math.isfinite(loss):
+        last = lane.checkpoints / checkpoint.LAST
+        kept = f"; the last good state is {last}" if last.exists() else f", with seed {lane.seed}"
         raise DivergedError(
-            f"{what} is {loss}; the last good state is {lane.checkpoints / checkpoint.LAST}. "
-            "Lower optimizer.peak_rate, or set optimizer.clip_norm, and train again"
+            f"{what} is {loss}{kept}. Lower optimizer.peak_rate, or set optimizer.clip_norm, and train again"
         )
 
 

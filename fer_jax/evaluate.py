@@ -1,4 +1,4 @@
-"""Measure a trained run on any part of its data, or on another file.
+"""Measure a trained run on any part of its data, or on another file, and show what it knows and does not.
 
 python -m fer_jax.evaluate runs/run6-seed0 --split val
 """
@@ -12,15 +12,28 @@ import tyro
 
 from fer_jax import command
 from fer_jax.config import BadRow
+from fer_jax.views import ViewChoice
 
-Part = Literal["val", "test", "PublicTest", "PrivateTest", "all"]
+Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
 
 
 @dataclass(frozen=True)
 class EvaluateCommand:
     """Measure the weights that a run's config selects: its best epoch, or its last.
 
-    Prints the figures and writes them, with the confusion matrix as a picture, into the run's folder.
+    Prints and writes into the run's folder, as evaluate_PART.json and pictures:
+
+    - accuracy, top-2 and balanced accuracy, macro F1, loss (cross-entropy, nats) and the figures of each
+      class, with 95 % bootstrap intervals: how far they would move on other images of the same kind;
+    - ROC-AUC of each class: how often a face of the class looks more like it than a face of another;
+    - calibration: ECE is the mean distance between how sure the network is and how often it is right. One
+      temperature, fitted on the run's validation part, divides the logits and mends what it can;
+    - robustness: accuracy under blur, noise, JPEG, brightness, contrast, occlusion, and a face box that is
+      shifted, scaled or turned, in five strengths each;
+    - the most confident mistakes, what the network looked at (saliency), and the training faces that lie
+      nearest to a mistake in the last features.
+
+    At its end the run's page, report.html, is written anew.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -28,10 +41,17 @@ class EvaluateCommand:
     data: Path | None = None
     """Another file to measure on; by default the data that the run was trained on."""
     split: Part = "val"
-    """val, test: the parts of the run's own split; PublicTest, PrivateTest: the file's rows of that usage;
-    all: every labelled row of the file."""
+    """train, val, test: the parts of the run's own split; PublicTest, PrivateTest: the file's rows of that
+    usage; all: every labelled row of the file."""
     on_bad_row: BadRow | None = None
     """What a malformed row does."""
+    views: ViewChoice = "single"
+    """Ways in which each image is shown (test-time augmentation); their logits are averaged. single: as it
+    is; flip: and mirrored; shifts: and shifted by 2 px to each side; flip-shifts: all of these, and the
+    shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored. A figure from several views
+    compares only with others from the same views."""
+    robustness: bool = True
+    """Measure the corruptions too: 45 more passes over the images, or over 2,048 of them."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +65,14 @@ def _evaluate(options: EvaluateCommand) -> int:
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
     from fer_jax import evaluation
 
-    evaluation.evaluate_run(options.run, options.data, part=options.split, on_bad_row=options.on_bad_row)
+    evaluation.evaluate_run(
+        options.run,
+        options.data,
+        part=options.split,
+        on_bad_row=options.on_bad_row,
+        views=options.views,
+        has_robustness=options.robustness,
+    )
     return 0
 
 

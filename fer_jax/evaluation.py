@@ -1,151 +1,266 @@
-"""The program `evaluate` behind its command line: from a run's folder to figures on some rows."""
+"""The program `evaluate` behind its command line: from a run's folder to figures and pictures of a part."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from fer_jax import checkpoint, display, fer2013, pictures, report, run_folder, run_record, runtime
-from fer_jax.command import with_data
-from fer_jax.config import BadRow, Config
+from fer_jax import (
+    display,
+    fer2013,
+    insight_pictures,
+    mistakes,
+    page,
+    pictures,
+    report,
+    robustness,
+    run_folder,
+    run_record,
+    runtime,
+)
+from fer_jax.config import BadRow
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.split import image_hashes
 from fer_jax.errors import DataError
-from fer_jax.feed import eval_batches, evaluate
-from fer_jax.metrics import summarise
-from fer_jax.models.table import make_model
-from fer_jax.optimizer import make_optimizer
-from fer_jax.pixels import PixelStats
-from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import init_state
-from fer_jax.step import make_eval_step
+from fer_jax.figures import Predictions, calibrate, measure
+from fer_jax.tables import Table, align
+from fer_jax.trained import Trained, choose_rows, load, load_data, predict
+from fer_jax.views import CHOICES, ViewChoice, show
 
 
-def evaluate_run(folder: Path, data: Path | None, *, part: str, on_bad_row: BadRow | None) -> None:
-    """Measure a run's selected weights, show the figures, and write them into its folder.
+def evaluate_run(
+    folder: Path,
+    data: Path | None,
+    *,
+    part: str,
+    on_bad_row: BadRow | None,
+    views: ViewChoice,
+    has_robustness: bool,
+) -> None:
+    """Measure a run's selected weights, show the figures, and write them and their pictures into its folder.
 
     Args:
         folder: the run's.
         data: another file to measure on; None for the data that the run was trained on.
-        part: see `choose_rows`.
+        part: see `trained.choose_rows`.
         on_bad_row: what a malformed row does; None for what the config says.
+        views: how each image is shown.
+        has_robustness: measure the corruptions too.
 
     Raises:
         FerJaxError: something that is the user's to mend.
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
     runtime.tune_cpu()
-    config = with_data(run_record.read_config(folder), data, on_bad_row)
-    facts = run_record.read_facts(folder)
-    saved = run_record.read_split(folder)
-    if config.device.compile_cache:
+    if run_record.read_config(folder).device.compile_cache:
         console.print(runtime.keep_compiled())
-    examples = _load(config, facts, is_other_file=data is not None)
+    trained = load(folder, data, on_bad_row)
+    examples = load_data(trained, is_other_file=data is not None)
     display.show_data(console, examples)
-    rows = choose_rows(examples, saved, part, facts)
+    rows = choose_rows(examples, trained, part)
     console.print(f"rows       {part}: {len(rows):,}")
-    seen = int(np.isin(image_hashes(examples.images[rows]), saved["train_hashes"]).sum())
-    if seen:
-        console.print(
-            f"note: {seen:,} of these images are exact copies of images it was trained on", style="yellow"
-        )
-    wanted = config.train.select
-    others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
-    good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
-    for message in damaged:
-        console.print(f"note: {message}; using {good.name}", style="yellow")
-    metrics = measure(config, good, examples, rows)
-    metrics |= {
+    seen = int(np.isin(image_hashes(examples.images[rows]), trained.saved["train_hashes"]).sum())
+    copies = f"note: {seen:,} of these images are exact copies of images it was trained on"
+    for note in (*([copies] if seen else []), *trained.notes):
+        console.print(note, style="yellow")
+
+    stem = folder / f"evaluate_{part}"
+    names = CHOICES[views]
+    labels = examples.labels[rows]
+    plain_logits, features = predict(trained, examples.images[rows])
+    logits = plain_logits.astype(np.float64)
+    if views != "single":
+        logits = average_views(console, trained, examples.images[rows], names)
+    measured = (logits, labels)
+    held_out = predict_held_out(console, trained, examples, names, measured, part=part)
+    result = measure(logits, labels) | {
         "split": part,
         "data": {"description": examples.description, "sha256": examples.sha256},
-        "checkpoint": {"name": good.name, "step": checkpoint.read_meta(good)["step"]},
-        "views": 1,
+        "checkpoint": trained.checkpoint,
         "copies_of_training_images": seen,
+        "views": list(names),
+        "calibration": calibrate(measured, held_out),
+        "robustness": None,
     }
-    console.print(report.metrics_table(metrics))
-    console.print(report.confusion_table(metrics["confusion"]))
-    stem = folder / f"evaluate_{part}"
-    run_folder.write_json(stem.with_suffix(".json"), metrics)
-    title = f"{config.name}, seed {config.train.seed}: {part}"
-    pictures.plot_confusion(np.array(metrics["confusion"]), stem.with_suffix(".png"), title=title)
-    console.print(f"written to {stem}.json and {stem}.png")
+    if has_robustness:
+        is_right = plain_logits.argmax(axis=1) == labels
+        result["robustness"] = _measure_robustness(console, trained, examples, rows, is_right)
+    drawn = _draw(trained, result, stem)
+    console.print(describe(result))
+    result["mistakes"], drawn_faces = mistakes.write_pictures(
+        trained, examples, rows, logits, features, stem=stem
+    )
+    result["pictures"] = drawn | drawn_faces
+    run_folder.write_json(stem.with_suffix(".json"), result)
+    written = ", ".join([f"{stem.name}.json", *result["pictures"].values()])
+    console.print(f"written to {folder}: {written}")
+    console.print(f"the run's page: {page.write(folder)}")
 
 
-def _load(config: Config, facts: Json, *, is_other_file: bool) -> Examples:
-    """Load the file asked for, or what the run was trained on: synthetic faces too."""
-    if is_other_file:
-        return load_examples(config.data)
-    trained_on = facts["data"]["description"]
-    if facts["data"]["is_synthetic"]:
-        config = replace(config, data=replace(config.data, source="synthetic"))
-    elif find_file(config.data) is None:
-        raise DataError(
-            f"no FER2013 file was found, and the run was trained on {trained_on}; give it with --data"
-        )
-    examples = load_examples(config.data)
-    if examples.sha256 != facts["data"]["sha256"]:
-        raise DataError(
-            f"the run was trained on {trained_on}, and found was {examples.description}; "
-            "give the file to measure on with --data"
-        )
-    return examples
-
-
-def choose_rows(examples: Examples, saved: dict[str, np.ndarray], part: str, facts: Json) -> np.ndarray:
-    """Choose the rows of a part.
+def average_views(console: Console, trained: Trained, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Average the logits of images over views.
 
     Args:
-        examples: the data to measure on.
-        saved: the run's own split: `train`, `val`, `test`.
-        part: "val" or "test" of that split, "PublicTest" or "PrivateTest" (the usage), or "all".
-        facts: the content of `run.json`.
+        console: where the bar is shown.
+        trained: the weights.
+        images: uint8 [N, 48, 48, 1].
+        names: of the views, at least one.
 
     Returns:
-        int64 [N], N >= 1, labelled rows.
-
-    Raises:
-        DataError: the data has no such rows, or is not the data that the run's split is of.
+        float64 [N, 7].
     """
-    if part in ("val", "test"):
-        if examples.sha256 != facts["data"]["sha256"]:
-            raise DataError(
-                f"{part} is a part of the data that the run was trained on ({facts['data']['description']}), "
-                f"and this is {examples.description}; leave out --data, or use --split PublicTest, "
-                "PrivateTest or all"
-            )
-        rows = saved[part]
-    elif part == "all":
-        rows = np.arange(len(examples))
+    total = np.zeros((len(images), fer2013.CLASS_COUNT))
+    with display.make_bar(console) as bar:
+        task = bar.add_task("views", total=len(names), speed="")
+        for name in names:
+            total += predict(trained, show(images, name))[0]
+            bar.advance(task)
+    return total / len(names)
+
+
+def predict_held_out(
+    console: Console,
+    trained: Trained,
+    examples: Examples,
+    names: Sequence[str],
+    measured: Predictions,
+    *,
+    part: str,
+) -> Predictions | None:
+    """Predict the run's validation part, on which a temperature is fitted, in the same views.
+
+    Args:
+        console: where the bar and a note are shown.
+        trained: the weights.
+        examples: the data that is measured: the run's own, or other.
+        names: of the views.
+        measured: the predictions of the part that is measured.
+        part: its name.
+
+    Returns:
+        `measured` itself where that is the validation part; None, with a note, where the run's own data is
+        not at hand.
+    """
+    if part == "val":
+        return measured
+    try:
+        own = examples
+        if examples.sha256 != trained.facts["data"]["sha256"]:
+            as_trained = replace(trained, config=run_record.read_config(trained.folder))
+            own = load_data(as_trained, is_other_file=False)
+        rows = choose_rows(own, trained, "val")
+    except DataError as error:
+        console.print(
+            f"note: no temperature, for the validation part is not at hand: {error}", style="yellow"
+        )
+        return None
+    return average_views(console, trained, own.images[rows], names), own.labels[rows]
+
+
+def _measure_robustness(
+    console: Console, trained: Trained, examples: Examples, rows: np.ndarray, is_right: np.ndarray
+) -> Json:
+    with display.make_bar(console) as bar:
+        task = bar.add_task("robustness", total=robustness.passes(trained, images=len(rows)), speed="")
+        return robustness.measure(
+            trained, examples, rows, is_right=is_right, advance=lambda: bar.advance(task)
+        )
+
+
+def _draw(trained: Trained, result: Json, stem: Path) -> dict[str, str]:
+    """Draw the figures; picture name -> file name."""
+    title = f"{trained.title}: {result['split']}"
+    paths = {
+        name: stem.with_name(f"{stem.name}_{name}.png") for name in ("confusion", "reliability", "robustness")
+    }
+    pictures.plot_confusion(np.array(result["confusion"]), paths["confusion"], title=title)
+    same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
+    insight_pictures.plot_reliability(result["calibration"], paths["reliability"], title=title + same)
+    if result["robustness"] is None:
+        # One of an earlier evaluation would look as if it belonged to this one.
+        paths.pop("robustness").unlink(missing_ok=True)
     else:
-        rows = np.flatnonzero(examples.usages == fer2013.USAGES.index(part))
-    rows = rows[examples.labels[rows] != fer2013.UNLABELLED]
-    if not len(rows):
-        raise DataError(
-            f"{examples.description}: it has no labelled rows of {part}; "
-            "give a file that has them with --data, or choose another --split"
+        insight_pictures.plot_robustness(result["robustness"], paths["robustness"], title=title)
+    return {name: path.name for name, path in paths.items()}
+
+
+def describe(result: Json) -> str:
+    """Lay out the figures of an evaluation for the terminal, in tables."""
+    parts = [_figures_table(result), _class_table(result), report.confusion_table(result["confusion"])]
+    parts.append(_calibration_lines(result))
+    if result["robustness"] is not None:
+        parts.append(robustness.table(result["robustness"]))
+    return "\n\n".join(parts)
+
+
+def _figures_table(result: Json) -> str:
+    intervals, total = result["intervals"], result["total"]
+    rows: Table = [["", "value", "95 % interval"]]
+    for name, words in (
+        ("accuracy", "accuracy"),
+        ("top2_accuracy", "top-2 accuracy"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("macro_f1", "macro F1"),
+    ):
+        rows.append([words, f"{_percent(result[name])} %", _percent_interval(intervals[name])])
+    ece = result["calibration"]["ece"]
+    rows.append(["calibration error", f"{_percent(ece)} %", _percent_interval(intervals["ece"])])
+    auc = result["macro_roc_auc"]
+    rows.append(["mean ROC-AUC", _decimal(auc), _decimal_interval(intervals["macro_roc_auc"])])
+    rows.append(["loss, nats", f"{result['loss']:.4f}", _decimal_interval(intervals["loss"])])
+    lines = align(rows).splitlines()
+    lines[1] += f"   {result['correct']:,} of {total:,}"
+    lines[2] += f"   {result['top2_correct']:,}"
+    count = len(result["views"])
+    shown = "one view" if count == 1 else f"{count} views, logits averaged: {', '.join(result['views'])}"
+    return "\n".join([*lines, f"{intervals['resamples']:,} bootstrap resamples of the images; {shown}"])
+
+
+def _class_table(result: Json) -> str:
+    rows: Table = [["class", "precision", "recall", "F1", "ROC-AUC", "95 % interval", "count", "predicted"]]
+    for each in result["per_class"]:
+        label = each["label"]
+        rows.append(
+            [
+                label,
+                *(_percent(each[name]) for name in ("precision", "recall", "f1")),
+                _decimal(result["roc_auc"][label]),
+                _decimal_interval(result["intervals"]["roc_auc"][label]),
+                f"{each['count']:,}",
+                f"{each['predicted']:,}",
+            ]
         )
-    return rows
+    return align(rows)
 
 
-def measure(config: Config, folder: Path, examples: Examples, rows: np.ndarray) -> Json:
-    """Measure a checkpoint on some rows.
+def _calibration_lines(result: Json) -> str:
+    found, scaled = result["calibration"], result["calibration"]["scaled"]
+    if scaled is None:
+        return f"calibration: ECE {_percent(found['ece'])} %; no temperature was fitted"
+    line = (
+        f"temperature {found['temperature']:.3f}, fitted on {found['fitted_on']}: "
+        f"ECE {_percent(found['ece'])} % -> {_percent(scaled['ece'])} %, "
+        f"loss {result['loss']:.4f} -> {scaled['loss']:.4f}"
+    )
+    if result["split"] == found["fitted_on"]:
+        line += "\nfitted and measured on the same images, which flatters what it gains a little"
+    return line
 
-    Args:
-        config: of the run.
-        folder: a whole checkpoint.
-        examples: the data.
-        rows: int [N], labelled rows, N >= 1.
 
-    Returns:
-        What `metrics.summarise` gives.
-    """
-    model = make_model(config.model, config.device)
-    template = init_state(jax_key(0, Stream.INIT), model, make_optimizer(config.optimizer))
-    state = checkpoint.restore(template, folder)
-    meta = checkpoint.read_meta(folder)
-    eval_step = make_eval_step(model, pixel_stats=PixelStats(meta["pixel_mean"], meta["pixel_std"]))
-    batches = eval_batches(examples, rows, batch_size=config.train.eval_batch_size)
-    return summarise(evaluate(eval_step, state.params, state.batch_stats, batches))
+def _percent(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{100 * ratio:.2f}"
+
+
+def _percent_interval(ends: list[float] | None) -> str:
+    return "-" if ends is None else f"{_percent(ends[0])} to {_percent(ends[1])}"
+
+
+def _decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _decimal_interval(ends: list[float] | None) -> str:
+    return "-" if ends is None else f"{_decimal(ends[0])} to {_decimal(ends[1])}"

@@ -39,6 +39,18 @@ def count(logits: jax.Array, labels: jax.Array, losses: jax.Array, is_real: jax.
     return Counts((losses * is_real).sum(), confusion)
 
 
+def count_predictions(log_probs: np.ndarray, labels: np.ndarray) -> Counts:
+    """Count predictions that are on the host already, in float64.
+
+    Args:
+        log_probs: float64 [N, 7], logarithms of the predicted probabilities; N >= 1.
+        labels: int [N], 0..6.
+    """
+    cells = labels * fer2013.CLASS_COUNT + log_probs.argmax(axis=1)
+    confusion = np.bincount(cells, minlength=fer2013.CLASS_COUNT**2).reshape(-1, fer2013.CLASS_COUNT)
+    return Counts(-log_probs[np.arange(len(labels)), labels].sum(), confusion)
+
+
 def merge(batches: list[Counts]) -> Counts:
     """Add up the counts of all batches on the host: loss in float64, confusion in int64."""
     loss_sum = np.sum([np.asarray(c.loss_sum, np.float64) for c in batches])
@@ -109,3 +121,74 @@ def _class_figures(confusion: np.ndarray, index: int) -> dict[str, Any]:
         "count": examples,
         "predicted": predicted,
     }
+
+
+def top2_hits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Say which images have their label among the two classes with the largest logits.
+
+    Of equal logits the earlier class counts as the larger, as for `argmax`.
+
+    Args:
+        logits: float [N, 7].
+        labels: int [N], 0..6.
+
+    Returns:
+        bool [N].
+
+    >>> top2_hits(np.array([[3.0, 1, 2, 0, 0, 0, 0]]).repeat(3, axis=0), np.array([0, 1, 2])).tolist()
+    [True, False, True]
+    """
+    top2 = np.argsort(-logits, axis=1, kind="stable")[:, :2]
+    return (top2 == labels[:, None]).any(axis=1)
+
+
+def confusion_ratios(confusions: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the ratios of many confusion matrices at once, defined as in `summarise`.
+
+    Args:
+        confusions: float or int [R, 7, 7], each of at least one example.
+
+    Returns:
+        `accuracy`, `balanced_accuracy` and `macro_f1`, each float64 [R].
+    """
+    hits = confusions.diagonal(axis1=1, axis2=2).astype(np.float64)
+    examples, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
+    # A class without examples counts for nothing: its hits are 0, and it is not among the present.
+    recalls, f1s = hits / np.maximum(examples, 1), 2 * hits / np.maximum(examples + predicted, 1)
+    present = (examples > 0).sum(axis=1)
+    return {
+        "accuracy": hits.sum(axis=1) / examples.sum(axis=1),
+        "balanced_accuracy": recalls.sum(axis=1) / present,
+        "macro_f1": f1s.sum(axis=1) / present,
+    }
+
+
+def roc_auc(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute the area under the ROC curve, for many weightings of the images at once.
+
+    It is the Mann-Whitney statistic: the share of all pairs of a positive and a negative in which the
+    positive has the larger score, ties for one half (Hanley and McNeil 1982, "The Meaning and Use of the
+    Area under a Receiver Operating Characteristic (ROC) Curve"). An image of weight 2 counts as two images.
+
+    Args:
+        scores: float [N], larger for what looks more like a positive.
+        is_positive: bool [N].
+        weights: float [R, N], each >= 0.
+
+    Returns:
+        float64 [R], in 0..1; NaN where the positives or the negatives weigh nothing.
+
+    >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True]), np.ones((1, 4)))
+    array([0.875])
+    """
+    negatives = np.flatnonzero(~is_positive)
+    negatives = negatives[np.argsort(scores[negatives])]
+    below = np.searchsorted(scores[negatives], scores[is_positive], side="left")
+    up_to = np.searchsorted(scores[negatives], scores[is_positive], side="right")
+    # Weight of the first k negatives, for k from 0 on.
+    cumulated = np.zeros((len(weights), len(negatives) + 1))
+    np.cumsum(weights[:, negatives], axis=1, out=cumulated[:, 1:])
+    positives = weights[:, is_positive]
+    wins = (positives * (cumulated[:, below] + cumulated[:, up_to])).sum(axis=1) / 2
+    pairs = positives.sum(axis=1) * cumulated[:, -1]
+    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)

@@ -69,7 +69,7 @@ def plot_curves(history: list[dict[str, Any]], path: Path, *, title: str, measur
             axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         loss.tick_params(labelbottom=False)
-        _write_png(figure, path)
+        write_png(figure, path)
 
 
 def _draw_accuracy(axes: Axes, history: list[dict[str, Any]], measured: dict[str, Any]) -> None:
@@ -226,7 +226,7 @@ def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted", fontweight="bold")
         axes.set_ylabel("true", fontweight="bold")
-        _write_png(figure, path)
+        write_png(figure, path)
 
 
 def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int, column: int) -> None:
@@ -239,7 +239,8 @@ def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int,
     axes.text(column, row + 0.2, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
 
 
-def _write_png(figure: Figure, path: Path) -> None:
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, in one step; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     # Without its version in the file, the same picture is the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})

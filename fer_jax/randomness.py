@@ -24,6 +24,10 @@ class Stream(IntEnum):
     SYNTHETIC = 6
     SHOW = 7
     SUBSET = 8
+    BOOTSTRAP = 9
+    CORRUPTION = 10
+    RESAMPLE = 11
+    LIMIT = 12
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -5,7 +5,7 @@ python -m fer_jax.train --config configs/run6.py
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,8 @@ class TrainCommand:
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
     on_bad_row: BadRow | None = None
     """What a malformed row does; short for --data.on-bad-row."""
+    drop: Path | None = None
+    """An audit.csv of this data: leave out the rows that it marks `drop`; short for --data.drop."""
     seeds: int = 1
     """How many seeds to train together, from train.seed on; their mean and spread go into a report."""
     run_dir: Path | None = None
@@ -55,8 +57,11 @@ def _train(options: TrainCommand, argv: list[str] | None) -> int:
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
     from fer_jax import training
 
+    config = command.with_data(options.settings, options.data, options.on_bad_row)
+    if options.drop is not None:
+        config = replace(config, data=replace(config.data, drop=str(options.drop)))
     return training.train(
-        command.with_data(options.settings, options.data, options.on_bad_row),
+        config,
         seeds=options.seeds,
         run_dir=options.run_dir,
         is_resumed=options.resume,

@@ -1,9 +1,11 @@
 """The main job behind its command line: from a config to trained, measured and described runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 from rich.console import Console
 
@@ -21,8 +23,10 @@ from fer_jax import (
 )
 from fer_jax.config import Config
 from fer_jax.config_file import Json
+from fer_jax.data import drop_list
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.sample import describe_sample, take_sample
 from fer_jax.data.split import Split, image_hashes, split_examples
 from fer_jax.epochs import Job, Lane, Record, StopError, run_epochs, save, watch_signals
 from fer_jax.errors import ConfigError
@@ -30,11 +34,12 @@ from fer_jax.losses import class_weights
 from fer_jax.models.summary import Layer, list_layers
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
+from fer_jax.pixels import PixelStats
 from fer_jax.place import Place, choose_place
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import init_state
+from fer_jax.state import TrainState, init_state
 from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
-from fer_jax.steppers import Stepper, make_host_stepper, make_resident_stepper
+from fer_jax.steppers import make_host_stepper, make_resident_stepper
 
 
 def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool, invocation: str) -> int:
@@ -63,9 +68,15 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
         display.show_notice(console, is_chosen=config.data.source == "synthetic")
     examples = load_examples(config.data)
     display.show_data(console, examples)
-    split = split_examples(examples, config.split)
+    split, dropped = drop_list.obey(config.data, examples, split_examples(examples, config.split))
+    split = take_sample(split, config)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
+    facts["split"]["dropped"] = dropped
     display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
+    if dropped:
+        console.print(f"  left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
+    if sample := describe_sample(split, config):
+        console.print(f"  {sample}")
     with ExitStack() as locks:
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(run_folder.locked(folder))
@@ -112,7 +123,45 @@ def _run(
 
 
 def _prepare(place: Place, examples: Examples, split: Split) -> tuple[Job, list[Lane], list[Layer]]:
-    config = place.configs[0]
+    programs = make_programs(place.configs[0], examples, split)
+    job = make_job(place.configs[0], place.seeds, examples, split, programs)
+    lanes = [
+        Lane(seed, folder, programs.init(jax_key(seed, Stream.INIT)))
+        for seed, folder in zip(place.seeds, place.folders, strict=True)
+    ]
+    return job, lanes, list_layers(programs.model)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What is compiled once for all seeds of a config on one training part.
+
+    Attributes:
+        model: the network.
+        init: key of the stream `Stream.INIT` -> fresh state.
+        train_step: see `make_train_step`.
+        eval_step: see `make_eval_step`.
+        pixel_stats: of the training images.
+    """
+
+    model: nn.Module
+    init: Callable[[jax.Array], TrainState]
+    train_step: TrainStep
+    eval_step: EvalStep
+    pixel_stats: PixelStats
+
+
+def make_programs(config: Config, examples: Examples, split: Split) -> Programs:
+    """Make the programs of a config.
+
+    Args:
+        config: of the run; its seed does not matter.
+        examples: all of them.
+        split: what is trained on, see `take_sample`.
+
+    Raises:
+        ConfigError: the training part has not enough rows for one batch.
+    """
     if config.train.batch_size > len(split.train):
         raise ConfigError(
             f"train.batch_size is {config.train.batch_size}, and the training part has {len(split.train)} "
@@ -121,40 +170,46 @@ def _prepare(place: Place, examples: Examples, split: Split) -> tuple[Job, list[
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
-    train_step = make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats)
-    eval_step = make_eval_step(model, pixel_stats=stats)
-    stepper = _make_stepper(
-        place, train_step, eval_step, examples, epoch_steps=len(split.train) // config.train.batch_size
+    return Programs(
+        model=model,
+        init=jax.jit(lambda key: init_state(key, model, optimizer)),
+        train_step=make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats),
+        eval_step=make_eval_step(model, pixel_stats=stats),
+        pixel_stats=stats,
     )
-    job = Job(config, examples, split, stats, stepper)
-    # One program for all seeds.
-    init = jax.jit(lambda key: init_state(key, model, optimizer))
-    lanes = [
-        Lane(seed, folder, init(jax_key(seed, Stream.INIT)))
-        for seed, folder in zip(place.seeds, place.folders, strict=True)
-    ]
-    return job, lanes, list_layers(model)
 
 
-def _make_stepper(
-    place: Place, train_step: TrainStep, eval_step: EvalStep, examples: Examples, *, epoch_steps: int
-) -> Stepper:
-    config = place.configs[0]
-    keys = [jax_key(seed, Stream.DROPOUT) for seed in place.seeds]
+def make_job(
+    config: Config, seeds: Sequence[int], examples: Examples, split: Split, programs: Programs
+) -> Job:
+    """Make the job of some seeds that are trained together.
+
+    Args:
+        config: of the run.
+        seeds: one for each lane.
+        examples: all of them.
+        split: what is trained on.
+        programs: of this config, these examples and this split.
+    """
+    keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]
     is_accelerated = jax.devices()[0].platform != "cpu"
     is_resident = config.device.mode == "resident" or (config.device.mode == "auto" and is_accelerated)
     eval_batch_size = config.train.eval_batch_size
-    if not is_resident:
-        return make_host_stepper(keys, train_step, eval_step, examples, eval_batch_size=eval_batch_size)
-    return make_resident_stepper(
-        keys,
-        train_step,
-        eval_step,
-        examples,
-        eval_batch_size=eval_batch_size,
-        epoch_steps=epoch_steps,
-        is_fused=is_accelerated,
-    )
+    if is_resident:
+        stepper = make_resident_stepper(
+            keys,
+            programs.train_step,
+            programs.eval_step,
+            examples,
+            eval_batch_size=eval_batch_size,
+            epoch_steps=len(split.train) // config.train.batch_size,
+            is_fused=is_accelerated,
+        )
+    else:
+        stepper = make_host_stepper(
+            keys, programs.train_step, programs.eval_step, examples, eval_batch_size=eval_batch_size
+        )
+    return Job(config, examples, split, programs.pixel_stats, stepper)
 
 
 def _fit(console: Console, job: Job, lanes: Sequence[Lane], signals: list[int]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fer_jax import checkpoint, pictures, report, run_folder, runtime, seeds_report
+from fer_jax import checkpoint, page, pictures, report, run_folder, runtime, seeds_report
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
 from fer_jax.epochs import Job, Lane
@@ -66,6 +66,7 @@ def _write_run(config: Config, lane: Lane, run: Json, metrics: Json) -> None:
     )
     run_folder.write_text(lane.folder / "report.md", text)
     run_folder.write_json(lane.folder / "run.json", run)
+    page.write(lane.folder)
 
 
 def _show_run(console: Console, folder: Path, metrics: Json, measured: int, selection: str) -> None:
@@ -74,7 +75,8 @@ def _show_run(console: Console, folder: Path, metrics: Json, measured: int, sele
     console.print(report.metrics_table(metrics[shown]))
     console.print(report.confusion_table(metrics[shown]["confusion"]))
     console.print(
-        f"written to {folder}: report.md, curves.png, confusion_val.png, metrics.json, checkpoints/"
+        f"written to {folder}: report.html, report.md, curves.png, confusion_val.png, metrics.json, "
+        "checkpoints/"
     )
 
 

@@ -11,6 +11,7 @@ from benchmarks import kill_and_resume, ladder
 from fer_jax import report, run_folder
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import RunError
+from fer_jax.notebook import NOTEBOOK
 
 ROOT = Path(__file__).parent.parent
 TIMES = ((1, 9.0), (2, 3.0), (3, 5.0))
@@ -70,7 +71,7 @@ def tiny_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ladder, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(ladder, "TIMED_RUNS", tmp_path / "timed")
     monkeypatch.setattr(ladder, "RESULTS", tmp_path / "ladder.json")
-    monkeypatch.setattr(ladder, "NOTEBOOK", {"run1": ladder.NOTEBOOK["run1"]})
+    monkeypatch.setattr(ladder, "NOTEBOOK", {"run1": NOTEBOOK["run1"]})
     fake_run(tmp_path / "timed" / "run1", seed=0, correct=1, is_synthetic=False)
     (tmp_path / "docs").mkdir()
     return tmp_path

@@ -27,7 +27,12 @@ from fer_jax.errors import ConfigError
 CHANGED = Config(
     name="changed",
     data=DataConfig(
-        path="a.csv", source="tfds", on_bad_row="skip", synthetic_examples=71, synthetic_seed=2**32 - 1
+        path="a.csv",
+        source="tfds",
+        on_bad_row="skip",
+        drop="audit.csv",
+        synthetic_examples=71,
+        synthetic_seed=2**32 - 1,
     ),
     split=SplitConfig(protocol="official", seed=3, group_duplicates=False),
     augment=AugmentConfig(
@@ -64,7 +69,14 @@ CHANGED = Config(
     ),
     device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=True),
     train=TrainConfig(
-        epochs=1, batch_size=1, seed=2**32 - 1, eval_batch_size=1, train_eval_examples=0, select="last"
+        epochs=1,
+        batch_size=1,
+        seed=2**32 - 1,
+        eval_batch_size=1,
+        train_eval_examples=0,
+        max_examples=1,
+        resample=1,
+        select="last",
     ),
 )
 SECTIONS = (DataConfig, SplitConfig, AugmentConfig, ConvBlock, ModelConfig, LossConfig, OptimizerConfig)

@@ -16,7 +16,20 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
-MAY_PRINT = {"train", "evaluate", "show", "__main__", "command", "runtime", "epochs"}
+MAY_PRINT = {
+    "train",
+    "evaluate",
+    "compare",
+    "diagnose",
+    "bias_variance",
+    "check",
+    "audit",
+    "show",
+    "__main__",
+    "command",
+    "runtime",
+    "epochs",
+}
 PROGRAM_IMPORTS = {"argparse", "time", "datetime", "timeit", "random"}
 MAKERS_OF_RANDOMNESS = {"default_rng", "SeedSequence", "Philox", "PRNGKey", "RandomState"}
 

@@ -6,8 +6,21 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
-from fer_jax.metrics import Counts, accuracy, count, mean_loss, merge, summarise, wilson_interval
+from fer_jax.metrics import (
+    Counts,
+    accuracy,
+    confusion_ratios,
+    count,
+    count_predictions,
+    mean_loss,
+    merge,
+    roc_auc,
+    summarise,
+    top2_hits,
+    wilson_interval,
+)
 
 
 def one_hot(predictions: list[int]) -> jnp.ndarray:
@@ -74,3 +87,58 @@ def test_the_figures_of_a_small_confusion_by_hand() -> None:
     assert figures["macro_f1"] == pytest.approx((first["f1"] + 4 / 9) / 2)
     assert figures["confusion"] == confusion.tolist()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+
+def test_counting_on_the_host_is_counting_on_the_device() -> None:
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet(np.ones(7), 50), rng.integers(0, 7, 50)
+    losses = -np.log(probs[np.arange(50), labels])
+    device = merge([count(jnp.asarray(probs), jnp.asarray(labels), jnp.asarray(losses), jnp.ones(50))])
+    host = count_predictions(np.log(probs), labels)
+    np.testing.assert_array_equal(host.confusion, device.confusion)
+    assert host.loss_sum == pytest.approx(losses.sum(), rel=1e-12)
+
+
+def test_of_equal_logits_the_earlier_class_is_larger() -> None:
+    logits = np.array([[1.0, 0, 1, 1, 0, 0, 0]]).repeat(4, axis=0)
+    assert top2_hits(logits, np.array([0, 2, 3, 1])).tolist() == [True, True, False, False]
+
+
+def test_the_ratios_of_many_confusions_are_those_of_each() -> None:
+    confusions = np.random.default_rng(0).poisson(3, (20, 7, 7))
+    confusions[3, 2] = 0
+    confusions[4, 1:] = 0
+    confusions[5, :, 6] = 0
+    ratios = confusion_ratios(confusions)
+    for number, confusion in enumerate(confusions):
+        wanted = summarise(Counts(0.0, confusion))
+        assert {name: each[number] for name, each in ratios.items()} == pytest.approx(
+            {name: wanted[name] for name in ratios}
+        )
+
+
+def auc_by_pairs(scores: np.ndarray, is_positive: np.ndarray) -> float:
+    wins, pairs = 0.0, 0
+    for positive in scores[is_positive]:
+        for negative in scores[~is_positive]:
+            wins += 1.0 if positive > negative else 0.5 if positive == negative else 0.0
+            pairs += 1
+    return wins / pairs
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_for_half() -> None:
+    rng = np.random.default_rng(0)
+    scores, is_positive = rng.integers(0, 9, 80) / 9, rng.random(80) < 0.3
+    weights = np.vstack([np.ones(80), rng.integers(0, 4, (3, 80))])
+    aucs = roc_auc(scores, is_positive, weights)
+    wins = mannwhitneyu(scores[is_positive], scores[~is_positive]).statistic
+    assert aucs[0] == pytest.approx(wins / is_positive.sum() / (~is_positive).sum())
+    for auc, weight in zip(aucs, weights.astype(int), strict=True):
+        assert auc == pytest.approx(auc_by_pairs(scores.repeat(weight), is_positive.repeat(weight)))
+
+
+def test_auc_has_no_value_without_positives_or_without_negatives() -> None:
+    scores, is_positive = np.array([0.1, 0.2, 0.3]), np.array([True, False, False])
+    weights = np.array([[1.0, 1, 1], [0, 1, 1], [2, 0, 0]])
+    np.testing.assert_array_equal(roc_auc(scores, is_positive, weights), [0, np.nan, np.nan])
+    assert np.isnan(roc_auc(scores, np.zeros(3, bool), weights)).all()

@@ -21,6 +21,10 @@ def test_the_recipe_has_not_changed() -> None:
         "SYNTHETIC": 6,
         "SHOW": 7,
         "SUBSET": 8,
+        "BOOTSTRAP": 9,
+        "CORRUPTION": 10,
+        "RESAMPLE": 11,
+        "LIMIT": 12,
     }
     assert numpy_rng(SEED, Stream.AUGMENT, 6, 7).integers(2**32, size=3).tolist() == [
         640712461,

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from fer_jax import evaluate, train
+from fer_jax import train
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -185,41 +184,3 @@ def test_a_slip_gives_one_message_and_its_status(
     assert wanted in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("run.json"))
-
-
-def test_evaluate_gives_the_figures_of_the_run(finished: Path) -> None:
-    assert evaluate.main([str(finished)]) == 0
-    again, before = read(finished / "evaluate_val.json"), read(finished / "metrics.json")["val"]
-    assert {name: again[name] for name in before} == before
-    assert (finished / "evaluate_val.png").exists()
-
-
-def test_evaluate_measures_the_private_rows_of_another_file(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rng = np.random.default_rng(0)
-    faces = rng.integers(0, 256, (6, 48 * 48))
-    usages = ["Training", "PublicTest", "PrivateTest", "PrivateTest", "PrivateTest", "PublicTest"]
-    lines = [f"{i % 7},{' '.join(map(str, face))},{usages[i]}" for i, face in enumerate(faces)]
-    path = tmp_path / "fer2013.csv"
-    path.write_text("emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
-    assert evaluate.main([str(finished), "--data", str(path), "--split", "PrivateTest"]) == 0
-    figures = read(finished / "evaluate_PrivateTest.json")
-    assert figures["total"] == 3
-    assert [row["count"] for row in figures["per_class"]] == [0, 0, 1, 1, 1, 0, 0]
-    assert evaluate.main([str(finished), "--data", str(path), "--split", "test"]) == 3
-    assert "leave out --data" in capsys.readouterr().err
-
-
-def test_evaluate_uses_the_next_good_checkpoint_and_names_the_damaged_one(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "damaged"
-    shutil.copytree(finished, folder)
-    (folder / "checkpoints" / "last" / "meta.json").unlink()
-    assert evaluate.main([str(folder)]) == 0
-    assert "checkpoints/last cannot be used: meta.json" in capsys.readouterr().out
-    assert read(folder / "evaluate_val.json")["checkpoint"]["name"] == "best"
-    shutil.rmtree(folder / "checkpoints")
-    assert evaluate.main([str(folder)]) == 4
-    assert "train again" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""The bootstrap: how far a figure would move if other images of the same kind had been measured.
+
+Images are drawn from those measured, with replacement and as many as there are, and the figure is computed
+on each such resample; the middle 95 % of its values are the interval (the percentile interval: Efron 1979,
+"Bootstrap Methods: Another Look at the Jackknife"; Efron and Tibshirani 1993, "An Introduction to the
+Bootstrap", chapter 13). It speaks of the images alone: another training seed would move the figures too.
+
+An image's resample count is a weight, so a figure is computed for many resamples at once.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+RESAMPLES: Final = 1000
+LEVEL: Final = 0.95
+
+Figures = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Weights float64 [R, N] of the images -> name -> float64 [R] or [R, K], NaN where a figure has no value."""
+
+_AT_A_TIME: Final = 50
+"""Resamples whose weights are in memory together. It is part of every result: the order of the draws."""
+
+
+def draw_weights(rng: np.random.Generator, *, images: int, resamples: int) -> np.ndarray:
+    """Draw resamples of images, with replacement.
+
+    Args:
+        rng: source of the randomness.
+        images: N, how many there are, and how many a resample has.
+        resamples: R.
+
+    Returns:
+        float64 [R, N], how often each image is in each resample; every row sums to N.
+    """
+    drawn = rng.integers(images, size=(resamples, images))
+    drawn += images * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.float64)
+
+
+def percentile_intervals(rng: np.random.Generator, figures: Figures, *, images: int) -> dict[str, np.ndarray]:
+    """Compute the 95 % percentile interval of each figure from 1000 resamples.
+
+    Args:
+        rng: source of the randomness.
+        figures: what is measured.
+        images: N >= 1.
+
+    Returns:
+        Name -> float64 [2] or [2, K], the lower and the upper ends. Resamples in which a figure has no value
+        (such as the recall of a class that is not in them) are left out of its interval; NaN where none
+        has one.
+    """
+    parts = []
+    for start in range(0, RESAMPLES, _AT_A_TIME):
+        resamples = min(_AT_A_TIME, RESAMPLES - start)
+        parts.append(figures(draw_weights(rng, images=images, resamples=resamples)))
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    with warnings.catch_warnings():
+        # NumPy warns where all values are NaN, which is what NaN then says.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return {
+            name: np.nanquantile(np.concatenate([part[name] for part in parts]), tails, axis=0)
+            for name in parts[0]
+        }

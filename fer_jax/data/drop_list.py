@@ -1,0 +1,175 @@
+"""The list that an audit writes and a training run obeys: audit.csv, one line for each row in doubt.
+
+People may edit `action` in a spreadsheet. Rows are known by their number, so every line carries the hash of
+the data that it is about, and a list for other data is refused.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from fer_jax.config import DataConfig
+from fer_jax.config_file import Json
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import Split
+from fer_jax.errors import DataError
+
+COLUMNS: Final = (
+    "row",
+    "usage",
+    "label",
+    "reason",
+    "group",
+    "suggested",
+    "confidence",
+    "action",
+    "data_sha256",
+)
+_NEEDED: Final = ("row", "action", "data_sha256")
+_WRITER: Final = "the audit.csv that `python -m fer_jax.audit` wrote"
+
+Action = Literal["keep", "drop"]
+
+
+class Line(NamedTuple):
+    """What an audit says about one row.
+
+    Attributes:
+        row: of the Examples, from 0.
+        usage: its name; empty where the data states none.
+        label: its name, as given.
+        reason: why the row is listed; several are joined by "; ".
+        group: the smallest row of its group of copies; None for a row without copies.
+        suggested: name of a better label, if there is one.
+        confidence: how sure that is, 0..1.
+        action: whether training leaves the row out.
+    """
+
+    row: int
+    usage: str
+    label: str
+    reason: str
+    group: int | None
+    suggested: str | None
+    confidence: float | None
+    action: Action
+
+
+def to_csv(lines: Iterable[Line], sha256: str) -> str:
+    """Write a list as CSV.
+
+    Args:
+        lines: one for each row in doubt.
+        sha256: of the data, see `Examples`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for line in lines:
+        confidence = None if line.confidence is None else f"{line.confidence:.4f}"
+        writer.writerow([*line[:6], confidence, line.action, sha256])
+    return text.getvalue()
+
+
+def read_dropped(path: Path, examples: Examples) -> np.ndarray:
+    """Read which rows a list leaves out.
+
+    Args:
+        path: what `to_csv` made, perhaps edited: columns may move, and only `row`, `action` and `data_sha256`
+            are needed.
+        examples: the data that is to be trained on.
+
+    Returns:
+        int64 [D], sorted rows whose action is `drop`.
+
+    Raises:
+        DataError: no such file or another one, a malformed line, or a list for other data.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"data.drop (--drop) is {path}, which cannot be read: {error.strerror}; give {_WRITER}"
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"data.drop (--drop) is {path}, which is no UTF-8 text; give {_WRITER}") from None
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
+        raise DataError(f"{path}, line 1: there is no column {missing[0]!r}; give {_WRITER}")
+    actions: dict[int, str] = {}
+    for fields in reader:
+        where = f"{path}, line {reader.line_num}"
+        row, action = _parse(fields, where, examples)
+        if actions.setdefault(row, action) != action:
+            raise DataError(
+                f"{where}: row {row} is listed twice, to keep and to drop; delete one of the lines"
+            )
+    return np.array(sorted(row for row, action in actions.items() if action == "drop"), np.int64)
+
+
+def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tuple[int, str]:
+    """Check a line, and take its row and action."""
+    row, action, sha256 = ((fields[name] or "").strip() for name in _NEEDED)
+    if sha256 != examples.sha256:
+        raise DataError(
+            f"{where}: it is about other data (SHA-256 {sha256[:12] or 'missing'}), and this is "
+            f"{examples.description} (SHA-256 {examples.sha256[:12]}); audit this data, or train on the other"
+        )
+    if not (row.isascii() and row.isdigit() and int(row) < len(examples)):
+        raise DataError(
+            f"{where}, row: came {row[:40]!r}; wanted a number in 0..{len(examples) - 1}; mend it"
+        )
+    if action not in ("keep", "drop"):
+        raise DataError(f"{where}, action: came {action[:40]!r}; wanted keep or drop; mend it")
+    return int(row), action
+
+
+def leave_out(split: Split, dropped: np.ndarray) -> Split:
+    """Take rows out of the training part; the other parts stay, so that results compare.
+
+    Args:
+        split: rows of each part.
+        dropped: int [D], rows to leave out, of any part.
+
+    Raises:
+        DataError: nothing is left to train on.
+
+    >>> split = Split(np.array([0, 1, 4]), np.array([2]), np.array([3]))
+    >>> left = leave_out(split, np.array([1, 2]))
+    >>> left.train.tolist(), left.val.tolist()
+    ([0, 4], [2])
+    """
+    train = split.train[~np.isin(split.train, dropped)]
+    if not len(train):
+        raise DataError(
+            f"all {len(split.train):,} rows of the training part are to be dropped; keep some in the list, "
+            "or leave out --drop"
+        )
+    return replace(split, train=train)
+
+
+def obey(config: DataConfig, examples: Examples, split: Split) -> tuple[Split, Json | None]:
+    """Leave out what the config's list says, if it names one.
+
+    Args:
+        config: its `drop` is the list's path, or None.
+        examples: the data.
+        split: of these examples.
+
+    Returns:
+        The split, and for the record `list` (the path) and `rows` (how many left the training part); None
+        without a list.
+
+    Raises:
+        DataError: see `read_dropped` and `leave_out`.
+    """
+    if config.drop is None:
+        return split, None
+    left = leave_out(split, read_dropped(Path(config.drop).expanduser(), examples))
+    return left, {"list": config.drop, "rows": len(split.train) - len(left.train)}

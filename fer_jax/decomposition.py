@@ -1,0 +1,209 @@
+"""Bias and variance of a method's errors, from the predictions of many networks that it trained.
+
+A *lane* is one network: one training seed on one bootstrap resample of the training images. For each image,
+the lanes' predictions have a centre, the *main prediction*. Bias is the loss of the main prediction: what all
+lanes get wrong together. Variance is how far the lanes lie from it: what other seeds and other data would
+change. Each decomposition is exact over the lanes at hand: the mean loss of a lane is bias + (net) variance.
+
+- 0-1 loss: Domingos 2000, "A Unified Bias-Variance Decomposition". Main prediction: the most frequent one.
+- Brier score (Brier 1950), squared distance of the probabilities to the label: the mean of the lanes.
+- Cross-entropy: Heskes 1998, "Bias/Variance Decompositions for Likelihood-Based Estimators": the geometric
+  mean, normalised; the variance is the mean Kullback-Leibler divergence from it.
+
+The labels' own noise is not observed and is a part of the bias. `noise_of_votes` says how large it may be.
+With few lanes the main prediction is itself noisy, which moves about variance / lanes from variance to bias.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+Parts = dict[str, float]
+"""`loss`, `bias`, `variance`, and for the 0-1 loss `variance_unbiased` and `variance_biased`."""
+
+
+def zero_one(predictions: np.ndarray, labels: np.ndarray) -> Parts:
+    """Decompose the 0-1 loss.
+
+    On an image whose main prediction is right (no bias) a lane that differs is wrong: its variance adds to
+    the error. On an image whose main prediction is wrong, a lane that differs is right if it hits the label:
+    that part of its variance takes error away, the rest changes nothing (Domingos 2000, section 3).
+
+    Args:
+        predictions: int [L, N], 0..6, of L lanes.
+        labels: int [N].
+
+    Returns:
+        `loss` = `bias` + `variance`; `variance` (net) = `variance_unbiased` - `variance_biased`.
+
+    >>> zero_one(np.array([[0, 1], [0, 2], [3, 1]]), np.array([0, 2]))["variance_biased"]  # 1/3 of 1 of 2
+    0.16666666666666666
+    """
+    main = main_prediction(predictions)
+    is_biased = main != labels
+    differs, is_right = predictions != main, predictions == labels
+    unbiased = float(np.where(is_biased, 0.0, differs.mean(axis=0)).mean())
+    biased = float(np.where(is_biased, is_right.mean(axis=0), 0.0).mean())
+    return {
+        "loss": float((predictions != labels).mean()),
+        "bias": float(is_biased.mean()),
+        "variance": unbiased - biased,
+        "variance_unbiased": unbiased,
+        "variance_biased": biased,
+    }
+
+
+def main_prediction(predictions: np.ndarray) -> np.ndarray:
+    """Take each image's most frequent prediction, the lowest label of equally frequent ones.
+
+    Args:
+        predictions: int [L, N], >= 0.
+
+    Returns:
+        int64 [N].
+
+    >>> main_prediction(np.array([[5, 1], [2, 1], [2, 0], [5, 0]])).tolist()
+    [2, 0]
+    """
+    counts = np.stack([(predictions == label).sum(axis=0) for label in range(int(predictions.max()) + 1)])
+    return counts.argmax(axis=0)
+
+
+def brier(probs: np.ndarray, labels: np.ndarray) -> Parts:
+    """Decompose the Brier score, a sum over the classes, 0..2.
+
+    Args:
+        probs: float64 [L, N, C], of L lanes.
+        labels: int [N], 0..C-1.
+
+    Returns:
+        `loss` = `bias` + `variance`, where bias is the squared distance of the mean prediction to the label.
+    """
+    targets, main = np.eye(probs.shape[-1])[labels], probs.mean(axis=0)
+    return {
+        "loss": _squared(probs - targets),
+        "bias": _squared(main - targets),
+        "variance": _squared(probs - main),
+    }
+
+
+def _squared(differences: np.ndarray) -> float:
+    return float((differences**2).sum(axis=-1).mean())
+
+
+def cross_entropy(log_probs: np.ndarray, labels: np.ndarray) -> Parts:
+    """Decompose the cross-entropy, in nats.
+
+    Args:
+        log_probs: float64 [L, N, C], logarithms of the probabilities of L lanes; finite.
+        labels: int [N], 0..C-1.
+
+    Returns:
+        `loss` = `bias` + `variance`.
+    """
+    mean_log = log_probs.mean(axis=0)
+    main = mean_log - np.logaddexp.reduce(mean_log, axis=-1, keepdims=True)
+    rows = np.arange(len(labels))
+    divergence = (np.exp(main) * (main - log_probs)).sum(axis=-1)
+    return {
+        "loss": float(-log_probs[:, rows, labels].mean()),
+        "bias": float(-main[rows, labels].mean()),
+        "variance": float(divergence.mean()),
+    }
+
+
+def variance_sources(probs: np.ndarray) -> Parts:
+    """Split the variance of the Brier score into what the seed and what the training data bring.
+
+    The law of total variance, with the seeds' share taken out of the variance between the resamples' means
+    (the analysis of variance with one random factor: Searle, Casella and McCulloch 1992, "Variance
+    Components", section 3.6).
+
+    Args:
+        probs: float64 [R, S, N, C], of S >= 2 seeds on each of R >= 2 resamples.
+
+    Returns:
+        `seed` and `data`, the variance of a single lane from each, unbiased, hence together a little more
+        than the `variance` of `brier`. `data` is cut off at 0.
+    """
+    resamples, seeds = probs.shape[:2]
+    means = probs.mean(axis=1)
+    seed = _squared(probs - means[:, None]) * seeds / (seeds - 1)
+    between = _squared(means - means.mean(axis=0)) * resamples / (resamples - 1)
+    return {"seed": seed, "data": max(0.0, between - seed / seeds)}
+
+
+_ON_LOG_PROBS: Final[dict[str, Callable[[np.ndarray, np.ndarray], Parts]]] = {
+    "zero_one": lambda log_probs, labels: zero_one(log_probs.argmax(axis=-1), labels),
+    "brier": lambda log_probs, labels: brier(np.exp(log_probs), labels),
+    "cross_entropy": cross_entropy,
+}
+
+
+def decompose(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float | Parts | None]]:
+    """Decompose all three losses over all lanes.
+
+    Args:
+        log_probs: float64 [R, S, N, 7], logarithms of the probabilities of S seeds on each of R resamples.
+        labels: int [N], 0..6.
+
+    Returns:
+        `zero_one`, `brier` and `cross_entropy` -> their `Parts` and `spread`: of each part the standard error
+        from leaving out one resample after another (the jackknife: Efron and Tibshirani 1993, "An
+        Introduction to the Bootstrap", chapter 11); None with a single resample.
+    """
+    result: dict[str, dict[str, float | Parts | None]] = {}
+    for name, parts_of in _ON_LOG_PROBS.items():
+        whole = parts_of(_flat(log_probs), labels)
+        result[name] = {**whole, "spread": _spread(parts_of, log_probs, labels)}
+    return result
+
+
+def _flat(log_probs: np.ndarray) -> np.ndarray:
+    return log_probs.reshape(-1, *log_probs.shape[2:])
+
+
+def _spread(
+    parts_of: Callable[[np.ndarray, np.ndarray], Parts], log_probs: np.ndarray, labels: np.ndarray
+) -> Parts | None:
+    resamples = len(log_probs)
+    if resamples < 2:
+        return None
+    left = [parts_of(_flat(np.delete(log_probs, index, axis=0)), labels) for index in range(resamples)]
+    return {name: float(np.std([parts[name] for parts in left]) * np.sqrt(resamples - 1)) for name in left[0]}
+
+
+def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
+    """Bound the labels' own noise by how much annotators disagree about the same images.
+
+    If the label of an image were the vote of one annotator, no predictor could have a smaller expected loss
+    than one that knows how the votes are spread. A label that several people agreed on is less noisy: hence
+    an upper bound. It speaks of these annotators: FER2013's labels were made in another way and differ from
+    their majority more often, which `label_is_not_majority` counts.
+
+    Args:
+        votes: int [N, 7], annotators' votes for each class; images without any vote are left out.
+        labels: int [N], 0..6.
+
+    Returns:
+        `images` that have votes; `zero_one`, share of votes that are not for the image's majority class;
+        `brier`, expected score of the votes' distribution; `cross_entropy`, its entropy in nats; and
+        `label_is_not_majority`, the share of images whose label got fewer votes than another class.
+
+    >>> figures = noise_of_votes(np.array([[8, 2, 0, 0, 0, 0, 0], [0] * 7]), np.array([1, 0]))
+    >>> figures["images"], round(figures["zero_one"], 3), round(figures["brier"], 3)
+    (1, 0.2, 0.32)
+    """
+    totals = votes.sum(axis=1)
+    has_votes = totals > 0
+    shares = votes[has_votes] / totals[has_votes, None]
+    own = shares[np.arange(len(shares)), labels[has_votes]]
+    entropy = -np.where(shares > 0, shares * np.log(np.where(shares > 0, shares, 1.0)), 0.0).sum(axis=1)
+    return {
+        "images": int(has_votes.sum()),
+        "zero_one": float((1 - shares.max(axis=1)).mean()),
+        "brier": float((1 - (shares**2).sum(axis=1)).mean()),
+        "cross_entropy": float(entropy.mean()),
+        "label_is_not_majority": float((own < shares.max(axis=1)).mean()),
+    }

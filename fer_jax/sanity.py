@@ -1,0 +1,404 @@
+"""Sanity checks before a run: measured figures in, findings in words out.
+
+Each `check_*` judges one thing that spoils a run without an error: a pure function of figures that `checking`
+measures. The rules of thumb are Karpathy's (*A Recipe for Training Neural Networks*, 2019: the loss at the
+start, one batch overfitted) and those of the CS231n notes (*Neural Networks Part 3*: the update-to-weight
+ratio, dead ReLUs, the scale of each layer). A figure that is not a number fails.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from fer_jax import fer2013
+from fer_jax.augment import Draws
+
+Outcome = Literal["passed", "warned", "failed"]
+
+START_LOSS: Final = math.log(fer2013.CLASS_COUNT)
+"""Cross-entropy of a network that knows nothing and claims nothing: ln 7 = 1.946 nats."""
+
+_PLACE_UNIT_PX: Final = 2.0**-20
+"""What `Draws.matrix` counts in."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: of the check, for people.
+        outcome: "warned" where it may be meant so, "failed" where it cannot be.
+        measured: what was measured, in words, with the figure.
+        wanted: what a healthy run shows.
+        advice: what to do, empty where it passed.
+        figures: the numbers behind the words.
+    """
+
+    name: str
+    outcome: Outcome
+    measured: str
+    wanted: str
+    advice: str
+    figures: dict[str, float]
+
+
+def make_finding(
+    name: str,
+    *,
+    is_failed: bool,
+    is_warned: bool,
+    measured: str,
+    wanted: str,
+    advice: str,
+    figures: Mapping[str, float],
+) -> Finding:
+    """Put a finding together; the advice is left out where all is well."""
+    outcome: Outcome = "failed" if is_failed else "warned" if is_warned else "passed"
+    return Finding(name, outcome, measured, wanted, advice if outcome != "passed" else "", dict(figures))
+
+
+def check_start_loss(*, evaluation: float, training: float) -> Finding:
+    """Judge the loss of the fresh weights: near ln 7, or the network starts by unlearning its own claims.
+
+    Args:
+        evaluation: mean plain cross-entropy in evaluation mode, every class weighing 1, in nats.
+        training: the same in training mode, dropout and batch statistics included.
+
+    >>> check_start_loss(evaluation=1.95, training=1.96).outcome
+    'passed'
+    """
+    off = float(np.max(np.abs(np.array([evaluation, training]) - START_LOSS)))
+    return make_finding(
+        "loss at start",
+        is_failed=not off <= 0.5,
+        is_warned=off > 0.2,
+        measured=f"{evaluation:.3f} nats in evaluation mode, {training:.3f} in training mode",
+        wanted=f"ln 7 = {START_LOSS:.3f}, to within 0.2",
+        advice="the first guesses are too sure of themselves: start the last layer from smaller numbers, or "
+        "put a hidden dense layer before it (model.dense_features); check that the pixels are standardised",
+        figures={"evaluation": evaluation, "training": training},
+    )
+
+
+def check_gradients(rms: Mapping[str, float]) -> Finding:
+    """Judge whether gradients reach every leaf of the weights.
+
+    Args:
+        rms: root mean square of the gradient of each leaf, by name such as "block1/conv/kernel".
+    """
+    broken = [name for name, size in rms.items() if not math.isfinite(size)]
+    silent = [name for name, size in rms.items() if size == 0]
+    faults = [f"not finite: {', '.join(broken)}"] * bool(broken) + [f"zero: {', '.join(silent)}"] * bool(
+        silent
+    )
+    smallest = min(rms, key=lambda name: rms[name])
+    return make_finding(
+        "gradients",
+        is_failed=bool(faults),
+        is_warned=False,
+        measured="; ".join(faults)
+        or f"reach all {len(rms)} leaves; smallest {rms[smallest]:.1e} ({smallest})",
+        wanted="finite and not zero in every leaf",
+        advice="a leaf without a gradient never learns: look for dead ReLUs behind it, or an output that "
+        "does not depend on it; where it is not finite, start from smaller weights",
+        figures=rms,
+    )
+
+
+def check_relus(start: Mapping[str, float], later: Mapping[str, float], *, steps: int) -> Finding:
+    """Judge the share of each layer's units that no image makes active: dead, they get no gradient.
+
+    Args:
+        start: share in 0..1 by layer, of the fresh weights.
+        later: the same after the first steps.
+        steps: how many these were.
+    """
+    at_start, at_end = _worst(start), _worst(later)
+    is_born_dead = max(start.values()) > 0.1
+    return make_finding(
+        "dead ReLUs",
+        is_failed=max(*start.values(), *later.values()) > 0.9,
+        is_warned=max(*start.values(), *later.values()) > 0.1,
+        measured=f"{at_start} at the start, {at_end} after {steps} steps",
+        wanted="at most 10 % of any layer",
+        advice="the initial weights or biases switch units off: start from others, or add batch_norm"
+        if is_born_dead
+        else "the first steps push units below zero for every image, and there they stay (a step of Adam "
+        "moves a unit by the rate times the sum of its inputs): lower optimizer.peak_rate, give more "
+        "optimizer.warmup_epochs, or give the layer fewer inputs (model.head mean, more pooled blocks)",
+        figures={f"{name}, start": share for name, share in start.items()}
+        | {f"{name}, after {steps} steps": share for name, share in later.items()},
+    )
+
+
+def check_outputs(sds: Mapping[str, float]) -> Finding:
+    """Judge the spread of each layer's outputs.
+
+    Args:
+        sds: standard deviation of the outputs before the ReLU, by layer.
+    """
+    low, high = (pick(sds, key=lambda name: _rank(sds[name])) for pick in (min, max))
+    is_finite = all(map(math.isfinite, sds.values()))
+    return make_finding(
+        "scale of outputs",
+        is_failed=not is_finite or sds[low] == 0,
+        is_warned=sds[low] < 0.01 or sds[high] > 100,
+        measured=f"sd {sds[low]:.2g} ({low}) to {sds[high]:.2g} ({high})",
+        wanted="sd of every layer in 0.01..100",
+        advice="one size for all layers keeps the gradients alive: add batch_norm, start from He's weights, "
+        "or lower optimizer.peak_rate; logits that hardly vary mean that the network gives up on the images",
+        figures=sds,
+    )
+
+
+def check_gradient_scale(rms: Mapping[str, float]) -> Finding:
+    """Judge how far the layers' gradients lie apart: they vanish or explode on their way down.
+
+    Args:
+        rms: root mean square of the gradient at each layer's outputs.
+    """
+    low, high = (pick(rms, key=lambda name: _rank(rms[name])) for pick in (min, max))
+    is_finite = all(map(math.isfinite, rms.values()))
+    spread = rms[high] / rms[low] if rms[low] else math.inf
+    return make_finding(
+        "scale of gradients",
+        is_failed=not is_finite or not rms[low],
+        is_warned=spread > 1e4,
+        measured=f"rms {rms[low]:.1e} ({low}) to {rms[high]:.1e} ({high}), a factor of {spread:.0f}",
+        wanted="a factor of at most 10,000 between layers",
+        advice="gradients vanish on the way: add batch_norm, or take fewer layers; where they explode, set "
+        "optimizer.clip_norm",
+        figures=rms,
+    )
+
+
+def check_updates(ratios: Mapping[str, float], *, steps: int) -> Finding:
+    """Judge how much a step changes the weights: about 1e-3 of their size (CS231n notes, Karpathy).
+
+    Args:
+        ratios: median |update| over median |weight| of each layer's kernel, in the last of the first steps.
+        steps: how many these were.
+    """
+    low, high = (pick(ratios, key=lambda name: _rank(ratios[name])) for pick in (min, max))
+    is_finite = all(map(math.isfinite, ratios.values()))
+    is_high = not (is_finite and ratios[high] <= 3e-2)
+    return make_finding(
+        "update to weight",
+        is_failed=not is_finite or ratios[high] > 0.3,
+        is_warned=is_high or ratios[low] < 3e-5,
+        measured=f"{ratios[low]:.1e} ({low}) to {ratios[high]:.1e} ({high}) after {steps} steps",
+        wanted="about 1e-3: 3e-5..3e-2 in every layer",
+        advice="each step rewrites too much of the weights: lower optimizer.peak_rate, or give "
+        "optimizer.warmup_epochs"
+        if is_high
+        else "the weights hardly move: raise optimizer.peak_rate",
+        figures=ratios,
+    )
+
+
+def check_batch_norm(
+    before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], *, steps: int
+) -> Finding:
+    """Judge whether the running statistics leave their start and stay finite.
+
+    Args:
+        before: float [C] by name such as "block1/norm/mean"; empty where the network has no batch norm.
+        after: the same after the first steps.
+        steps: how many these were.
+    """
+    moved = {name: float(np.abs(after[name] - old).max()) for name, old in before.items()}
+    broken = [name for name, way in moved.items() if not math.isfinite(way)]
+    still = [name for name, way in moved.items() if way == 0]
+    faults = [f"not finite: {', '.join(broken)}"] * bool(broken) + [
+        f"do not move: {', '.join(still)}"
+    ] * bool(still)
+    measured = f"all {len(moved)} move in {steps} steps" if moved else "the network has no batch norm"
+    return make_finding(
+        "batch-norm statistics",
+        is_failed=bool(faults),
+        is_warned=False,
+        measured="; ".join(faults) or measured,
+        wanted="move from their start and stay finite",
+        advice="evaluation mode would use wrong statistics: training has to pass batch_stats as mutable and "
+        "keep what comes back; where they are not finite, lower optimizer.peak_rate",
+        figures=moved,
+    )
+
+
+def check_dropout(agreement: Mapping[str, float]) -> Finding:
+    """Judge how much of the gradient dropout leaves: other masks on one batch should point the same way.
+
+    Args:
+        agreement: mean cosine of the gradients of each layer's kernel, -1..1; empty without dropout.
+    """
+    is_finite = all(map(math.isfinite, agreement.values()))
+    middle = float(np.median(list(agreement.values()))) if agreement else 1.0
+    low = min(agreement, key=lambda name: _rank(agreement[name]), default="")
+    return make_finding(
+        "dropout",
+        is_failed=not is_finite,
+        is_warned=middle < 0.35,
+        measured=f"other masks on the same batch: median cosine of a layer's gradients {middle:.2f}, lowest "
+        f"{agreement[low]:.2f} ({low})"
+        if agreement
+        else "the config has none",
+        wanted="a median of at least 0.35",
+        advice="the masks decide where the weights go, and not the images: lower the dropout rates "
+        "(model.blocks.*.dropout_rate, model.dense_dropout_rate), or take wider layers",
+        figures=agreement,
+    )
+
+
+def check_heart(*, accuracy: float, objective: float, images: int, steps: int) -> Finding:
+    """Judge whether a few images can be learnt by heart, with dropout and augmentation off.
+
+    Args:
+        accuracy: on these images in evaluation mode, 0..1.
+        objective: the training loss of the last step, in nats.
+        images: how many.
+        steps: how many were taken.
+    """
+    return make_finding(
+        "one batch by heart",
+        is_failed=not accuracy >= 0.9,
+        is_warned=accuracy < 0.98,
+        measured=f"{_percent(accuracy)} of {images} images after {steps} steps, "
+        f"objective {objective:.3f} nats",
+        wanted="at least 98 %",
+        advice="what cannot learn a single batch learns nothing: look at optimizer.peak_rate first (too "
+        "high, or far too low), then at optimizer.l2, optimizer.weight_decay and the size of the network",
+        figures={"accuracy": accuracy, "objective": objective, "images": images, "steps": steps},
+    )
+
+
+def measure_lost_shares(draws: Draws) -> np.ndarray:
+    """Measure how much of each image augmentation takes away: moved out of the frame, or grayed out.
+
+    Args:
+        draws: of B images, NumPy arrays.
+
+    Returns:
+        float64 [B], share in 0..1 of the old pixels whose place is not seen in the new picture.
+
+    >>> from fer_jax.augment import round_maps, shift_map
+    >>> maps = round_maps(shift_map(np.array([[12.0, 0.0]])))
+    >>> measure_lost_shares(Draws(maps, np.zeros((1, 4), np.int32))).tolist()
+    [0.25]
+    """
+    side = fer2013.IMAGE_SHAPE[0]
+    maps = draws.matrix * _PLACE_UNIT_PX
+    row, column = (axis.ravel() for axis in np.indices((side, side)))
+    from_offset = np.stack([row, column]) - maps[:, :, 2:]
+    # Half a pixel is the border of the frame; the last bits are rounding.
+    new = np.round(np.linalg.inv(maps[:, :, :2]) @ from_offset, 3)
+    is_seen = ((new >= -0.5) & (new < side - 0.5)).all(axis=1)
+    corner, size = draws.erase[:, :2, None], draws.erase[:, 2:, None]
+    is_erased = ((new >= corner - 0.5) & (new < corner + size - 0.5)).all(axis=1)
+    return 1 - (is_seen & ~is_erased).mean(axis=1)
+
+
+def measure_turns(draws: Draws) -> np.ndarray:
+    """Measure how far each image is turned; float64 [B], degrees in 0..180."""
+    # A mirror image changes the second column of its map only.
+    return np.abs(np.rad2deg(np.arctan2(-draws.matrix[:, 1, 0], draws.matrix[:, 0, 0])))
+
+
+def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray) -> Finding:
+    """Judge whether a person could still read the expression from what augmentation leaves.
+
+    Args:
+        lost: float [N], share of each image that is taken away, see `measure_lost_shares`.
+        turned_deg: float [N], see `measure_turns`.
+    """
+    mean, most = float(lost.mean()), float(np.quantile(lost, 0.95))
+    turn = float(np.quantile(turned_deg, 0.95))
+    words = (
+        f"takes away {_percent(mean)} of an image on average; 95 % of the images lose at most "
+        f"{_percent(most)} and are turned by at most {turn:.0f}°"
+    )
+    return make_finding(
+        "augmentation",
+        is_failed=mean > 0.5,
+        is_warned=mean > 0.25 or most > 0.5 or turn > 45,
+        measured=words if most or turn else "takes nothing away",
+        wanted="25 % on average, 50 % and 45° at most",
+        advice="labels may no longer fit what is left of the faces: look at augmentation.png, and lower "
+        "augment.max_shift_px, augment.max_erase_fraction or augment.max_rotation_deg, or raise "
+        "augment.min_crop_scale",
+        figures={"mean_lost": mean, "most_lost": most, "turned_deg": turn},
+    )
+
+
+def check_copies(copies: Mapping[str, int], sizes: Mapping[str, int], *, can_group: bool) -> Finding:
+    """Judge whether images of the training part stand in the parts that measure it.
+
+    Args:
+        copies: rows of val and test of which train holds an exact copy, see `data.split.count_leaks`.
+        sizes: rows of each part.
+        can_group: whether the split may be made otherwise: not so with the official usages.
+    """
+    counted = [f"{number:,} of {sizes[name]:,} in {name}" for name, number in copies.items()]
+    has_copies = any(copies.values())
+    return make_finding(
+        "copies across parts",
+        is_failed=has_copies and can_group,
+        is_warned=has_copies,
+        measured=" and ".join(counted),
+        wanted="no image of val or test in train",
+        advice="the figures of these parts would be too good: keep copies together (split.group_duplicates)"
+        if can_group
+        else "the official parts share images: report how many beside the accuracy, or leave them out",
+        figures=copies,
+    )
+
+
+def check_classes(counts: Mapping[str, tuple[int, ...]]) -> Finding:
+    """Judge whether the parts hold the classes in the same shares.
+
+    Args:
+        counts: rows of each class by part; "train" is compared with, empty parts are left out.
+    """
+    train = np.array(counts["train"]) / sum(counts["train"])
+    worst, worst_off, is_chance, missing = "", 0.0, True, []
+    for name, rows in counts.items():
+        total = sum(rows)
+        if not total:
+            continue
+        off = np.abs(np.array(rows) / total - train)
+        label = int(off.argmax())
+        error = math.sqrt(train[label] * (1 - train[label]) / total)
+        if off[label] > worst_off:
+            worst, worst_off = f"{fer2013.LABELS[label]} in {name}", float(off[label])
+            is_chance = worst_off <= 3 * error
+        missing += [f"{name} has no {fer2013.LABELS[label]}" for label, n in enumerate(rows) if not n]
+    difference = f"shares differ from train's by at most {100 * worst_off:.1f} points" + (
+        f" ({worst})" if worst else ""
+    )
+    return make_finding(
+        "class shares",
+        is_failed=False,
+        is_warned=bool(missing) or (worst_off > 0.03 and not is_chance),
+        measured="; ".join([*missing, difference]),
+        wanted="every class in every part, shares within 3 points",
+        advice="the parts do not measure the same thing: check the file's labels, or split otherwise "
+        "(split.seed, split.protocol)",
+        figures={"difference": worst_off},
+    )
+
+
+def _worst(shares: Mapping[str, float]) -> str:
+    name = max(shares, key=lambda layer: shares[layer])
+    return f"{_percent(shares[name])} of {name}" if shares[name] else "none"
+
+
+def _rank(figure: float) -> float:
+    """Order figures so that what is not finite counts as the smallest, and never as the largest."""
+    return figure if math.isfinite(figure) else -math.inf
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

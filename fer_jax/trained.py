@@ -1,0 +1,196 @@
+"""A trained run, read back from its folder: the selected weights, its data, and what they predict."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax import checkpoint, fer2013, run_record
+from fer_jax.command import with_data
+from fer_jax.config import BadRow, Config
+from fer_jax.config_file import Json
+from fer_jax.data.batch import in_order
+from fer_jax.data.examples import Examples
+from fer_jax.data.load import find_file, load_examples
+from fer_jax.errors import DataError
+from fer_jax.models.table import make_model
+from fer_jax.optimizer import make_optimizer
+from fer_jax.pixels import PixelStats, standardise
+from fer_jax.randomness import Stream, jax_key
+from fer_jax.state import init_state
+
+LAST_LAYER = "logits"
+"""Name of every network's last layer; what goes into it are the last features."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's selected weights and its record.
+
+    Attributes:
+        folder: the run's.
+        config: of the run, with `data` as asked for.
+        facts: the content of `run.json`.
+        saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `run_record.read_split`.
+        model: the network.
+        params: its weights.
+        batch_stats: its running statistics.
+        pixel_stats: of its training images.
+        checkpoint: `name` and `step` of the checkpoint the weights come from.
+        notes: a line for each damaged checkpoint that was passed over.
+    """
+
+    folder: Path
+    config: Config
+    facts: Json
+    saved: dict[str, np.ndarray]
+    model: nn.Module
+    params: Any
+    batch_stats: Any
+    pixel_stats: PixelStats
+    checkpoint: Json
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Name and seed, for people."""
+        return f"{self.config.name}, seed {self.facts['seed']}"
+
+
+def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
+    """Read a run's folder: the weights that its config selects, or the next good ones.
+
+    Args:
+        folder: the run's.
+        data: another file to read later with `load_data`; None for the one it was trained on.
+        on_bad_row: what a malformed row of it does; None for what the config says.
+
+    Raises:
+        FerJaxError: the folder or its checkpoints cannot be used.
+    """
+    config = with_data(run_record.read_config(folder), data, on_bad_row)
+    facts, saved = run_record.read_facts(folder), run_record.read_split(folder)
+    wanted = config.train.select
+    others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
+    good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
+    model = make_model(config.model, config.device)
+    # Its shapes are enough: to draw weights that are thrown away takes seconds.
+    template = jax.eval_shape(
+        lambda key: init_state(key, model, make_optimizer(config.optimizer)), jax_key(0, Stream.INIT)
+    )
+    state, meta = checkpoint.restore(template, good), checkpoint.read_meta(good)
+    return Trained(
+        folder=folder,
+        config=config,
+        facts=facts,
+        saved=saved,
+        model=model,
+        params=state.params,
+        batch_stats=state.batch_stats,
+        pixel_stats=PixelStats(meta["pixel_mean"], meta["pixel_std"]),
+        checkpoint={"name": good.name, "step": meta["step"]},
+        notes=tuple(f"note: {message}; using {good.name}" for message in damaged),
+    )
+
+
+def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
+    """Load the file asked for, or what the run was trained on: synthetic faces too.
+
+    Raises:
+        DataError: it is not there, or not what the run was trained on.
+    """
+    config, facts = trained.config, trained.facts
+    if is_other_file:
+        return load_examples(config.data)
+    trained_on = facts["data"]["description"]
+    if facts["data"]["is_synthetic"]:
+        config = replace(config, data=replace(config.data, source="synthetic"))
+    elif find_file(config.data) is None:
+        raise DataError(
+            f"no FER2013 file was found, and the run was trained on {trained_on}; give it with --data"
+        )
+    examples = load_examples(config.data)
+    if examples.sha256 != facts["data"]["sha256"]:
+        raise DataError(
+            f"the run was trained on {trained_on}, and found was {examples.description}; "
+            "give the file to measure on with --data"
+        )
+    return examples
+
+
+def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
+    """Choose the rows of a part.
+
+    Args:
+        examples: the data to measure on.
+        trained: whose split counts.
+        part: "train", "val" or "test" of that split, "PublicTest" or "PrivateTest" (the usage), or "all".
+
+    Returns:
+        int64 [N], N >= 1, labelled rows.
+
+    Raises:
+        DataError: the data has no such rows, or is not the data that the run's split is of.
+    """
+    if part in ("train", "val", "test"):
+        trained_on = trained.facts["data"]
+        if examples.sha256 != trained_on["sha256"]:
+            raise DataError(
+                f"{part} is a part of the data that the run was trained on ({trained_on['description']}), "
+                f"and this is {examples.description}; leave out --data, or use --split PublicTest, "
+                "PrivateTest or all"
+            )
+        rows = trained.saved[part]
+    elif part == "all":
+        rows = np.arange(len(examples))
+    else:
+        rows = np.flatnonzero(examples.usages == fer2013.USAGES.index(part))
+    rows = rows[examples.labels[rows] != fer2013.UNLABELLED]
+    if not len(rows):
+        raise DataError(
+            f"{examples.description}: it has no labelled rows of {part}; "
+            "give a file that has them with --data, or choose another --split"
+        )
+    return rows
+
+
+def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run the network over images in evaluation mode.
+
+    Args:
+        trained: the weights.
+        images: uint8 [N, 48, 48, 1], N >= 1.
+
+    Returns:
+        Logits float32 [N, 7] and the last features float32 [N, D]: what the last layer sees.
+    """
+    variables = {"params": trained.params, "batch_stats": trained.batch_stats}
+    batches = [
+        _predict_batch(trained.model, trained.pixel_stats, variables, images[rows])
+        for rows, _ in in_order(np.arange(len(images)), trained.config.train.eval_batch_size)
+    ]
+    logits, features = (
+        np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*batches, strict=True)
+    )
+    return logits[: len(images)], features[: len(images)]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _predict_batch(
+    model: nn.Module, pixel_stats: PixelStats, variables: Any, images: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    seen: list[jax.Array] = []
+
+    def watch(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.module.name == LAST_LAYER and context.method_name == "__call__":
+            seen.append(args[0])
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(watch):
+        logits: Any = model.apply(variables, standardise(jnp.asarray(images), pixel_stats), is_training=False)
+    return logits, seen[0].astype(jnp.float32)
