@@ -323,9 +323,9 @@ def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray) -> Finding:
     return make_finding(
         "augmentation",
         is_failed=mean > 0.5,
-        is_warned=mean > 0.25 or most > 0.5 or turn > 45,
+        is_warned=mean > 0.2 or most > 0.5 or turn > 45,
         measured=words if most or turn else "takes nothing away",
-        wanted="25 % on average, 50 % and 45° at most",
+        wanted="20 % on average, 50 % and 45° at most",
         advice="labels may no longer fit what is left of the faces: look at augmentation.png, and lower "
         "augment.max_shift_px, augment.max_erase_fraction or augment.max_rotation_deg, or raise "
         "augment.min_crop_scale",
