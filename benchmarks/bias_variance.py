@@ -159,15 +159,13 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         if noise
         else ""
     )
-    minutes = sum(each["cost"]["seconds"] for each in results) / 60
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"0-1 loss in percent (Domingos 2000: error = bias + variance) and Brier score, ± jackknife over the "
         f"resamples, on the {first['images']:,} images of {first['part']}; {len(first['seeds'])} seeds × "
         f"{len(first['resamples'])} bootstrap resamples of {first['train_images']:,} training images, "
         f"{first['width']:g} × the features of the configs. Train: accuracy in percent on the resample."
-        f"{bound} {len(results)} × {len(first['lanes'])} networks in {minutes:.0f} minutes of training; "
-        f"{first['machine']}."
+        f"{bound}"
     )
 
 

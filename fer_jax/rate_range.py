@@ -2,8 +2,9 @@
 
 A short training whose rate rises exponentially from far too low to far too high: the loss first stands still,
 then falls, then breaks out. The loss is that of a few fixed images: from batch to batch it varies as much as
-so short a training gains. The suggested peak rate is a tenth of the rate of the lowest smoothed loss, as in
-fastai's `lr_find` (its `minimum` rule): the loss answers late, and a run has to bear its rate for long.
+so short a training gains. The suggested peak rate is a tenth of the highest rate that the loss bears: it
+answers late, and a run has to bear its rate for long. fastai's `lr_find` takes a tenth of the rate of the
+lowest loss (its `minimum` rule); but the valley is flat, and where its lowest point lies is chance.
 """
 
 import math
@@ -29,8 +30,10 @@ SMOOTHING_RATES: Final = 1.25
 """Standard deviation of the Gaussian that smooths the losses; it looks both ways, so it delays nothing."""
 MIN_GAIN_NATS: Final = 0.05
 """Least fall of the smoothed loss that counts as learning."""
+BORNE_SHARE: Final = 0.2
+"""Share of the fall that the loss may lose again at a rate that it bears."""
 SUGGESTED_SHARE: Final = 0.1
-"""What the rate of the lowest loss is multiplied by."""
+"""What the highest rate that the loss bears is multiplied by."""
 LOW_FACTOR: Final = 5.0
 """A peak rate this many times below the suggestion is called low."""
 
@@ -46,6 +49,7 @@ class RateRange:
         lowest_rate: rate of the lowest smoothed loss.
         lowest_loss: that loss.
         steepest_rate: rate at which the smoothed loss falls fastest.
+        highest_rate: highest rate up to which the loss stays near the lowest, see `BORNE_SHARE`.
         breaks_at: rate beyond the lowest at which half of the fall is lost again, or at which the test had to
             end; infinite where the loss was still down at the end.
         suggested: peak rate; None where no rate made the loss fall.
@@ -57,6 +61,7 @@ class RateRange:
     lowest_rate: float
     lowest_loss: float
     steepest_rate: float
+    highest_rate: float
     breaks_at: float
     suggested: float | None
 
@@ -103,9 +108,12 @@ def read_ramp(rates: np.ndarray, losses: np.ndarray) -> RateRange:
     start = losses[0]
     smoothed = gaussian_filter1d(np.minimum(losses, STOP_FACTOR * start), SMOOTHING_RATES, mode="nearest")
     lowest = int(smoothed.argmin())
-    gain = start - float(smoothed[lowest])
+    gain = max(start - float(smoothed[lowest]), 0.0)
     slopes = np.gradient(smoothed, np.log(rates)) if len(rates) > 1 else np.zeros(1)
-    is_broken = (np.arange(len(rates)) > lowest) & (smoothed > start - gain / 2)
+    lost = np.where(np.arange(len(rates)) > lowest, smoothed - smoothed[lowest], 0.0)
+    is_borne = np.logical_and.accumulate(lost <= BORNE_SHARE * gain)
+    is_broken = lost > gain / 2
+    highest_rate = float(rates[is_borne][-1])
     breaks_at = float(all_rates[len(losses)]) if is_cut else math.inf
     return RateRange(
         rates=rates,
@@ -114,8 +122,9 @@ def read_ramp(rates: np.ndarray, losses: np.ndarray) -> RateRange:
         lowest_rate=float(rates[lowest]),
         lowest_loss=float(smoothed[lowest]),
         steepest_rate=float(rates[slopes[: lowest + 1].argmin()]),
+        highest_rate=highest_rate,
         breaks_at=float(rates[is_broken.argmax()]) if is_broken.any() else breaks_at,
-        suggested=SUGGESTED_SHARE * float(rates[lowest]) if gain >= MIN_GAIN_NATS else None,
+        suggested=SUGGESTED_SHARE * highest_rate if gain >= MIN_GAIN_NATS else None,
     )
 
 
@@ -146,7 +155,7 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
     suggested, verdict = found.suggested, "fits"
     if peak_rate >= found.breaks_at:
         verdict = "is too high"
-    elif peak_rate > found.lowest_rate:
+    elif peak_rate > found.highest_rate:
         verdict = "is high"
     elif LOW_FACTOR * peak_rate < suggested:
         verdict = "is low"
@@ -158,14 +167,15 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
         is_failed=verdict == "is too high",
         is_warned=verdict != "fits",
         measured=f"peak {peak_rate:.1e} {verdict}: {peak_rate / suggested:.2g} times the suggested "
-        f"{suggested:.1e}; the loss is lowest at {found.lowest_rate:.1e} and {breaks}",
-        wanted=f"{suggested / LOW_FACTOR:.1e}..{found.lowest_rate:.1e}",
+        f"{suggested:.1e}; the loss bears up to {found.highest_rate:.1e} and {breaks}",
+        wanted=f"{suggested / LOW_FACTOR:.1e}..{found.highest_rate:.1e}",
         advice=f"set optimizer.peak_rate to about {suggested:.1e}",
         figures={
             "peak_rate": peak_rate,
             "suggested": suggested,
             "lowest_rate": found.lowest_rate,
             "steepest_rate": found.steepest_rate,
+            "highest_rate": found.highest_rate,
             "breaks_at": found.breaks_at,
         },
     )
@@ -190,11 +200,11 @@ def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) ->
         )
         axes.plot(found.rates, found.smoothed, color=TRAIN_COLOUR, label="smoothed")
         axes.plot(
-            [found.lowest_rate],
-            [found.lowest_loss],
+            [found.highest_rate],
+            found.smoothed[found.rates == found.highest_rate],
             "o",
             color=TRAIN_COLOUR,
-            label=f"lowest, {found.lowest_rate:.1e}",
+            label=f"highest borne, {found.highest_rate:.1e}",
         )
         marks = [(peak_rate, "the config's peak", VAL_COLOUR, "--")]
         if found.suggested is not None:

@@ -258,7 +258,7 @@ def test_updates_are_judged_against_the_weights(ratios: dict[str, float], outcom
 
 
 def descend(curvature: float) -> rate_range.RateRange:
-    """Range test of noisy gradient descent on curvature * x**2 / 2: stable below the rate 2 / curvature."""
+    """Take the range test of noisy descent on curvature * x**2 / 2, stable below the rate 2 / curvature."""
     rng = np.random.default_rng(0)
     x = 3 / math.sqrt(curvature)
 
@@ -277,9 +277,9 @@ def test_the_range_test_finds_the_scale_of_a_quadratic(curvature: float) -> None
     found = descend(curvature)
     assert found.losses[0] == pytest.approx(4.5)
     assert found.lowest_loss < 0.2
-    assert 0.01 < found.suggested * curvature < 0.2  # type: ignore[operator]
+    assert 0.1 < found.suggested * curvature < 0.3  # type: ignore[operator]
     assert 1 < found.breaks_at * curvature < 8
-    assert found.steepest_rate < found.lowest_rate < found.breaks_at
+    assert found.steepest_rate < found.lowest_rate <= found.highest_rate < found.breaks_at
 
 
 def make_valley(*, end: int) -> rate_range.RateRange:
@@ -293,7 +293,9 @@ def make_valley(*, end: int) -> rate_range.RateRange:
 def test_a_drawn_valley_is_read_as_it_was_drawn(tmp_path: Path) -> None:
     found = make_valley(end=121)
     assert found.lowest_rate == pytest.approx(1e-2, rel=0.3)
-    assert found.suggested == pytest.approx(1e-3, rel=0.3)
+    # A fifth of the fall is lost again a fifth of a decade later.
+    assert found.highest_rate == pytest.approx(10**-1.8, rel=0.2)
+    assert found.suggested == pytest.approx(0.1 * found.highest_rate)
     assert 1e-4 < found.steepest_rate < 1e-2
     assert found.breaks_at == pytest.approx(10**-1.5, rel=0.2)
     assert make_valley(end=60).breaks_at == pytest.approx(1e-3)
@@ -307,7 +309,7 @@ def test_a_drawn_valley_is_read_as_it_was_drawn(tmp_path: Path) -> None:
     [
         (1e-3, "passed", "fits:"),
         (1e-4, "warned", "is low:"),
-        (1.5e-2, "warned", "is high:"),
+        (2.5e-2, "warned", "is high:"),
         (0.1, "failed", "is too high:"),
     ],
 )
