@@ -313,6 +313,16 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
+def multiplies_bfloat16() -> bool:
+    """Say whether the machine has instructions for bfloat16; products without them can take minutes each."""
+    cpu = Path("/proc/cpuinfo")
+    return (
+        has_gpu()
+        or not cpu.exists()
+        or re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", cpu.read_text()) is not None
+    )
+
+
 def list_versions() -> dict[str, str]:
     """List the versions of what a run needs and of the libraries that it is compared with."""
     others = (

@@ -79,9 +79,10 @@ class Epoch:
     """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic."""
     examples: int = 8000
     """How many synthetic faces."""
-    candidates: tuple[Name, ...] = get_args(Name)
-    """Which programs take part. jax-bare does not augment; jax-steps takes the device steps of an epoch and
-    does nothing else; users, tuned: see `python -m benchmarks.torch_train --help`."""
+    candidates: tuple[Name, ...] = ()
+    """Which programs take part; by default all, without bfloat16 where the processor lacks it. jax-bare does
+    not augment; jax-steps takes the device steps of an epoch and does nothing else; users, tuned: see
+    `python -m benchmarks.torch_train --help`."""
     workers: tuple[int, ...] = (0, 2)
     """Worker processes of PyTorch's DataLoader; each number makes a candidate of its own."""
     rounds: int = 3
@@ -143,7 +144,10 @@ def _settings(options: Epoch, config: Config) -> dict[str, Any]:
 
 def list_entries(options: Epoch, console: Console) -> list[Entry]:
     """List the programs to run, without those whose libraries are missing."""
-    names = list(dict.fromkeys(options.candidates))
+    names = list(dict.fromkeys(options.candidates or get_args(Name)))
+    if not options.candidates and not arena.multiplies_bfloat16():
+        console.print("the processor has no instructions for bfloat16, its programs are left out")
+        names = [name for name in names if not name.endswith("-bf16")]
     missing = {name for name in names if not all(map(arena.is_installed, _needs(name)))}
     if missing:
         console.print(

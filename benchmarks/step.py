@@ -60,8 +60,8 @@ class Step:
     what: tuple[What, ...] = ("train", "eval")
     """Which steps."""
     candidates: tuple[Name, ...] = ()
-    """Who takes part; `gemm` is the machine's peak. By default all but jax-untuned, and on CPU also without
-    PyTorch's compiled ones: they compile for minutes."""
+    """Who takes part; `gemm` is the machine's peak. By default all but jax-untuned, on CPU also without
+    PyTorch's compiled ones, which compile for minutes, and without bfloat16 where the processor lacks it."""
     batch_size: int | None = None
     """Images a step; by default the config's."""
     rounds: int = 7
@@ -112,6 +112,9 @@ def _measure(options: Step, argv: list[str] | None) -> int:
 
 def _choose(options: Step, console: Console) -> list[str]:
     names: list[str] = list(dict.fromkeys(options.candidates or ON_CPU + COMPILED * arena.has_gpu()))
+    if not options.candidates and not arena.multiplies_bfloat16():
+        console.print("the processor has no instructions for bfloat16, its rows are left out")
+        names = [name for name in names if not name.endswith("-bf16")]
     if not arena.is_installed("torch") and any(name.startswith("torch") for name in names):
         console.print(f"PyTorch is not installed, its rows are left out: {arena.HOW_TO_INSTALL}")
         names = [name for name in names if not name.startswith("torch")]

@@ -122,8 +122,11 @@ def describe_cpu() -> str:
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        name = models[0] if models else name
+        facts = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+        name = facts.get("model name", name)
+        # Clouds call every generation of a processor the same; its speed and its bits are not.
+        if "cpu family" in facts and "model" in facts:
+            name += f" (family {facts['cpu family']}, model {facts['model']})"
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return f"{name}, {cores} cores"
 

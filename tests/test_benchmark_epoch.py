@@ -101,6 +101,7 @@ def test_figures_are_taken_round_by_round() -> None:
 
 def test_each_number_of_workers_is_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arena, "is_installed", lambda module: module != "cv2")
+    monkeypatch.setattr(arena, "multiplies_bfloat16", lambda: True)
     console = Console(record=True)
     entries = epoch.list_entries(epoch.Epoch(workers=(0, 3)), console)
     assert [entry.name for entry in entries] == [
@@ -211,3 +212,12 @@ def test_pytorch_has_the_same_rates(schedule: Any) -> None:
     factor = torch_train.make_rate_factor(config, 5)
     rates = [0.5 * factor(step) for step in range(30)]
     np.testing.assert_allclose(rates, [float(wanted(step)) for step in range(30)], rtol=1e-5)
+
+
+def test_bfloat16_is_left_out_where_the_processor_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arena, "is_installed", lambda module: True)
+    monkeypatch.setattr(arena, "multiplies_bfloat16", lambda: False)
+    names = {entry.name for entry in epoch.list_entries(epoch.Epoch(workers=(0,)), Console())}
+    assert "torch-tuned-0" in names and "torch-tuned-bf16-0" not in names
+    asked_for = epoch.Epoch(workers=(0,), candidates=("torch-tuned-bf16",))
+    assert [entry.name for entry in epoch.list_entries(asked_for, Console())] == ["torch-tuned-bf16-0"]
