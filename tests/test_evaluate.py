@@ -212,6 +212,20 @@ def test_the_figures_with_weights_are_those_of_repeated_images() -> None:
     assert len(set(wanted["roc_auc"].values())) == 7
 
 
+def test_the_interval_of_the_calibration_error_covers_the_true_one() -> None:
+    # The labels are drawn from the probabilities themselves: there is no error but that of chance.
+    rng = np.random.default_rng(2)
+    logits = 1.2 * rng.normal(size=(1500, 7))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (probs.cumsum(axis=1) > rng.random((1500, 1))).argmax(axis=1)
+    low, high = measure(logits, labels)["intervals"]["ece"]
+    error = calibrate((logits, labels), None)["ece"]
+    assert error > 0.015
+    assert low == 0 and error < high < 0.1
+    sure_low, sure_high = measure(3 * logits, labels)["intervals"]["ece"]
+    assert sure_low > 0.2 and 0 < sure_high - sure_low < 0.15
+
+
 def test_reliability_shows_one_panel_or_two(tmp_path: Path) -> None:
     both = some_predictions(500)
     plot_reliability(calibrate(both, both), tmp_path / "two.png", title="run6, seed 0: val")
