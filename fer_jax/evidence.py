@@ -14,6 +14,10 @@ from fer_jax.config_file import Json
 
 HUMAN_ACCURACY: Final = 0.717
 """One FER+ annotator against the other nine: 70.2 % on PrivateTest, 73.3 % on PublicTest; their mean."""
+LINE_EPOCHS: Final = 10
+"""Last epochs through whose objective a line is laid."""
+END_EPOCHS: Final = 4
+"""Last epochs over which the val loss must fall for a run to be unfinished; fewer make no line."""
 
 
 class Threshold(NamedTuple):
@@ -97,6 +101,19 @@ class Evidence:
         """Whether train is low, the gap small, and there is something in the config to loosen."""
         is_level = self.gap < THRESHOLDS["small_gap"].value
         return self.is_biased and is_level and bool(advice.release(self.config))
+
+    @property
+    def line(self) -> tuple[float, float, int]:
+        """The line through the last objectives: its slope (nats an epoch), its R², and of how many epochs."""
+        objective = self.values("objective")[-LINE_EPOCHS:]
+        return *fit_line(objective), len(objective)
+
+    @property
+    def falls_linearly(self) -> bool:
+        """Whether the objective falls along a straight line to the end."""
+        slope, linearity, epochs = self.line
+        is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
+        return epochs >= END_EPOCHS and is_straight
 
     def share_of_error(self, part: str) -> float | None:
         """Take the measured `bias` or (net) `variance` of the 0-1 loss over the error; None: not measured."""

@@ -14,12 +14,7 @@ import numpy as np
 from fer_jax import advice, fer2013
 from fer_jax.advice import Change
 from fer_jax.config import Config
-from fer_jax.evidence import HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
-
-LINE_EPOCHS: Final = 10
-"""Last epochs through whose objective a line is laid."""
-END_EPOCHS: Final = 4
-"""Last epochs over which the val loss must fall for a run to be unfinished; fewer make no line."""
+from fer_jax.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 
 
 @dataclass(frozen=True)
@@ -58,9 +53,11 @@ def _collapsed(e: Evidence) -> Finding:
     no_idea = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
     loss = float(e.history[-1]["train_loss"])
     is_frequent = e.train_accuracy - most < THRESHOLDS["collapse"].value
+    has_no_idea = is_frequent or no_idea - loss < THRESHOLDS["collapse_nats"].value
     return Finding(
         rule="collapsed",
-        holds=is_frequent or no_idea - loss < THRESHOLDS["collapse_nats"].value,
+        # What still falls steadily is slow, and a lower rate would make it slower.
+        holds=has_no_idea and not e.falls_linearly,
         clause=f"hardly better than always answering {label}: it collapsed",
         says=f"train is {_percent(e.train_accuracy)}, and always answering {label} would give "
         f"{_percent(most)}; the train loss is {loss:.3f} nats, that of the class shares alone {no_idea:.3f}, "
@@ -71,7 +68,7 @@ def _collapsed(e: Evidence) -> Finding:
             "train loss": loss,
             "loss of the shares": no_idea,
         },
-        thresholds=("collapse", "collapse_nats"),
+        thresholds=("collapse", "collapse_nats", "linearity", "fall"),
         action="lower the rate",
         changes=advice.scale_rate(e.config, 1 / 3, why="the loss does not leave its start"),
     )
@@ -160,16 +157,14 @@ def _variance(e: Evidence) -> Finding:
 
 
 def _linear_fall(e: Evidence) -> Finding:
-    objective = e.values("objective")[-LINE_EPOCHS:]
-    slope, linearity = fit_line(objective)
-    is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
-    over = f"over the last {len(objective)} epochs"
+    slope, linearity, epochs = e.line
+    over = f"over the last {epochs} epochs"
     return Finding(
         rule="rate too low",
-        holds=len(objective) >= END_EPOCHS and is_straight,
+        holds=e.falls_linearly,
         clause=f"the loss falls linearly {over}: the rate is too low",
         says=f"{over} the objective moves {_signed(slope)} nats an epoch; R² of a line is {linearity:.3f}",
-        figures={"nats an epoch": slope, "R²": linearity, "epochs": float(len(objective))},
+        figures={"nats an epoch": slope, "R²": linearity, "epochs": float(epochs)},
         thresholds=("linearity", "fall"),
         action="raise the rate",
         changes=advice.scale_rate(e.config, 3, why="larger steps bend the curve down"),
@@ -251,7 +246,7 @@ def _sensitive(e: Evidence) -> Finding:
         rule="sensitive",
         holds=bool(without),
         clause="without batch norm it is sensitive to initial weights and rate",
-        says=f"{len(without)} of {len(blocks)} blocks have no batch norm, which makes training depend less "
+        says=f"{len(without)} of {len(blocks)} blocks have no batch norm, and with it training depends less "
         f"on initial weights and rate (Ioffe and Szegedy 2015){measured}",
         figures=figures,
         thresholds=(),

@@ -152,6 +152,8 @@ def test_no_better_than_the_frequent_class_is_a_collapse() -> None:
     stuck = made(FLAT, train=0.30, val=0.3)
     stuck.history[-1]["train_loss"] = math.log(7) - 0.01
     assert "collapsed" in holding(stuck)
+    slow = made([2 - 0.03 * k for k in range(6)], train=0.42, val=0.4, counts=counts)
+    assert "collapsed" not in holding(slow) and "rate too low" in holding(slow)
 
 
 def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
