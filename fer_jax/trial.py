@@ -236,20 +236,22 @@ def measure_range(trial: Trial, tell: Tell) -> RateRange | None:
     rates = rate_range.make_ramp(*rate_range.RANGES[trial.config.optimizer.name], RANGE_RATES)
     model = make_model(without_dropout(trial.config.model), trial.config.device)
     rows = trial.split.val[:: math.ceil(len(trial.split.val) / RANGE_IMAGES)]
+    # Arguments, not constants of the program: XLA would spend seconds on folding their padding.
     faces = pixels.standardise(trial.examples.images[rows], trial.pixel_stats)
+    labels = trial.examples.labels[rows]
     state = trial.copy_start()
 
     @jax.jit
-    def measure_loss(params: Any, batch_stats: Any) -> jax.Array:
+    def measure_loss(params: Any, batch_stats: Any, faces: Any, labels: Any) -> jax.Array:
         variables = {"params": params, "batch_stats": batch_stats}
         logits, _ = model.apply(
             variables, faces, is_training=True, rngs={"dropout": trial.dropout_key}, mutable=["batch_stats"]
         )
-        return cross_entropy(logits, trial.examples.labels[rows], label_smoothing=0.0).mean()
+        return cross_entropy(logits, labels, label_smoothing=0.0).mean()
 
     def try_rate(number: int, rate: float) -> float:
         nonlocal state
-        loss = float(measure_loss(state.params, state.batch_stats))
+        loss = float(measure_loss(state.params, state.batch_stats, faces, labels))
         for step in range(number * STEPS_AT_EACH_RATE, (number + 1) * STEPS_AT_EACH_RATE):
             state, _ = trial.train_step(trial.dropout_key, state, trial.batch_at(step), np.float32(rate))
         return loss
