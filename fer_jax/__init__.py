@@ -26,7 +26,8 @@ A module imports only from the rows above its own (data, models and rows five to
    `epochs`, the loop, and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
    run read back; `evaluation` (with `robustness`, `mistakes`), `comparison` (with `comparison_runs`),
-   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `rate_range`), `auditing` (with `label_errors`)
+   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `data_sanity`, `rate_range`), `auditing` (with
+   `label_errors`)
 7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`,
    `show`; `python -m fer_jax` lists them. They import the work once they know what to do: JAX takes seconds
    to come

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from fer_jax import augment, pixels, probe, rate_range, sanity
+from fer_jax import augment, data_sanity, pixels, probe, rate_range, sanity
 from fer_jax.config import Config, ModelConfig
 from fer_jax.config_file import Json
 from fer_jax.data.batch import epoch_order
@@ -139,8 +139,8 @@ def check_split(examples: Examples, split: Split, config: Config) -> list[Findin
     sizes = {name: len(rows) for name, rows in split.parts.items()}
     copies = count_leaks(examples.images, split)
     return [
-        sanity.check_copies(copies, sizes, can_group=config.split.protocol == "seed"),
-        sanity.check_classes(counts),
+        data_sanity.check_copies(copies, sizes, can_group=config.split.protocol == "seed"),
+        data_sanity.check_classes(counts),
     ]
 
 
@@ -148,7 +148,9 @@ def check_augmentation(config: Config) -> Finding:
     """Measure what augmentation takes away from an image."""
     rng = numpy_rng(config.train.seed, Stream.AUGMENT, 0)
     draws = augment.draw(rng, config.augment, AUGMENTED_IMAGES)
-    return sanity.check_augmentation(sanity.measure_lost_shares(draws), sanity.measure_turns(draws))
+    return data_sanity.check_augmentation(
+        data_sanity.measure_lost_shares(draws), data_sanity.measure_turns(draws)
+    )
 
 
 def check_network(trial: Trial) -> tuple[list[Finding], list[Json]]:

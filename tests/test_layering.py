@@ -78,6 +78,7 @@ ROWS = (
         "trial",
         "rate_range",
         "sanity",
+        "data_sanity",
         "checking",
         "label_errors",
         "auditing",
