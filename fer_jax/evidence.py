@@ -103,6 +103,30 @@ class Evidence:
         return self.is_biased and is_level and bool(advice.release(self.config))
 
     @property
+    def shares(self) -> np.ndarray:
+        """The share of each class in the validation images, float64 [7]."""
+        return np.array(self.counts) / sum(self.counts)
+
+    @property
+    def share_loss(self) -> float:
+        """The loss, in nats, of always answering with the class shares."""
+        present = self.shares[self.shares > 0]
+        return float(-(present * np.log(present)).sum())
+
+    @property
+    def train_loss(self) -> float:
+        """Cross-entropy of the training images after the last epoch, in nats."""
+        return float(self.history[-1]["train_loss"])
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the network knows hardly more than how frequent the classes are, and does not get on."""
+        is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
+        has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
+        # What still falls steadily is slow, and a lower rate would make it slower.
+        return bool(is_frequent or has_no_idea) and not self.falls_linearly
+
+    @property
     def line(self) -> tuple[float, float, int]:
         """The line through the last objectives: its slope (nats an epoch), its R², and of how many epochs."""
         objective = self.values("objective")[-LINE_EPOCHS:]

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from fer_jax import advice, fer2013
 from fer_jax.advice import Change
 from fer_jax.config import Config
@@ -48,29 +46,23 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _collapsed(e: Evidence) -> Finding:
-    shares = np.array(e.counts) / sum(e.counts)
-    most, label = float(shares.max()), fer2013.LABELS[int(shares.argmax())]
-    no_idea = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    loss = float(e.history[-1]["train_loss"])
-    is_frequent = e.train_accuracy - most < THRESHOLDS["collapse"].value
-    has_no_idea = is_frequent or no_idea - loss < THRESHOLDS["collapse_nats"].value
+    most, label = float(e.shares.max()), fer2013.LABELS[int(e.shares.argmax())]
     return Finding(
         rule="collapsed",
-        # What still falls steadily is slow, and a lower rate would make it slower.
-        holds=has_no_idea and not e.falls_linearly,
+        holds=e.has_collapsed,
         clause=f"hardly better than always answering {label}: it collapsed",
         says=f"train is {_percent(e.train_accuracy)}, and always answering {label} would give "
-        f"{_percent(most)}; the train loss is {loss:.3f} nats, that of the class shares alone {no_idea:.3f}, "
-        f"of no idea at all {math.log(fer2013.CLASS_COUNT):.3f} (ln 7)",
+        f"{_percent(most)}; the train loss is {e.train_loss:.3f} nats, that of the class shares alone "
+        f"{e.share_loss:.3f}, of no idea at all {math.log(fer2013.CLASS_COUNT):.3f} (ln 7)",
         figures={
             "train accuracy": e.train_accuracy,
             "largest class share": most,
-            "train loss": loss,
-            "loss of the shares": no_idea,
+            "train loss": e.train_loss,
+            "loss of the shares": e.share_loss,
         },
         thresholds=("collapse", "collapse_nats", "linearity", "fall"),
         action="lower the rate",
-        changes=advice.scale_rate(e.config, 1 / 3, why="the loss does not leave its start"),
+        changes=advice.scale_rate(e.config, 1 / 3, why="hardly anything is learnt at this one"),
     )
 
 
@@ -205,9 +197,11 @@ def _unbalanced(e: Evidence) -> Finding:
     rarity = e.counts[most] / e.counts[rare]
     low, high = e.recalls[rare] or 0.0, e.recalls[most] or 0.0
     few, many = fer2013.LABELS[rare], fer2013.LABELS[most]
+    is_missed = rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high
     return Finding(
         rule="unbalanced classes",
-        holds=rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high,
+        # A network that knows next to nothing misses every class but one, rare or not.
+        holds=is_missed and not e.has_collapsed,
         clause=f"unbalanced classes (recall of {few} {100 * low:.0f} %, of {many} {100 * high:.0f} %)",
         says=f"there are {rarity:.1f} images of {many} for one of {few}; their recall is "
         f"{_percent(high)} and {_percent(low)}",
