@@ -168,8 +168,8 @@ def sentences(figures: Json) -> list[str]:
         exact = counts["exact"]
         lines.append(
             f"{name}: {counts['different_images']:,} different images among {counts['rows']:,} rows; "
-            f"{exact['rows']:,} rows stand in {exact['groups']:,} groups of exact copies; groups with several "
-            f"labels: {exact['groups_with_several_labels']:,}"
+            f"{exact['rows']:,} rows stand in {exact['groups']:,} groups of exact copies; groups with "
+            f"several labels: {exact['groups_with_several_labels']:,}"
         )
     shared = sum(each["exact"]["groups"] for each in copies["between"])
     near = sum(each["near"]["groups"] for each in copies["between"])

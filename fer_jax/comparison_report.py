@@ -183,8 +183,8 @@ def pairs_note(result: Json) -> str:
     tested = "" if one else " The first seed of each run is tested."
     return (
         "Difference: accuracy of the second − accuracy of the first, on the same images, with Agresti and "
-        "Min's interval for the pair alone. p: McNemar's exact test, two-sided; Holm: corrected for the number "
-        "of pairs, so that a pair whose interval leaves out 0 may yet not be shown to be real. "
+        "Min's interval for the pair alone. p: McNemar's exact test, two-sided; Holm: corrected for the "
+        "number of pairs, so that a pair whose interval leaves out 0 may yet not be shown to be real. "
         f"Seeds: whether every seed of the one is better than every seed of the other.{tested} The test is "
         "about these networks and other images like these; the seeds are about other networks."
     )

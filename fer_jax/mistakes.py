@@ -293,9 +293,7 @@ def _lay_out_neighbours(
     )
 
 
-def _lay_out_saliency(
-    trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray
-) -> Sheet:
+def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
     labels, predicted = examples.labels[rows], logits.argmax(axis=1)
     confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
     of_class = (np.flatnonzero(labels == label) for label in range(fer2013.CLASS_COUNT))

@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -229,4 +228,5 @@ def test_a_tile_sheet_holds_every_tile_and_its_words() -> None:
     # A tile without words of its own is named after its column.
     assert (two["alt"], two["words"]) == ("r: b", (("b", "quiet"),))
     for tile, image in ((one, gray), (two, colours)):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(tile["png"])))), image)
+        shown = Image.open(io.BytesIO(base64.b64decode(tile["png"])))
+        np.testing.assert_array_equal(np.asarray(shown), image)

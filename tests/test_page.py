@@ -357,6 +357,8 @@ def test_synthetic_faces_are_named_and_real_ones_are_not(full: Path, tmp_path: P
     drawn = make_folder(tmp_path / "drawn", is_synthetic=True)
     assert "SYNTHETIC FACES: not a FER2013 result." in read(drawn).words
     assert "synthetic" not in read(full).words.lower()
+    warning = "This page holds pictures of the data."
+    assert warning in read(full).words and warning not in read(drawn).words
 
 
 def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path) -> None:
