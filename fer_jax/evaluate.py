@@ -33,7 +33,8 @@ class EvaluateCommand:
     - the most confident mistakes, what the network looked at (saliency), and the training faces that lie
       nearest to a mistake in the last features.
 
-    At its end the run's page, report.html, is written anew.
+    At its end the run's page, report.html, is written anew. It and the pictures show faces of the data: do
+    not publish those of FER2013.
     """
 
     run: Annotated[Path, tyro.conf.Positional]

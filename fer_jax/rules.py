@@ -240,8 +240,8 @@ def _sensitive(e: Evidence) -> Finding:
         rule="sensitive",
         holds=bool(without),
         clause="without batch norm it is sensitive to initial weights and rate",
-        says=f"{len(without)} of {len(blocks)} blocks have no batch norm, and with it training depends less "
-        f"on initial weights and rate (Ioffe and Szegedy 2015){measured}",
+        says=f"{len(without)} of {len(blocks)} blocks have no batch norm; with it training depends less on "
+        f"initial weights and rate (Ioffe and Szegedy 2015){measured}",
         figures=figures,
         thresholds=(),
         action="add batch norm",
