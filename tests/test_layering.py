@@ -13,14 +13,16 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # The table of DESIGN. `data.*` stands for every module of the package fer_jax/data.
 ROWS = (
     ("errors", "fer2013", "notebook"),
-    ("config", "randomness"),
-    ("pixels", "augment", "config_file"),
+    ("config_checks", "randomness"),
+    ("config",),
+    ("pixels", "augment", "mix", "config_file"),
     (
         "data.*",
         "models.*",
         "losses",
         "metrics",
         "optimizer",
+        "averages",
         "calibration",
         "bootstrap",
         "paired",
@@ -30,7 +32,7 @@ ROWS = (
         "views",
     ),
     ("state",),
-    ("step",),
+    ("step", "clean_stats"),
     (
         "feed",
         "steppers",
@@ -84,8 +86,18 @@ ROWS = (
     ),
     ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-2], *ROWS[-1])
-HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[7], *ROWS[-2], *ROWS[-1])
+HOST_HALF = (
+    "errors",
+    "fer2013",
+    "config_checks",
+    "config",
+    "config_file",
+    "pixels",
+    "augment",
+    "mix",
+    "data.*",
+)
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 
