@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import AverageConfig
+from fer_jax.config_craft import AverageConfig
 
 Pace = Callable[[jax.Array], jax.Array]
 """(step int32 [], from 0) -> pace float32 [], 0..1."""

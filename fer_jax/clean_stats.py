@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fer_jax.config import AverageConfig
+from fer_jax.config_craft import AverageConfig
 from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, numpy_rng
@@ -55,7 +55,7 @@ def make_refresh(
             for first in range(0, len(rows) - size + 1, size)
         ]
         merged = merge_batches([flatten_dict(each) for each in jax.device_get(batches)])
-        return state.replace(  # type: ignore[attr-defined,no-any-return]
+        return state.replace(  # type: ignore[attr-defined]
             average=state.average | {"batch_stats": jax.device_put(unflatten_dict(merged))}
         )
 

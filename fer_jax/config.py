@@ -16,6 +16,7 @@ from fer_jax.config_checks import (
     check_seed,
     check_types,
 )
+from fer_jax.config_craft import AverageConfig, MixConfig
 
 BadRow = Literal["stop", "skip"]
 """What a malformed row does: end the load, or be left out and listed."""
@@ -174,39 +175,16 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixConfig:
-    """Training images mixed two by two, their targets with them. A kind whose alpha is 0 is off."""
-
-    mixup_alpha: float = 0.0
-    """Mixup, a blend of two images: its share comes from Beta(alpha, alpha)."""
-    cutmix_alpha: float = 0.0
-    """Cutmix, a rectangle of another image pasted in: its area comes from Beta(alpha, alpha)."""
-    probability: float = 1.0
-    """Chance of an image to be mixed; with both kinds on, each takes half of it."""
-
-    def __post_init__(self) -> None:
-        check_types(self, "mix.")
-        check_not_negative("mix.mixup_alpha", self.mixup_alpha)
-        check_not_negative("mix.cutmix_alpha", self.cutmix_alpha)
-        check_probability("mix.probability", self.probability)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is mixed."""
-        return bool(self.probability and (self.mixup_alpha or self.cutmix_alpha))
-
-
-@dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How the weights move."""
 
     name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
-    """sgd has momentum; adamw is adam with `weight_decay`; muon makes the updates of kernels orthogonal,
-    and is adamw for the first and last layer, biases and norms. Its rates are those of adamw."""
+    """sgd has momentum; adamw is adam with `weight_decay`; muon makes the updates of kernels orthogonal, and
+    is adamw with Nesterov's momentum for first and last layer, biases and norms; adamw's rates suit it."""
     peak_rate: float = 1e-3
     """Learning rate after the warm-up."""
     momentum: float = 0.9
-    """Momentum of sgd and muon."""
+    """Momentum of sgd and muon (muon's usual one is 0.95)."""
     nesterov: bool = False
     """Look ahead along the momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
@@ -258,36 +236,6 @@ class OptimizerConfig:
             self.l2,
             f"0 for {self.name}: use optimizer.weight_decay, or optimizer.name adam",
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AverageConfig:
-    """Weights averaged along the training. What is measured, selected and loaded are the averaged ones."""
-
-    ema_decay: float = 0.0
-    """Exponential moving average: how much of it a step keeps, less in the first steps; 0 is off."""
-    swa_epochs: int = 0
-    """Mean of the weights after each of so many last epochs; 0 is off."""
-    stats_examples: int = 4096
-    """Training images, without augmentation, from which the batch statistics of the averaged weights are
-    computed (a fixed random subset; 0: all of them)."""
-
-    def __post_init__(self) -> None:
-        check_types(self, "average.")
-        check_rate("average.ema_decay", self.ema_decay)
-        check(self.swa_epochs >= 0, "average.swa_epochs", self.swa_epochs, ">= 0")
-        check(self.stats_examples >= 0, "average.stats_examples", self.stats_examples, ">= 0")
-        check(
-            not (self.ema_decay and self.swa_epochs),
-            "average.swa_epochs",
-            self.swa_epochs,
-            "0 with average.ema_decay: one average at a time",
-        )
-
-    @property
-    def is_on(self) -> bool:
-        """Whether there is an average."""
-        return bool(self.ema_decay or self.swa_epochs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ import numpy as np
 
 from fer_jax import augment, mix
 from fer_jax.augment import Draws
-from fer_jax.config import AugmentConfig, MixConfig
+from fer_jax.config import AugmentConfig
+from fer_jax.config_craft import MixConfig
 from fer_jax.data.batch import cut, in_order
 from fer_jax.data.examples import Examples
 from fer_jax.metrics import Counts, merge

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config import MixConfig
+from fer_jax.config_craft import MixConfig
 
 _HEIGHT, _WIDTH, _ = fer2013.IMAGE_SHAPE
 
@@ -50,8 +50,9 @@ def draw(rng: np.random.Generator, config: MixConfig, images: int) -> Mix | None
         is_cut = np.zeros(images, bool)
     middle = rng.random((images, 2)) * (_HEIGHT, _WIDTH)
     # Where a kind is off its numbers are drawn from Beta(1, 1), and not used.
-    share = rng.beta(*[config.mixup_alpha or 1.0] * 2, images)
-    area = rng.beta(*[config.cutmix_alpha or 1.0] * 2, images)
+    share, area = (
+        rng.beta(alpha, alpha, images) for alpha in (config.mixup_alpha or 1.0, config.cutmix_alpha or 1.0)
+    )
     half = np.sqrt(1 - area)[:, None] * (_HEIGHT, _WIDTH) / 2
     start, end = (np.clip(np.rint(edge), 0, (_HEIGHT, _WIDTH)) for edge in (middle - half, middle + half))
     box = np.hstack([start, end - start]) * (is_mixed & is_cut)[:, None]

@@ -55,7 +55,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     if config.name == "sgd":
         links.append(optax.trace(decay=config.momentum, nesterov=config.nesterov))
     elif config.name == "muon":
-        # It multiplies by minus its rate, and the train step does that.
+        # It multiplies by minus its rate, which is the train step's to do. Its Adam is Dozat's (2016).
         links.append(
             optax.contrib.muon(
                 -1.0,

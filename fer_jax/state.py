@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from fer_jax import fer2013
-from fer_jax.config import AverageConfig
+from fer_jax.config_craft import AverageConfig
 
 
 @flax.struct.dataclass
@@ -62,4 +62,4 @@ def begin_average(state: TrainState, config: AverageConfig) -> TrainState:
         return state
     start = {"params": state.params, "batch_stats": state.batch_stats}
     # Copies: a train step uses up its state, and no buffer twice.
-    return state.replace(average=jax.tree.map(jnp.copy, start))  # type: ignore[attr-defined,no-any-return]
+    return state.replace(average=jax.tree.map(jnp.copy, start))  # type: ignore[attr-defined]

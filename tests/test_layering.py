@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 ROWS = (
     ("errors", "fer2013", "notebook"),
     ("config_checks", "randomness"),
+    ("config_craft",),
     ("config",),
     ("pixels", "augment", "mix", "config_file"),
     (
@@ -86,11 +87,12 @@ ROWS = (
     ),
     ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[7], *ROWS[-2], *ROWS[-1])
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[8], *ROWS[-2], *ROWS[-1])
 HOST_HALF = (
     "errors",
     "fer2013",
     "config_checks",
+    "config_craft",
     "config",
     "config_file",
     "pixels",

@@ -14,10 +14,10 @@ from fer_jax.config import (
     ConvBlock,
     DeviceConfig,
     LossConfig,
-    MixConfig,
     ModelConfig,
     OptimizerConfig,
 )
+from fer_jax.config_craft import MixConfig
 from fer_jax.data.batch import epoch_order
 from fer_jax.data.examples import Examples
 from fer_jax.feed import Recipe, draw_recipe, follow
