@@ -18,6 +18,7 @@ from torch.nn import functional
 from benchmarks.arena import count_cores
 from fer_jax import fer2013
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats
 
 # The same as in fer_jax.models, which cannot be imported without jax.
@@ -187,6 +188,31 @@ def to_input(images: Tensor, stats: PixelStats, *, channels_last: bool) -> Tenso
     return (x.float() - stats.mean) * (1.0 / stats.std)
 
 
+def refuse_craft(config: Config) -> None:
+    """Refuse what is not written in PyTorch here.
+
+    Raises:
+        ConfigError: the config trains with something of it.
+    """
+    loss, optimizer, train = config.loss, config.optimizer, config.train
+    asked = {
+        "loss.focal_gamma": loss.focal_gamma,
+        "loss.class_weights": loss.class_weights == "effective",
+        "mix": config.mix.is_on,
+        "optimizer.name": optimizer.name == "muon",
+        "optimizer.clip_value": optimizer.clip_value,
+        "optimizer.sam_radius": optimizer.sam_radius,
+        "average": config.average.is_on,
+        "train.small_epochs": train.small_epochs,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if names:
+        raise ConfigError(
+            f"{config.name} trains with {', '.join(names)}, and the PyTorch of the benchmarks does not: "
+            "leave that out, or take another config"
+        )
+
+
 def make_optimizer(
     config: OptimizerConfig, net: nn.Module, *, rate: float, fused: bool
 ) -> torch.optim.Optimizer:
@@ -233,7 +259,11 @@ def make_train_step(
 
     Returns:
         (images uint8 [B, 48, 48, 1], labels int64 [B]) -> mean loss float32 [].
+
+    Raises:
+        ConfigError: see `refuse_craft`.
     """
+    refuse_craft(config)
     settings = config.optimizer
     optimizer = make_optimizer(settings, net, rate=rate, fused=style.fused_optimizer)
     forward = _make_forward(net.train(), style, pixel_stats)

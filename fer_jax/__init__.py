@@ -11,13 +11,14 @@ W width, C channels; a face is [48, 48, 1], logits are [B, 7].
 
 A module imports only from the rows above its own (data, models and rows five to seven among themselves too):
 
-1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run, `config_file` to and from
-   files; `randomness`, its only maker; `pixels` to numbers; `augment`, draw and apply
-2. `data.*` files to arrays, copies, votes; `models.*` Linen modules; `losses`; `metrics`; `optimizer`; the
-   statistics of insight: `bootstrap`, `calibration`, `paired` tests, `decomposition` into bias and variance,
-   `confident` learning; `views` of an image, `corruptions` of it
+1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_craft`
+   and `config_checks`, `config_file` to and from files; `randomness`, its only maker; `pixels` to numbers;
+   `augment` and `mix`, draw and apply
+2. `data.*` files to arrays, copies, votes; `models.*` Linen modules; `losses`; `metrics`; `optimizer`;
+   `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired` tests,
+   `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions` of it
 3. `state`: arrays that training changes
-4. `step`: the jitted train and evaluation steps
+4. `step`: the jitted train and evaluation steps; `clean_stats`, batch statistics of averaged weights
 5. `feed` batches to steps; `steppers`, lanes of steps on host or device; `checkpoint`; `run_folder`;
    `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line;
    `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look into a network;

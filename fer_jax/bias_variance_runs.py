@@ -301,7 +301,7 @@ def predict(programs: Programs, state: Any, images: np.ndarray, *, batch_size: i
     Returns:
         Logits, float32 [N, 7].
     """
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = state.predictor
     batches = [
         np.asarray(_predict_batch(programs.model, programs.pixel_stats, variables, images[rows]))
         for rows, _ in in_order(np.arange(len(images)), batch_size)

@@ -3,48 +3,20 @@
 The docstring under a field is its help text on the command line. `config_file` reads and writes configs.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fer_jax.errors import ConfigError
-
-
-def _check(is_good: bool, field_name: str, value: object, wanted: str) -> None:
-    if not is_good:
-        raise ConfigError(f"config field {field_name} is {value!r}; wanted {wanted}")
-
-
-def _check_types(section: object, prefix: str) -> None:
-    """Check each field of a config class against its annotation, so that range checks compare numbers."""
-    for each in dataclasses.fields(section):  # type: ignore[arg-type]
-        value, wanted = getattr(section, each.name), each.type
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if wanted is float:
-            _check(is_number, f"{prefix}{each.name}", value, "a number")
-        elif wanted is int:
-            _check(is_number and isinstance(value, int), f"{prefix}{each.name}", value, "an integer")
-        elif wanted is bool:
-            _check(isinstance(value, bool), f"{prefix}{each.name}", value, "True or False")
-
-
-def _check_rate(field_name: str, value: float) -> None:
-    _check(0 <= value < 1, field_name, value, "a rate in [0, 1)")
-
-
-def _check_probability(field_name: str, value: float) -> None:
-    _check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
-
-
-def _check_seed(field_name: str, value: int) -> None:
-    # JAX builds a key from the lowest 32 bits alone: a larger seed would repeat the keys of a small one.
-    _check(0 <= value < 2**32, field_name, value, "a seed in [0, 2**32)")
-
-
-def _check_not_negative(field_name: str, value: float) -> None:
-    _check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
-
+from fer_jax import fer2013
+from fer_jax.config_checks import (
+    check,
+    check_not_negative,
+    check_probability,
+    check_rate,
+    check_seed,
+    check_types,
+)
+from fer_jax.config_craft import AverageConfig, MixConfig
 
 BadRow = Literal["stop", "skip"]
 """What a malformed row does: end the load, or be left out and listed."""
@@ -69,9 +41,9 @@ class DataConfig:
     """Seed of the synthetic faces."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "data.")
-        _check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
-        _check_seed("data.synthetic_seed", self.synthetic_seed)
+        check_types(self, "data.")
+        check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
+        check_seed("data.synthetic_seed", self.synthetic_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +58,8 @@ class SplitConfig:
     """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "split.")
-        _check_seed("split.seed", self.seed)
+        check_types(self, "split.")
+        check_seed("split.seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,23 +86,23 @@ class AugmentConfig:
     """Largest erased area, as a fraction of the image's area."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "augment.")
+        check_types(self, "augment.")
         for name in ("shift", "rotate", "crop", "flip", "erase"):
-            _check_probability(f"augment.{name}_probability", getattr(self, f"{name}_probability"))
-        _check(0 <= self.max_shift_px <= 24, "augment.max_shift_px", self.max_shift_px, "pixels in [0, 24]")
-        _check(
+            check_probability(f"augment.{name}_probability", getattr(self, f"{name}_probability"))
+        check(0 <= self.max_shift_px <= 24, "augment.max_shift_px", self.max_shift_px, "pixels in [0, 24]")
+        check(
             0 <= self.max_rotation_deg <= 180,
             "augment.max_rotation_deg",
             self.max_rotation_deg,
             "degrees in [0, 180]",
         )
-        _check(
+        check(
             0.1 <= self.min_crop_scale <= 1,
             "augment.min_crop_scale",
             self.min_crop_scale,
             "a fraction in [0.1, 1]",
         )
-        _check(
+        check(
             0 < self.max_erase_fraction <= 0.5,
             "augment.max_erase_fraction",
             self.max_erase_fraction,
@@ -152,9 +124,9 @@ class ConvBlock:
     """Share of the block's outputs that training sets to zero."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "model.blocks.")
-        _check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
-        _check_rate("model.blocks.dropout_rate", self.dropout_rate)
+        check_types(self, "model.blocks.")
+        check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
+        check_rate("model.blocks.dropout_rate", self.dropout_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,14 +143,14 @@ class ModelConfig:
     """Share of the hidden dense outputs that training sets to zero."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "model.")
-        _check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
+        check_types(self, "model.")
+        check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
         pools = sum(block.pool for block in self.blocks)
-        _check(
+        check(
             pools <= 4, "model.blocks", f"{pools} pooled blocks", "at most 4: 48 pixels halve evenly 4 times"
         )
-        _check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
-        _check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
+        check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
+        check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,24 +159,32 @@ class LossConfig:
 
     label_smoothing: float = 0.0
     """Share of the target spread evenly over the seven classes."""
-    class_weights: Literal["none", "sqrt", "balanced"] = "none"
-    """Weight of a class: 1; 1 / sqrt(its share); 1 / its share."""
+    class_weights: Literal["none", "sqrt", "balanced", "effective"] = "none"
+    """Weight of a class: 1; 1 / sqrt(its share); 1 / its share; 1 / its effective number of images."""
+    effective_beta: float = 0.999
+    """What the effective number takes each further image for: towards 0 all classes weigh the same, towards
+    1 as `balanced` (effective)."""
+    focal_gamma: float = 0.0
+    """Focal loss: how much less the images count that are already right; 0 is plain cross-entropy."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "loss.")
-        _check_rate("loss.label_smoothing", self.label_smoothing)
+        check_types(self, "loss.")
+        check_rate("loss.label_smoothing", self.label_smoothing)
+        check_rate("loss.effective_beta", self.effective_beta)
+        check_not_negative("loss.focal_gamma", self.focal_gamma)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How the weights move."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adam"
-    """sgd has momentum; adamw is adam with `weight_decay`."""
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
+    """sgd has momentum; adamw is adam with `weight_decay`; muon makes the updates of kernels orthogonal, and
+    is adamw with Nesterov's momentum for first and last layer, biases and norms; adamw's rates suit it."""
     peak_rate: float = 1e-3
     """Learning rate after the warm-up."""
     momentum: float = 0.9
-    """Momentum of sgd."""
+    """Momentum of sgd and muon (muon's usual one is 0.95)."""
     nesterov: bool = False
     """Look ahead along the momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
@@ -219,38 +199,42 @@ class OptimizerConfig:
     patience_epochs: int = 5
     """Epochs without a lower validation loss before a cut (plateau)."""
     weight_decay: float = 0.0
-    """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw)."""
+    """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw, muon)."""
     l2: float = 0.0
     """The notebook's L2: this × kernel is added to the gradient (sgd, adam)."""
     clip_norm: float = 0.0
     """Largest global norm of the gradient; 0 does not clip."""
+    clip_value: float = 0.0
+    """Largest size of each number of the gradient, cut before the norm is; 0 does not clip."""
+    sam_radius: float = 0.0
+    """Sharpness-aware: the gradient is taken this far uphill. It costs a second pass; 0 is off."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "optimizer.")
-        _check(
+        check_types(self, "optimizer.")
+        check(
             self.peak_rate > 0 and math.isfinite(self.peak_rate),
             "optimizer.peak_rate",
             self.peak_rate,
             "a finite rate > 0",
         )
-        _check_rate("optimizer.momentum", self.momentum)
-        _check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
-        _check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
-        _check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
-        _check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
-        for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm"):
-            _check_not_negative(f"optimizer.{name}", getattr(self, name))
-        _check(
+        check_rate("optimizer.momentum", self.momentum)
+        check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
+        check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
+        check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
+        check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
+        for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm", "clip_value", "sam_radius"):
+            check_not_negative(f"optimizer.{name}", getattr(self, name))
+        check(
             not (self.name == "adam" and self.weight_decay),
             "optimizer.weight_decay",
             self.weight_decay,
             "0 for adam: use optimizer.name adamw, or optimizer.l2",
         )
-        _check(
-            not (self.name == "adamw" and self.l2),
+        check(
+            not (self.name in ("adamw", "muon") and self.l2),
             "optimizer.l2",
             self.l2,
-            "0 for adamw: use optimizer.weight_decay, or optimizer.name adam",
+            f"0 for {self.name}: use optimizer.weight_decay, or optimizer.name adam",
         )
 
 
@@ -275,17 +259,33 @@ class TrainConfig:
     """Train on at most so many of the training images, a fixed random subset; 0: on all."""
     resample: int = 0
     """0: train on the training images; k >= 1: on their k-th bootstrap resample, drawn with replacement."""
+    small_epochs: int = 0
+    """Progressive resizing: the first so many epochs train on smaller images; 0 is off. The last layers
+    have to take any size (model.head other than flatten)."""
+    small_side_px: int = 32
+    """Height and width of the smaller images."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "train.")
+        check_types(self, "train.")
         # The rates of all steps and a batch's images have to fit into memory.
         for name, most in (("epochs", 10_000), ("batch_size", 65_536), ("eval_batch_size", 65_536)):
             value = getattr(self, name)
-            _check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
-        _check_seed("train.seed", self.seed)
-        _check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
-        _check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
-        _check(self.resample >= 0, "train.resample", self.resample, ">= 0")
+            check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
+        check_seed("train.seed", self.seed)
+        check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
+        check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
+        check(self.resample >= 0, "train.resample", self.resample, ">= 0")
+        check(
+            0 <= self.small_epochs <= self.epochs,
+            "train.small_epochs",
+            self.small_epochs,
+            f"an integer in 0..{self.epochs}, which is train.epochs",
+        )
+        check(16 <= self.small_side_px <= 48, "train.small_side_px", self.small_side_px, "pixels in 16..48")
+
+    def side_px(self, epoch: int) -> int:
+        """Height and width of the images that an epoch, from 0, trains on."""
+        return self.small_side_px if epoch < self.small_epochs else fer2013.IMAGE_SHAPE[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +303,7 @@ class DeviceConfig:
     """Keep compiled programs in your cache folder, readable by you alone: the next start is faster."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "device.")
+        check_types(self, "device.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,12 +317,14 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    mix: MixConfig = field(default_factory=MixConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    average: AverageConfig = field(default_factory=AverageConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             0 < len(self.name) <= 100
             and all(c.isalnum() or c in "._-" for c in self.name)
             and self.name[0] != ".",
@@ -330,9 +332,33 @@ class Config:
             self.name,
             "1 to 100 letters, digits, '.', '_' and '-': it names a folder",
         )
-        _check(
+        check(
             self.optimizer.warmup_epochs < self.train.epochs,
             "optimizer.warmup_epochs",
             self.optimizer.warmup_epochs,
             f"less than train.epochs, which is {self.train.epochs}",
+        )
+        check(
+            self.average.swa_epochs <= self.train.epochs,
+            "average.swa_epochs",
+            self.average.swa_epochs,
+            f"at most train.epochs, which is {self.train.epochs}",
+        )
+        self._check_small_images()
+
+    def _check_small_images(self) -> None:
+        if not self.train.small_epochs:
+            return
+        check(
+            self.model.head != "flatten",
+            "train.small_epochs",
+            self.train.small_epochs,
+            "0 for model.head flatten, whose dense layer takes one size of image",
+        )
+        halves = 2 ** sum(block.pool for block in self.model.blocks)
+        check(
+            self.train.small_side_px % halves == 0,
+            "train.small_side_px",
+            self.train.small_side_px,
+            f"a multiple of {halves}: the blocks halve it that often",
         )

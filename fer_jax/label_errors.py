@@ -20,6 +20,7 @@ from scipy.special import softmax
 
 from fer_jax import display, fer2013
 from fer_jax.bias_variance_runs import predict
+from fer_jax.clean_stats import choose_rows
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
 from fer_jax.data.batch import epoch_order
@@ -139,7 +140,8 @@ def cross_validate(
 def _fingerprint(config: Config, examples: Examples, rows: np.ndarray) -> str:
     """Name everything that decides a fold's logits: SHA-256, hex."""
     fields: Json = to_json(config)
-    deciding = {name: fields[name] for name in ("augment", "model", "loss", "optimizer", "train", "device")}
+    names = ("augment", "model", "loss", "mix", "optimizer", "average", "train", "device")
+    deciding = {name: fields[name] for name in names}
     hashed = hashlib.sha256(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()
     return hashlib.sha256(json.dumps([_FORMAT, deciding, examples.sha256, hashed]).encode()).hexdigest()
 
@@ -205,14 +207,18 @@ def _train(
             position=position,
             seed=train.seed,
             step=step,
+            mixing=config.mix,
         )
-        state, objective = programs.train_step(dropout_key, state, batch, rate)
+        side_px = train.side_px(epoch)
+        state, objective = programs.train_step(dropout_key, state, batch, rate, side_px=side_px)
         # Read one step late: the device works while the host makes the next batch.
         if unread is not None:
             on_step(step, _read(unread, step - 1))
         unread = objective
     if unread is not None:
         on_step(len(rates), _read(unread, len(rates) - 1))
+    if programs.refresh is not None:
+        state = programs.refresh(state, choose_rows(config.average, rows, seed=train.seed))
     return state
 
 

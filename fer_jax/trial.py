@@ -116,7 +116,14 @@ def make_trial(config: Config, examples: Examples, split: Split) -> Trial:
         epoch, position = divmod(step, epoch_steps)
         order = order_of(epoch)
         return train_batch(
-            examples, order, config.augment, batch_size=size, position=position, seed=seed, step=step
+            examples,
+            order,
+            config.augment,
+            batch_size=size,
+            position=position,
+            seed=seed,
+            step=step,
+            mixing=config.mix,
         )
 
     return Trial(
@@ -126,7 +133,14 @@ def make_trial(config: Config, examples: Examples, split: Split) -> Trial:
         pixel_stats=stats,
         class_weights=weights,
         start=init_state(jax_key(seed, Stream.INIT), model, optimizer),
-        train_step=make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats),
+        train_step=make_train_step(
+            model,
+            optimizer,
+            config.loss,
+            class_weights=weights,
+            pixel_stats=stats,
+            sam_radius=config.optimizer.sam_radius,
+        ),
         eval_step=make_eval_step(model, pixel_stats=stats),
         probe_batch=probe.make_probe(plain, config.loss, class_weights=weights, pixel_stats=stats),
         batch_at=batch_at,
@@ -213,6 +227,7 @@ def check_heart(trial: Trial, tell: Tell) -> Finding:
         config.loss,
         class_weights=trial.class_weights,
         pixel_stats=trial.pixel_stats,
+        sam_radius=config.optimizer.sam_radius,
     )
     rows = epoch_order(config.train.seed, 0, trial.split.train)[:HEART_IMAGES]
     (batch,) = eval_batches(trial.examples, rows, batch_size=len(rows))

@@ -13,14 +13,17 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # The table of DESIGN. `data.*` stands for every module of the package fer_jax/data.
 ROWS = (
     ("errors", "fer2013", "notebook"),
-    ("config", "randomness"),
-    ("pixels", "augment", "config_file"),
+    ("config_checks", "randomness"),
+    ("config_craft",),
+    ("config",),
+    ("pixels", "augment", "mix", "config_file"),
     (
         "data.*",
         "models.*",
         "losses",
         "metrics",
         "optimizer",
+        "averages",
         "calibration",
         "bootstrap",
         "paired",
@@ -30,7 +33,7 @@ ROWS = (
         "views",
     ),
     ("state",),
-    ("step",),
+    ("step", "clean_stats"),
     (
         "feed",
         "steppers",
@@ -85,8 +88,19 @@ ROWS = (
     ),
     ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-2], *ROWS[-1])
-HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[8], *ROWS[-2], *ROWS[-1])
+HOST_HALF = (
+    "errors",
+    "fer2013",
+    "config_checks",
+    "config_craft",
+    "config",
+    "config_file",
+    "pixels",
+    "augment",
+    "mix",
+    "data.*",
+)
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 
