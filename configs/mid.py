@@ -3,7 +3,8 @@
 Why: the published networks of 5 to 30 million weights take 350 to 1,250 million multiply-accumulates an
 image; the question is how much of their accuracy stays with a tenth of that.
 Ours: residual blocks of 40 to 160 features, the narrowest without squeeze-and-excite, halved four times, a
-global mean and a little dropout behind it; run 7's augmentation, label smoothing 0.1, AdamW, a warm-up and a cosine.
+global mean and a little dropout behind it; run 7's augmentation, label smoothing 0.1, AdamW, a warm-up and a
+cosine.
 
 Command: python -m fer_jax.train --config configs/mid.py --data fer2013.csv
 Cost: 1.1 million parameters, 58 million multiply-accumulates an image.

@@ -1,8 +1,8 @@
 """VGG-like: pairs of 3 × 3 convolutions, 64 to 512 wide, batch norm, a global mean and no wide dense layers.
 
 Why: the field's strongest plain networks on FER2013 are of this form: that of Khaireddin & Chen 2021, and
-VGG-19 of the WuJie1010 repository. In the first, two dense layers of 4096 hold 25 of 30 million weights; a mean
-over the places does without them.
+VGG-19 of the WuJie1010 repository. In the first, two dense layers of 4096 hold 25 of 30 million weights; a
+mean over the places does without them.
 Ours: two convolutions at 48 and at 24 pixels, three at 12 and at 6, dropout 0.5 before the last layer; run
 7's augmentation, label smoothing 0.1, SGD with Nesterov's momentum, a warm-up and a cosine.
 

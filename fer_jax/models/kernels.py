@@ -3,7 +3,7 @@
 Left to themselves, batch norm, ReLU, pooling and dropout walk over the large arrays again for each layer and
 each gradient. Here each pass does all it can at once: the forward pass keeps one byte a window, which of the
 four was the largest; the backward pass reads it and writes the gradient before the convolution in one go. The
-plain layers in `layers` define what is computed; the tests hold both against each other.
+plain layers in `unit` define what is computed; the tests hold both against each other.
 """
 
 from functools import partial, reduce
