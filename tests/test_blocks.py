@@ -33,6 +33,10 @@ def draw(module: nn.Module, x: jax.Array) -> Any:
     )
 
 
+def evaluate(unit: nn.Module, variables: Any, x: jax.Array) -> Any:
+    return unit.apply(variables, x, is_training=False)
+
+
 def conv(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
     side = len(kernel) // 2
     return jax.lax.conv_general_dilated(
@@ -70,7 +74,7 @@ def test_a_residual_block_is_the_published_one(pooling: Pooling | None, features
     branch *= gate(variables["params"]["excite"], branch)
     if pooling:
         around = normed(variables, "shortcut_norm", conv(around, kernels["shortcut"], stride))
-    found = unit.apply(variables, X, is_training=False)
+    found = evaluate(unit, variables, X)
     np.testing.assert_allclose(found, nn.relu(around + branch), rtol=1e-4, atol=1e-4)
     assert ("shortcut" in kernels) is (pooling is not None)
 
@@ -85,7 +89,7 @@ def test_a_separable_block_is_the_published_one(pooling: Pooling) -> None:
     branch = normed(variables, "norm2", conv(branch, kernels["pointwise2"]))
     branch = nn.max_pool(branch, (2, 2), (2, 2)) if pooling == "max" else branch[:, ::2, ::2]
     around = normed(variables, "shortcut_norm", conv(X, kernels["shortcut"], 2))
-    found = unit.apply(variables, X, is_training=False)
+    found = evaluate(unit, variables, X)
     np.testing.assert_allclose(found, around + branch, rtol=1e-4, atol=1e-4)
 
 
@@ -94,8 +98,8 @@ def test_a_plain_block_squeezes_what_it_pooled() -> None:
     unit = ConvUnit(block, DEVICE, "blur")
     variables = draw(unit, X)
     assert variables["params"]["excite"]["squeeze"]["kernel"].shape == (16, 4)
-    before = ConvUnit(plain, DEVICE, "blur").apply(variables, X, is_training=False)
-    found = unit.apply(variables, X, is_training=False)
+    before = evaluate(ConvUnit(plain, DEVICE, "blur"), variables, X)
+    found = evaluate(unit, variables, X)
     np.testing.assert_allclose(found, before * gate(variables["params"]["excite"], before), rtol=1e-5)
 
 
@@ -115,7 +119,7 @@ def test_a_skipped_image_goes_around_the_block_and_the_others_keep_the_mean(kern
     assert 6 <= is_skipped.sum() <= 28  # Of 64 at 0.25: 16 ± 3.5.
     wanted = x + (whole - x) / 0.75
     np.testing.assert_allclose(found[~is_skipped], wanted[~is_skipped], rtol=1e-4, atol=1e-4)
-    quiet, same = (each.apply(variables, x, is_training=False) for each in (unit, steady))
+    quiet, same = (evaluate(each, variables, x) for each in (unit, steady))
     np.testing.assert_array_equal(quiet, same)
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fer_jax.config import Pooling
 from fer_jax.models.pooling import max_blur_pool, pool
 
 X = jax.random.normal(jax.random.key(0), (2, 8, 6, 3))
@@ -32,11 +33,11 @@ def test_the_mean_is_that_of_the_library() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean", "blur"])
-def test_what_is_mirrored_is_pooled_to_the_mirror_image_and_what_is_even_stays(pooling: str) -> None:
+def test_what_is_mirrored_is_pooled_to_the_mirror_image_and_what_is_even_stays(pooling: Pooling) -> None:
     np.testing.assert_allclose(pool(X[:, :, ::-1], pooling), pool(X, pooling)[:, :, ::-1], atol=1e-6)
     np.testing.assert_array_equal(pool(jnp.full((1, 4, 4, 1), 3.0), pooling), np.full((1, 2, 2, 1), 3.0))
 
 
 @pytest.mark.parametrize("pooling", ["stride", None])
-def test_a_strided_block_leaves_nothing_to_pool(pooling: str | None) -> None:
+def test_a_strided_block_leaves_nothing_to_pool(pooling: Pooling | None) -> None:
     assert pool(X, pooling) is X
