@@ -72,8 +72,13 @@ class Net(nn.Module):
     """The network of a `ModelConfig`: standardised float32 [B, 1, 48, 48] to logits float [B, 7]."""
 
     def __init__(self, config: ModelConfig, style: Style) -> None:
-        """Build it, with weights drawn from the same distributions as ours."""
+        """Build it, with weights drawn from the same distributions as ours.
+
+        Raises:
+            ConfigError: it has parts that are not written in PyTorch here.
+        """
         super().__init__()
+        _check_parts(config)
         widths = [1, *(block.features for block in config.blocks)]
         self.blocks = nn.Sequential(
             *(_make_block(block, width, style) for block, width in zip(config.blocks, widths, strict=False))
@@ -103,6 +108,25 @@ class Net(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.get_parameter("head.logits.weight"), std=LAST_LAYER_STD)
+
+
+def _check_parts(config: ModelConfig) -> None:
+    """Refuse what would be another network here."""
+    parts = {
+        "model.blocks.kind": any(block.kind != "plain" for block in config.blocks),
+        "model.blocks.squeeze_excite": any(block.squeeze_excite for block in config.blocks),
+        "model.pooling": config.pooling != "max" and any(block.pool for block in config.blocks),
+        "model.head": config.head == "classes",
+        "model.classes": config.classes != fer2013.CLASS_COUNT,
+        "model.dense_dropout_rate": bool(config.dense_dropout_rate and not config.dense_features),
+    }
+    missing = [name for name, is_used in parts.items() if is_used]
+    if missing:
+        raise ConfigError(
+            f"the network has parts that PyTorch's side of the benchmarks lacks: {', '.join(missing)}; it "
+            "compares plain blocks with pooling by maxima, the heads flatten and mean, and seven classes: "
+            "take such a network, such as configs/run7.py or benchmarks/nets/vgg.py"
+        )
 
 
 def _make_block(block: ConvBlock, inputs: int, style: Style) -> nn.Sequential:

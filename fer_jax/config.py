@@ -112,35 +112,60 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvBlock:
-    """One block: 3 × 3 convolution, batch norm, ReLU, pooling, dropout; the last three as asked."""
+    """One block of 3 × 3 convolutions: of which kind, how wide, and what comes behind them."""
 
     features: int = 32
     """Output channels."""
     batch_norm: bool = True
-    """Normalise between the convolution and the ReLU."""
+    """Normalise behind each convolution. Residual and separable blocks always do."""
     pool: bool = False
-    """Halve height and width by 2 × 2 maxima."""
+    """Halve height and width, as `model.pooling` says."""
     dropout_rate: float = 0.0
     """Share of the block's outputs that training sets to zero."""
+    kind: Literal["plain", "residual", "separable"] = "plain"
+    """plain: convolution, norm, ReLU; residual: two convolutions and a way around them (ResNet's basic
+    block); separable: the same with depthwise and pointwise convolutions (Xception's module)."""
+    squeeze_excite: bool = False
+    """Weigh the channels of each image by what is in all of them."""
 
     def __post_init__(self) -> None:
         check_types(self, "model.blocks.")
         check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
         check_rate("model.blocks.dropout_rate", self.dropout_rate)
+        check(
+            self.batch_norm or self.kind == "plain",
+            "model.blocks.batch_norm",
+            False,
+            f"True: model.blocks.kind is {self.kind}, and only plain blocks do without",
+        )
+
+
+Pooling = Literal["max", "blur", "mean", "stride"]
+"""How a block halves height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network: convolution blocks, then flatten or mean, then dense layers."""
+    """The network: convolution blocks, then flatten or mean, then dense layers; or classes, then mean."""
 
     blocks: tuple[ConvBlock, ...] = (ConvBlock(),)
     """The convolution blocks, in order."""
-    head: Literal["flatten", "mean"] = "flatten"
-    """flatten: every position feeds the dense layer; mean: the average over positions does."""
+    head: Literal["flatten", "mean", "classes"] = "flatten"
+    """flatten: every position feeds the dense layer; mean: the average over positions does; classes: a
+    3 × 3 convolution gives each position its logits, and their average is the answer."""
     dense_features: int = 256
     """Width of the hidden dense layer; 0 leaves it out."""
     dense_dropout_rate: float = 0.0
-    """Share of the hidden dense outputs that training sets to zero."""
+    """Share that training sets to zero of what goes into the last layer: the hidden dense outputs, or
+    without that layer the last features."""
+    pooling: Pooling = "max"
+    """What halves a block with `pool`. max, mean: of each 2 × 2 window; blur: maxima of all windows, then
+    every other place of a soft average; stride: the convolution leaves out every other place."""
+    skip_rate: float = 0.0
+    """Chance that training leaves out what the last residual or separable block adds, for each image; the
+    earlier the block, the smaller its share of it."""
+    classes: Literal[7, 8] = 7
+    """How many logits: FER2013's seven classes, or FER+'s eight, with contempt."""
 
     def __post_init__(self) -> None:
         check_types(self, "model.")
@@ -150,7 +175,20 @@ class ModelConfig:
             pools <= 4, "model.blocks", f"{pools} pooled blocks", "at most 4: 48 pixels halve evenly 4 times"
         )
         check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
+        check(
+            self.head != "classes" or self.dense_features == 0,
+            "model.dense_features",
+            self.dense_features,
+            "0: model.head is classes, which has no hidden dense layer",
+        )
         check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
+        check_rate("model.skip_rate", self.skip_rate)
+        check(
+            self.skip_rate == 0 or any(block.kind != "plain" for block in self.blocks),
+            "model.skip_rate",
+            self.skip_rate,
+            "0: no block of model.blocks is residual or separable, so there is nothing to skip",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

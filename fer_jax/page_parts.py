@@ -130,9 +130,11 @@ def _in_words(text: str) -> str:
     value = json.loads(text)
     if not isinstance(value, dict):
         return "none" if value is None else str(value)
-    words = [f"{value['features']} features"]
+    words = [] if value["kind"] == "plain" else [value["kind"]]
+    words += [f"{value['features']} features"]
     words += ["batch norm"] if value["batch_norm"] else []
     words += ["pooling"] if value["pool"] else []
+    words += ["squeeze-and-excite"] if value["squeeze_excite"] else []
     words += [f"dropout {value['dropout_rate']:g}"] if value["dropout_rate"] else []
     return ", ".join(words)
 

@@ -18,6 +18,7 @@ from flax.traverse_util import flatten_dict
 from fer_jax import fer2013
 from fer_jax.config import LossConfig
 from fer_jax.losses import cross_entropy, weigh
+from fer_jax.models.blocks import NOT_RECTIFIED
 from fer_jax.models.summary import list_layers
 from fer_jax.pixels import PixelStats
 from fer_jax.step import Batch, present
@@ -204,6 +205,8 @@ def _merge(sums: Sequence[LayerSums], *, has_relu: bool) -> LayerLook:
 def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
     """Find the layers that a ReLU follows: all but the last; of a layer and its norm, the norm.
 
+    What a residual or separable block adds up before its ReLU, or without one, is no layer of these.
+
     Args:
         names: of the layers, in the order of the forward pass.
         leaves: names of the weights; a norm has a "scale".
@@ -213,7 +216,11 @@ def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
     ['dense', 'norm']
     """
     norms = {leaf.removesuffix("/scale") for leaf in leaves if leaf.endswith("/scale")}
-    return {name for name, after in itertools.pairwise(names) if after not in norms}
+    return {
+        name
+        for name, after in itertools.pairwise(names)
+        if after not in norms and name.split("/")[-1] not in NOT_RECTIFIED
+    }
 
 
 def measure_updates(before: Any, after: Any) -> dict[str, float]:

@@ -18,14 +18,12 @@ from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.errors import DataError
+from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import begin_average, init_state
-
-LAST_LAYER = "logits"
-"""Name of every network's last layer; what goes into it are the last features."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,8 @@ def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
         images: uint8 [N, 48, 48, 1], N >= 1.
 
     Returns:
-        Logits float32 [N, 7] and the last features float32 [N, D]: what the last layer sees.
+        Logits float32 [N, 7] (or 8) and the last features float32 [N, D]: what the last layer sees, with the
+        head `classes` the mean over the places.
     """
     variables = {"params": trained.params, "batch_stats": trained.batch_stats}
     batches = [
@@ -194,4 +193,5 @@ def _predict_batch(
 
     with nn.intercept_methods(watch):
         logits: Any = model.apply(variables, standardise(jnp.asarray(images), pixel_stats), is_training=False)
-    return logits, seen[0].astype(jnp.float32)
+    features = seen[0].mean(axis=(1, 2)) if seen[0].ndim == 4 else seen[0]
+    return logits, features.astype(jnp.float32)

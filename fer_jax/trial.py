@@ -281,9 +281,9 @@ def measure_range(trial: Trial, tell: Tell) -> RateRange | None:
 
 
 def without_dropout(config: ModelConfig) -> ModelConfig:
-    """Take all dropout off a network."""
+    """Take all dropout off a network, and let it skip no block."""
     blocks = tuple(replace(block, dropout_rate=0.0) for block in config.blocks)
-    return replace(config, blocks=blocks, dense_dropout_rate=0.0)
+    return replace(config, blocks=blocks, dense_dropout_rate=0.0, skip_rate=0.0)
 
 
 def _compare_masks(trial: Trial, batch: Batch, grads: dict[str, np.ndarray]) -> dict[str, float]:

@@ -149,8 +149,8 @@ def test_report_has_the_figures() -> None:
 def test_report_lists_exactly_the_settings_that_differ() -> None:
     section = make_report(is_synthetic=False).split("differ from the defaults\n\n")[1].split("\n\n")[0]
     assert section.splitlines()[2:] == [
-        '| `model.blocks[1]` | `{"features": 64, "batch_norm": true, "pool": false, "dropout_rate": 0.0}` '
-        "| – |",
+        '| `model.blocks[1]` | `{"features": 64, "batch_norm": true, "pool": false, "dropout_rate": 0.0, '
+        '"kind": "plain", "squeeze_excite": false}` | – |',
         "| `optimizer.peak_rate` | `0.01` | `0.001` |",
     ]
 
