@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 ROWS = (
     ("errors", "fer2013", "notebook"),
     ("config", "randomness"),
-    ("pixels", "augment", "config_file"),
+    ("pixels", "tones", "config_file"),
+    ("augment",),
     (
         "data.*",
         "models.*",
@@ -78,14 +79,15 @@ ROWS = (
         "trial",
         "rate_range",
         "sanity",
+        "legibility",
         "checking",
         "label_errors",
         "auditing",
     ),
     ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-2], *ROWS[-1])
-HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[7], *ROWS[-2], *ROWS[-1])
+HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "tones", "augment", "data.*")
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 
