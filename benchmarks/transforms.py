@@ -39,8 +39,8 @@ class Transform:
         for name in _REFUSED:
             if value := getattr(config, name):
                 raise ConfigError(
-                    f"config field augment.{name} is {value!r}, and the comparison with OpenCV and PIL has no "
-                    f"such change; set it to {type(value)()!r}"
+                    f"config field augment.{name} is {value!r}, and the comparison with OpenCV and PIL "
+                    f"has no such change; set it to {type(value)()!r}"
                 )
         self.config, self.stats = config, stats
 

@@ -1,5 +1,6 @@
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,7 +51,9 @@ AS_FAR_AS_CAN_BE = AugmentConfig(
     erase_probability=0.5,
     max_erase_fraction=0.5,
 )
-EARLY_ON = {f"{name}_probability": 0.5 for name in ("shift", "rotate", "crop", "flip", "erase")}
+EARLY_ON: dict[str, Any] = {
+    f"{name}_probability": 0.5 for name in ("shift", "rotate", "crop", "flip", "erase")
+}
 NO_ERASE = np.zeros((1, 4), np.int32)
 IDENTITIES = augment.round_maps(np.tile(np.eye(3), (40, 1, 1)))
 RECORDED_MATRIX = [
@@ -230,7 +233,8 @@ def test_what_is_off_has_no_arrays() -> None:
     assert members(ALL_ON) == members(AugmentConfig(zoom_probability=1.0)) == [False, False]
     assert members(AugmentConfig(sharpness_probability=1.0)) == [True, False]
     for name in ("gamma", "contrast", "brightness"):
-        assert members(AugmentConfig(**{f"{name}_probability": 1.0})) == [False, True]
+        change: dict[str, Any] = {f"{name}_probability": 1.0}
+        assert members(AugmentConfig(**change)) == [False, True]
     assert len(jax.tree.leaves(augment.draw(np.random.default_rng(0), ALL_ON, 3))) == 2
 
 

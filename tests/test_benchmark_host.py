@@ -2,6 +2,7 @@ import importlib.util
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_transform_turns_shifts_and_crops_as_ours_does(transform: type[Transfo
 
 
 @pytest.mark.parametrize("change", [{"gamma_probability": 0.5}, {"alternate_flip": True}])
-def test_a_transform_refuses_what_it_does_not_have(change: dict[str, float]) -> None:
+def test_a_transform_refuses_what_it_does_not_have(change: dict[str, Any]) -> None:
     (name,) = change
     with pytest.raises(ConfigError, match=f"augment.{name} is .*; set it to "):
         PILTransform(AugmentConfig(**change), STATS)

@@ -1,5 +1,7 @@
 """Tones and sharpness: tables by hand, a plain loop, and the same bits from NumPy and JAX."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -84,7 +86,8 @@ def test_an_even_gray_has_no_detail(amount: int) -> None:
 def test_draws_keep_their_ranges_and_probabilities() -> None:
     rng, count = np.random.default_rng(2), 4000
     names = ("sharpness", "gamma", "contrast", "brightness")
-    half = AugmentConfig(**{f"{name}_probability": 0.5 for name in names}, max_sharpness=0.5, max_contrast=2)
+    chances: dict[str, Any] = {f"{name}_probability": 0.5 for name in names}
+    half = AugmentConfig(**chances, max_sharpness=0.5, max_contrast=2)
     sharpness = tones.draw_sharpness(rng, half, count) / 256
     gamma, contrast = (
         np.log(tones.draw_gamma(rng, half, count)),
