@@ -79,7 +79,7 @@ def test_sharpness_is_what_the_definition_says() -> None:
 @pytest.mark.parametrize("amount", [-256, 256])
 def test_an_even_gray_has_no_detail(amount: int) -> None:
     for gray in (0, 77, 255):
-        flat = np.full((1, 48, 48, 1), gray, np.uint8)
+        flat: np.ndarray = np.full((1, 48, 48, 1), gray, np.uint8)
         assert (tones.sharpen(flat, np.array([amount], np.int32)) == gray).all()
 
 
