@@ -13,7 +13,7 @@ A module imports only from the rows above its own (data, models and rows five to
 
 1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_craft`
    and `config_checks`, `config_file` to and from files; `randomness`, its only maker; `pixels` to numbers;
-   `augment` and `mix`, draw and apply
+   `augment` (with `tones`, its grays) and `mix`, draw and apply
 2. `data.*` files to arrays, copies, votes; `models.*` Linen modules; `losses`; `metrics`; `optimizer`;
    `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired` tests,
    `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions` of it
@@ -27,8 +27,8 @@ A module imports only from the rows above its own (data, models and rows five to
    `epochs`, the loop, and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
    run read back; `evaluation` (with `robustness`, `mistakes`), `comparison` (with `comparison_runs`),
-   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `data_sanity`, `rate_range`), `auditing` (with
-   `label_errors`)
+   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `data_sanity`, `legibility`, `rate_range`),
+   `auditing` (with `label_errors`)
 7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`,
    `show`; `python -m fer_jax` lists them. They import the work once they know what to do: JAX takes seconds
    to come

@@ -2,73 +2,40 @@
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.augment import Draws
 from fer_jax.sanity import Finding, make_finding, percent
 
-_PLACE_UNIT_PX: Final = 2.0**-20
-"""What `Draws.matrix` counts in."""
 
-
-def measure_lost_shares(draws: Draws) -> np.ndarray:
-    """Measure how much of each image augmentation takes away: moved out of the frame, or grayed out.
-
-    Args:
-        draws: of B images, NumPy arrays.
-
-    Returns:
-        float64 [B], share in 0..1 of the old pixels whose place is not seen in the new picture.
-
-    >>> from fer_jax.augment import round_maps, shift_map
-    >>> maps = round_maps(shift_map(np.array([[12.0, 0.0]])))
-    >>> measure_lost_shares(Draws(maps, np.zeros((1, 4), np.int32))).tolist()
-    [0.25]
-    """
-    side = fer2013.IMAGE_SHAPE[0]
-    maps = draws.matrix * _PLACE_UNIT_PX
-    row, column = (axis.ravel() for axis in np.indices((side, side)))
-    from_offset = np.stack([row, column]) - maps[:, :, 2:]
-    # Half a pixel is the border of the frame; the last bits are rounding.
-    new = np.round(np.linalg.inv(maps[:, :, :2]) @ from_offset, 3)
-    is_seen = ((new >= -0.5) & (new < side - 0.5)).all(axis=1)
-    corner, size = draws.erase[:, :2, None], draws.erase[:, 2:, None]
-    is_erased = ((new >= corner - 0.5) & (new < corner + size - 0.5)).all(axis=1)
-    return 1 - (is_seen & ~is_erased).mean(axis=1)
-
-
-def measure_turns(draws: Draws) -> np.ndarray:
-    """Measure how far each image is turned; float64 [B], degrees in 0..180."""
-    # A mirror image changes the second column of its map only.
-    return np.abs(np.rad2deg(np.arctan2(-draws.matrix[:, 1, 0], draws.matrix[:, 0, 0])))
-
-
-def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray) -> Finding:
+def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray, grays: np.ndarray) -> Finding:
     """Judge whether a person could still read the expression from what augmentation leaves.
 
     Args:
-        lost: float [N], share of each image that is taken away, see `measure_lost_shares`.
-        turned_deg: float [N], see `measure_turns`.
+        lost: float [N], share of each image that is taken away, see `legibility.measure_lost_shares`.
+        turned_deg: float [N], see `legibility.measure_turns`.
+        grays: float [N], share of the grays that stay different, see `legibility.measure_grays`.
     """
     mean, most = float(lost.mean()), float(np.quantile(lost, 0.95))
     turn = float(np.quantile(turned_deg, 0.95))
+    mean_grays, least_grays = float(grays.mean()), float(np.quantile(grays, 0.05))
     words = (
         f"takes away {percent(mean)} of an image on average; 95 % of the images lose at most "
         f"{percent(most)} and are turned by at most {turn:.0f}°"
     )
+    if least_grays < 1:
+        words += f", and keep at least {percent(least_grays)} of the grays apart"
     return make_finding(
         "augmentation",
-        is_failed=mean > 0.5,
-        is_warned=mean > 0.2 or most > 0.5 or turn > 45,
-        measured=words if most or turn else "takes nothing away",
-        wanted="20 % on average, 50 % and 45° at most",
+        is_failed=mean > 0.5 or mean_grays < 0.25,
+        is_warned=mean > 0.2 or most > 0.5 or turn > 45 or least_grays < 0.25,
+        measured=words if most or turn or least_grays < 1 else "takes nothing away",
+        wanted="20 % on average, 50 % and 45° at most, a quarter of the grays",
         advice="labels may no longer fit what is left of the faces: look at augmentation.png, and lower "
-        "augment.max_shift_px, augment.max_erase_fraction or augment.max_rotation_deg, or raise "
-        "augment.min_crop_scale",
-        figures={"mean_lost": mean, "most_lost": most, "turned_deg": turn},
+        "augment.max_shift_px, augment.max_erase_fraction, augment.max_rotation_deg, augment.max_stretch, "
+        "augment.max_brightness, augment.max_contrast or augment.max_gamma, or raise augment.min_crop_scale",
+        figures={"mean_lost": mean, "most_lost": most, "turned_deg": turn, "least_grays": least_grays},
     )
 
 

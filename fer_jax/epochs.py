@@ -25,7 +25,7 @@ import optax
 from fer_jax import checkpoint, clean_stats
 from fer_jax.clean_stats import Refresh
 from fer_jax.config import Config
-from fer_jax.data.batch import epoch_order
+from fer_jax.data.batch import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DivergedError
@@ -260,7 +260,8 @@ def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
 
     @lru_cache(maxsize=len(lanes))
     def order_of(seed: int, epoch: int) -> np.ndarray:
-        return epoch_order(seed, epoch, job.split.train)
+        rows = job.split.train
+        return sampled_order(seed, epoch, rows, job.examples.labels[rows], sampling=train.sampling)
 
     @lru_cache(maxsize=len(lanes))
     def targets_of(seed: int, epoch: int) -> np.ndarray | None:

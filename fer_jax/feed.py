@@ -9,7 +9,7 @@ from fer_jax import augment, mix
 from fer_jax.augment import Draws
 from fer_jax.config import AugmentConfig
 from fer_jax.config_craft import MixConfig
-from fer_jax.data.batch import cut, in_order
+from fer_jax.data.batch import cut, in_order, mirrors_in_turn
 from fer_jax.data.examples import Examples
 from fer_jax.metrics import Counts, merge
 from fer_jax.mix import Mix
@@ -57,12 +57,16 @@ def draw_recipe(
         batch_size: B.
         position: number of the batch in the epoch, from 0.
         seed: the training seed.
-        step: number of the batch in the run, from 0.
+        step: number of the batch in the run, from 0; an epoch has as many steps as whole batches.
         mixing: of which kind; None for none.
         targets: shares of the classes float32 [N, C] of all examples; None to learn their labels.
     """
     rows, weights = cut(order, batch_size, position)
-    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size)
+    is_flipped = None
+    if config.alternate_flip:
+        epoch = step // (len(order) // batch_size)
+        is_flipped = mirrors_in_turn(seed, epoch, rows, share=config.flip_probability)
+    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size, is_flipped=is_flipped)
     mixes = None if mixing is None else mix.draw(numpy_rng(seed, Stream.MIX, step), mixing, batch_size)
     return Recipe(
         rows=rows.astype(np.int32),

@@ -23,7 +23,7 @@ from fer_jax.bias_variance_runs import predict
 from fer_jax.clean_stats import choose_rows
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
-from fer_jax.data.batch import epoch_order
+from fer_jax.data.batch import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DivergedError
@@ -198,7 +198,7 @@ def _train(
     for step, rate in enumerate(rates):
         epoch, position = divmod(step, epoch_steps)
         if position == 0:
-            order = epoch_order(train.seed, epoch, rows)
+            order = sampled_order(train.seed, epoch, rows, examples.labels[rows], sampling=train.sampling)
         batch = train_batch(
             examples,
             order,

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from fer_jax import augment, data_sanity, pixels, probe, rate_range, sanity
+from fer_jax import augment, data_sanity, legibility, pixels, probe, rate_range, sanity
 from fer_jax.config import Config, ModelConfig
 from fer_jax.config_file import Json
-from fer_jax.data.batch import epoch_order
+from fer_jax.data.batch import epoch_order, sampled_order
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import ConfigError
@@ -110,7 +110,8 @@ def make_trial(config: Config, examples: Examples, split: Split) -> Trial:
 
     @functools.lru_cache(maxsize=1)
     def order_of(epoch: int) -> np.ndarray:
-        return epoch_order(seed, epoch, split.train)
+        labels = examples.labels[split.train]
+        return sampled_order(seed, epoch, split.train, labels, sampling=config.train.sampling)
 
     def batch_at(step: int) -> Batch:
         epoch, position = divmod(step, epoch_steps)
@@ -163,7 +164,9 @@ def check_augmentation(config: Config) -> Finding:
     rng = numpy_rng(config.train.seed, Stream.AUGMENT, 0)
     draws = augment.draw(rng, config.augment, AUGMENTED_IMAGES)
     return data_sanity.check_augmentation(
-        data_sanity.measure_lost_shares(draws), data_sanity.measure_turns(draws)
+        legibility.measure_lost_shares(draws),
+        legibility.measure_turns(draws),
+        legibility.measure_grays(draws),
     )
 
 

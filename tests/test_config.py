@@ -44,7 +44,20 @@ CHANGED = Config(
         max_rotation_deg=180.0,
         crop_probability=1,
         min_crop_scale=1.0,
+        zoom_probability=0.5,
+        max_zoom=2,
+        stretch_probability=0.6,
+        max_stretch=1.0,
         flip_probability=0.3,
+        alternate_flip=True,
+        sharpness_probability=0.7,
+        max_sharpness=0.5,
+        gamma_probability=0.8,
+        max_gamma=4,
+        contrast_probability=0.9,
+        max_contrast=2,
+        brightness_probability=0.15,
+        max_brightness=1,
         erase_probability=0.4,
         max_erase_fraction=0.5,
     ),
@@ -91,6 +104,7 @@ CHANGED = Config(
         small_epochs=1,
         small_side_px=24,
         select="last",
+        sampling="balanced",
     ),
 )
 SECTIONS = (
@@ -166,8 +180,14 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (TrainConfig, {"epochs": 0}),
         (TrainConfig, {"batch_size": 0}),
         (TrainConfig, {"eval_batch_size": 0}),
-        *((AugmentConfig, {f"{name}_probability": 1.01}) for name in ("shift", "rotate", "crop", "flip")),
-        (AugmentConfig, {"erase_probability": 1.01}),
+        *(
+            (AugmentConfig, {each.name: 1.01})
+            for each in dataclasses.fields(AugmentConfig)
+            if each.name.endswith("_probability")
+        ),
+        *((AugmentConfig, {f"max_{name}": bad}) for name in ("zoom", "stretch") for bad in (0.99, 2.01)),
+        *((AugmentConfig, {f"max_{name}": bad}) for name in ("gamma", "contrast") for bad in (0.99, 4.01)),
+        *((AugmentConfig, {f"max_{name}": 1.01}) for name in ("sharpness", "brightness")),
         (AugmentConfig, {"max_shift_px": 24.1}),
         (AugmentConfig, {"max_rotation_deg": 181}),
         (AugmentConfig, {"min_crop_scale": 0.09}),

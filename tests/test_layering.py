@@ -16,7 +16,8 @@ ROWS = (
     ("config_checks", "randomness"),
     ("config_craft",),
     ("config",),
-    ("pixels", "augment", "mix", "config_file"),
+    ("pixels", "tones", "mix", "config_file"),
+    ("augment",),
     (
         "data.*",
         "models.*",
@@ -82,13 +83,14 @@ ROWS = (
         "rate_range",
         "sanity",
         "data_sanity",
+        "legibility",
         "checking",
         "label_errors",
         "auditing",
     ),
     ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
 )
-SHARE_A_ROW = ("data.*", "models.*", *ROWS[8], *ROWS[-2], *ROWS[-1])
+SHARE_A_ROW = ("data.*", "models.*", *ROWS[9], *ROWS[-2], *ROWS[-1])
 HOST_HALF = (
     "errors",
     "fer2013",
@@ -97,6 +99,7 @@ HOST_HALF = (
     "config",
     "config_file",
     "pixels",
+    "tones",
     "augment",
     "mix",
     "data.*",

@@ -30,7 +30,13 @@ from fer_jax.step import make_eval_step, make_train_step
 from fer_jax.steppers import EVAL_STEPS, Stepper, make_host_stepper, make_resident_stepper
 
 EPOCH_STEPS, BATCH_SIZE, EVAL_BATCH_SIZE = 6, 4, 3
-AUGMENT = AugmentConfig(shift_probability=1.0, rotate_probability=1.0, erase_probability=0.5)
+AUGMENT = AugmentConfig(
+    shift_probability=1.0,
+    rotate_probability=1.0,
+    sharpness_probability=0.5,
+    gamma_probability=0.5,
+    erase_probability=0.5,
+)
 MIX = MixConfig(mixup_alpha=0.5, cutmix_alpha=1.0, probability=0.8)
 STATS = PixelStats(120.0, 60.0)
 # Adam would enlarge the smallest differences: where a gradient is nearly 0 it looks at the sign alone.
