@@ -28,6 +28,7 @@ class Stream(IntEnum):
     CORRUPTION = 10
     RESAMPLE = 11
     LIMIT = 12
+    LABELS = 20
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
