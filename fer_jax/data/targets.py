@@ -1,10 +1,11 @@
 """FER+'s votes as what training aims at and what evaluation counts by.
 
 The rule for a row's label is that of Barsoum, Zhang, Canton Ferrer and Zhang 2016 (*Training Deep Networks
-for Facial Expression Recognition with Crowd-Sourced Label Distribution*), as its authors' code has it: choices
-with a single vote are dropped, the label needs more than half of the votes that are left, and a row that
-"unknown" or "not a face" wins is left out. With eight classes that keeps 25,060 of the 28,709 Training rows and
-3,199 of the 3,589 PublicTest rows. Every mode keeps these rows, so that modes compare, unless `keep` is "voted".
+for Facial Expression Recognition with Crowd-Sourced Label Distribution*), as its authors' code has it:
+choices with a single vote are dropped, the label needs more than half of the votes that are left, and a row
+that "unknown" or "not a face" wins is left out. With eight classes that keeps 25,060 of the 28,709 Training
+rows and 3,199 of the 3,589 PublicTest rows. Every mode keeps these rows, so that modes compare, unless `keep`
+is "voted".
 """
 
 from dataclasses import dataclass
