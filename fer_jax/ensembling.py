@@ -1,9 +1,9 @@
 """Several runs as one: their logits are averaged over the same images and views.
 
-Logits and not probabilities, as over the views: a network that has no idea then says nothing, instead of pulling
-towards its favourite, and the mean is one more set of logits, which calibration takes as it takes any other.
-What is added to all logits of an image changes no prediction, in a network or in the mean. A network of larger
-logits has more to say; runs of one recipe are alike in that.
+Logits and not probabilities: that is the rule for views too, so that it does not matter in which order views
+and runs are averaged, and what comes out are logits, which calibration takes as it takes any others. It is
+the geometric mean of the probabilities, scaled to sum to 1: a class that one network rules out stays unlikely.
+A network of larger logits has more to say than the others; runs of one recipe are alike in that.
 """
 
 from collections.abc import Sequence

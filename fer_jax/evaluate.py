@@ -38,8 +38,8 @@ class EvaluateCommand:
 
     At its end the run's page, report.html, is written anew.
 
-    Several runs are measured as an ensemble, whose logits are the mean of theirs: its figures, and how each run
-    does alone, are written as ensemble_PART.json. No corruptions, mistakes or pictures then.
+    Several runs are measured as an ensemble, whose logits are the mean of theirs: its figures, and how each
+    run does alone, are written as ensemble_PART.json. No corruptions, mistakes or pictures then.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
