@@ -3,8 +3,7 @@
 Logits and not probabilities: that is the rule for views too, so that it does not matter in which order views
 and runs are averaged, and what comes out are logits, which calibration takes as it takes any others. It is
 the geometric mean of the probabilities, scaled to sum to 1: a class that one network rules out stays
-unlikely. A network of larger logits has more to say than the others; runs
-of one recipe are alike in that.
+unlikely. A network of larger logits has more to say than the others; runs of one recipe are alike in that.
 """
 
 from collections.abc import Sequence

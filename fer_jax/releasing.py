@@ -10,13 +10,13 @@ import numpy as np
 from rich.console import Console
 
 import fer_jax
-from fer_jax import display, fer2013, release_card, released, run_folder, runtime
+from fer_jax import display, fer2013, release_card, released, run_folder, run_record, runtime
 from fer_jax.config import BadRow, LabelsConfig
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import image_hashes
 from fer_jax.data.targets import Classes, load_targets
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.metrics import wilson_interval
 from fer_jax.models.summary import list_layers
 from fer_jax.released import Classifier
@@ -66,6 +66,12 @@ def release_run(
     _check_size(out, name, len(tensors))
     card = _describe(trained, tensors, name=name, dtype=dtype)
     classifier = released.build(card, tensors, where=f"the new card of {name}")
+    card["measured_on"] = {
+        "data": release_card.public_description(
+            examples.description, is_synthetic=trained.facts["data"]["is_synthetic"] and data is None
+        ),
+        "sha256": examples.sha256,
+    }
     for figures in _measure(trained, examples, classifier, views, ferplus):
         card["figures"].append(figures)
         console.print(_line(figures))
@@ -99,7 +105,9 @@ def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Jso
     """Gather the card without its figures."""
     layers = list_layers(trained.model)
     classes = next(layer.output_shape[-1] for layer in layers if layer.name == LAST_LAYER)
-    fields = release_card.public_config(trained.config)
+    # As it was trained: in `trained` the data is what is measured on.
+    config = run_record.read_config(trained.folder)
+    fields = release_card.public_config(config)
     return {
         "format": released.FORMAT,
         "name": name,
@@ -115,7 +123,7 @@ def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Jso
             "dtype": dtype,
             "sha256": hashlib.sha256(tensors).hexdigest(),
         },
-        "training": release_card.describe_training(trained.facts, trained.config, trained.checkpoint),
+        "training": release_card.describe_training(trained.facts, config, trained.checkpoint),
         "config": fields,
         "figures": [],
         "limits": list(release_card.LIMITS),
@@ -124,7 +132,11 @@ def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Jso
 
 
 def list_parts(trained: Trained, examples: Examples) -> list[str]:
-    """Name the parts that can be measured: of the run's own split, and the official ones."""
+    """Name the parts that can be measured: of the run's own split, and the official ones.
+
+    Raises:
+        DataError: there are none.
+    """
     own: list[str] = []
     if examples.sha256 == trained.facts["data"]["sha256"]:
         # With the official protocol val and test are PublicTest and PrivateTest.
@@ -133,6 +145,11 @@ def list_parts(trained: Trained, examples: Examples) -> list[str]:
     is_labelled = examples.labels != fer2013.UNLABELLED
     official = ("PublicTest", "PrivateTest")
     there = [u for u in official if (is_labelled & (examples.usages == fer2013.USAGES.index(u))).any()]
+    if not own + there:
+        raise DataError(
+            f"{examples.description}: it is not what the run was trained on, and has no labelled rows of "
+            "PublicTest or PrivateTest, so there is nothing to measure; give fer2013.csv with --data"
+        )
     return own + there
 
 
@@ -155,6 +172,8 @@ def _measure(
             predicted = classifier.predict(examples.images[rows], views=choice).argmax(axis=1)
             for kind, labels in label_sets.items():
                 is_counted = labels[rows] != fer2013.UNLABELLED
+                if not is_counted.any():
+                    continue
                 yield {
                     "part": part,
                     "role": release_card.role_of(part, trained.config),

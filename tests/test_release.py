@@ -25,9 +25,9 @@ from fer_jax.trained import Trained, choose_rows, load, load_data, predict
 ROOT = Path(__file__).parent.parent
 SMALL = (
     "--config",
-    str(ROOT / "configs" / "run6.py"),
+    str(ROOT / "configs" / "run1.py"),
     *("--data.source", "synthetic", "--data.synthetic-examples", "140", "--split.protocol", "official"),
-    *("--model.blocks.0.features", "4", "--model.blocks.1.features", "4", "--model.blocks.2.features", "4"),
+    *("--model.blocks.0.features", "4", "--model.blocks.0.batch-norm", "--model.blocks.0.pool"),
     *("--model.dense-features", "8", "--train.batch-size", "16", "--train.epochs", "1"),
 )
 
@@ -130,6 +130,7 @@ def test_the_card_says_what_the_weights_are(tiny: Classifier, trained: Trained) 
     assert training["data"] == "140 synthetic faces, seed 0 (not FER2013)"
     assert training["split"]["protocol"] == "official" and training["split"]["sizes"]["val"] > 0
     assert (training["epochs"], training["selection"]["epoch"], training["seeds"]["train"]) == (1, 1, 0)
+    assert card["measured_on"]["data"] == training["data"]
     assert card["limits"] and card["misuse"] and training["terms"]
 
 
@@ -211,6 +212,10 @@ def test_what_cannot_be_released_is_refused(
         patch.setattr("fer_jax.releasing.MAX_BYTES", 1000)
         assert release.main([*words, "mid"]) == 4
     assert "wanted at most 1,000 together; give --dtype float16" in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    other.write_text("emotion,pixels\n" + "3," + " ".join(["7"] * 48 * 48) + "\n")
+    assert release.main([*words, "mid", "--data", str(other)]) == 3
+    assert "so there is nothing to measure; give fer2013.csv" in capsys.readouterr().err
     unfinished = tmp_path / "unfinished"
     shutil.copytree(run, unfinished)
     facts = json.loads((run / "run.json").read_text())
