@@ -50,6 +50,30 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelsConfig:
+    """Whose labels training aims at."""
+
+    source: Literal["fer2013", "ferplus"] = "fer2013"
+    """fer2013: the label in the file; ferplus: what ten annotators voted for the same faces."""
+    mode: Literal["majority", "votes", "drawn"] = "majority"
+    """What FER+'s votes become. majority: the expression of more than half of them; votes: their shares, as
+    probabilities; drawn: one of them, drawn anew each epoch."""
+    keep: Literal["decided", "voted"] = "decided"
+    """Rows of FER+ to train on. decided: an expression has more than half of the votes; voted: it has two
+    votes at least. Only decided rows are ever measured."""
+    ferplus: str | None = None
+    """FER+'s fer2013new.csv; else data/fer2013new.csv."""
+
+    def __post_init__(self) -> None:
+        _check(
+            not (self.keep == "voted" and self.mode == "majority"),
+            "labels.keep",
+            self.keep,
+            "decided with labels.mode majority, since an undecided row has none; or another labels.mode",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitConfig:
     """Which rows train, which select and which test."""
 
@@ -386,6 +410,7 @@ class Config:
     name: str
     """Name of the run, used for its folder."""
     data: DataConfig = field(default_factory=DataConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     RESAMPLE = 11
     LIMIT = 12
     MIX = 15
+    LABELS = 20
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

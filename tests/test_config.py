@@ -15,6 +15,7 @@ from fer_jax.config import (
     ConvBlock,
     DataConfig,
     DeviceConfig,
+    LabelsConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
@@ -36,6 +37,7 @@ CHANGED = Config(
         synthetic_examples=71,
         synthetic_seed=2**32 - 1,
     ),
+    labels=LabelsConfig(source="ferplus", mode="votes", keep="voted", ferplus="fer2013new.csv"),
     split=SplitConfig(protocol="official", seed=3, group_duplicates=False),
     augment=AugmentConfig(
         shift_probability=0.1,

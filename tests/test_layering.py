@@ -65,6 +65,8 @@ ROWS = (
         "page_parts",
         "page_measured",
         "page_charts",
+        "released",
+        "release_card",
     ),
     ("epochs", "run_record"),
     (
@@ -87,8 +89,21 @@ ROWS = (
         "checking",
         "label_errors",
         "auditing",
+        "ensembling",
+        "releasing",
     ),
-    ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
+    (
+        "train",
+        "evaluate",
+        "show",
+        "compare",
+        "diagnose",
+        "bias_variance",
+        "check",
+        "audit",
+        "release",
+        "__main__",
+    ),
 )
 SHARE_A_ROW = ("data.*", "models.*", *ROWS[9], *ROWS[-2], *ROWS[-1])
 HOST_HALF = (
@@ -176,7 +191,9 @@ def test_imports_follow_the_table() -> None:
         line for module, path in paths.items() for line in broken_rules(module, path.read_text(), set(paths))
     ]
     for path in PACKAGE.rglob("__init__.py"):
-        names = [name for _, name, _ in imports_of(ast.parse(path.read_text())) if name.startswith("fer_jax")]
+        # Inside a function, or for types alone, an import exports nothing.
+        found = imports_of(ast.parse(path.read_text()))
+        names = [name for _, name, place in found if name.startswith("fer_jax") and place == "module"]
         broken += [f"{path.relative_to(PACKAGE.parent)}:1: no re-exports: {name}" for name in names]
     assert not broken, "\n" + "\n".join(broken)
 
