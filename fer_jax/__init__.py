@@ -22,14 +22,16 @@ A module imports only from the rows above its own (data, models and rows five to
    `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line;
    `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look into a network;
    `diagnosis` with its `evidence`, `rules` and `advice`; `page` with its parts and charts;
-   `comparison_report`, `bias_variance_report`, `audit_rules`, and the pictures and pages of each; above them
-   `epochs`, the loop, and `run_record`, its files
+   `comparison_report`, `bias_variance_report`, `sweep_report`, `audit_rules`, and the pictures and pages of
+   each; `sweep_space`, what a sweep may change, and `sweep_study`, its memory; above them `epochs`, the loop,
+   and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
    run read back; `evaluation` (with `robustness`, `mistakes`), `comparison` (with `comparison_runs`),
-   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `rate_range`), `auditing` (with `label_errors`)
-7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`,
-   `show`; `python -m fer_jax` lists them. They import the work once they know what to do: JAX takes seconds
-   to come
+   `bias_variance_runs`, `sweeping`, `checking` (with `trial`, `sanity`, `rate_range`), `auditing` (with
+   `label_errors`)
+7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `sweep`, `check`,
+   `audit`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do: JAX takes
+   seconds to come
 """
 
 __version__ = "0.1.0"

@@ -28,6 +28,8 @@ class Stream(IntEnum):
     CORRUPTION = 10
     RESAMPLE = 11
     LIMIT = 12
+    HOLDOUT = 20
+    SWEEP = 21
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

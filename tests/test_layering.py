@@ -53,6 +53,10 @@ ROWS = (
         "rules",
         "diagnosis",
         "bias_variance_report",
+        "sweep_space",
+        "sweep_report",
+        "sweep_pictures",
+        "sweep_study",
         "saliency",
         "probe",
         "audit_rules",
@@ -75,6 +79,7 @@ ROWS = (
         "comparison",
         "comparison_runs",
         "bias_variance_runs",
+        "sweeping",
         "trial",
         "rate_range",
         "sanity",
@@ -82,7 +87,18 @@ ROWS = (
         "label_errors",
         "auditing",
     ),
-    ("train", "evaluate", "show", "compare", "diagnose", "bias_variance", "check", "audit", "__main__"),
+    (
+        "train",
+        "evaluate",
+        "show",
+        "compare",
+        "diagnose",
+        "bias_variance",
+        "sweep",
+        "check",
+        "audit",
+        "__main__",
+    ),
 )
 SHARE_A_ROW = ("data.*", "models.*", *ROWS[6], *ROWS[-2], *ROWS[-1])
 HOST_HALF = ("errors", "fer2013", "config", "config_file", "pixels", "augment", "data.*")
@@ -183,7 +199,15 @@ def test_the_check_sees_what_it_should() -> None:
     assert [broken_rules(module, source, modules) for module, source in good.items()] == [[]] * len(good)
 
 
-SLOW_LIBRARIES = {*DEVICE_LIBRARIES, "matplotlib", "tensorboardX", "scipy", "tensorflow_datasets", "pandas"}
+SLOW_LIBRARIES = {
+    *DEVICE_LIBRARIES,
+    "matplotlib",
+    "optuna",
+    "pandas",
+    "scipy",
+    "tensorboardX",
+    "tensorflow_datasets",
+}
 HELP = """
 import contextlib, importlib, io, sys
 with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
