@@ -3,6 +3,7 @@
 python -m fer_jax.sweep --config configs/run7.py --space configs/spaces/craft.py --trials 60 --data train.csv
 """
 
+import dataclasses
 import importlib.util
 import math
 import re
@@ -59,10 +60,9 @@ class SweepCommand:
     """Share of Training that is held out with the official protocol; exact copies stay together."""
     sweep_seed: int = 0
     """Seed of the sampler and of the hold-out."""
-    name: str | None = None
-    """Name of the sweep; by default that of the config and of the space file."""
     storage: str | None = None
-    """SQLAlchemy URL of the database; by default the SQLite file runs/sweeps/NAME.db."""
+    """SQLAlchemy URL of the database; by default the SQLite file runs/sweeps/NAME.db, where NAME is made of
+    the config's name and the space file's."""
     out: Path | None = None
     """Folder for sweep.json and the pictures; by default runs/sweeps/NAME."""
 
@@ -91,17 +91,21 @@ def _sweep(options: SweepCommand, argv: list[str] | None) -> int:
         config=settings,
         config_file=options.config,
         space=space,
-        name=options.name or f"{settings.name}-{options.space.stem}",
+        name=f"{settings.name}-{options.space.stem}",
         trials=options.trials,
         hours=options.hours,
-        seeds=[settings.train.seed + number for number in range(options.seeds)],
+        seeds=[
+            dataclasses.replace(settings.train, seed=settings.train.seed + number).seed
+            for number in range(options.seeds)
+        ],
         pruner=options.pruner,
         spared_epochs=options.spared_epochs or max(1, settings.train.epochs // 4),
         holdout=options.holdout,
         sweep_seed=options.sweep_seed,
         storage=options.storage,
         out=options.out,
-        invocation=shlex.join(words),
+        # A password in the database's URL is nobody's business.
+        invocation=re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", shlex.join(words)),
     )
     sweeping.sweep(plan, clock=time.monotonic)
     return 0
@@ -122,11 +126,6 @@ def _check(options: SweepCommand) -> None:
         raise ConfigError(f"--hours is {options.hours}; wanted hours > 0")
     if not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout is {options.holdout}; wanted a share in (0, 1), such as 0.15")
-    if options.name is not None and not re.fullmatch(r"[\w-][\w.-]{0,99}", options.name, re.ASCII):
-        raise ConfigError(
-            f"--name is {options.name!r}; wanted 1 to 100 letters, digits, '.', '_' and '-', and no '.' first: "
-            "it names a folder"
-        )
     if options.settings.train.resample:
         raise ConfigError(f"train.resample is {options.settings.train.resample}; leave it at 0 for a sweep")
 

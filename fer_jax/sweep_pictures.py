@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_jax.config_file import Json
 from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
-from fer_jax.sweep_report import rank, shorten, show
+from fer_jax.sweep_report import rank, show
 
 _DPI: Final = 1600 / 9
 _PANELS_A_ROW: Final = 3
@@ -75,14 +75,14 @@ def _draw_history(trials: list[Json], title: str) -> Figure:
     axes.step([*numbers, last], [*best, best[-1]], where="post", color=VAL_COLOUR, label="best so far")
     axes.set(xlabel="trial", ylabel="accuracy on the hold-out (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     return figure
 
 
 def _draw_importances(importances: dict[str, float], title: str) -> Figure:
     """Draw a bar for each field, the largest on top; 1600 pixels wide."""
     figure = _make_figure(
-        f"{title}: what decides whether a trial is among the best", height=1.6 + 0.35 * len(importances)
+        f"{title}: what decides whether a trial is in the best quarter", height=1.6 + 0.35 * len(importances)
     )
     axes = figure.add_subplot()
     names, shares = list(importances), [100 * share for share in importances.values()]
@@ -101,10 +101,9 @@ def _draw_slices(complete: list[Json], space: Json, title: str) -> Figure:
     rows = -(-len(space) // _PANELS_A_ROW)
     figure = _make_figure(f"{title}: complete trials along each field", height=0.7 + 2.4 * rows)
     panels = figure.subplots(rows, _PANELS_A_ROW, sharey=True, squeeze=False).flatten()
-    short = shorten(list(space))
     for axes, (name, domain) in zip(panels, space.items(), strict=False):
         _draw_slice(axes, complete, name, domain)
-        axes.set_title(short[name])
+        axes.set_title(name)
     for axes in panels[len(space) :]:
         axes.set_axis_off()
     for axes in panels[::_PANELS_A_ROW]:

@@ -55,6 +55,7 @@ def trial_line(trials: list[Json], number: int, names: dict[str, str]) -> str:
     if trial["state"] == "complete":
         best = "  best" if rank(trials)[0] is trial else ""
         outcome = f"val {100 * trial['value']:.1f} %{best}"
+        outcome += f", as trial {trial['same_as']}" if "same_as" in trial else ""
     return f"trial {number:<4} {outcome}  ({params}; {trial['seconds']:.1f} s)"
 
 
@@ -77,12 +78,12 @@ def describe(result: Json) -> str:
     states = Counter(trial["state"] for trial in trials)
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
     lines = [f"\n{result['name']}: {len(trials)} trials ({counted or 'none yet'})"]
-    best = rank(trials)[:BEST_TRIALS]
+    best = [trial for trial in rank(trials) if "same_as" not in trial][:BEST_TRIALS]
     if best:
         lines += [align(_table(best, list(result["space"]))), _caution(result)]
         if result["importances"]:
             shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in result["importances"].items())
-            lines.append(f"what decides whether a trial is among the best (PED-ANOVA): {shares}")
+            lines.append(f"what decides whether a trial is in the best quarter (PED-ANOVA): {shares}")
         lines += ["train the best:", result["best"]["command"]]
     whys = Counter(trial["why"] for trial in trials if not trial.get("why", _GIVEN_UP).startswith(_GIVEN_UP))
     lines += [f"stopped {count} times: {why}" for why, count in whys.most_common(_REASONS)]

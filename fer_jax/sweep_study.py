@@ -44,6 +44,8 @@ MEDIAN_TRIALS: Final = 5
 """Finished trials before the median says anything."""
 HALVING_FACTOR: Final = 3
 """Successive halving (Li et al. 2018, ASHA) lets one trial in so many go on, at so many times the epochs."""
+BEST_SHARE: Final = 0.25
+"""Share of the finished trials that count as the best, where importances are measured."""
 IMPORTANCE_TRIALS: Final = 8
 """Finished trials below which no importances are given: they would be chance."""
 
@@ -315,7 +317,7 @@ def list_trials(board: Board) -> list[Json]:
 
 
 def measure_importances(board: Board) -> dict[str, float] | None:
-    """Measure how much each field decides whether a trial is among the best tenth.
+    """Measure how much each field decides whether a trial is among the best quarter.
 
     PED-ANOVA (Watanabe et al. 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
     Arbitrary Subspaces"): shares that sum to 1, largest first.
@@ -326,5 +328,6 @@ def measure_importances(board: Board) -> dict[str, float] | None:
     done = board.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(done) < IMPORTANCE_TRIALS:
         return None
-    found = get_param_importances(board.study, evaluator=PedAnovaImportanceEvaluator())
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
+    found = get_param_importances(board.study, evaluator=evaluator)
     return {name: float(share) for name, share in found.items()}

@@ -202,7 +202,15 @@ def _run_trial(plan: Plan, ground: Ground, board: Board, turn: Turn, *, tell: Te
     where = f"trial {turn.trial.number}"
     facts: Json = {"machine": runtime.describe_cpu(), "versions": runtime.list_versions()}
     value, started = None, clock()
+    twins = (each for each in sweep_study.list_trials(board) if each["params"] == turn.trial.params)
     try:
+        # The same parameters give the same figures: they are copied, for nothing is gained by training again.
+        if twin := next((each for each in twins if each["state"] == "complete"), None):
+            for epoch, accuracy in enumerate(twin["curve"], 1):
+                turn.trial.report(accuracy, epoch)
+            same = {"accuracies": twin["accuracies"], "same_as": twin["number"], "seconds": 0.0}
+            sweep_study.finish(board, turn, value=twin["value"], facts=facts | same)
+            return
         config = sweep_space.apply(plan.config, turn.trial.params, where=where)
         accuracies = _train(config, plan, ground, turn.trial, tell)
         value, facts["accuracies"] = float(np.mean(accuracies)), accuracies
@@ -211,6 +219,10 @@ def _run_trial(plan: Plan, ground: Ground, board: Board, turn: Turn, *, tell: Te
     except (ConfigError, DivergedError) as error:
         # Fields that are good alone may be impossible together; the sampler learns that from the stop.
         facts["why"] = str(error)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        facts["why"] = "the device has not enough memory"
     sweep_study.finish(board, turn, value=value, facts=facts | {"seconds": clock() - started})
 
 
