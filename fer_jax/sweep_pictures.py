@@ -82,7 +82,7 @@ def _draw_history(trials: list[Json], title: str) -> Figure:
 def _draw_importances(importances: dict[str, float], title: str) -> Figure:
     """Draw a bar for each field, the largest on top; 1600 pixels wide."""
     figure = _make_figure(
-        f"{title}: what decides whether a trial is in the best quarter", height=1.6 + 0.35 * len(importances)
+        f"{title}: what decides whether a trial is in the best tenth", height=1.6 + 0.35 * len(importances)
     )
     axes = figure.add_subplot()
     names, shares = list(importances), [100 * share for share in importances.values()]

@@ -83,7 +83,7 @@ def describe(result: Json) -> str:
         lines += [align(_table(best, list(result["space"]))), _caution(result)]
         if result["importances"]:
             shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in result["importances"].items())
-            lines.append(f"what decides whether a trial is in the best quarter (PED-ANOVA): {shares}")
+            lines.append(f"what decides whether a trial is in the best tenth (PED-ANOVA): {shares}")
         lines += ["train the best:", result["best"]["command"]]
     whys = Counter(trial["why"] for trial in trials if not trial.get("why", _GIVEN_UP).startswith(_GIVEN_UP))
     lines += [f"stopped {count} times: {why}" for why, count in whys.most_common(_REASONS)]

@@ -44,9 +44,7 @@ MEDIAN_TRIALS: Final = 5
 """Finished trials before the median says anything."""
 HALVING_FACTOR: Final = 3
 """Successive halving (Li et al. 2018, ASHA) lets one trial in so many go on, at so many times the epochs."""
-BEST_SHARE: Final = 0.25
-"""Share of the finished trials that count as the best, where importances are measured."""
-IMPORTANCE_TRIALS: Final = 8
+IMPORTANCE_TRIALS: Final = 10
 """Finished trials below which no importances are given: they would be chance."""
 
 _BUSY_SECONDS: Final = 60
@@ -317,7 +315,7 @@ def list_trials(board: Board) -> list[Json]:
 
 
 def measure_importances(board: Board) -> dict[str, float] | None:
-    """Measure how much each field decides whether a trial is among the best quarter.
+    """Measure how much each field decides whether a trial is among the best tenth.
 
     PED-ANOVA (Watanabe et al. 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
     Arbitrary Subspaces"): shares that sum to 1, largest first.
@@ -328,6 +326,5 @@ def measure_importances(board: Board) -> dict[str, float] | None:
     done = board.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(done) < IMPORTANCE_TRIALS:
         return None
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
-    found = get_param_importances(board.study, evaluator=evaluator)
+    found = get_param_importances(board.study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(share) for name, share in found.items()}

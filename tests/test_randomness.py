@@ -25,6 +25,8 @@ def test_the_recipe_has_not_changed() -> None:
         "CORRUPTION": 10,
         "RESAMPLE": 11,
         "LIMIT": 12,
+        "HOLDOUT": 20,
+        "SWEEP": 21,
     }
     assert numpy_rng(SEED, Stream.AUGMENT, 6, 7).integers(2**32, size=3).tolist() == [
         640712461,

@@ -1,4 +1,4 @@
-"""What a sweep says in text: names that tell fields apart, why trials ended, and that the best is partly luck."""
+"""What a sweep says in text: short names, why trials ended, and that the best is partly luck."""
 
 from typing import Any
 

@@ -158,7 +158,7 @@ def test_importances_find_what_decides(tmp_path: Path) -> None:
     board = open_board(tmp_path, pruner="none")
     run(board, 7)
     assert sweep_study.measure_importances(board) is None
-    run(board, 12)
+    run(board, 16)
     importances = sweep_study.measure_importances(board)
     assert importances is not None and next(iter(importances)) == "rate"
     assert sum(importances.values()) == pytest.approx(1)
