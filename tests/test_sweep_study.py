@@ -6,23 +6,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.sweep_space import Choices, Range
+from fer_jax.sweep_space import Choices, Range, Space
 
 pytest.importorskip("optuna", reason="the extra sweep is not installed: pip install 'fer-jax[sweep]'")
+import optuna
+
 from fer_jax import sweep_study
 from fer_jax.sweep_study import Board, Turn
 
-SPACE = {"rate": Range(1e-5, 1.0, "log"), "width": Range(2, 64, "int"), "name": Choices(("adam", "sgd"))}
+SPACE: Space = {
+    "rate": Range(1e-5, 1.0, "log"),
+    "width": Range(2, 64, "int"),
+    "name": Choices(("adam", "sgd")),
+}
 TRIALS = 7
 
 
-def open_board(folder: Path, decides: dict[str, Any] | None = None, **changes: Any) -> Board:
-    options = {"pruner": "median", "spared_epochs": 1, "seed": 3, "folder": folder} | changes
+def open_board(folder: Path, decides: dict[str, Any] | None = None) -> Board:
     return sweep_study.open_board(
-        f"sqlite:///{folder / 'sweep.db'}", "try", SPACE, decides or {"seeds": [0]}, **options
+        f"sqlite:///{folder / 'sweep.db'}",
+        "try",
+        SPACE,
+        decides or {"seeds": [0]},
+        pruner="median",
+        spared_epochs=1,
+        seed=3,
+        folder=folder,
     )
 
 
@@ -61,7 +74,8 @@ def test_a_killed_sweep_makes_the_trials_of_an_undisturbed_one(
     monkeypatch.setattr(sweep_study, "RANDOM_TRIALS", 4)
     monkeypatch.setattr(sweep_study, "MEDIAN_TRIALS", 3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir(), killed.mkdir()
+    for folder in (whole, killed):
+        folder.mkdir()
     undisturbed = open_board(whole)
     run(undisturbed, TRIALS)
     assert len({trial[1]["rate"] for trial in current(undisturbed)}) == TRIALS
@@ -155,10 +169,16 @@ def test_a_database_that_cannot_be_used_is_refused(
 
 
 def test_importances_find_what_decides(tmp_path: Path) -> None:
-    board = open_board(tmp_path, pruner="none")
-    run(board, 7)
-    assert sweep_study.measure_importances(board) is None
-    run(board, 16)
+    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, tmp_path, is_file=True)
+    for number, rate in enumerate(np.geomspace(1e-5, 1.0, 20)):
+        # The rate decides, while the best rates come with all widths and both names.
+        params = {"rate": float(rate), "width": 2 + 31 * (number % 3), "name": ("adam", "sgd")[number % 2]}
+        board.study.enqueue_trial(params)
+        turn = sweep_study.take(board, most=20)
+        assert turn is not None and turn.trial.params == params
+        sweep_study.finish(board, turn, value=float(rate), facts={})
+        if number == 8:
+            assert sweep_study.measure_importances(board) is None
     importances = sweep_study.measure_importances(board)
     assert importances is not None and next(iter(importances)) == "rate"
     assert sum(importances.values()) == pytest.approx(1)
