@@ -16,7 +16,7 @@ help: ## list what there is to do
 	@echo
 	@echo '  ARGS     options of the job:          make train ARGS="--train.epochs 2"   (ARGS=--help lists them)'
 	@echo '  CONFIG   another experiment record:   make train CONFIG=configs/run7.py'
-	@echo '  EXTRAS   gpu, cuda12, tpu, bench:  make train EXTRAS=gpu'
+	@echo '  EXTRAS   gpu, cuda12, tpu, sweep, bench:  make train EXTRAS=gpu'
 	@echo '  PYTHON   the Python to set up with:   make setup PYTHON=/opt/python3.12/bin/python3'
 
 setup: $(READY) ## make .venv and install everything into it (the others do this when it is needed)

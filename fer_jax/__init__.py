@@ -14,25 +14,25 @@ A module imports only from the rows above its own (data, models and rows five to
 1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_craft`
    and `config_checks`, `config_file` to and from files; `randomness`, its only maker; `pixels` to numbers;
    `augment` (with `tones`, its grays) and `mix`, draw and apply
-2. `data.*` files to arrays, copies, votes, targets; `models.*` Linen modules; `losses`; `metrics`; `optimizer`;
-   `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired` tests,
-   `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions` of it
+2. `data.*` files to arrays, copies, votes, targets; `models.*` Linen modules; `losses`; `metrics`;
+   `optimizer`; `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired`
+   tests, `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions`
 3. `state`: arrays that training changes
 4. `step`: the jitted train and evaluation steps; `clean_stats`, batch statistics of averaged weights
 5. `feed` batches to steps; `steppers`, lanes of steps on host or device; `checkpoint`; `run_folder`;
    `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line;
    `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look into a network;
    `diagnosis` with its `evidence`, `rules` and `advice`; `page` with its parts and charts;
-   `released` weights, with what their `release_card` says;
-   `comparison_report`, `bias_variance_report`, `audit_rules`, and the pictures and pages of each; above them
-   `epochs`, the loop, and `run_record`, its files
+   `released` weights, with what their `release_card` says; `comparison_report`, `bias_variance_report`,
+   `sweep_report`, `audit_rules`, and the pictures and pages of each; `sweep_space`, what a sweep may change,
+   and `sweep_study`, its memory; above them `epochs`, the loop, and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
    run read back; `evaluation` (with `robustness`, `mistakes`), `comparison` (with `comparison_runs`),
-   `bias_variance_runs`, `checking` (with `trial`, `sanity`, `data_sanity`, `legibility`, `rate_range`),
-   `auditing` (with `label_errors`), `ensembling` of runs, `releasing`
-7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`,
-   `release`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do: JAX
-   takes seconds to come
+   `bias_variance_runs`, `sweeping`, `checking` (with `trial`, `sanity`, `data_sanity`, `legibility`,
+   `rate_range`), `auditing` (with `label_errors`), `ensembling` of runs, `releasing`
+7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `sweep`, `check`,
+   `audit`, `release`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do:
+   JAX takes seconds to come
 
 The one function to import from here is `load`: released weights.
 """

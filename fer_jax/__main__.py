@@ -10,6 +10,7 @@ VERBS = {
     "evaluate": "measure a trained run on any part of the data",
     "compare": "put runs side by side and say which differences are real",
     "diagnose": "say what a run's figures teach, and what to change next",
+    "sweep": "search a config's hyper-parameters on a hold-out",
     "bias_variance": "measure the bias and the variance of a config's errors",
     "check": "look for mistakes before a long run",
     "audit": "find copies, non-faces and likely label errors in the data",

@@ -35,7 +35,8 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
     description = f"{inspect.getdoc(command)}\n\n{EXIT_CODES}"
     if "settings" not in {field.name for field in dataclasses.fields(command)}:
         return tyro.cli(command, args=argv, prog=prog, description=description)
-    default = command(config=tyro.MISSING, settings=_settings(argv))
+    wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
+    default = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": _settings(argv)})
     return tyro.cli(command, args=argv, prog=prog, description=description, default=default)
 
 

@@ -65,7 +65,7 @@ class LabelsConfig:
     """FER+'s fer2013new.csv; else data/fer2013new.csv."""
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             not (self.keep == "voted" and self.mode == "majority"),
             "labels.keep",
             self.keep,

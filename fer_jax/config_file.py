@@ -126,20 +126,32 @@ def load_config(path: Path) -> Config:
         near = f"; did you mean {str(known[0].with_name(close[0]))!r}?" if close else ""
         there = f"; there are {', '.join(map(str, known))}" if known else ""
         raise ConfigError(f"there is no config file {path}{near or there}")
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except FerJaxError as error:
-        raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
-    except (Exception, SystemExit) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
-        hint = _hint(error)
-        raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
+    config = run_file(path).get("config")
     if not isinstance(config, Config):
         raise ConfigError(
             f"{path} defines no `config`: end it with `config = Config(name=...)` from fer_jax.config"
         )
     # Dataclasses take any type; going through from_json checks each one.
     return from_json(dataclasses.asdict(config), where=str(path))
+
+
+def run_file(path: Path) -> Json:
+    """Run a Python file and take everything that it defines.
+
+    Args:
+        path: of a file that exists.
+
+    Raises:
+        ConfigError: an error inside it, with its line.
+    """
+    try:
+        return runpy.run_path(str(path))
+    except FerJaxError as error:
+        raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
+    except (Exception, SystemExit) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
+        hint = _hint(error)
+        raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
 
 
 def _line_of(error: BaseException, path: Path) -> int | None:

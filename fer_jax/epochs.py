@@ -193,17 +193,19 @@ def run_unsaved(
     *,
     on_step: Callable[[int, int, float], None],
     on_selected: Callable[[Lane], None],
+    on_epoch: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
     """Train all lanes from their start to the config's last epoch, and write nothing.
 
     The weights get the same bits as from `run_epochs`. Train and validation figures are measured after the
-    last epoch, and after every one where the rate or the selection hangs on them.
+    last epoch, and after every one where the rate, the selection or `on_epoch` hangs on them.
 
     Args:
         job: the run.
         lanes: at least one, at step 0; they are brought up to date.
         on_step: called with the epoch, from 0, a number of steps of it and the mean objective over these.
         on_selected: called with a lane when its state is the one that `train.select` chooses so far.
+        on_epoch: called after each epoch with the record of each lane. What it raises ends the training.
 
     Returns:
         The last record of each lane.
@@ -214,7 +216,7 @@ def run_unsaved(
     train = job.config.train
     started = time.perf_counter()
     rates_of, plan = _make_rates(job), _make_plan(job, lanes)
-    is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau"
+    is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau" or on_epoch is not None
     records: list[Record] = []
     for epoch in range(train.epochs):
         rates = rates_of(lanes, epoch)
@@ -231,6 +233,8 @@ def run_unsaved(
             lane.progress = Progress([*lane.progress.history, record])
             if record["is_best"] if train.select == "best" else is_last:
                 on_selected(lane)
+        if on_epoch is not None:
+            on_epoch(records)
     return records
 
 

@@ -22,6 +22,7 @@ MAY_PRINT = {
     "compare",
     "diagnose",
     "bias_variance",
+    "sweep",
     "check",
     "audit",
     "show",

@@ -57,6 +57,10 @@ ROWS = (
         "rules",
         "diagnosis",
         "bias_variance_report",
+        "sweep_space",
+        "sweep_report",
+        "sweep_pictures",
+        "sweep_study",
         "saliency",
         "probe",
         "audit_rules",
@@ -81,6 +85,7 @@ ROWS = (
         "comparison",
         "comparison_runs",
         "bias_variance_runs",
+        "sweeping",
         "trial",
         "rate_range",
         "sanity",
@@ -102,6 +107,7 @@ ROWS = (
         "check",
         "audit",
         "release",
+        "sweep",
         "__main__",
     ),
 )
@@ -218,7 +224,15 @@ def test_the_check_sees_what_it_should() -> None:
     assert [broken_rules(module, source, modules) for module, source in good.items()] == [[]] * len(good)
 
 
-SLOW_LIBRARIES = {*DEVICE_LIBRARIES, "matplotlib", "tensorboardX", "scipy", "tensorflow_datasets", "pandas"}
+SLOW_LIBRARIES = {
+    *DEVICE_LIBRARIES,
+    "matplotlib",
+    "optuna",
+    "pandas",
+    "scipy",
+    "tensorboardX",
+    "tensorflow_datasets",
+}
 HELP = """
 import contextlib, importlib, io, sys
 with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):

@@ -8,6 +8,7 @@ import pytest
 from fer_jax import fer2013
 from fer_jax.config import SplitConfig
 from fer_jax.data.examples import Examples
+from fer_jax.data.holdout import hold_out
 from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
 from fer_jax.errors import DataError
 
@@ -133,3 +134,19 @@ def test_images_that_differ_in_one_pixel_differ_in_hash() -> None:
     images[1, 47, 47, 0] = 1
     first, other, copy = image_hashes(images).tolist()
     assert first == copy != other
+
+
+def test_a_hold_out_is_a_share_of_each_class_and_keeps_copies_together() -> None:
+    examples, faces = with_copies()
+    rows = np.flatnonzero(np.arange(len(faces)) % 5 > 0)
+    held = hold_out(examples, Split(rows, rows[:0], rows[:0]), share=0.25, seed=0)
+    assert_every_row_once(held, rows)
+    assert not np.isin(faces[held.val], faces[held.train]).any()
+    plain = distinct()
+    every = np.arange(len(plain))
+    held, other = (hold_out(plain, Split(every, every[:0], every[:0]), share=0.25, seed=s) for s in (0, 1))
+    for label, size in enumerate(CLASS_SIZES):
+        assert abs((plain.labels[held.val] == label).sum() - 0.25 * size) <= 1
+    assert held.sha256 != other.sha256
+    with pytest.raises(DataError, match=r"a hold-out of 0\.001 leaves"):
+        hold_out(plain, Split(every[:9], every[:0], every[:0]), share=0.001, seed=0)

@@ -1,0 +1,20 @@
+"""The craft around a network: how fast it learns, what regularises it, how much the faces are changed.
+
+Fits any config with at least one block: the base gives everything that is not named here. Rates are
+log-uniform over two decades around what the seven runs use; dropout is one value for all blocks.
+
+Command: python -m fer_jax.sweep --config configs/run7.py --space configs/spaces/craft.py --data train.csv
+"""
+
+space = {
+    "optimizer.peak_rate": (1e-4, 1e-2, "log"),
+    "optimizer.schedule": ["constant", "cosine"],
+    "model.blocks.*.dropout_rate": (0.0, 0.4, "linear"),
+    "model.dense_dropout_rate": (0.0, 0.6, "linear"),
+    "loss.label_smoothing": (0.0, 0.2, "linear"),
+    "loss.class_weights": ["none", "sqrt", "balanced"],
+    "augment.flip_probability": [0.0, 0.5],
+    "augment.max_shift_px": (1.0, 8.0, "linear"),
+    "augment.max_rotation_deg": (2.0, 25.0, "linear"),
+    "augment.min_crop_scale": (0.7, 1.0, "linear"),
+}
