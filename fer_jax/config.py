@@ -431,6 +431,12 @@ class Config:
             "1 to 100 letters, digits, '.', '_' and '-': it names a folder",
         )
         check(
+            self.model.classes == 7,
+            "model.classes",
+            self.model.classes,
+            "7: a network of eight classes can be built, but training and evaluation count seven",
+        )
+        check(
             self.optimizer.warmup_epochs < self.train.epochs,
             "optimizer.warmup_epochs",
             self.optimizer.warmup_epochs,

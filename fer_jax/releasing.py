@@ -18,9 +18,10 @@ from fer_jax.data.split import image_hashes
 from fer_jax.data.targets import Classes, load_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.metrics import wilson_interval
+from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.released import Classifier
-from fer_jax.trained import LAST_LAYER, Trained, choose_rows, load, load_data
+from fer_jax.trained import Trained, choose_rows, load, load_data
 from fer_jax.views import ViewChoice
 
 MAX_BYTES: Final = 12_000_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import flax.linen as nn
@@ -31,6 +31,7 @@ from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.sample import describe_sample, take_sample
 from fer_jax.data.split import Split, image_hashes, split_examples
+from fer_jax.data.targets import describe_kept, keep_rows, load_targets
 from fer_jax.epochs import Job, Lane, Record, StopError, run_epochs, save, watch_signals
 from fer_jax.errors import ConfigError
 from fer_jax.feed import TargetsOf
@@ -73,24 +74,58 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
     examples = load_examples(config.data)
     display.show_data(console, examples)
     split, dropped = drop_list.obey(config.data, examples, split_examples(examples, config.split))
+    examples, split, targets, labelled = aim(config, examples, split)
     split = take_sample(split, config)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
     facts["split"]["dropped"] = dropped
     display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
     if dropped:
         console.print(f"  left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
-    if sample := describe_sample(split, config):
-        console.print(f"  {sample}")
+    for line in (labelled, describe_sample(split, config)):
+        if line:
+            console.print(f"  {line}")
     with ExitStack() as locks:
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(run_folder.locked(folder))
-        return _run(console, place, examples, split, facts, is_resumed=is_resumed)
+        return _run(console, place, examples, split, targets, facts, is_resumed=is_resumed)
+
+
+def aim(
+    config: Config, examples: Examples, split: Split
+) -> tuple[Examples, Split, TargetsOf | None, str | None]:
+    """Let a run aim at the labels that its config asks for.
+
+    Args:
+        config: `labels` counts.
+        examples: all of them, with FER2013's labels.
+        split: rows of each part.
+
+    Returns:
+        The examples with the labels that count, the rows that have one, what training aims at (None: these
+        labels), and a line for people; examples and split as they came where the labels are FER2013's.
+
+    Raises:
+        FerJaxError: the votes cannot be read, or are not of this data.
+    """
+    targets = load_targets(config.labels, examples, classes=config.model.classes)
+    if targets is None:
+        return examples, split, None, None
+    kept = keep_rows(split, targets)
+    labelled = replace(examples, labels=targets.likeliest())
+    return labelled, kept, targets.of_epoch, describe_kept(split, kept)
 
 
 def _run(
-    console: Console, place: Place, examples: Examples, split: Split, facts: Json, *, is_resumed: bool
+    console: Console,
+    place: Place,
+    examples: Examples,
+    split: Split,
+    targets: TargetsOf | None,
+    facts: Json,
+    *,
+    is_resumed: bool,
 ) -> int:
-    job, lanes, layers = _prepare(place, examples, split)
+    job, lanes, layers = _prepare(place, examples, split, targets)
     console.print(report.layer_table(layers))
     console.print(f"batches    {job.stepper.description}")
     facts = facts | {
@@ -126,8 +161,10 @@ def _run(
     return 0
 
 
-def _prepare(place: Place, examples: Examples, split: Split) -> tuple[Job, list[Lane], list[Layer]]:
-    programs = make_programs(place.configs[0], examples, split)
+def _prepare(
+    place: Place, examples: Examples, split: Split, targets: TargetsOf | None
+) -> tuple[Job, list[Lane], list[Layer]]:
+    programs = make_programs(place.configs[0], examples, split, targets=targets)
     job = make_job(place.configs[0], place.seeds, examples, split, programs)
     lanes = [
         Lane(seed, folder, programs.init(jax_key(seed, Stream.INIT)))
@@ -182,7 +219,7 @@ def make_programs(
     stats = pixels.measure(examples.images[split.train])
     counts: np.ndarray = np.array(class_counts(examples.labels[split.train]))
     if targets is not None:
-        counts = targets(config.train.seed, 0)[split.train].sum(axis=0, dtype=np.float64)
+        counts = targets(0, 0)[split.train].sum(axis=0, dtype=np.float64)
     epoch_steps = len(split.train) // config.train.batch_size
     train_step = make_train_step(
         model,

@@ -49,6 +49,11 @@ class Targets:
     votes: np.ndarray
     is_drawn: bool
 
+    def likeliest(self) -> np.ndarray:
+        """Give int32 [N]: the labels, and of undecided rows the expression with the most votes."""
+        is_undecided = (self.labels == fer2013.UNLABELLED) & self.votes.any(axis=1)
+        return np.where(is_undecided, self.votes.argmax(axis=1), self.labels).astype(np.int32)
+
     def of_epoch(self, seed: int, epoch: int) -> np.ndarray:
         """Give what one epoch trains towards.
 
