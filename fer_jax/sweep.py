@@ -107,8 +107,7 @@ def _sweep(options: SweepCommand, argv: list[str] | None) -> int:
         # A password in the database's URL is nobody's business.
         invocation=re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", shlex.join(words)),
     )
-    sweeping.sweep(plan, clock=time.monotonic)
-    return 0
+    return sweeping.sweep(plan, clock=time.monotonic)
 
 
 def _check(options: SweepCommand) -> None:
