@@ -154,8 +154,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     first = results[0]
     noise = first["noise"]
     bound = (
-        f" FER+'s annotators disagree with their own majority in {100 * noise['zero_one']:.1f} % of their "
-        "votes: so much of the bias may be noise of the labels."
+        f" FER+'s annotators disagree with the majority of the others in {100 * noise['zero_one']:.1f} % of "
+        "their votes: so much of the bias may be noise of the labels."
         if noise
         else ""
     )

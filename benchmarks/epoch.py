@@ -15,7 +15,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -25,13 +25,13 @@ from rich.table import Table
 from benchmarks import arena, timeline
 from benchmarks.timeline import Timeline
 from fer_jax import command
-from fer_jax.config import Config
+from fer_jax.config import AugmentConfig, Config
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError
 
 QUESTION = "How long does a user wait for an epoch, in fer_jax and in PyTorch?"
 OURS, BARE, STEPS = "jax", "jax-bare", "jax-steps"
-CHANGES = ("shift", "rotate", "crop", "flip", "erase")
+CHANGES = tuple(each.name for each in fields(AugmentConfig) if each.name.endswith("_probability"))
 WIDTH_OF_A_FILE = 160
 
 Name = Literal[
@@ -57,7 +57,9 @@ _TRAIN, _THEIRS = "fer_jax.train", "benchmarks.torch_train"
 KINDS: dict[str, Kind] = {
     "jax": Kind("fer_jax", _TRAIN, ()),
     "jax-bare": Kind(
-        "fer_jax, no augmentation", _TRAIN, tuple(f"--augment.{each}-probability=0" for each in CHANGES)
+        "fer_jax, no augmentation",
+        _TRAIN,
+        tuple(f"--augment.{each.replace('_', '-')}=0" for each in CHANGES),
     ),
     "jax-steps": Kind("fer_jax, device steps alone", "benchmarks.steps_alone", ()),
     "torch-users": Kind("PyTorch as users run it, PIL", _THEIRS, ()),

@@ -38,7 +38,7 @@ from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import init_state
+from fer_jax.state import begin_average, init_state
 
 QUESTION = "How long does a trained network take for a face?"
 BASELINE = "onnx"
@@ -135,9 +135,10 @@ def _load(options: Latency) -> tuple[Net, str]:
     wanted = config.train.select
     others = tuple(name for name in (checkpoint.BEST, checkpoint.LAST) if name != wanted)
     folder, _ = checkpoint.find_good(options.run / "checkpoints", (wanted, *others))
-    state, meta = checkpoint.restore(state, folder), checkpoint.read_meta(folder)
+    template = begin_average(state, config.average)
+    predictor, meta = checkpoint.restore(template, folder).predictor, checkpoint.read_meta(folder)
     stats = PixelStats(meta["pixel_mean"], meta["pixel_std"])
-    return Net(config, state.params, state.batch_stats, stats), f"{folder.name}, step {meta['step']}"
+    return Net(config, **predictor, stats=stats), f"{folder.name}, step {meta['step']}"
 
 
 def _compare(net: Net, names: Sequence[str], size: int, options: Latency) -> list[arena.Result]:

@@ -26,7 +26,7 @@ from benchmarks.winograd import winograd
 from fer_jax import runtime
 from fer_jax.config import Config
 from fer_jax.models import kernels
-from fer_jax.models.cnn import max_pool_2x2
+from fer_jax.models.pooling import max_pool_2x2
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.randomness import Stream, jax_key

@@ -47,6 +47,7 @@ def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
     for dense in list_denses(config.model):
         calls += _list_dense(dense, batch_size, place)
     net = torch_nets.Net(config.model, torch_nets.TUNED).to(device)
+    torch_nets.refuse_craft(config)
     optimizer = torch_nets.make_optimizer(config.optimizer, net, rate=RATE, fused=True)
     for each in net.parameters():
         each.grad = torch.randn_like(each)

@@ -180,6 +180,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
         config.loss,
         class_weights=np.array(job.class_weights, np.float32),
         pixel_stats=stats,
+        sam_radius=config.optimizer.sam_radius,
     )
     eval_step = make_eval_step(model, pixel_stats=stats)
     is_train = job.what == "train"

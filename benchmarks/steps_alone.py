@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import tyro
 
-from fer_jax import command, pixels, run_folder, runtime
+from fer_jax import command, fer2013, pixels, run_folder, runtime
 from fer_jax.config import Config
 from fer_jax.data.batch import epoch_order
 from fer_jax.data.examples import Examples, class_counts
@@ -83,7 +83,14 @@ def _prepare(config: Config, examples: Examples, split: Split) -> Epoch:
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
-    train_step = make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats)
+    train_step = make_train_step(
+        model,
+        optimizer,
+        config.loss,
+        class_weights=weights,
+        pixel_stats=stats,
+        sam_radius=config.optimizer.sam_radius,
+    )
     eval_step = make_eval_step(model, pixel_stats=stats)
     state = init_state(jax_key(config.train.seed, Stream.INIT), model, optimizer)
     is_on_cpu = jax.devices()[0].platform == "cpu"
@@ -103,7 +110,13 @@ def _make_host_epoch(
         # Rows of the training part, over and over where it is smaller than a batch.
         order = np.resize(split.train, batch_size)
         recipe = draw_recipe(
-            order, config.augment, batch_size=batch_size, position=0, seed=train.seed, step=0
+            order,
+            config.augment,
+            batch_size=batch_size,
+            position=0,
+            seed=train.seed,
+            step=0,
+            mixing=config.mix,
         )
         return jax.device_put(follow(recipe, examples.images, examples.labels))
 
@@ -144,7 +157,13 @@ def _make_resident_epoch(
     order = epoch_order(train.seed, 0, split.train)
     recipes = [
         draw_recipe(
-            order, config.augment, batch_size=train.batch_size, position=step, seed=train.seed, step=step
+            order,
+            config.augment,
+            batch_size=train.batch_size,
+            position=step,
+            seed=train.seed,
+            step=step,
+            mixing=config.mix,
         )
         for step in range(steps)
     ]
@@ -156,7 +175,9 @@ def _make_resident_epoch(
         nonlocal state
         pending = None
         for chunk in chunks:
-            (state,), objectives = stepper.train([state], [chunk], np.full((1, len(chunk)), RATE))
+            (state,), objectives = stepper.train(
+                [state], [chunk], np.full((1, len(chunk)), RATE), fer2013.IMAGE_SHAPE[0]
+            )
             jax.block_until_ready(pending)
             pending = objectives
         jax.block_until_ready(stepper.evaluate([state], measured))

@@ -18,6 +18,7 @@ from torch.nn import functional
 from benchmarks.arena import count_cores
 from fer_jax import fer2013
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats
 
 # The same as in fer_jax.models, which cannot be imported without jax.
@@ -71,8 +72,13 @@ class Net(nn.Module):
     """The network of a `ModelConfig`: standardised float32 [B, 1, 48, 48] to logits float [B, 7]."""
 
     def __init__(self, config: ModelConfig, style: Style) -> None:
-        """Build it, with weights drawn from the same distributions as ours."""
+        """Build it, with weights drawn from the same distributions as ours.
+
+        Raises:
+            ConfigError: it has parts that are not written in PyTorch here.
+        """
         super().__init__()
+        _check_parts(config)
         widths = [1, *(block.features for block in config.blocks)]
         self.blocks = nn.Sequential(
             *(_make_block(block, width, style) for block, width in zip(config.blocks, widths, strict=False))
@@ -102,6 +108,25 @@ class Net(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.get_parameter("head.logits.weight"), std=LAST_LAYER_STD)
+
+
+def _check_parts(config: ModelConfig) -> None:
+    """Refuse what would be another network here."""
+    parts = {
+        "model.blocks.kind": any(block.kind != "plain" for block in config.blocks),
+        "model.blocks.squeeze_excite": any(block.squeeze_excite for block in config.blocks),
+        "model.pooling": config.pooling != "max" and any(block.pool for block in config.blocks),
+        "model.head": config.head == "classes",
+        "model.classes": config.classes != fer2013.CLASS_COUNT,
+        "model.dense_dropout_rate": bool(config.dense_dropout_rate and not config.dense_features),
+    }
+    missing = [name for name, is_used in parts.items() if is_used]
+    if missing:
+        raise ConfigError(
+            f"the network has parts that PyTorch's side of the benchmarks lacks: {', '.join(missing)}; it "
+            "compares plain blocks with pooling by maxima, the heads flatten and mean, and seven classes: "
+            "take such a network, such as configs/run7.py or benchmarks/nets/vgg.py"
+        )
 
 
 def _make_block(block: ConvBlock, inputs: int, style: Style) -> nn.Sequential:
@@ -187,6 +212,31 @@ def to_input(images: Tensor, stats: PixelStats, *, channels_last: bool) -> Tenso
     return (x.float() - stats.mean) * (1.0 / stats.std)
 
 
+def refuse_craft(config: Config) -> None:
+    """Refuse what is not written in PyTorch here.
+
+    Raises:
+        ConfigError: the config trains with something of it.
+    """
+    loss, optimizer, train = config.loss, config.optimizer, config.train
+    asked = {
+        "loss.focal_gamma": loss.focal_gamma,
+        "loss.class_weights": loss.class_weights == "effective",
+        "mix": config.mix.is_on,
+        "optimizer.name": optimizer.name == "muon",
+        "optimizer.clip_value": optimizer.clip_value,
+        "optimizer.sam_radius": optimizer.sam_radius,
+        "average": config.average.is_on,
+        "train.small_epochs": train.small_epochs,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if names:
+        raise ConfigError(
+            f"{config.name} trains with {', '.join(names)}, and the PyTorch of the benchmarks does not: "
+            "leave that out, or take another config"
+        )
+
+
 def make_optimizer(
     config: OptimizerConfig, net: nn.Module, *, rate: float, fused: bool
 ) -> torch.optim.Optimizer:
@@ -233,7 +283,11 @@ def make_train_step(
 
     Returns:
         (images uint8 [B, 48, 48, 1], labels int64 [B]) -> mean loss float32 [].
+
+    Raises:
+        ConfigError: see `refuse_craft`.
     """
+    refuse_craft(config)
     settings = config.optimizer
     optimizer = make_optimizer(settings, net, rate=rate, fused=style.fused_optimizer)
     forward = _make_forward(net.train(), style, pixel_stats)

@@ -105,6 +105,11 @@ def _train(options: TorchTrain) -> int:
         raise RunError(f"{options.run_dir} holds a run already; give another --run-dir")
     if config.optimizer.name == "sgd" and config.optimizer.weight_decay:
         raise ConfigError("PyTorch's SGD has no decoupled weight decay; use optimizer.l2")
+    torch_nets.refuse_craft(config)
+    if config.train.sampling != "all":
+        raise ConfigError(
+            f"config field train.sampling is {config.train.sampling!r}; PyTorch's script has 'all' alone"
+        )
     if options.form != "users":
         runtime.tune_cpu()
     style = STYLES[options.form]

@@ -1,7 +1,8 @@
 """Augmentation one image at a time, as torchvision's transforms and their like do it, in OpenCV and in PIL.
 
-The same changes with the same ranges and probabilities as in `fer_jax.augment`, each a step of its own. The
-library is imported when a transform is made: this module itself needs none.
+The geometry and the erasing of `fer_jax.augment`, with the same ranges and probabilities, each a step of its
+own; zoom, stretch, mirrors in turn and changes of the grays are refused. The library is imported when a
+transform is made: this module itself needs none.
 """
 
 import random
@@ -11,16 +12,36 @@ import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.config import AugmentConfig
+from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats
 
 _SIDE = fer2013.IMAGE_SHAPE[0]
+_REFUSED = (
+    "zoom_probability",
+    "stretch_probability",
+    "alternate_flip",
+    "sharpness_probability",
+    "gamma_probability",
+    "contrast_probability",
+    "brightness_probability",
+)
 
 
 class Transform:
     """Augments one image and makes numbers of it: a list of steps, each with its own probability."""
 
     def __init__(self, config: AugmentConfig, stats: PixelStats) -> None:
-        """Keep the ranges, and the mean and deviation to standardise with."""
+        """Keep the ranges, and the mean and deviation to standardise with.
+
+        Raises:
+            ConfigError: the config has a change that is not here.
+        """
+        for name in _REFUSED:
+            if value := getattr(config, name):
+                raise ConfigError(
+                    f"config field augment.{name} is {value!r}, and the comparison with OpenCV and PIL "
+                    f"has no such change; set it to {type(value)()!r}"
+                )
         self.config, self.stats = config, stats
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -168,7 +168,7 @@ def make_plain_kernels() -> dict[str, Callable[..., Any]]:
     import jax
     import jax.numpy as jnp
 
-    from fer_jax.models import cnn, kernels
+    from fer_jax.models import kernels, pooling
 
     def norm_relu_pool_drop(
         x: jax.Array, scale: jax.Array, bias: jax.Array, key_words: jax.Array, is_pooled: bool, rate: float
@@ -177,17 +177,17 @@ def make_plain_kernels() -> dict[str, Callable[..., Any]]:
         variance = jnp.maximum((x * x).mean((0, 1, 2)) - mean * mean, 0.0)
         slope = scale * jax.lax.rsqrt(variance + kernels.BATCH_NORM_EPSILON)
         out = jax.nn.relu((x - mean) * slope + bias)
-        out = cnn.max_pool_2x2(out) if is_pooled else out
+        out = pooling.max_pool_2x2(out) if is_pooled else out
         return kernels.drop(key_words, out, rate=rate), mean, variance
 
     def keep_mask(key_words: jax.Array, shape: tuple[int, ...], *, rate: float) -> jax.Array:
         key = jax.random.wrap_key_data(key_words, impl="threefry2x32")
         return jax.random.bernoulli(key, 1 - rate, shape)
 
-    def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool) -> jax.Array:
+    def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool, stride: int = 1) -> jax.Array:
         # Whether images or their windows are the rows, pooling gives the same numbers in the same order.
         return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
     return {each.__name__: each for each in (norm_relu_pool_drop, keep_mask, conv_one_channel)}

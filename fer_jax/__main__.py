@@ -14,6 +14,7 @@ VERBS = {
     "bias_variance": "measure the bias and the variance of a config's errors",
     "check": "look for mistakes before a long run",
     "audit": "find copies, non-faces and likely label errors in the data",
+    "release": "write a run's weights and their card, for fer_jax.load",
     "show": "draw a contact sheet of faces and their augmented versions",
 }
 

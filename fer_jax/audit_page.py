@@ -27,7 +27,7 @@ MAX_FACES: Final = 60
 """Most faces, or groups of faces, that a section shows."""
 
 Face = dict[str, Any]
-"""A face on the page: `png`, its bytes, `alt` and `words`, the lines under it."""
+"""A face on the page: `png`, its bytes, `alt`, its `label` and `words`, the lines under it."""
 
 
 def write(out: Path, findings: Findings, figures: Json, lines: Sequence[Line]) -> None:
@@ -90,7 +90,7 @@ def copies_table(copies: Json) -> Table:
     """
     head = ["part", "rows", "different"]
     for kind in ("exact", "near"):
-        head += [f"{kind} groups", "rows", "several labels"]
+        head += [f"{kind} groups", "their rows", "with several labels"]
     rows = [head]
     for name, counts in (copies["within"] | {"all": copies["all"]}).items():
         row = [name, f"{counts['rows']:,}", f"{counts['different_images']:,}"]
@@ -104,7 +104,7 @@ def copies_table(copies: Json) -> Table:
 
 def between_table(copies: Json) -> Table:
     """Lay out the copies between two parts; arguments as of `copies_table`."""
-    rows = [["parts", "exact groups", "rows", "near groups", "rows"]]
+    rows = [["parts", "exact groups", "their rows", "near groups", "their rows"]]
     for shared in copies["between"]:
         row = [" and ".join(shared["parts"])]
         for kind in ("exact", "near"):
@@ -168,8 +168,8 @@ def sentences(figures: Json) -> list[str]:
         exact = counts["exact"]
         lines.append(
             f"{name}: {counts['different_images']:,} different images among {counts['rows']:,} rows; "
-            f"{exact['rows']:,} rows stand in {exact['groups']:,} groups of exact copies, "
-            f"{exact['groups_with_several_labels']:,} of which carry several labels"
+            f"{exact['rows']:,} rows stand in {exact['groups']:,} groups of exact copies; groups with "
+            f"several labels: {exact['groups_with_several_labels']:,}"
         )
     shared = sum(each["exact"]["groups"] for each in copies["between"])
     near = sum(each["near"]["groups"] for each in copies["between"])
@@ -236,8 +236,9 @@ def _face(findings: Findings, row: int, words: Iterable[str]) -> Face:
     buffer = io.BytesIO()
     Image.fromarray(findings.examples.images[row, :, :, 0]).save(buffer, format="PNG", optimize=True)
     label = fer2013.LABELS[findings.examples.labels[row]]
-    lines = [f"row {row:,}", label, *words, *_votes_in_words(findings, row)]
-    return {"png": buffer.getvalue(), "alt": f"the image of row {row}, labelled {label}", "words": lines}
+    lines = [f"row {row:,}", *words, *_votes_in_words(findings, row)]
+    alt = f"the image of row {row}, labelled {label}"
+    return {"png": buffer.getvalue(), "alt": alt, "label": label, "words": lines}
 
 
 def _votes_in_words(findings: Findings, row: int) -> list[str]:

@@ -1,7 +1,8 @@
 """Augmentation: draw a few numbers an image, then apply them to the pixels.
 
-`draw` alone sees randomness. It composes shift, rotation, crop and flip into one affine map an image, so
-that `apply` interpolates each picture once. `apply` is one pure function for NumPy and JAX arrays alike.
+`draw` alone sees randomness. It composes rotation, zoom, stretch, crop, shift and flip into one affine map an
+image, so that `apply` interpolates each picture once; what happens to the grays is in `tones`. `apply` is one
+pure function for NumPy and JAX arrays alike.
 
 A map takes a place in the new picture to the place in the old one where its gray comes from. Places are
 (row, column) in pixels, (0, 0) being the middle of the image. Maps compose by `@`: `a @ b` is the picture
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from fer_jax import fer2013
+from fer_jax import fer2013, tones
 from fer_jax.config import AugmentConfig
 
 if TYPE_CHECKING:
@@ -46,25 +47,35 @@ class Draws(NamedTuple):
         matrix: int32 [B, 2, 3], the affine map of each image: the new pixel (row, column) shows the old
             place `matrix @ (row, column, 1)`, in 2**-20 pixels; rows and columns count from 0.
         erase: int32 [B, 4], top, left, height, width of the grayed rectangle; size 0 for none.
+        sharpness: int32 [B], detail to add or take off, see `tones.sharpen`; None where the config never
+            does.
+        tones: uint8 [B, 256], the new gray of each gray; None where the config never changes them.
     """
 
     matrix: Any
     erase: Any
+    # None is no leaf of a pytree: what is off is neither sent to a device nor in a program there.
+    sharpness: Any = None
+    tones: Any = None
 
 
-def draw(rng: np.random.Generator, config: AugmentConfig, images: int) -> Draws:
-    """Draw the augmentation of a batch: turned, then cropped, then shifted, then mirrored, then erased.
+def draw(
+    rng: np.random.Generator, config: AugmentConfig, images: int, *, is_flipped: np.ndarray | None = None
+) -> Draws:
+    """Draw the augmentation of a batch.
 
-    Takes the same random values from `rng` whatever the config, so changing one probability or range
-    leaves the other changes as they were.
+    An image is turned, then zoomed and stretched, cropped, shifted, mirrored, then blurred or sharpened, then
+    its tones change, then it is erased. Changing one probability or range leaves the other changes as they
+    were: each change takes the same random values from `rng` whatever the config.
 
     Args:
         rng: source of the randomness.
         config: ranges and probabilities.
         images: how many images, B.
+        is_flipped: bool [B], which images to mirror; None draws it.
 
     Returns:
-        NumPy arrays, int32 [B, 2, 3] and int32 [B, 4].
+        NumPy arrays.
 
     >>> draws = draw(np.random.default_rng(0), AugmentConfig(flip_probability=1.0), 2)
     >>> (draws.matrix[0] / 2**20).tolist()
@@ -72,13 +83,29 @@ def draw(rng: np.random.Generator, config: AugmentConfig, images: int) -> Draws:
     >>> draws.erase.tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0]]
     """
-    maps = (
-        rotation_map(draw_rotation(rng, config, images))
-        @ crop_map(draw_crop(rng, config, images))
-        @ shift_map(draw_shift(rng, config, images))
-        @ flip_map(draw_flip(rng, config, images))
-    )
-    return Draws(matrix=round_maps(maps), erase=draw_erase(rng, config, images))
+    turn = rotation_map(draw_rotation(rng, config, images))
+    crop = crop_map(draw_crop(rng, config, images))
+    shift = shift_map(draw_shift(rng, config, images))
+    drawn_flip = draw_flip(rng, config, images)
+    flip = flip_map(drawn_flip if is_flipped is None else is_flipped)
+    erase = draw_erase(rng, config, images)
+    sharpness = tables = None
+    # These take their values after those above, so that they change nothing of them; all off, none is drawn.
+    if _is_late_on(config):
+        scale = draw_zoom(rng, config, images)[:, None] * draw_stretch(rng, config, images)
+        turn = turn @ scale_map(scale)
+        amounts = tones.draw_sharpness(rng, config, images)
+        gamma = tones.draw_gamma(rng, config, images)
+        contrast = tones.draw_contrast(rng, config, images)
+        brightness = tones.draw_brightness(rng, config, images)
+        sharpness = amounts if tones.is_sharpness_on(config) else None
+        tables = tones.make_tables(gamma, contrast, brightness) if tones.is_tone_on(config) else None
+    return Draws(round_maps(turn @ crop @ shift @ flip), erase, sharpness, tables)
+
+
+def _is_late_on(config: AugmentConfig) -> bool:
+    is_scaled = config.zoom_probability > 0 or config.stretch_probability > 0
+    return is_scaled or tones.is_sharpness_on(config) or tones.is_tone_on(config)
 
 
 def draw_rotation(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
@@ -124,6 +151,27 @@ def draw_flip(rng: np.random.Generator, config: AugmentConfig, images: int) -> n
     return rng.random(images) < config.flip_probability
 
 
+def draw_zoom(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
+    """Draw sizes, log-uniform.
+
+    Returns:
+        float64 [B], factor of the face's height and width; 1 for none.
+    """
+    is_on = rng.random(images) < config.zoom_probability
+    return config.max_zoom ** (is_on * rng.uniform(-1, 1, images))
+
+
+def draw_stretch(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
+    """Draw factors on height : width, log-uniform.
+
+    Returns:
+        float64 [B, 2], factors of the face's height and width, whose product is 1.
+    """
+    is_on = rng.random(images) < config.stretch_probability
+    factor = config.max_stretch ** (is_on * rng.uniform(-1, 1, images))
+    return np.column_stack([np.sqrt(factor), 1 / np.sqrt(factor)])
+
+
 def draw_erase(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
     """Draw rectangles inside the image: uniform in area, log-uniform in aspect (1:2 to 2:1), then in place.
 
@@ -153,6 +201,20 @@ def rotation_map(rotation_deg: np.ndarray) -> np.ndarray:
     maps[:, 0, 0] = maps[:, 1, 1] = np.cos(angle)
     maps[:, 0, 1] = np.sin(angle)
     maps[:, 1, 0] = -maps[:, 0, 1]
+    return maps
+
+
+def scale_map(factors: np.ndarray) -> np.ndarray:
+    """Make the maps that make a picture larger or smaller about its middle.
+
+    Args:
+        factors: float [B, 2], of the height and of the width; > 1 is larger.
+
+    Returns:
+        float64 [B, 3, 3].
+    """
+    maps = _identity_maps(len(factors))
+    maps[:, 0, 0], maps[:, 1, 1] = 1 / factors.T
     return maps
 
 
@@ -231,16 +293,26 @@ def apply(images: Array, draws: Draws) -> Array:
         draws: of B images, arrays of the same library.
 
     Returns:
-        uint8 [B, 48, 48, 1]. Images with an identity map keep each bit outside the erased rectangle.
+        uint8 [B, 48, 48, 1]. Images with an identity map, sharpness 0 and a table that changes nothing keep
+        each bit outside the erased rectangle.
     """
     if not isinstance(images, np.ndarray):
-        return _erase(_resample(images, draws.matrix), draws.erase)
+        seen = _resample(images, draws.matrix)
+        if draws.sharpness is not None:
+            seen = tones.sharpen(seen, draws.sharpness)
+        if draws.tones is not None:
+            seen = tones.look_up(seen, draws.tones)
+        return _erase(seen, draws.erase)
     # NumPy sees the values, so it can leave out what changes nothing.
     new = images.copy()
     for start in range(0, len(images), _PART):
         part = slice(start, start + _PART)
         if (draws.matrix[part] != _IDENTITY).any():
             new[part] = _resample(images[part], draws.matrix[part])
+        if draws.sharpness is not None:
+            new[part] = tones.sharpen(new[part], draws.sharpness[part])
+        if draws.tones is not None:
+            new[part] = tones.look_up(new[part], draws.tones[part])
         if draws.erase[part].any():
             new[part] = _erase(new[part], draws.erase[part])
     return new

@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from scipy.special import log_softmax
 
-from fer_jax import bias_variance_report, decomposition, display, run_folder, runtime
+from fer_jax import bias_variance_report, decomposition, display, fer2013, run_folder, runtime
 from fer_jax.config import Config
 from fer_jax.config_file import Json, flatten, to_json
 from fer_jax.data import drop_list, ferplus
@@ -295,18 +295,18 @@ def predict(programs: Programs, state: Any, images: np.ndarray, *, batch_size: i
     Args:
         programs: of its config.
         state: its weights.
-        images: uint8 [N, 48, 48, 1], N >= 1.
+        images: uint8 [N, 48, 48, 1].
         batch_size: images a step.
 
     Returns:
         Logits, float32 [N, 7].
     """
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = state.predictor
     batches = [
         np.asarray(_predict_batch(programs.model, programs.pixel_stats, variables, images[rows]))
         for rows, _ in in_order(np.arange(len(images)), batch_size)
     ]
-    return np.concatenate(batches)[: len(images)]
+    return np.concatenate([*batches, np.empty((0, fer2013.CLASS_COUNT), np.float32)])[: len(images)]
 
 
 @partial(jax.jit, static_argnums=(0, 1))

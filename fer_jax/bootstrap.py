@@ -41,8 +41,8 @@ def draw_weights(rng: np.random.Generator, *, images: int, resamples: int) -> np
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def percentile_intervals(rng: np.random.Generator, figures: Figures, *, images: int) -> dict[str, np.ndarray]:
-    """Compute the 95 % percentile interval of each figure from 1000 resamples.
+def resample(rng: np.random.Generator, figures: Figures, *, images: int) -> dict[str, np.ndarray]:
+    """Compute each figure on 1000 resamples.
 
     Args:
         rng: source of the randomness.
@@ -50,19 +50,48 @@ def percentile_intervals(rng: np.random.Generator, figures: Figures, *, images: 
         images: N >= 1.
 
     Returns:
-        Name -> float64 [2] or [2, K], the lower and the upper ends. Resamples in which a figure has no value
-        (such as the recall of a class that is not in them) are left out of its interval; NaN where none
-        has one.
+        Name -> float64 [1000] or [1000, K].
     """
     parts = []
     for start in range(0, RESAMPLES, _AT_A_TIME):
         resamples = min(_AT_A_TIME, RESAMPLES - start)
         parts.append(figures(draw_weights(rng, images=images, resamples=resamples)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def percentile_interval(values: np.ndarray) -> np.ndarray:
+    """Take the 95 % percentile interval of a figure.
+
+    Args:
+        values: float64 [R] or [R, K], the figure on R resamples.
+
+    Returns:
+        float64 [2] or [2, K], the lower and the upper ends. Resamples in which a figure has no value (such as
+        the recall of a class that is not in them) are left out of its interval; NaN where none has one.
+    """
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     with warnings.catch_warnings():
         # NumPy warns where all values are NaN, which is what NaN then says.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return {
-            name: np.nanquantile(np.concatenate([part[name] for part in parts]), tails, axis=0)
-            for name in parts[0]
-        }
+        return np.nanquantile(values, tails, axis=0)
+
+
+def distance_interval(value: float, distances: np.ndarray) -> np.ndarray:
+    """Compute an interval of a figure that is a length, such as a sum of absolute values.
+
+    Chance makes a length longer, on a resample twice over: where the true one is 0, all of the percentile
+    interval lies above it. But two lengths differ by no more than what lies between their ends, which does
+    centre on what was measured: the interval covers the true length in at least 95 % of the cases.
+
+    Args:
+        value: the length that was measured, >= 0.
+        distances: float64 [R], between the ends of the measured one and of that of each of R resamples.
+
+    Returns:
+        float64 [2], the lower and the upper end, >= 0.
+
+    >>> distance_interval(0.05, np.full(1000, 0.02)).round(2).tolist()
+    [0.03, 0.07]
+    """
+    reach = np.quantile(distances, LEVEL)
+    return np.maximum([value - reach, value + reach], 0.0)

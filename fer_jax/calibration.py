@@ -75,9 +75,24 @@ def expected_error(confidences: np.ndarray, is_correct: np.ndarray, weights: np.
     >>> expected_error(np.array([0.9, 0.9, 0.5]), np.array([True, False, True]), np.ones((1, 3))).round(3)
     array([0.433])
     """
-    excess = np.zeros((len(confidences), BIN_COUNT))
-    excess[np.arange(len(confidences)), _bin_numbers(confidences)] = is_correct - confidences
-    return np.abs(weights @ excess).sum(axis=1) / weights.sum(axis=1)
+    return np.abs(excesses(confidences, is_correct, weights)).sum(axis=1)
+
+
+def excesses(confidences: np.ndarray, is_correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute how much more often the images of each bin are right than they say, over all images.
+
+    Args:
+        confidences: float64 [N], in 0..1.
+        is_correct: bool [N].
+        weights: float64 [R, N], each >= 0.
+
+    Returns:
+        float64 [R, 15], accuracy - mean confidence of a bin, times its share of the images; the sum of their
+        absolute values is the ECE.
+    """
+    of_image = np.zeros((len(confidences), BIN_COUNT))
+    of_image[np.arange(len(confidences)), _bin_numbers(confidences)] = is_correct - confidences
+    return weights @ of_image / weights.sum(axis=1, keepdims=True)
 
 
 def _bin_numbers(confidences: np.ndarray) -> np.ndarray:

@@ -15,8 +15,10 @@ from rich.table import Table
 from fer_jax import display, rate_range, run_folder, runtime, trial
 from fer_jax.config import Config
 from fer_jax.config_file import Json
+from fer_jax.data import drop_list
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.sample import take_sample
 from fer_jax.data.split import Split, split_examples
 from fer_jax.rate_range import RateRange
 from fer_jax.sanity import Finding
@@ -77,7 +79,8 @@ def check(config: Config, *, out: Path | None, is_quick: bool, lay_out: LayOut) 
         display.show_notice(console, is_chosen=config.data.source == "synthetic")
     examples = load_examples(config.data)
     display.show_data(console, examples)
-    split = split_examples(examples, config.split)
+    split, _ = drop_list.obey(config.data, examples, split_examples(examples, config.split))
+    split = take_sample(split, config)
     with run_folder.locked(folder):
         with run_folder.replacing(folder / SHEET) as new:
             lay_out(examples).save(new, format="PNG", optimize=True)

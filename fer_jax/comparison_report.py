@@ -55,7 +55,7 @@ def verdict(result: Json) -> list[str]:
         is_real = "is real" if real else "is not shown to be real"
         said = [f"The difference in accuracy on {images} {is_real}: {_told(result, pairs[0])}."]
     else:
-        said = [f"{len(real)} of {len(pairs)} differences in accuracy on {images} are real."]
+        said = [f"{len(real)} of {len(pairs)} differences in accuracy on {images} are shown to be real."]
         if open_:
             said.append(f"Not shown to be real: {'; '.join(_told(result, pair) for pair in open_)}.")
     correction = "" if len(pairs) == 1 else ", corrected for all pairs (Holm)"
@@ -183,7 +183,8 @@ def pairs_note(result: Json) -> str:
     tested = "" if one else " The first seed of each run is tested."
     return (
         "Difference: accuracy of the second − accuracy of the first, on the same images, with Agresti and "
-        "Min's interval for pairs. p: McNemar's exact test, two-sided; Holm: corrected for their number. "
+        "Min's interval for the pair alone. p: McNemar's exact test, two-sided; Holm: corrected for the "
+        "number of pairs, so that a pair whose interval leaves out 0 may yet not be shown to be real. "
         f"Seeds: whether every seed of the one is better than every seed of the other.{tested} The test is "
         "about these networks and other images like these; the seeds are about other networks."
     )

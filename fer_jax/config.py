@@ -3,51 +3,26 @@
 The docstring under a field is its help text on the command line. `config_file` reads and writes configs.
 """
 
-import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from fer_jax.errors import ConfigError
-
-
-def _check(is_good: bool, field_name: str, value: object, wanted: str) -> None:
-    if not is_good:
-        raise ConfigError(f"config field {field_name} is {value!r}; wanted {wanted}")
-
-
-def _check_types(section: object, prefix: str) -> None:
-    """Check each field of a config class against its annotation, so that range checks compare numbers."""
-    for each in dataclasses.fields(section):  # type: ignore[arg-type]
-        value, wanted = getattr(section, each.name), each.type
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if wanted is float:
-            _check(is_number, f"{prefix}{each.name}", value, "a number")
-        elif wanted is int:
-            _check(is_number and isinstance(value, int), f"{prefix}{each.name}", value, "an integer")
-        elif wanted is bool:
-            _check(isinstance(value, bool), f"{prefix}{each.name}", value, "True or False")
-
-
-def _check_rate(field_name: str, value: float) -> None:
-    _check(0 <= value < 1, field_name, value, "a rate in [0, 1)")
-
-
-def _check_probability(field_name: str, value: float) -> None:
-    _check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
-
-
-def _check_seed(field_name: str, value: int) -> None:
-    # JAX builds a key from the lowest 32 bits alone: a larger seed would repeat the keys of a small one.
-    _check(0 <= value < 2**32, field_name, value, "a seed in [0, 2**32)")
-
-
-def _check_not_negative(field_name: str, value: float) -> None:
-    _check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
-
+from fer_jax import fer2013
+from fer_jax.config_checks import (
+    check,
+    check_not_negative,
+    check_probability,
+    check_rate,
+    check_seed,
+    check_types,
+)
+from fer_jax.config_craft import AverageConfig, MixConfig
 
 BadRow = Literal["stop", "skip"]
 """What a malformed row does: end the load, or be left out and listed."""
+
+Sampling = Literal["all", "sqrt", "balanced"]
+"""How often an epoch shows the images of a class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +44,33 @@ class DataConfig:
     """Seed of the synthetic faces."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "data.")
-        _check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
-        _check_seed("data.synthetic_seed", self.synthetic_seed)
+        check_types(self, "data.")
+        check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
+        check_seed("data.synthetic_seed", self.synthetic_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsConfig:
+    """Whose labels training aims at."""
+
+    source: Literal["fer2013", "ferplus"] = "fer2013"
+    """fer2013: the label in the file; ferplus: what ten annotators voted for the same faces."""
+    mode: Literal["majority", "votes", "drawn"] = "majority"
+    """What FER+'s votes become. majority: the expression of more than half of them; votes: their shares, as
+    probabilities; drawn: one of them, drawn anew each epoch."""
+    keep: Literal["decided", "voted"] = "decided"
+    """Rows of FER+ to train on. decided: an expression has more than half of the votes; voted: it has two
+    votes at least. Only decided rows are ever measured."""
+    ferplus: str | None = None
+    """FER+'s fer2013new.csv; else data/fer2013new.csv."""
+
+    def __post_init__(self) -> None:
+        check(
+            not (self.keep == "voted" and self.mode == "majority"),
+            "labels.keep",
+            self.keep,
+            "decided with labels.mode majority, since an undecided row has none; or another labels.mode",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +85,8 @@ class SplitConfig:
     """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "split.")
-        _check_seed("split.seed", self.seed)
+        check_types(self, "split.")
+        check_seed("split.seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,31 +105,59 @@ class AugmentConfig:
     """Chance to cut out a square and stretch it back to 48 × 48."""
     min_crop_scale: float = 0.8
     """Smallest side of the cut-out, as a fraction of the image's side."""
+    zoom_probability: float = 0.0
+    """Chance to make the face larger or smaller; beyond the picture its edge pixels go on."""
+    max_zoom: float = 1.2
+    """Largest factor of a zoom, log-uniform from 1 / this to this."""
+    stretch_probability: float = 0.0
+    """Chance to make the face taller or wider, its area unchanged."""
+    max_stretch: float = 1.2
+    """Largest factor on height : width, log-uniform from 1 / this to this."""
     flip_probability: float = 0.0
     """Chance to mirror left and right."""
+    alternate_flip: bool = False
+    """Mirror each image in turn instead of by chance, in `flip_probability` of the epochs: with 0.5 a random
+    half of the images in the first epoch, the others in the next, and so on."""
+    sharpness_probability: float = 0.0
+    """Chance to blur or to sharpen."""
+    max_sharpness: float = 1.0
+    """Largest share of the fine detail that is added (sharper) or taken off (blurred)."""
+    gamma_probability: float = 0.0
+    """Chance to raise the grays, from 0 (black) to 1 (white), to a power."""
+    max_gamma: float = 1.5
+    """Largest power, log-uniform from 1 / this to this."""
+    contrast_probability: float = 0.0
+    """Chance to move the grays away from the middle gray or towards it."""
+    max_contrast: float = 1.5
+    """Largest factor of the contrast, log-uniform from 1 / this to this."""
+    brightness_probability: float = 0.0
+    """Chance to make the image brighter or darker."""
+    max_brightness: float = 0.2
+    """Most that is added to the grays or taken off, as a share of the range from black to white."""
     erase_probability: float = 0.0
     """Chance to gray out a rectangle."""
     max_erase_fraction: float = 0.15
     """Largest erased area, as a fraction of the image's area."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "augment.")
-        for name in ("shift", "rotate", "crop", "flip", "erase"):
-            _check_probability(f"augment.{name}_probability", getattr(self, f"{name}_probability"))
-        _check(0 <= self.max_shift_px <= 24, "augment.max_shift_px", self.max_shift_px, "pixels in [0, 24]")
-        _check(
-            0 <= self.max_rotation_deg <= 180,
-            "augment.max_rotation_deg",
-            self.max_rotation_deg,
-            "degrees in [0, 180]",
-        )
-        _check(
-            0.1 <= self.min_crop_scale <= 1,
-            "augment.min_crop_scale",
-            self.min_crop_scale,
-            "a fraction in [0.1, 1]",
-        )
-        _check(
+        check_types(self, "augment.")
+        for each in fields(self):
+            if each.name.endswith("_probability"):
+                check_probability(f"augment.{each.name}", getattr(self, each.name))
+        for name, least, most, unit in (
+            ("max_shift_px", 0, 24, "pixels"),
+            ("max_rotation_deg", 0, 180, "degrees"),
+            ("min_crop_scale", 0.1, 1, "a fraction"),
+            ("max_zoom", 1, 2, "a factor"),
+            ("max_stretch", 1, 2, "a factor"),
+            ("max_sharpness", 0, 1, "a share"),
+            ("max_gamma", 1, 4, "a power"),
+            ("max_contrast", 1, 4, "a factor"),
+            ("max_brightness", 0, 1, "a share"),
+        ):
+            value = getattr(self, name)
+            check(least <= value <= most, f"augment.{name}", value, f"{unit} in [{least}, {most}]")
+        check(
             0 < self.max_erase_fraction <= 0.5,
             "augment.max_erase_fraction",
             self.max_erase_fraction,
@@ -140,45 +167,83 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvBlock:
-    """One block: 3 × 3 convolution, batch norm, ReLU, pooling, dropout; the last three as asked."""
+    """One block of 3 × 3 convolutions: of which kind, how wide, and what comes behind them."""
 
     features: int = 32
     """Output channels."""
     batch_norm: bool = True
-    """Normalise between the convolution and the ReLU."""
+    """Normalise behind each convolution. Residual and separable blocks always do."""
     pool: bool = False
-    """Halve height and width by 2 × 2 maxima."""
+    """Halve height and width, as `model.pooling` says."""
     dropout_rate: float = 0.0
     """Share of the block's outputs that training sets to zero."""
+    kind: Literal["plain", "residual", "separable"] = "plain"
+    """plain: convolution, norm, ReLU; residual: two convolutions and a way around them (ResNet's basic
+    block); separable: the same with depthwise and pointwise convolutions (Xception's module)."""
+    squeeze_excite: bool = False
+    """Weigh the channels of each image by what is in all of them."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "model.blocks.")
-        _check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
-        _check_rate("model.blocks.dropout_rate", self.dropout_rate)
+        check_types(self, "model.blocks.")
+        check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
+        check_rate("model.blocks.dropout_rate", self.dropout_rate)
+        check(
+            self.batch_norm or self.kind == "plain",
+            "model.blocks.batch_norm",
+            False,
+            f"True: model.blocks.kind is {self.kind}, and only plain blocks do without",
+        )
+
+
+Pooling = Literal["max", "blur", "mean", "stride"]
+"""How a block halves height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network: convolution blocks, then flatten or mean, then dense layers."""
+    """The network: convolution blocks, then flatten or mean, then dense layers; or classes, then mean."""
 
     blocks: tuple[ConvBlock, ...] = (ConvBlock(),)
     """The convolution blocks, in order."""
-    head: Literal["flatten", "mean"] = "flatten"
-    """flatten: every position feeds the dense layer; mean: the average over positions does."""
+    head: Literal["flatten", "mean", "classes"] = "flatten"
+    """flatten: every position feeds the dense layer; mean: the average over positions does; classes: a
+    3 × 3 convolution gives each position its logits, and their average is the answer."""
     dense_features: int = 256
     """Width of the hidden dense layer; 0 leaves it out."""
     dense_dropout_rate: float = 0.0
-    """Share of the hidden dense outputs that training sets to zero."""
+    """Share that training sets to zero of what goes into the last layer: the hidden dense outputs, or
+    without that layer the last features."""
+    pooling: Pooling = "max"
+    """What halves a block with `pool`. max, mean: of each 2 × 2 window; blur: maxima of all windows, then
+    every other place of a soft average; stride: the convolution leaves out every other place."""
+    skip_rate: float = 0.0
+    """Chance that training leaves out what the last residual or separable block adds, for each image; the
+    earlier the block, the smaller its share of it."""
+    classes: Literal[7, 8] = 7
+    """How many logits: FER2013's seven classes, or FER+'s eight, with contempt."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "model.")
-        _check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
+        check_types(self, "model.")
+        check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
         pools = sum(block.pool for block in self.blocks)
-        _check(
+        check(
             pools <= 4, "model.blocks", f"{pools} pooled blocks", "at most 4: 48 pixels halve evenly 4 times"
         )
-        _check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
-        _check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
+        check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
+        check(
+            self.head != "classes" or self.dense_features == 0,
+            "model.dense_features",
+            self.dense_features,
+            "0: model.head is classes, which has no hidden dense layer",
+        )
+        check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
+        check_rate("model.skip_rate", self.skip_rate)
+        check(
+            self.skip_rate == 0 or any(block.kind != "plain" for block in self.blocks),
+            "model.skip_rate",
+            self.skip_rate,
+            "0: no block of model.blocks is residual or separable, so there is nothing to skip",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,24 +252,32 @@ class LossConfig:
 
     label_smoothing: float = 0.0
     """Share of the target spread evenly over the seven classes."""
-    class_weights: Literal["none", "sqrt", "balanced"] = "none"
-    """Weight of a class: 1; 1 / sqrt(its share); 1 / its share."""
+    class_weights: Literal["none", "sqrt", "balanced", "effective"] = "none"
+    """Weight of a class: 1; 1 / sqrt(its share); 1 / its share; 1 / its effective number of images."""
+    effective_beta: float = 0.999
+    """What the effective number takes each further image for: towards 0 all classes weigh the same, towards
+    1 as `balanced` (effective)."""
+    focal_gamma: float = 0.0
+    """Focal loss: how much less the images count that are already right; 0 is plain cross-entropy."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "loss.")
-        _check_rate("loss.label_smoothing", self.label_smoothing)
+        check_types(self, "loss.")
+        check_rate("loss.label_smoothing", self.label_smoothing)
+        check_rate("loss.effective_beta", self.effective_beta)
+        check_not_negative("loss.focal_gamma", self.focal_gamma)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How the weights move."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adam"
-    """sgd has momentum; adamw is adam with `weight_decay`."""
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
+    """sgd has momentum; adamw is adam with `weight_decay`; muon makes the updates of kernels orthogonal, and
+    is adamw with Nesterov's momentum for first and last layer, biases and norms; adamw's rates suit it."""
     peak_rate: float = 1e-3
     """Learning rate after the warm-up."""
     momentum: float = 0.9
-    """Momentum of sgd."""
+    """Momentum of sgd and muon (muon's usual one is 0.95)."""
     nesterov: bool = False
     """Look ahead along the momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
@@ -219,38 +292,42 @@ class OptimizerConfig:
     patience_epochs: int = 5
     """Epochs without a lower validation loss before a cut (plateau)."""
     weight_decay: float = 0.0
-    """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw)."""
+    """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw, muon)."""
     l2: float = 0.0
     """The notebook's L2: this × kernel is added to the gradient (sgd, adam)."""
     clip_norm: float = 0.0
     """Largest global norm of the gradient; 0 does not clip."""
+    clip_value: float = 0.0
+    """Largest size of each number of the gradient, cut before the norm is; 0 does not clip."""
+    sam_radius: float = 0.0
+    """Sharpness-aware: the gradient is taken this far uphill. It costs a second pass; 0 is off."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "optimizer.")
-        _check(
+        check_types(self, "optimizer.")
+        check(
             self.peak_rate > 0 and math.isfinite(self.peak_rate),
             "optimizer.peak_rate",
             self.peak_rate,
             "a finite rate > 0",
         )
-        _check_rate("optimizer.momentum", self.momentum)
-        _check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
-        _check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
-        _check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
-        _check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
-        for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm"):
-            _check_not_negative(f"optimizer.{name}", getattr(self, name))
-        _check(
+        check_rate("optimizer.momentum", self.momentum)
+        check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
+        check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
+        check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
+        check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
+        for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm", "clip_value", "sam_radius"):
+            check_not_negative(f"optimizer.{name}", getattr(self, name))
+        check(
             not (self.name == "adam" and self.weight_decay),
             "optimizer.weight_decay",
             self.weight_decay,
             "0 for adam: use optimizer.name adamw, or optimizer.l2",
         )
-        _check(
-            not (self.name == "adamw" and self.l2),
+        check(
+            not (self.name in ("adamw", "muon") and self.l2),
             "optimizer.l2",
             self.l2,
-            "0 for adamw: use optimizer.weight_decay, or optimizer.name adam",
+            f"0 for {self.name}: use optimizer.weight_decay, or optimizer.name adam",
         )
 
 
@@ -275,17 +352,37 @@ class TrainConfig:
     """Train on at most so many of the training images, a fixed random subset; 0: on all."""
     resample: int = 0
     """0: train on the training images; k >= 1: on their k-th bootstrap resample, drawn with replacement."""
+    small_epochs: int = 0
+    """Progressive resizing: the first so many epochs train on smaller images; 0 is off. The last layers
+    have to take any size (model.head other than flatten)."""
+    small_side_px: int = 32
+    """Height and width of the smaller images."""
+    sampling: Sampling = "all"
+    """all: an epoch shows each training image once; balanced: it shows each class equally often; sqrt: each
+    class as often as the square root of its share says. An epoch has the same length, so the images of
+    frequent classes take turns and those of rare ones come up again and again."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "train.")
+        check_types(self, "train.")
         # The rates of all steps and a batch's images have to fit into memory.
         for name, most in (("epochs", 10_000), ("batch_size", 65_536), ("eval_batch_size", 65_536)):
             value = getattr(self, name)
-            _check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
-        _check_seed("train.seed", self.seed)
-        _check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
-        _check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
-        _check(self.resample >= 0, "train.resample", self.resample, ">= 0")
+            check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
+        check_seed("train.seed", self.seed)
+        check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
+        check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
+        check(self.resample >= 0, "train.resample", self.resample, ">= 0")
+        check(
+            0 <= self.small_epochs <= self.epochs,
+            "train.small_epochs",
+            self.small_epochs,
+            f"an integer in 0..{self.epochs}, which is train.epochs",
+        )
+        check(16 <= self.small_side_px <= 48, "train.small_side_px", self.small_side_px, "pixels in 16..48")
+
+    def side_px(self, epoch: int) -> int:
+        """Height and width of the images that an epoch, from 0, trains on."""
+        return self.small_side_px if epoch < self.small_epochs else fer2013.IMAGE_SHAPE[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +400,7 @@ class DeviceConfig:
     """Keep compiled programs in your cache folder, readable by you alone: the next start is faster."""
 
     def __post_init__(self) -> None:
-        _check_types(self, "device.")
+        check_types(self, "device.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,16 +410,19 @@ class Config:
     name: str
     """Name of the run, used for its folder."""
     data: DataConfig = field(default_factory=DataConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    mix: MixConfig = field(default_factory=MixConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    average: AverageConfig = field(default_factory=AverageConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             0 < len(self.name) <= 100
             and all(c.isalnum() or c in "._-" for c in self.name)
             and self.name[0] != ".",
@@ -330,9 +430,33 @@ class Config:
             self.name,
             "1 to 100 letters, digits, '.', '_' and '-': it names a folder",
         )
-        _check(
+        check(
             self.optimizer.warmup_epochs < self.train.epochs,
             "optimizer.warmup_epochs",
             self.optimizer.warmup_epochs,
             f"less than train.epochs, which is {self.train.epochs}",
+        )
+        check(
+            self.average.swa_epochs <= self.train.epochs,
+            "average.swa_epochs",
+            self.average.swa_epochs,
+            f"at most train.epochs, which is {self.train.epochs}",
+        )
+        self._check_small_images()
+
+    def _check_small_images(self) -> None:
+        if not self.train.small_epochs:
+            return
+        check(
+            self.model.head != "flatten",
+            "train.small_epochs",
+            self.train.small_epochs,
+            "0 for model.head flatten, whose dense layer takes one size of image",
+        )
+        halves = 2 ** sum(block.pool for block in self.model.blocks)
+        check(
+            self.train.small_side_px % halves == 0,
+            "train.small_side_px",
+            self.train.small_side_px,
+            f"a multiple of {halves}: the blocks halve it that often",
         )

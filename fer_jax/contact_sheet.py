@@ -1,14 +1,23 @@
 """Contact sheets: a labelled grid of faces as one picture. The same arguments give the same bytes."""
 
+import base64
+import io
 import textwrap
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer_jax import fer2013
+from fer_jax.pictures import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR
+
+Role = Literal["plain", "quiet", "right", "wrong"]
+"""What words under a tile are; their colour follows from it."""
+
+Caption = tuple[tuple[str, Role], ...]
+"""Short lines under a tile, each a text and its role."""
 
 _ZOOM: Final = 2
 _GAP_PX: Final = 6
@@ -24,6 +33,12 @@ _TILE_LINE_PX: Final = 26
 _TITLE_PX: Final = 38
 _TILE_INK: Final = "#222222"
 _QUIET_INK: Final = "#555555"
+_ROLE_INKS: Final[dict[Role, str]] = {
+    "plain": _TILE_INK,
+    "quiet": QUIET_COLOUR,
+    "right": TRAIN_COLOUR,
+    "wrong": VAL_COLOUR,
+}
 _TILE_FONTS: Final = (("DejaVuSans.ttf", 20), ("DejaVuSans-Bold.ttf", 20), ("DejaVuSans-Bold.ttf", 26))
 
 
@@ -96,37 +111,68 @@ class Tile(NamedTuple):
 
     Attributes:
         image: uint8 [48, 48] or [48, 48, 1], gray, or [48, 48, 3], colours.
-        caption: short lines under it, each a text and its colour, such as "#0072B2".
+        caption: the words under it.
     """
 
     image: np.ndarray
-    caption: tuple[tuple[str, str], ...]
+    caption: Caption
 
 
-def tile_sheet(
-    rows: Sequence[Sequence[Tile]],
-    *,
-    zoom: int,
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
-    wide_gaps_after: Sequence[int],
-    title: str,
-    subtitle: str,
-) -> Image.Image:
-    """Lay tiles out in rows, in colour, with room for words; large enough for a screen of fine pixels.
+class Sheet(NamedTuple):
+    """Tiles in rows, to be drawn as one picture or laid out by a page.
 
-    Args:
+    Attributes:
         rows: R rows of up to C tiles; what is missing on the right stays empty.
-        zoom: how many times larger than the images the tiles are.
         row_labels: R short words on the left; all empty for none.
         column_labels: C short words above; all empty for none.
-        wide_gaps_after: numbers of the columns behind which more room is left, from 0.
         title: one line on top.
-        subtitle: sentences under the title, wrapped to the width; empty for none.
+        subtitle: sentences under the title; empty for none.
+        zoom: how many times larger than the images the tiles of the picture are.
+        wide_gaps_after: numbers of the columns behind which the picture leaves more room, from 0.
+    """
+
+    rows: Sequence[Sequence[Tile]]
+    row_labels: Sequence[str]
+    column_labels: Sequence[str]
+    title: str
+    subtitle: str
+    zoom: int
+    wide_gaps_after: Sequence[int]
+
+
+def sheet_record(sheet: Sheet) -> dict[str, Any]:
+    """Write a sheet as JSON, so that a page can lay its tiles out for any screen.
+
+    Returns:
+        `subtitle` and `rows`, each with its `label` and `tiles`: `png` (Base64 of the image in its own size),
+        `alt` (what it shows) and `words`, pairs of a text and its role.
+    """
+    rows = []
+    for label, tiles in zip(sheet.row_labels, sheet.rows, strict=True):
+        records = []
+        # A short row has no tile under the last labels.
+        for column, tile in zip(sheet.column_labels, tiles, strict=False):
+            buffer = io.BytesIO()
+            Image.fromarray(tile.image.squeeze()).save(buffer, format="PNG", optimize=True)
+            told = [column or "face", *(text for text, _ in tile.caption)]
+            records.append(
+                {
+                    "png": base64.b64encode(buffer.getvalue()).decode(),
+                    "alt": f"{label}: {', '.join(told)}" if label else ", ".join(told),
+                    "words": tile.caption or ((column, "quiet"),),
+                }
+            )
+        rows.append({"label": label, "tiles": records})
+    return {"subtitle": sheet.subtitle, "rows": rows}
+
+
+def tile_sheet(sheet: Sheet) -> Image.Image:
+    """Draw a sheet in colour, with room for words; large enough for a screen of fine pixels.
 
     Returns:
         A picture of mode "RGB". A column is as wide as its tiles, or as the widest words in it.
     """
+    rows, row_labels, column_labels, title, subtitle, zoom, wide_gaps_after = sheet
     plain, bold, large = (_font(name, size) for name, size in _TILE_FONTS)
     side = zoom * fer2013.IMAGE_SHAPE[0]
     lefts = _place_columns(rows, side, row_labels, column_labels, wide_gaps_after, plain)
@@ -136,8 +182,8 @@ def tile_sheet(
     caption_lines = max((len(tile.caption) for row in rows for tile in row), default=0)
     pitch = side + _TILE_LINE_PX * caption_lines + 2 * _TILE_GAP_PX
 
-    sheet = Image.new("RGB", (width, top + pitch * len(rows)), "white")
-    pen = ImageDraw.Draw(sheet)
+    picture = Image.new("RGB", (width, top + pitch * len(rows)), "white")
+    pen = ImageDraw.Draw(picture)
     pen.text((_TILE_MARGIN_PX, _TILE_MARGIN_PX), title, fill=_TILE_INK, font=large)
     for number, line in enumerate(lines):
         place = (_TILE_MARGIN_PX, _TILE_MARGIN_PX + _TITLE_PX + _TILE_LINE_PX * number)
@@ -148,11 +194,12 @@ def tile_sheet(
         y = top + pitch * number
         pen.text((_TILE_MARGIN_PX, y + side // 2), label, fill=_TILE_INK, font=bold, anchor="lm")
         for left, tile in zip(lefts, row, strict=False):
-            picture = Image.fromarray(tile.image.squeeze())
-            sheet.paste(picture.resize((side, side), Image.Resampling.NEAREST).convert("RGB"), (left, y))
-            for depth, (text, colour) in enumerate(tile.caption):
-                pen.text((left, y + side + 2 + _TILE_LINE_PX * depth), text, fill=colour, font=plain)
-    return sheet
+            face = Image.fromarray(tile.image.squeeze()).resize((side, side), Image.Resampling.NEAREST)
+            picture.paste(face.convert("RGB"), (left, y))
+            for depth, (text, role) in enumerate(tile.caption):
+                place = (left, y + side + 2 + _TILE_LINE_PX * depth)
+                pen.text(place, text, fill=_ROLE_INKS[role], font=plain)
+    return picture
 
 
 def _place_columns(

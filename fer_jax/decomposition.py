@@ -116,22 +116,26 @@ def cross_entropy(log_probs: np.ndarray, labels: np.ndarray) -> Parts:
 def variance_sources(probs: np.ndarray) -> Parts:
     """Split the variance of the Brier score into what the seed and what the training data bring.
 
-    The law of total variance, with the seeds' share taken out of the variance between the resamples' means
-    (the analysis of variance with one random factor: Searle, Casella and McCulloch 1992, "Variance
-    Components", section 3.6).
+    Every seed is trained on every resample, so the design is crossed: a seed's initial weights may push all
+    resamples the same way. Analysis of variance with two random factors (Searle, Casella and McCulloch 1992,
+    "Variance Components", chapter 4): what is left when both factors' means are taken off, and not the whole
+    variance between seeds, is what the seeds bring into the variance between the resamples' means.
 
     Args:
         probs: float64 [R, S, N, C], of S >= 2 seeds on each of R >= 2 resamples.
 
     Returns:
-        `seed` and `data`, the variance of a single lane from each, unbiased, hence together a little more
-        than the `variance` of `brier`. `data` is cut off at 0.
+        `seed` (its own effect and what it does on one resample alone) and `data`, the variance of a single
+        lane from each, unbiased, hence together a little more than the `variance` of `brier`. `data` is cut
+        off at 0.
     """
     resamples, seeds = probs.shape[:2]
-    means = probs.mean(axis=1)
-    seed = _squared(probs - means[:, None]) * seeds / (seeds - 1)
-    between = _squared(means - means.mean(axis=0)) * resamples / (resamples - 1)
-    return {"seed": seed, "data": max(0.0, between - seed / seeds)}
+    of_resample, of_seed, overall = probs.mean(axis=1), probs.mean(axis=0), probs.mean(axis=(0, 1))
+    seed = _squared(probs - of_resample[:, None]) * seeds / (seeds - 1)
+    between = _squared(of_resample - overall) * resamples / (resamples - 1)
+    left = _squared(probs - of_resample[:, None] - of_seed + overall)
+    interaction = left * resamples * seeds / ((resamples - 1) * (seeds - 1))
+    return {"seed": seed, "data": max(0.0, between - interaction / seeds)}
 
 
 _ON_LOG_PROBS: Final[dict[str, Callable[[np.ndarray, np.ndarray], Parts]]] = {
@@ -182,28 +186,42 @@ def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | i
     an upper bound. It speaks of these annotators: FER2013's labels were made in another way and differ from
     their majority more often, which `label_is_not_majority` counts.
 
+    Ten votes show less spread than the many that they stand for: a vote agrees with a majority that it is a
+    part of. So each vote is held against the majority of the others, the Brier score is that of one vote by
+    another, and the entropy has the correction of Miller 1955, "Note on the bias of information estimates".
+
     Args:
-        votes: int [N, 7], annotators' votes for each class; images without any vote are left out.
+        votes: int [N, 7], annotators' votes for each class; images with fewer than two are left out.
         labels: int [N], 0..6.
 
     Returns:
-        `images` that have votes; `zero_one`, share of votes that are not for the image's majority class;
-        `brier`, expected score of the votes' distribution; `cross_entropy`, its entropy in nats; and
-        `label_is_not_majority`, the share of images whose label got fewer votes than another class.
+        `images` that have votes; `zero_one`, how often a vote is not for the class that most of the image's
+        other votes are for (one of several equally frequent ones by lot); `brier`, expected score of the
+        votes' distribution; `cross_entropy`, its entropy in nats; and `label_is_not_majority`, the share of
+        images whose label got fewer votes than another class.
 
     >>> figures = noise_of_votes(np.array([[8, 2, 0, 0, 0, 0, 0], [0] * 7]), np.array([1, 0]))
     >>> figures["images"], round(figures["zero_one"], 3), round(figures["brier"], 3)
-    (1, 0.2, 0.32)
+    (1, 0.2, 0.356)
     """
     totals = votes.sum(axis=1)
-    has_votes = totals > 0
-    shares = votes[has_votes] / totals[has_votes, None]
+    has_votes = totals > 1
+    votes, totals = votes[has_votes], totals[has_votes]
+    shares = votes / totals[:, None]
     own = shares[np.arange(len(shares)), labels[has_votes]]
     entropy = -np.where(shares > 0, shares * np.log(np.where(shares > 0, shares, 1.0)), 0.0).sum(axis=1)
     return {
         "images": int(has_votes.sum()),
-        "zero_one": float((1 - shares.max(axis=1)).mean()),
-        "brier": float((1 - (shares**2).sum(axis=1)).mean()),
-        "cross_entropy": float(entropy.mean()),
+        "zero_one": float((1 - (shares * _agreement(votes)).sum(axis=1)).mean()),
+        "brier": float(((1 - (shares**2).sum(axis=1)) * totals / (totals - 1)).mean()),
+        "cross_entropy": float((entropy + ((votes > 0).sum(axis=1) - 1) / (2 * totals)).mean()),
         "label_is_not_majority": float((own < shares.max(axis=1)).mean()),
     }
+
+
+def _agreement(votes: np.ndarray) -> np.ndarray:
+    """Say how surely the majority of an image's other votes is that of a vote for each class: [N, 7]."""
+    classes = np.arange(votes.shape[1])
+    others = votes[:, None] - np.eye(len(classes), dtype=votes.dtype)
+    is_most = others == others.max(axis=2, keepdims=True)
+    return is_most[:, classes, classes] / is_most.sum(axis=2)

@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fer_jax import checkpoint
+from fer_jax import checkpoint, clean_stats
+from fer_jax.clean_stats import Refresh
 from fer_jax.config import Config
-from fer_jax.data.batch import epoch_order
+from fer_jax.data.batch import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DivergedError
-from fer_jax.feed import Recipe, draw_recipe
+from fer_jax.feed import Recipe, TargetsOf, draw_recipe
 from fer_jax.metrics import Counts, accuracy, mean_loss
 from fer_jax.optimizer import make_schedule, plateau_factor
 from fer_jax.pixels import PixelStats
@@ -57,16 +58,20 @@ class Job:
     Attributes:
         config: of the run; the lanes' configs differ from it by their seed alone.
         examples: all of them.
+        targets: what the examples' targets are; None: their labels.
         split: rows of each part.
         pixel_stats: of the training images.
         stepper: how the lanes take steps.
+        refresh: see `make_refresh`; None for a run that does not average.
     """
 
     config: Config
     examples: Examples
+    targets: TargetsOf | None
     split: Split
     pixel_stats: PixelStats
     stepper: Stepper
+    refresh: Refresh | None
 
     @property
     def epoch_steps(self) -> int:
@@ -259,7 +264,12 @@ def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
 
     @lru_cache(maxsize=len(lanes))
     def order_of(seed: int, epoch: int) -> np.ndarray:
-        return epoch_order(seed, epoch, job.split.train)
+        rows = job.split.train
+        return sampled_order(seed, epoch, rows, job.examples.labels[rows], sampling=train.sampling)
+
+    @lru_cache(maxsize=len(lanes))
+    def targets_of(seed: int, epoch: int) -> np.ndarray | None:
+        return None if job.targets is None else job.targets(seed, epoch)
 
     @lru_cache(maxsize=1)
     def plan(step: int) -> list[list[Recipe]]:
@@ -273,6 +283,8 @@ def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
                     position=position,
                     seed=lane.seed,
                     step=epoch * last + position,
+                    mixing=job.config.mix,
+                    targets=targets_of(lane.seed, epoch),
                 )
                 for position in range(first, min(first + job.stepper.chunk_steps, last))
             ]
@@ -301,7 +313,10 @@ def _run_steps(
         recipes = plan(step)
         count = len(recipes[0])
         states, objectives = job.stepper.train(
-            [lane.state for lane in lanes], recipes, rates[:, step - start : step - start + count]
+            [lane.state for lane in lanes],
+            recipes,
+            rates[:, step - start : step - start + count],
+            job.config.train.side_px(epoch),
         )
         for lane, state in zip(lanes, states, strict=True):
             lane.state = state
@@ -317,6 +332,7 @@ def _run_steps(
             for lane in lanes:
                 norm = float(optax.tree.norm(lane.state.params))
                 _check_finite(lane, norm, f"the norm of the weights after step {step - 1}")
+            _refresh(job, lanes)
             for lane in lanes:
                 lane.progress.seconds = time.perf_counter() - started
                 save(job, lane, is_best=False)
@@ -347,12 +363,22 @@ def _check_finite(lane: Lane, loss: float, what: str) -> None:
 
 def _measure(job: Job, lanes: Sequence[Lane], *, rates: np.ndarray) -> list[Record]:
     """Measure an epoch's train and validation figures in evaluation mode, without augmentation."""
+    _refresh(job, lanes)
     rows = [[train_eval_rows(job, lane.seed), job.split.val] for lane in lanes]
     counted = job.stepper.evaluate([lane.state for lane in lanes], rows)
     return [
         _record(lane, train, val, rate=float(rate))
         for lane, (train, val), rate in zip(lanes, counted, rates, strict=True)
     ]
+
+
+def _refresh(job: Job, lanes: Sequence[Lane]) -> None:
+    """Bring the batch statistics of the averaged weights up to date, where there are any."""
+    if job.refresh is None:
+        return
+    for lane in lanes:
+        rows = clean_stats.choose_rows(job.config.average, job.split.train, seed=lane.seed)
+        lane.state = job.refresh(lane.state, rows)
 
 
 def _record(lane: Lane, train: Counts, val: Counts, *, rate: float) -> Record:

@@ -1,6 +1,8 @@
 """Measure a trained run on any part of its data, or on another file, and show what it knows and does not.
 
 python -m fer_jax.evaluate runs/run6-seed0 --split val
+
+Several runs are measured as one ensemble.
 """
 
 import sys
@@ -12,6 +14,7 @@ import tyro
 
 from fer_jax import command
 from fer_jax.config import BadRow
+from fer_jax.errors import ConfigError
 from fer_jax.views import ViewChoice
 
 Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
@@ -33,11 +36,15 @@ class EvaluateCommand:
     - the most confident mistakes, what the network looked at (saliency), and the training faces that lie
       nearest to a mistake in the last features.
 
-    At its end the run's page, report.html, is written anew.
+    At its end the run's page, report.html, is written anew. It and the pictures show faces of the data: do
+    not publish those of FER2013.
+
+    Several runs are measured as an ensemble, whose logits are the mean of theirs: its figures, and how each
+    run does alone, are written as ensemble_PART.json. No corruptions, mistakes or pictures then.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """The run's folder, such as runs/run6-seed0."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The run's folder, such as runs/run6-seed0; or folders of several, or one that holds several."""
     data: Path | None = None
     """Another file to measure on; by default the data that the run was trained on."""
     split: Part = "val"
@@ -51,7 +58,9 @@ class EvaluateCommand:
     shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored. A figure from several views
     compares only with others from the same views."""
     robustness: bool = True
-    """Measure the corruptions too: 45 more passes over the images, or over 2,048 of them."""
+    """Measure the corruptions too: 45 more passes over the images, or over 2,048 of them. One run only."""
+    out: Path | None = None
+    """Folder for an ensemble's figures; by default the one that holds the first run."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,11 +71,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(options: EvaluateCommand) -> int:
+    if not options.runs:
+        raise ConfigError("no run was named; give one such as runs/run6-seed0, or several for an ensemble")
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
-    from fer_jax import evaluation
+    from fer_jax import comparison_runs, ensembling, evaluation
 
+    # A single path may hold several runs; where it is no run at all, the evaluation says so.
+    is_plain = len(options.runs) == 1 and (options.runs[0] / "config.json").is_file()
+    folders = list(options.runs) if is_plain else comparison_runs.find_folders(options.runs)
+    if len(folders) > 1:
+        ensembling.evaluate_ensemble(
+            folders,
+            options.data,
+            part=options.split,
+            on_bad_row=options.on_bad_row,
+            views=options.views,
+            out=options.out,
+        )
+        return 0
+    if options.out is not None:
+        raise ConfigError("--out is for several runs; the figures of one run are written into its folder")
     evaluation.evaluate_run(
-        options.run,
+        folders[0],
         options.data,
         part=options.split,
         on_bad_row=options.on_bad_row,

@@ -14,6 +14,10 @@ from fer_jax.config_file import Json
 
 HUMAN_ACCURACY: Final = 0.717
 """One FER+ annotator against the other nine: 70.2 % on PrivateTest, 73.3 % on PublicTest; their mean."""
+LINE_EPOCHS: Final = 10
+"""Last epochs through whose objective a line is laid."""
+END_EPOCHS: Final = 4
+"""Last epochs over which the val loss must fall for a run to be unfinished; fewer make no line."""
 
 
 class Threshold(NamedTuple):
@@ -97,6 +101,43 @@ class Evidence:
         """Whether train is low, the gap small, and there is something in the config to loosen."""
         is_level = self.gap < THRESHOLDS["small_gap"].value
         return self.is_biased and is_level and bool(advice.release(self.config))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of each class in the validation images, float64 [7]."""
+        return np.array(self.counts) / sum(self.counts)
+
+    @property
+    def share_loss(self) -> float:
+        """The loss, in nats, of always answering with the class shares."""
+        present = self.shares[self.shares > 0]
+        return float(-(present * np.log(present)).sum())
+
+    @property
+    def train_loss(self) -> float:
+        """Cross-entropy of the training images after the last epoch, in nats."""
+        return float(self.history[-1]["train_loss"])
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the network knows hardly more than how frequent the classes are, and does not get on."""
+        is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
+        has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
+        # What still falls steadily is slow, and a lower rate would make it slower.
+        return bool(is_frequent or has_no_idea) and not self.falls_linearly
+
+    @property
+    def line(self) -> tuple[float, float, int]:
+        """The line through the last objectives: its slope (nats an epoch), its R², and of how many epochs."""
+        objective = self.values("objective")[-LINE_EPOCHS:]
+        return *fit_line(objective), len(objective)
+
+    @property
+    def falls_linearly(self) -> bool:
+        """Whether the objective falls along a straight line to the end."""
+        slope, linearity, epochs = self.line
+        is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
+        return epochs >= END_EPOCHS and is_straight
 
     def share_of_error(self, part: str) -> float | None:
         """Take the measured `bias` or (net) `variance` of the 0-1 loss over the error; None: not measured."""

@@ -1,18 +1,23 @@
 """Batches to the steps: rows and drawn numbers on the host, fixed shapes for the device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fer_jax import augment
+from fer_jax import augment, mix
 from fer_jax.augment import Draws
 from fer_jax.config import AugmentConfig
-from fer_jax.data.batch import cut, in_order
+from fer_jax.config_craft import MixConfig
+from fer_jax.data.batch import cut, in_order, mirrors_in_turn
 from fer_jax.data.examples import Examples
 from fer_jax.metrics import Counts, merge
+from fer_jax.mix import Mix
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.step import Batch, EvalStep
+
+TargetsOf = Callable[[int, int], np.ndarray]
+"""(training seed, epoch) -> shares of the classes float32 [N, C] of all examples, each row of sum 1."""
 
 
 class Recipe(NamedTuple):
@@ -22,15 +27,27 @@ class Recipe(NamedTuple):
         rows: int32 [B], of the Examples.
         weights: float32 [B], 1 for an example, 0 for padding.
         draws: the augmentation of B images.
+        mix: how they are mixed; None for not at all.
+        targets: shares of the classes, float32 [B, C]; None where the labels are the targets.
     """
 
     rows: Any
     weights: Any
     draws: Draws
+    mix: Mix | None
+    targets: Any
 
 
 def draw_recipe(
-    order: np.ndarray, config: AugmentConfig, *, batch_size: int, position: int, seed: int, step: int
+    order: np.ndarray,
+    config: AugmentConfig,
+    *,
+    batch_size: int,
+    position: int,
+    seed: int,
+    step: int,
+    mixing: MixConfig | None = None,
+    targets: np.ndarray | None = None,
 ) -> Recipe:
     """Draw one training batch: a pure function of the order, the seed and the step.
 
@@ -40,11 +57,24 @@ def draw_recipe(
         batch_size: B.
         position: number of the batch in the epoch, from 0.
         seed: the training seed.
-        step: number of the batch in the run, from 0.
+        step: number of the batch in the run, from 0; an epoch has as many steps as whole batches.
+        mixing: of which kind; None for none.
+        targets: shares of the classes float32 [N, C] of all examples; None to learn their labels.
     """
     rows, weights = cut(order, batch_size, position)
-    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size)
-    return Recipe(rows.astype(np.int32), weights, draws)
+    is_flipped = None
+    if config.alternate_flip:
+        epoch = step // (len(order) // batch_size)
+        is_flipped = mirrors_in_turn(seed, epoch, rows, share=config.flip_probability)
+    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size, is_flipped=is_flipped)
+    mixes = None if mixing is None else mix.draw(numpy_rng(seed, Stream.MIX, step), mixing, batch_size)
+    return Recipe(
+        rows=rows.astype(np.int32),
+        weights=weights,
+        draws=draws,
+        mix=mixes,
+        targets=None if targets is None else targets[rows],
+    )
 
 
 def follow(recipe: Recipe, images: Any, labels: Any) -> Batch:
@@ -53,9 +83,11 @@ def follow(recipe: Recipe, images: Any, labels: Any) -> Batch:
     Args:
         recipe: what to make, arrays of the same library.
         images: uint8 [N, 48, 48, 1], all of them.
-        labels: int32 [N].
+        labels: int32 [N]; left aside where the recipe has targets.
     """
-    return Batch(augment.apply(images[recipe.rows], recipe.draws), labels[recipe.rows], recipe.weights)
+    faces = augment.apply(images[recipe.rows], recipe.draws)
+    targets = labels[recipe.rows] if recipe.targets is None else recipe.targets
+    return Batch(faces, targets, recipe.weights, recipe.mix)
 
 
 def train_batch(
@@ -67,9 +99,12 @@ def train_batch(
     position: int,
     seed: int,
     step: int,
+    mixing: MixConfig | None = None,
 ) -> Batch:
-    """Make one augmented batch on the host; arguments as of `draw_recipe`."""
-    recipe = draw_recipe(order, config, batch_size=batch_size, position=position, seed=seed, step=step)
+    """Make one augmented batch of labelled faces on the host; arguments as of `draw_recipe`."""
+    recipe = draw_recipe(
+        order, config, batch_size=batch_size, position=position, seed=seed, step=step, mixing=mixing
+    )
     return follow(recipe, examples.images, examples.labels)
 
 

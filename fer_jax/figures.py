@@ -33,7 +33,10 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
     figures = make_figures(logits, labels)
     values = {name: value[0] for name, value in figures(np.ones((1, len(labels)))).items()}
     rng = numpy_rng(BOOTSTRAP_SEED, Stream.BOOTSTRAP)
-    ends = bootstrap.percentile_intervals(rng, figures, images=len(labels))
+    resampled = bootstrap.resample(rng, figures, images=len(labels))
+    distances = np.abs(resampled.pop("excesses") - values["excesses"]).sum(axis=1)
+    ends = {name: bootstrap.percentile_interval(each) for name, each in resampled.items()}
+    ends["ece"] = bootstrap.distance_interval(values["ece"], distances)
     interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(fer2013.LABELS)}
     auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(fer2013.LABELS)}
     return summarise(count_predictions(log_softmax(logits, axis=1), labels)) | {
@@ -60,8 +63,8 @@ def make_figures(logits: np.ndarray, labels: np.ndarray) -> bootstrap.Figures:
 
     Returns:
         Weights float64 [R, N] -> `accuracy`, `balanced_accuracy`, `macro_f1`, `top2_accuracy`, `loss` (nats),
-        `ece` and `macro_roc_auc`, each float64 [R], and `roc_auc` float64 [R, 7]. NaN stands where a class
-        without weight leaves no value.
+        `ece` and `macro_roc_auc`, each float64 [R], `roc_auc` float64 [R, 7], and `excesses` float64 [R, 15],
+        whose absolute values add up to `ece`. NaN stands where a class without weight leaves no value.
     """
     log_probs = log_softmax(logits, axis=1)
     images, classes = np.arange(len(labels)), fer2013.CLASS_COUNT
@@ -75,11 +78,13 @@ def make_figures(logits: np.ndarray, labels: np.ndarray) -> bootstrap.Figures:
         aucs = np.stack([roc_auc(log_probs[:, k], labels == k, weights) for k in range(classes)], axis=1)
         with_auc = (~np.isnan(aucs)).sum(axis=1)
         no_auc = np.full(len(weights), np.nan)
+        excesses = calibration.excesses(confidences, is_correct, weights)
         return {
             **confusion_ratios((weights @ cell_of_image).reshape(-1, classes, classes)),
             "top2_accuracy": weights @ is_top2 / total,
             "loss": weights @ losses / total,
-            "ece": calibration.expected_error(confidences, is_correct, weights),
+            "excesses": excesses,
+            "ece": np.abs(excesses).sum(axis=1),
             "roc_auc": aucs,
             "macro_roc_auc": np.divide(np.nansum(aucs, axis=1), with_auc, out=no_auc, where=with_auc > 0),
         }

@@ -11,23 +11,24 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from scipy.special import softmax
 
 from fer_jax import display, fer2013
+from fer_jax.bias_variance_runs import predict
+from fer_jax.clean_stats import choose_rows
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
-from fer_jax.data.batch import epoch_order, in_order
+from fer_jax.data.batch import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DivergedError
 from fer_jax.feed import train_batch
 from fer_jax.optimizer import make_schedule
-from fer_jax.pixels import standardise
 from fer_jax.randomness import Stream, jax_key, numpy_rng
 from fer_jax.run_folder import replacing
 from fer_jax.state import TrainState
@@ -133,24 +134,14 @@ def cross_validate(
             f"  fold {fold + 1}/{folds}: trained on {len(rows):,} rows, right on {correct:,} of the "
             f"{len(held):,} others ({100 * correct / max(1, len(held)):.1f} %)"
         )
-    return CrossValidated(softmax(logits), fold_of_row, seconds, kept)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits float [N, C] into probabilities float64 [N, C].
-
-    >>> softmax(np.array([[0.0, 0.0]])).tolist()
-    [[0.5, 0.5]]
-    """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    return powers / powers.sum(axis=1, keepdims=True)
+    return CrossValidated(softmax(logits.astype(np.float64), axis=1), fold_of_row, seconds, kept)
 
 
 def _fingerprint(config: Config, examples: Examples, rows: np.ndarray) -> str:
     """Name everything that decides a fold's logits: SHA-256, hex."""
     fields: Json = to_json(config)
-    deciding = {name: fields[name] for name in ("augment", "model", "loss", "optimizer", "train", "device")}
+    names = ("augment", "model", "loss", "mix", "optimizer", "average", "train", "device")
+    deciding = {name: fields[name] for name in names}
     hashed = hashlib.sha256(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()
     return hashlib.sha256(json.dumps([_FORMAT, deciding, examples.sha256, hashed]).encode()).hexdigest()
 
@@ -191,7 +182,7 @@ def _run_fold(
             )
 
         state = _train(config, programs, examples, rows, on_step=on_step)
-    return _predict(config, programs, state, examples.images, held)
+    return predict(programs, state, examples.images[held], batch_size=config.train.eval_batch_size)
 
 
 def _train(
@@ -207,7 +198,7 @@ def _train(
     for step, rate in enumerate(rates):
         epoch, position = divmod(step, epoch_steps)
         if position == 0:
-            order = epoch_order(train.seed, epoch, rows)
+            order = sampled_order(train.seed, epoch, rows, examples.labels[rows], sampling=train.sampling)
         batch = train_batch(
             examples,
             order,
@@ -216,14 +207,18 @@ def _train(
             position=position,
             seed=train.seed,
             step=step,
+            mixing=config.mix,
         )
-        state, objective = programs.train_step(dropout_key, state, batch, rate)
+        side_px = train.side_px(epoch)
+        state, objective = programs.train_step(dropout_key, state, batch, rate, side_px=side_px)
         # Read one step late: the device works while the host makes the next batch.
         if unread is not None:
             on_step(step, _read(unread, step - 1))
         unread = objective
     if unread is not None:
         on_step(len(rates), _read(unread, len(rates) - 1))
+    if programs.refresh is not None:
+        state = programs.refresh(state, choose_rows(config.average, rows, seed=train.seed))
     return state
 
 
@@ -236,20 +231,3 @@ def _read(objective: Objective, step: int) -> float:
             "optimizer.clip_norm"
         )
     return mean
-
-
-def _predict(
-    config: Config, programs: Programs, state: TrainState, images: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
-    """Compute the logits float32 [R, 7] of some rows."""
-
-    @jax.jit
-    def predict(variables: Any, faces: jax.Array) -> Any:
-        return programs.model.apply(variables, standardise(faces, programs.pixel_stats), is_training=False)
-
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    batches = [
-        np.asarray(predict(variables, images[part]))
-        for part, _ in in_order(rows, config.train.eval_batch_size)
-    ]
-    return np.concatenate([*batches, np.empty((0, fer2013.CLASS_COUNT), np.float32)])[: len(rows)]

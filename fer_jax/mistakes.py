@@ -13,17 +13,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import scipy.special
 from matplotlib import colormaps
-from PIL import Image
 from rich.console import Console
 
 from fer_jax import display, fer2013, saliency
 from fer_jax.config_file import Json
-from fer_jax.contact_sheet import Tile, tile_sheet
+from fer_jax.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import image_hashes
-from fer_jax.pictures import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR
 from fer_jax.randomness import Stream, numpy_rng
-from fer_jax.run_folder import replacing
+from fer_jax.run_folder import replacing, write_json
 from fer_jax.trained import Trained, predict
 
 MISTAKE_COUNT: Final = 35
@@ -32,7 +30,6 @@ SHOWN_WITH_NEIGHBOURS: Final = 5
 FACES_PER_CLASS: Final = 3
 
 _COLUMNS: Final = 5
-_RIGHT, _WRONG, _INK = TRAIN_COLOUR, VAL_COLOUR, "#222222"
 _HEAT: Final = colormaps["viridis"]
 
 
@@ -119,10 +116,10 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
             hash; images of PublicTest and PrivateTest are none, even where they are copies of one.
 
     Returns:
-        int64 [T], rows of `examples`; T may be 0.
+        int64 [T], rows of `examples`, ascending, each once; T may be 0.
     """
     if examples.sha256 == trained.facts["data"]["sha256"]:
-        return trained.saved["train"]
+        return np.unique(trained.saved["train"])  # A bootstrap resample names a row more than once.
     may_train = (examples.usages <= fer2013.USAGES.index("Training")) & (
         examples.labels != fer2013.UNLABELLED
     )
@@ -187,6 +184,9 @@ def write_pictures(
 ) -> tuple[list[Json], dict[str, str]]:
     """Write the pictures of mistakes, saliency and neighbours; there is none of what does not occur.
 
+    `STEM_faces.json` holds the same tiles (picture -> what `contact_sheet.sheet_record` gives), from which a
+    page lays them out for its screen.
+
     Args:
         trained: the network.
         examples: the data.
@@ -220,8 +220,10 @@ def write_pictures(
         path.unlink(missing_ok=True)
         if sheet is not None:
             with replacing(path) as new:
-                sheet.save(new, format="PNG", optimize=True)
+                tile_sheet(sheet).save(new, format="PNG", optimize=True)
             names[name] = path.name
+    tiles = {name: sheet_record(sheet) for name, sheet in sheets.items() if sheet is not None}
+    write_json(stem.with_name(f"{stem.name}_faces.json"), tiles)
     return [_to_json(*each) for each in zip(mistakes, neighbours, strict=True)], names
 
 
@@ -231,13 +233,13 @@ def _to_json(mistake: Mistake, neighbours: list[Neighbour]) -> Json:
     return mistake._asdict() | words | {"neighbours": near}
 
 
-def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title: str) -> Image.Image | None:
+def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title: str) -> Sheet | None:
     if not mistakes:
         return None
     tiles = [Tile(examples.images[each.row], _caption(each)) for each in mistakes]
     rows = [tiles[start : start + _COLUMNS] for start in range(0, len(tiles), _COLUMNS)]
-    return tile_sheet(
-        rows,
+    return Sheet(
+        rows=rows,
         zoom=4,
         row_labels=[""] * len(rows),
         column_labels=[""] * _COLUMNS,
@@ -248,9 +250,9 @@ def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title:
     )
 
 
-def _caption(mistake: Mistake) -> tuple[tuple[str, str], ...]:
+def _caption(mistake: Mistake) -> Caption:
     words = f"{fer2013.LABELS[mistake.true]} → {fer2013.LABELS[mistake.predicted]}"
-    return (words, _INK), (_percent(mistake.confidence), QUIET_COLOUR)
+    return (words, "plain"), (_percent(mistake.confidence), "quiet")
 
 
 def _percent(probability: float) -> str:
@@ -260,7 +262,7 @@ def _percent(probability: float) -> str:
 
 def _lay_out_neighbours(
     examples: Examples, mistakes: Sequence[Mistake], neighbours: list[list[Neighbour]], *, title: str
-) -> Image.Image | None:
+) -> Sheet | None:
     if not any(neighbours):
         return None
     # Of each confusion one before a second: five of the same kind would teach less.
@@ -273,14 +275,14 @@ def _lay_out_neighbours(
     rows = []
     for number in chosen:
         mistake = mistakes[number]
-        colours = {mistake.true: _RIGHT, mistake.predicted: _WRONG}
+        roles: dict[int, Role] = {mistake.true: "right", mistake.predicted: "wrong"}
         rows.append([Tile(examples.images[mistake.row], _caption(mistake))])
         for near in neighbours[number]:
-            label = (fer2013.LABELS[near.label], colours.get(near.label, _INK))
-            caption = (label, (f"distance {near.distance:.3f}", QUIET_COLOUR))
+            role = roles.get(near.label, "plain")
+            caption: Caption = (fer2013.LABELS[near.label], role), (f"distance {near.distance:.3f}", "quiet")
             rows[-1].append(Tile(examples.images[near.row], caption))
-    return tile_sheet(
-        rows,
+    return Sheet(
+        rows=rows,
         zoom=4,
         row_labels=[""] * len(rows),
         column_labels=["mistake", "nearest", "2nd", "3rd", "4th", "5th"],
@@ -291,9 +293,7 @@ def _lay_out_neighbours(
     )
 
 
-def _lay_out_saliency(
-    trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray
-) -> Image.Image:
+def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
     labels, predicted = examples.labels[rows], logits.argmax(axis=1)
     confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
     of_class = (np.flatnonzero(labels == label) for label in range(fer2013.CLASS_COUNT))
@@ -311,9 +311,9 @@ def _lay_out_saliency(
     )
     triples = []
     for number, place in enumerate(places):
-        mark, colour = ("✓", _RIGHT) if predicted[place] == labels[place] else ("✗", _WRONG)
-        said = (f"{mark} {fer2013.LABELS[predicted[place]]}", colour)
-        caption = (said, (_percent(confidences[place]), QUIET_COLOUR))
+        is_right, said = predicted[place] == labels[place], fer2013.LABELS[predicted[place]]
+        first: tuple[str, Role] = (f"✓ {said}", "right") if is_right else (f"✗ {said}", "wrong")
+        caption: Caption = (first, (_percent(confidences[place]), "quiet"))
         maps = (_overlay(faces[number, ..., 0], cams[number]), _colour(_stretch(gradients[number])))
         triples.append([Tile(faces[number], caption), *(Tile(each, ()) for each in maps)])
     ends = np.cumsum([len(some) for some in picked.values()])
@@ -321,8 +321,8 @@ def _lay_out_saliency(
         [tile for triple in triples[end - len(some) : end] for tile in triple]
         for end, some in zip(ends, picked.values(), strict=True)
     ]
-    return tile_sheet(
-        lines,
+    return Sheet(
+        rows=lines,
         zoom=3,
         row_labels=list(picked),
         column_labels=["face", "Grad-CAM", "gradient"] * FACES_PER_CLASS,

@@ -139,7 +139,7 @@ def curve_charts(history: Sequence[Mapping[str, Any]], measured_epoch: int) -> l
     return [
         _over_epochs("Accuracy", "%", accuracy, epochs, measured_epoch, least_span=10),
         _over_epochs("Cross-entropy", "nats", losses, epochs, measured_epoch, least_span=0.1),
-        _over_epochs("Learning rate", "", rates, epochs, measured_epoch, least_span=1e-9, y_ticks=3, low=0.0),
+        _over_epochs("Learning rate", "no unit", rates, epochs, measured_epoch, least_span=1e-9, low=0.0),
     ]
 
 
@@ -151,7 +151,6 @@ def _over_epochs(
     measured_epoch: int,
     *,
     least_span: float,
-    y_ticks: int = 5,
     low: float | None = None,
 ) -> Chart:
     every = [value for ys in values.values() for value in ys]
@@ -173,7 +172,7 @@ def _over_epochs(
         x_label="epoch",
         y_label=y_label,
         x_ticks=_ticks(frame.at_x, epochs[0], epochs[-1], count=6, is_whole=True),
-        y_ticks=_ticks(frame.at_y, frame.low_y, frame.high_y, count=y_ticks, is_whole=False),
+        y_ticks=_ticks(frame.at_y, frame.low_y, frame.high_y, count=5, is_whole=False),
         lines=_lines(frame, epochs, values),
         guide_x=frame.at_x(measured_epoch),
     )

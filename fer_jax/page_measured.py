@@ -54,8 +54,8 @@ def gather_measurements(folder: Path, metrics: Mapping[str, Any], *, trained_on:
         figures = evaluated or (metrics.get(part) if part != "train" else None)
         if figures is None:
             continue
-        pictures = {name: folder / file for name, file in figures.get("pictures", {}).items()}
-        there = {name: path for name, path in pictures.items() if path.exists()}
+        sheets = read_if_there(folder / f"evaluate_{part}_faces.json") if evaluated else None
+        sheets = sheets or {}
         measured.append(
             {
                 "part": part,
@@ -68,9 +68,9 @@ def gather_measurements(folder: Path, metrics: Mapping[str, Any], *, trained_on:
                 "confused": confused(figures["confusion"]),
                 "calibration": _calibration(figures),
                 "robustness": _robustness(figures.get("robustness")),
-                "mistakes": _mistakes(figures.get("mistakes", []), there.get("mistakes")),
-                "saliency": there.get("saliency"),
-                "neighbours": _neighbours(figures.get("mistakes", []), there.get("neighbours")),
+                "mistakes": _mistakes(figures.get("mistakes", []), sheets.get("mistakes")),
+                "saliency": sheets.get("saliency"),
+                "neighbours": _neighbours(figures.get("mistakes", []), sheets.get("neighbours")),
             }
         )
     return measured
@@ -231,13 +231,17 @@ def _robustness(robustness: Json | None) -> Json | None:
     }
 
 
-def _mistakes(mistakes: list[Json], picture: Path | None) -> Json | None:
-    if not mistakes and picture is None:
+def _mistakes(mistakes: list[Json], sheet: Json | None) -> Json | None:
+    if not mistakes and sheet is None:
         return None
     rows = [["row", "true", "predicted", "confidence"]]
     for each in mistakes:
         rows.append([f"{each['row']}", each["true"], each["predicted"], _confidence(each["confidence"])])
-    return {"count": len(mistakes), "rows": rows, "picture": picture}
+    if sheet is not None:
+        # The rows of the picture mean nothing: the page breaks them where its width asks for it.
+        tiles = [tile for row in sheet["rows"] for tile in row["tiles"]]
+        sheet = sheet | {"rows": [{"label": "", "tiles": tiles}]}
+    return {"count": len(mistakes), "rows": rows, "sheet": sheet}
 
 
 def _confidence(probability: float) -> str:
@@ -245,15 +249,15 @@ def _confidence(probability: float) -> str:
     return f"{100 * probability:.1f} %" if probability < 0.9995 else "> 99.9 %"
 
 
-def _neighbours(mistakes: list[Json], picture: Path | None) -> Json | None:
+def _neighbours(mistakes: list[Json], sheet: Json | None) -> Json | None:
     found = [each for each in mistakes if each.get("neighbours")]
-    if not found and picture is None:
+    if not found and sheet is None:
         return None
     rows = [["row", "true", "predicted", "nearest training images: label (row, distance)"]]
     for each in found:
         near = (f"{one['label']} ({one['row']}, {one['distance']:.3f})" for one in each["neighbours"])
         rows.append([f"{each['row']}", each["true"], each["predicted"], ", ".join(near)])
-    return {"rows": rows if found else [], "picture": picture}
+    return {"rows": rows if found else [], "sheet": sheet}
 
 
 def signed(points: float) -> str:

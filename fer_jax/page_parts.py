@@ -130,9 +130,11 @@ def _in_words(text: str) -> str:
     value = json.loads(text)
     if not isinstance(value, dict):
         return "none" if value is None else str(value)
-    words = [f"{value['features']} features"]
+    words = [] if value["kind"] == "plain" else [value["kind"]]
+    words += [f"{value['features']} features"]
     words += ["batch norm"] if value["batch_norm"] else []
     words += ["pooling"] if value["pool"] else []
+    words += ["squeeze-and-excite"] if value["squeeze_excite"] else []
     words += [f"dropout {value['dropout_rate']:g}"] if value["dropout_rate"] else []
     return ", ".join(words)
 
@@ -148,23 +150,27 @@ def layer_rows(config: Config) -> Table:
 
 
 def class_rows(metrics: Mapping[str, Any]) -> Table:
-    """List how many images of each class each part has, and their sums below."""
+    """List how many images of each class each part has, and the class's share of train; their sums below."""
     parts = list(metrics)
-    rows = [["class", *parts]]
+    rows = [["class", *parts, "share of train"]]
     for index, label in enumerate(fer2013.LABELS):
-        rows.append([label, *(f"{metrics[part]['per_class'][index]['count']:,}" for part in parts)])
-    return [*rows, ["all", *(f"{metrics[part]['total']:,}" for part in parts)]]
+        counts = [metrics[part]["per_class"][index]["count"] for part in parts]
+        share = metrics["train"]["per_class"][index]["count"] / metrics["train"]["total"]
+        rows.append([label, *(f"{count:,}" for count in counts), f"{100 * share:.1f} %"])
+    return [*rows, ["all", *(f"{metrics[part]['total']:,}" for part in parts), "100 %"]]
 
 
 def duration(seconds: float) -> str:
     """Write seconds in the units that people use.
 
-    >>> duration(427.8), duration(3725)
-    ('7 min 8 s', '1 h 2 min')
+    >>> duration(16.2), duration(427.8), duration(3725)
+    ('16 s', '7 min 8 s', '1 h 2 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _diagnosis(folder: Path) -> Json | None:

@@ -12,7 +12,7 @@ from fer_jax.config import Config
 from fer_jax.errors import RunError
 
 # The data is known by its hash, not by its place, and a cache changes no bit.
-FREE = ("data.path", "data.source", "device.compile_cache")
+FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache")
 
 
 @dataclass(frozen=True)

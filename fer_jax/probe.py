@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from fer_jax import fer2013
 from fer_jax.config import LossConfig
-from fer_jax.losses import cross_entropy
+from fer_jax.losses import cross_entropy, weigh
+from fer_jax.models.blocks import NOT_RECTIFIED
 from fer_jax.models.summary import list_layers
-from fer_jax.pixels import PixelStats, standardise
-from fer_jax.step import Batch
+from fer_jax.pixels import PixelStats
+from fer_jax.step import Batch, present
 
 
 class LayerSums(NamedTuple):
@@ -101,8 +103,8 @@ def make_probe(
 
     Args:
         model: with plain kernels, since the fast ones pass the layers by.
-        loss: label smoothing.
-        class_weights: float32 [7].
+        loss: label smoothing and focal loss.
+        class_weights: float32 [C].
         pixel_stats: of the training images.
 
     Returns:
@@ -111,8 +113,8 @@ def make_probe(
     shapes = {layer.name: layer.output_shape for layer in list_layers(model)}
 
     def probe(key: jax.Array, params: Any, batch_stats: Any, batch: Batch) -> Probed:
-        x = standardise(jnp.asarray(batch.images), pixel_stats)
-        weights = batch.weights * jnp.asarray(class_weights)[batch.labels]
+        x, targets = present(batch, pixel_stats, classes=len(class_weights), side_px=fer2013.IMAGE_SHAPE[0])
+        weights = weigh(batch.weights, targets, class_weights)
 
         def objective(params: Any, nudges: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
             outputs: dict[str, jax.Array] = {}
@@ -129,8 +131,10 @@ def make_probe(
                 logits, _ = model.apply(
                     variables, x, is_training=True, rngs={"dropout": key}, mutable=["batch_stats"]
                 )
-            losses = cross_entropy(logits, batch.labels, label_smoothing=loss.label_smoothing)
-            plain = cross_entropy(logits, batch.labels, label_smoothing=0.0)
+            losses = cross_entropy(
+                logits, targets, label_smoothing=loss.label_smoothing, focal_gamma=loss.focal_gamma
+            )
+            plain = cross_entropy(logits, targets, label_smoothing=0.0)
             plain_mean = (plain * batch.weights).sum() / batch.weights.sum()
             return (losses * weights).sum() / weights.sum(), (plain_mean, outputs)
 
@@ -201,6 +205,8 @@ def _merge(sums: Sequence[LayerSums], *, has_relu: bool) -> LayerLook:
 def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
     """Find the layers that a ReLU follows: all but the last; of a layer and its norm, the norm.
 
+    What a residual or separable block adds up before its ReLU, or without one, is no layer of these.
+
     Args:
         names: of the layers, in the order of the forward pass.
         leaves: names of the weights; a norm has a "scale".
@@ -210,7 +216,11 @@ def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
     ['dense', 'norm']
     """
     norms = {leaf.removesuffix("/scale") for leaf in leaves if leaf.endswith("/scale")}
-    return {name for name, after in itertools.pairwise(names) if after not in norms}
+    return {
+        name
+        for name, after in itertools.pairwise(names)
+        if after not in norms and name.split("/")[-1] not in NOT_RECTIFIED
+    }
 
 
 def measure_updates(before: Any, after: Any) -> dict[str, float]:

@@ -28,8 +28,10 @@ class Stream(IntEnum):
     CORRUPTION = 10
     RESAMPLE = 11
     LIMIT = 12
-    HOLDOUT = 20
-    SWEEP = 21
+    MIX = 13
+    LABELS = 14
+    HOLDOUT = 15
+    SWEEP = 16
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 from fer_jax.sanity import Finding, make_finding
 
-RANGES: Final = {"sgd": (1e-4, 1.0), "adam": (1e-5, 0.1), "adamw": (1e-5, 0.1)}
+RANGES: Final = {"sgd": (1e-4, 1.0), "adam": (1e-5, 0.1), "adamw": (1e-5, 0.1), "muon": (1e-5, 0.1)}
 """First and last rate by optimizer. Adam's steps are as long as its rate, whatever the gradient."""
 
 STOP_FACTOR: Final = 2.0

@@ -142,10 +142,28 @@ def _result_section(
         f"## Result\n\n{to_markdown(rows, left_columns=1)}\n\n"
         f"Weights of epoch {run['measured_epoch']} of {history[-1]['epoch']}: {run['selection']}. "
         "Loss: plain cross-entropy in nats. Interval: Wilson, over the "
-        "choice of images alone; another training seed moves the figures too.\n\n"
+        f"choice of images alone; another training seed moves the figures too. "
+        f"{oracle_line(run, history)}\n\n"
         f"**Gap train − val: {_signed(gap)} points.** This is the variance gap: what the network knows about "
         "its training images and cannot carry over to new ones. Both sides are measured in eval mode on "
         "images without augmentation, so neither dropout nor augmentation makes or hides it."
+    )
+
+
+def oracle_line(run: dict[str, Any], history: list[dict[str, Any]]) -> str:
+    """Say what choosing the epoch on val itself gives there, beside the figure of the epoch that is reported.
+
+    Args:
+        run: the content of `run.json`; its `measured_epoch` counts.
+        history: one record an epoch, at least one.
+    """
+    best = max(history, key=lambda record: record["val_accuracy"])
+    if best["epoch"] == run["measured_epoch"]:
+        last = _percent(history[-1]["val_accuracy"])
+        return f"On val this is an oracle's figure, its own best epoch; the last epoch has {last} there."
+    return (
+        f"Oracle: val's own best epoch, {best['epoch']}, has {_percent(best['val_accuracy'])} there, which "
+        "is what papers report that choose the epoch on the images they measure on."
     )
 
 

@@ -9,17 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from fer_jax import advice, fer2013
 from fer_jax.advice import Change
 from fer_jax.config import Config
-from fer_jax.evidence import HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
-
-LINE_EPOCHS: Final = 10
-"""Last epochs through whose objective a line is laid."""
-END_EPOCHS: Final = 4
-"""Last epochs over which the val loss must fall for a run to be unfinished; fewer make no line."""
+from fer_jax.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 
 
 @dataclass(frozen=True)
@@ -53,27 +46,23 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _collapsed(e: Evidence) -> Finding:
-    shares = np.array(e.counts) / sum(e.counts)
-    most, label = float(shares.max()), fer2013.LABELS[int(shares.argmax())]
-    no_idea = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    loss = float(e.history[-1]["train_loss"])
-    is_frequent = e.train_accuracy - most < THRESHOLDS["collapse"].value
+    most, label = float(e.shares.max()), fer2013.LABELS[int(e.shares.argmax())]
     return Finding(
         rule="collapsed",
-        holds=is_frequent or no_idea - loss < THRESHOLDS["collapse_nats"].value,
+        holds=e.has_collapsed,
         clause=f"hardly better than always answering {label}: it collapsed",
         says=f"train is {_percent(e.train_accuracy)}, and always answering {label} would give "
-        f"{_percent(most)}; the train loss is {loss:.3f} nats, that of the class shares alone {no_idea:.3f}, "
-        f"of no idea at all {math.log(fer2013.CLASS_COUNT):.3f} (ln 7)",
+        f"{_percent(most)}; the train loss is {e.train_loss:.3f} nats, that of the class shares alone "
+        f"{e.share_loss:.3f}, of no idea at all {math.log(fer2013.CLASS_COUNT):.3f} (ln 7)",
         figures={
             "train accuracy": e.train_accuracy,
             "largest class share": most,
-            "train loss": loss,
-            "loss of the shares": no_idea,
+            "train loss": e.train_loss,
+            "loss of the shares": e.share_loss,
         },
-        thresholds=("collapse", "collapse_nats"),
+        thresholds=("collapse", "collapse_nats", "linearity", "fall"),
         action="lower the rate",
-        changes=advice.scale_rate(e.config, 1 / 3, why="the loss does not leave its start"),
+        changes=advice.scale_rate(e.config, 1 / 3, why="hardly anything is learnt at this one"),
     )
 
 
@@ -160,16 +149,14 @@ def _variance(e: Evidence) -> Finding:
 
 
 def _linear_fall(e: Evidence) -> Finding:
-    objective = e.values("objective")[-LINE_EPOCHS:]
-    slope, linearity = fit_line(objective)
-    is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
-    over = f"over the last {len(objective)} epochs"
+    slope, linearity, epochs = e.line
+    over = f"over the last {epochs} epochs"
     return Finding(
         rule="rate too low",
-        holds=len(objective) >= END_EPOCHS and is_straight,
+        holds=e.falls_linearly,
         clause=f"the loss falls linearly {over}: the rate is too low",
         says=f"{over} the objective moves {_signed(slope)} nats an epoch; R² of a line is {linearity:.3f}",
-        figures={"nats an epoch": slope, "R²": linearity, "epochs": float(len(objective))},
+        figures={"nats an epoch": slope, "R²": linearity, "epochs": float(epochs)},
         thresholds=("linearity", "fall"),
         action="raise the rate",
         changes=advice.scale_rate(e.config, 3, why="larger steps bend the curve down"),
@@ -210,9 +197,11 @@ def _unbalanced(e: Evidence) -> Finding:
     rarity = e.counts[most] / e.counts[rare]
     low, high = e.recalls[rare] or 0.0, e.recalls[most] or 0.0
     few, many = fer2013.LABELS[rare], fer2013.LABELS[most]
+    is_missed = rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high
     return Finding(
         rule="unbalanced classes",
-        holds=rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high,
+        # A network that knows next to nothing misses every class but one, rare or not.
+        holds=is_missed and not e.has_collapsed,
         clause=f"unbalanced classes (recall of {few} {100 * low:.0f} %, of {many} {100 * high:.0f} %)",
         says=f"there are {rarity:.1f} images of {many} for one of {few}; their recall is "
         f"{_percent(high)} and {_percent(low)}",
@@ -251,8 +240,8 @@ def _sensitive(e: Evidence) -> Finding:
         rule="sensitive",
         holds=bool(without),
         clause="without batch norm it is sensitive to initial weights and rate",
-        says=f"{len(without)} of {len(blocks)} blocks have no batch norm, which makes training depend less "
-        f"on initial weights and rate (Ioffe and Szegedy 2015){measured}",
+        says=f"{len(without)} of {len(blocks)} blocks have no batch norm; with it training depends less on "
+        f"initial weights and rate (Ioffe and Szegedy 2015){measured}",
         figures=figures,
         thresholds=(),
         action="add batch norm",

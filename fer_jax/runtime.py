@@ -122,7 +122,8 @@ def describe_cpu() -> str:
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        facts = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+        pairs = (line.partition(":") for line in lines)
+        facts = {key.strip(): value.strip() for key, _, value in pairs}
         name = facts.get("model name", name)
         # Clouds call every generation of a processor the same; its speed and its bits are not.
         if "cpu family" in facts and "model" in facts:

@@ -1,7 +1,7 @@
 """Saliency maps: which places of a face speak for a class, as Grad-CAM and as the gradient of each pixel.
 
 Both read any network of `models` as it is: `nn.intercept_methods` sees the outputs of the modules directly
-below it, and the last of them that still has places is the last convolution block. The network runs in
+below it, and the last of them that still has places, logits aside, is the last convolution block. It runs in
 evaluation mode, so each image's map is its own, whatever else is in the batch.
 """
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from fer_jax import fer2013
 from fer_jax.errors import ConfigError
+from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.pixels import PixelStats, standardise
 
 
@@ -111,6 +112,8 @@ def _run(model: nn.Module, variables: Any, x: jax.Array, visit: Callable[[int, j
     def intercept(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         output = call(*args, **kwargs)
         is_below = len(context.module.path) == 1 and context.method_name == "__call__"
+        # With the head `classes` the logits have places, but each class has a map of its own there.
+        is_below &= context.module.name != LAST_LAYER
         has_places = getattr(output, "ndim", 0) == 4
         return visit(next(numbers), output) if is_below and has_places else output
 

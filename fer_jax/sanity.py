@@ -14,15 +14,11 @@ from typing import Final, Literal
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.augment import Draws
 
 Outcome = Literal["passed", "warned", "failed"]
 
 START_LOSS: Final = math.log(fer2013.CLASS_COUNT)
 """Cross-entropy of a network that knows nothing and claims nothing: ln 7 = 1.946 nats."""
-
-_PLACE_UNIT_PX: Final = 2.0**-20
-"""What `Draws.matrix` counts in."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +262,7 @@ def check_heart(*, accuracy: float, objective: float, images: int, steps: int) -
         "one batch by heart",
         is_failed=not accuracy >= 0.9,
         is_warned=accuracy < 0.98,
-        measured=f"{_percent(accuracy)} of {images} images after {steps} steps, "
+        measured=f"{percent(accuracy)} of {images} images after {steps} steps, "
         f"objective {objective:.3f} nats",
         wanted="at least 98 %",
         advice="what cannot learn a single batch learns nothing: look at optimizer.peak_rate first (too "
@@ -275,124 +271,9 @@ def check_heart(*, accuracy: float, objective: float, images: int, steps: int) -
     )
 
 
-def measure_lost_shares(draws: Draws) -> np.ndarray:
-    """Measure how much of each image augmentation takes away: moved out of the frame, or grayed out.
-
-    Args:
-        draws: of B images, NumPy arrays.
-
-    Returns:
-        float64 [B], share in 0..1 of the old pixels whose place is not seen in the new picture.
-
-    >>> from fer_jax.augment import round_maps, shift_map
-    >>> maps = round_maps(shift_map(np.array([[12.0, 0.0]])))
-    >>> measure_lost_shares(Draws(maps, np.zeros((1, 4), np.int32))).tolist()
-    [0.25]
-    """
-    side = fer2013.IMAGE_SHAPE[0]
-    maps = draws.matrix * _PLACE_UNIT_PX
-    row, column = (axis.ravel() for axis in np.indices((side, side)))
-    from_offset = np.stack([row, column]) - maps[:, :, 2:]
-    # Half a pixel is the border of the frame; the last bits are rounding.
-    new = np.round(np.linalg.inv(maps[:, :, :2]) @ from_offset, 3)
-    is_seen = ((new >= -0.5) & (new < side - 0.5)).all(axis=1)
-    corner, size = draws.erase[:, :2, None], draws.erase[:, 2:, None]
-    is_erased = ((new >= corner - 0.5) & (new < corner + size - 0.5)).all(axis=1)
-    return 1 - (is_seen & ~is_erased).mean(axis=1)
-
-
-def measure_turns(draws: Draws) -> np.ndarray:
-    """Measure how far each image is turned; float64 [B], degrees in 0..180."""
-    # A mirror image changes the second column of its map only.
-    return np.abs(np.rad2deg(np.arctan2(-draws.matrix[:, 1, 0], draws.matrix[:, 0, 0])))
-
-
-def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray) -> Finding:
-    """Judge whether a person could still read the expression from what augmentation leaves.
-
-    Args:
-        lost: float [N], share of each image that is taken away, see `measure_lost_shares`.
-        turned_deg: float [N], see `measure_turns`.
-    """
-    mean, most = float(lost.mean()), float(np.quantile(lost, 0.95))
-    turn = float(np.quantile(turned_deg, 0.95))
-    words = (
-        f"takes away {_percent(mean)} of an image on average; 95 % of the images lose at most "
-        f"{_percent(most)} and are turned by at most {turn:.0f}°"
-    )
-    return make_finding(
-        "augmentation",
-        is_failed=mean > 0.5,
-        is_warned=mean > 0.2 or most > 0.5 or turn > 45,
-        measured=words if most or turn else "takes nothing away",
-        wanted="20 % on average, 50 % and 45° at most",
-        advice="labels may no longer fit what is left of the faces: look at augmentation.png, and lower "
-        "augment.max_shift_px, augment.max_erase_fraction or augment.max_rotation_deg, or raise "
-        "augment.min_crop_scale",
-        figures={"mean_lost": mean, "most_lost": most, "turned_deg": turn},
-    )
-
-
-def check_copies(copies: Mapping[str, int], sizes: Mapping[str, int], *, can_group: bool) -> Finding:
-    """Judge whether images of the training part stand in the parts that measure it.
-
-    Args:
-        copies: rows of val and test of which train holds an exact copy, see `data.split.count_leaks`.
-        sizes: rows of each part.
-        can_group: whether the split may be made otherwise: not so with the official usages.
-    """
-    counted = [f"{number:,} of {sizes[name]:,} in {name}" for name, number in copies.items()]
-    has_copies = any(copies.values())
-    return make_finding(
-        "copies across parts",
-        is_failed=has_copies and can_group,
-        is_warned=has_copies,
-        measured=" and ".join(counted),
-        wanted="no image of val or test in train",
-        advice="the figures of these parts would be too good: keep copies together (split.group_duplicates)"
-        if can_group
-        else "the official parts share images: report how many beside the accuracy, or leave them out",
-        figures=copies,
-    )
-
-
-def check_classes(counts: Mapping[str, tuple[int, ...]]) -> Finding:
-    """Judge whether the parts hold the classes in the same shares.
-
-    Args:
-        counts: rows of each class by part; "train" is compared with, empty parts are left out.
-    """
-    train = np.array(counts["train"]) / sum(counts["train"])
-    worst, worst_off, is_chance, missing = "", 0.0, True, []
-    for name, rows in counts.items():
-        total = sum(rows)
-        if not total:
-            continue
-        off = np.abs(np.array(rows) / total - train)
-        label = int(off.argmax())
-        error = math.sqrt(train[label] * (1 - train[label]) / total)
-        if off[label] > worst_off:
-            worst, worst_off = f"{fer2013.LABELS[label]} in {name}", float(off[label])
-            is_chance = worst_off <= 3 * error
-        missing += [f"{name} has no {fer2013.LABELS[label]}" for label, n in enumerate(rows) if not n]
-    difference = f"shares differ from train's by at most {100 * worst_off:.1f} points" + (
-        f" ({worst})" if worst else ""
-    )
-    return make_finding(
-        "class shares",
-        is_failed=False,
-        is_warned=bool(missing) or (worst_off > 0.03 and not is_chance),
-        measured="; ".join([*missing, difference]),
-        wanted="every class in every part, shares within 3 points",
-        advice="the parts do not measure the same thing: check the file's labels, or split otherwise "
-        "(split.seed, split.protocol)",
-        figures={"difference": worst_off},
-    )
-
-
 def _worst(shares: Mapping[str, float]) -> str:
     name = max(shares, key=lambda layer: shares[layer])
-    return f"{_percent(shares[name])} of {name}" if shares[name] else "none"
+    return f"{percent(shares[name])} of {name}" if shares[name] else "none"
 
 
 def _rank(figure: float) -> float:
@@ -400,5 +281,6 @@ def _rank(figure: float) -> float:
     return figure if math.isfinite(figure) else -math.inf
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share, 0..1, in whole percent."""
     return f"{100 * share:.0f} %"

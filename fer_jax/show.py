@@ -105,9 +105,15 @@ def describe(config: AugmentConfig) -> str:
     """
     changes = (
         (f"turned by up to {config.max_rotation_deg:g}°", config.rotate_probability),
+        (f"larger or smaller by up to {config.max_zoom:g}×", config.zoom_probability),
+        (f"taller or wider by up to {config.max_stretch:g}×", config.stretch_probability),
         (f"cropped to {100 * config.min_crop_scale:g}–100 % of the side", config.crop_probability),
         (f"shifted by up to {config.max_shift_px:g} px", config.shift_probability),
-        ("mirrored", config.flip_probability),
+        ("mirrored" + " in turn" * config.alternate_flip, config.flip_probability),
+        (f"blurred or sharpened by up to {100 * config.max_sharpness:g} %", config.sharpness_probability),
+        (f"gamma up to {config.max_gamma:g}", config.gamma_probability),
+        (f"contrast up to {config.max_contrast:g}×", config.contrast_probability),
+        (f"brightness by up to {100 * config.max_brightness:g} %", config.brightness_probability),
         (f"erased up to {100 * config.max_erase_fraction:g} % of the area", config.erase_probability),
     )
     words = [f"{what} ({100 * probability:g} %)" for what, probability in changes if probability]

@@ -36,6 +36,7 @@ States = Sequence[TrainState]
 Recipes = Sequence[Sequence[Recipe]]
 Parts = Sequence[Sequence[np.ndarray]]
 Faces = tuple[jax.Array, jax.Array]
+Moved = tuple[list[TrainState], list[Objective]]
 
 
 class Stepper(NamedTuple):
@@ -45,16 +46,16 @@ class Stepper(NamedTuple):
         description: where batches are made and how much a call does, for people. Runs of other descriptions
             may have other bits.
         chunk_steps: most steps of one call of `train`.
-        train: (states [K], recipes [K][steps], rates float32 [K, steps]) -> (states [K], objectives [K]),
-            where an objective has one number a step. Returns before the device is done. The states that
-            were passed in cannot be used again.
-        evaluate: (states [K], rows [K][parts] of int [N]) -> counts [K][parts], without augmentation; a part
-            has as many rows in every lane.
+        train: (states [K], recipes [K][steps], rates float32 [K, steps], side of the images in pixels) ->
+            (states [K], objectives [K]), where an objective has one number a step. Returns before the device
+            is done. The states that were passed in cannot be used again.
+        evaluate: (states [K], rows [K][parts] of int [N]) -> counts [K][parts], without augmentation, of
+            what predicts; a part has as many rows in every lane.
     """
 
     description: str
     chunk_steps: int
-    train: Callable[[States, Recipes, np.ndarray], tuple[list[TrainState], list[Objective]]]
+    train: Callable[[States, Recipes, np.ndarray, int], Moved]
     evaluate: Callable[[States, Parts], list[list[Counts]]]
 
 
@@ -76,18 +77,16 @@ def make_host_stepper(
         eval_batch_size: images of a step of evaluation.
     """
 
-    def train(
-        states: States, recipes: Recipes, rates: np.ndarray
-    ) -> tuple[list[TrainState], list[Objective]]:
+    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int) -> Moved:
         stepped = [
-            train_step(key, state, follow(recipe, examples.images, examples.labels), rate)
+            train_step(key, state, follow(recipe, examples.images, examples.labels), rate, side_px=side_px)
             for key, state, (recipe,), (rate,) in zip(keys, states, recipes, rates, strict=True)
         ]
         return [state for state, _ in stepped], [objective for _, objective in stepped]
 
     def count_part(state: TrainState, rows: np.ndarray) -> Counts:
         batches = eval_batches(examples, rows, batch_size=eval_batch_size)
-        return evaluate(eval_step, state.params, state.batch_stats, batches)
+        return evaluate(eval_step, **state.predictor, batches=batches)
 
     def count(states: States, rows: Parts) -> list[list[Counts]]:
         return [
@@ -128,20 +127,21 @@ def make_resident_stepper(
     train_chunk = _make_train_chunk(train_step, lanes=width, is_fused=is_fused)
     count_chunk = _make_count_chunk(eval_step, lanes=width, is_fused=is_fused)
 
-    def train(
-        states: States, recipes: Recipes, rates: np.ndarray
-    ) -> tuple[list[TrainState], list[Objective]]:
+    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int) -> Moved:
         moved: list[TrainState] = []
         objectives: list[Objective] = []
         for group, some_keys in zip(groups, group_keys, strict=True):
             by_step = _stack([_stack(lanes) for lanes in zip(*recipes[group], strict=True)])
-            new, sums = train_chunk(faces, some_keys, list(states[group]), by_step, rates[group].T)
+            some_rates = rates[group].T
+            new, sums = train_chunk(
+                faces, some_keys, list(states[group]), by_step, some_rates, side_px=side_px
+            )
             moved += new
             objectives += sums
         return moved, objectives
 
     def count_part(states: States, rows: Sequence[np.ndarray]) -> list[Counts]:
-        weights = [(state.params, state.batch_stats) for state in states]
+        weights = [state.predictor for state in states]
         passes = [in_order(part, count_steps * eval_batch_size) for part in rows]
         chunks = []
         for lanes in zip(*passes, strict=True):
@@ -163,18 +163,24 @@ def make_resident_stepper(
 
 
 def _make_train_chunk(train_step: TrainStep, *, lanes: int, is_fused: bool) -> Callable[..., Any]:
-    """Make the program (faces, keys, states, recipes, rates) -> (states, objectives).
+    """Make the program (faces, keys, states, recipes, rates, *, side_px) -> (states, objectives).
 
     Keys have the axis [lanes], recipes and rates [steps, lanes]; states and objectives are lists.
     """
 
     def train_chunk(
-        faces: Faces, keys: jax.Array, states: list[TrainState], recipes: Recipe, rates: jax.Array
-    ) -> tuple[list[TrainState], list[Objective]]:
+        faces: Faces,
+        keys: jax.Array,
+        states: list[TrainState],
+        recipes: Recipe,
+        rates: jax.Array,
+        *,
+        side_px: int,
+    ) -> Moved:
         def take_step(
             key: jax.Array, state: TrainState, recipe: Recipe, rate: jax.Array
         ) -> tuple[TrainState, Objective]:
-            return train_step(key, state, follow(recipe, *faces), rate)
+            return train_step(key, state, follow(recipe, *faces), rate, side_px=side_px)
 
         def take_steps(joined: TrainState, inputs: tuple[Recipe, jax.Array]) -> tuple[TrainState, Objective]:
             return _over_lanes(take_step, lanes)(keys, joined, *inputs)
@@ -182,21 +188,21 @@ def _make_train_chunk(train_step: TrainStep, *, lanes: int, is_fused: bool) -> C
         joined, sums = jax.lax.scan(take_steps, _join(states), (recipes, rates), unroll=_unroll(is_fused))
         return _part(joined), _part(jax.tree.map(_lanes_first, sums))
 
-    return jax.jit(train_chunk, donate_argnums=2)
+    return jax.jit(train_chunk, donate_argnums=2, static_argnames="side_px")
 
 
 def _make_count_chunk(eval_step: EvalStep, *, lanes: int, is_fused: bool) -> Callable[..., Any]:
     """Make the program (faces, weights, rows [steps, lanes, B], is_real [steps, lanes, B]) -> counts.
 
-    Weights are a list of (params, batch_stats), counts a list too: loss_sum [steps], confusion [7, 7].
+    Weights are a list of `params` and `batch_stats`, counts a list too: loss_sum [steps], confusion [7, 7].
     """
 
     def count_chunk(faces: Faces, weights: list[Any], rows: jax.Array, is_real: jax.Array) -> list[Counts]:
         images, labels = faces
 
         def count(weights: Any, rows: jax.Array, is_real: jax.Array) -> Counts:
-            params, batch_stats = weights
-            return eval_step(params, batch_stats, Batch(images[rows], labels[rows], is_real))
+            batch = Batch(images[rows], labels[rows], is_real)
+            return eval_step(weights["params"], weights["batch_stats"], batch)
 
         def count_lanes(joined: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, Counts]:
             return joined, _over_lanes(count, lanes)(joined, *inputs)

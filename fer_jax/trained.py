@@ -18,14 +18,12 @@ from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.errors import DataError
+from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import init_state
-
-LAST_LAYER = "logits"
-"""Name of every network's last layer; what goes into it are the last features."""
+from fer_jax.state import begin_average, init_state
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class Trained:
         facts: the content of `run.json`.
         saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `run_record.read_split`.
         model: the network.
-        params: its weights.
-        batch_stats: its running statistics.
+        params: its weights; the averaged ones where the run averages.
+        batch_stats: the statistics that go with them.
         pixel_stats: of its training images.
         checkpoint: `name` and `step` of the checkpoint the weights come from.
         notes: a line for each damaged checkpoint that was passed over.
@@ -81,17 +79,18 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     model = make_model(config.model, config.device)
     # Its shapes are enough: to draw weights that are thrown away takes seconds.
     template = jax.eval_shape(
-        lambda key: init_state(key, model, make_optimizer(config.optimizer)), jax_key(0, Stream.INIT)
+        lambda key: begin_average(init_state(key, model, make_optimizer(config.optimizer)), config.average),
+        jax_key(0, Stream.INIT),
     )
-    state, meta = checkpoint.restore(template, good), checkpoint.read_meta(good)
+    predictor, meta = checkpoint.restore(template, good).predictor, checkpoint.read_meta(good)
     return Trained(
         folder=folder,
         config=config,
         facts=facts,
         saved=saved,
         model=model,
-        params=state.params,
-        batch_stats=state.batch_stats,
+        params=predictor["params"],
+        batch_stats=predictor["batch_stats"],
         pixel_stats=PixelStats(meta["pixel_mean"], meta["pixel_std"]),
         checkpoint={"name": good.name, "step": meta["step"]},
         notes=tuple(f"note: {message}; using {good.name}" for message in damaged),
@@ -167,7 +166,8 @@ def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
         images: uint8 [N, 48, 48, 1], N >= 1.
 
     Returns:
-        Logits float32 [N, 7] and the last features float32 [N, D]: what the last layer sees.
+        Logits float32 [N, 7] (or 8) and the last features float32 [N, D]: what the last layer sees, with the
+        head `classes` the mean over the places.
     """
     variables = {"params": trained.params, "batch_stats": trained.batch_stats}
     batches = [
@@ -193,4 +193,5 @@ def _predict_batch(
 
     with nn.intercept_methods(watch):
         logits: Any = model.apply(variables, standardise(jnp.asarray(images), pixel_stats), is_training=False)
-    return logits, seen[0].astype(jnp.float32)
+    features = seen[0].mean(axis=(1, 2)) if seen[0].ndim == 4 else seen[0]
+    return logits, features.astype(jnp.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import flax.linen as nn
 import jax
+import numpy as np
 from rich.console import Console
 
 from fer_jax import (
@@ -21,6 +22,8 @@ from fer_jax import (
     seeds_report,
     write_up,
 )
+from fer_jax.averages import make_pace
+from fer_jax.clean_stats import Refresh, make_refresh
 from fer_jax.config import Config
 from fer_jax.config_file import Json
 from fer_jax.data import drop_list
@@ -30,6 +33,7 @@ from fer_jax.data.sample import describe_sample, take_sample
 from fer_jax.data.split import Split, image_hashes, split_examples
 from fer_jax.epochs import Job, Lane, Record, StopError, run_epochs, save, watch_signals
 from fer_jax.errors import ConfigError
+from fer_jax.feed import TargetsOf
 from fer_jax.losses import class_weights
 from fer_jax.models.summary import Layer, list_layers
 from fer_jax.models.table import make_model
@@ -37,7 +41,7 @@ from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats
 from fer_jax.place import Place, choose_place
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import TrainState, init_state
+from fer_jax.state import TrainState, begin_average, init_state
 from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from fer_jax.steppers import make_host_stepper, make_resident_stepper
 
@@ -142,6 +146,8 @@ class Programs:
         train_step: see `make_train_step`.
         eval_step: see `make_eval_step`.
         pixel_stats: of the training images.
+        targets: what the examples' targets are; None: their labels.
+        refresh: see `make_refresh`; None where the config does not average.
     """
 
     model: nn.Module
@@ -149,15 +155,20 @@ class Programs:
     train_step: TrainStep
     eval_step: EvalStep
     pixel_stats: PixelStats
+    targets: TargetsOf | None
+    refresh: Refresh | None
 
 
-def make_programs(config: Config, examples: Examples, split: Split) -> Programs:
+def make_programs(
+    config: Config, examples: Examples, split: Split, *, targets: TargetsOf | None = None
+) -> Programs:
     """Make the programs of a config.
 
     Args:
         config: of the run; its seed does not matter.
         examples: all of them.
         split: what is trained on, see `take_sample`.
+        targets: what the examples' targets are; None: their labels.
 
     Raises:
         ConfigError: the training part has not enough rows for one batch.
@@ -169,13 +180,29 @@ def make_programs(config: Config, examples: Examples, split: Split) -> Programs:
         )
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
-    weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
+    counts: np.ndarray = np.array(class_counts(examples.labels[split.train]))
+    if targets is not None:
+        counts = targets(config.train.seed, 0)[split.train].sum(axis=0, dtype=np.float64)
+    epoch_steps = len(split.train) // config.train.batch_size
+    train_step = make_train_step(
+        model,
+        optimizer,
+        config.loss,
+        class_weights=class_weights(config.loss, counts),
+        pixel_stats=stats,
+        sam_radius=config.optimizer.sam_radius,
+        pace=make_pace(config.average, epoch_steps=epoch_steps, epochs=config.train.epochs),
+    )
+    batch_size = config.train.eval_batch_size
+    refresh = make_refresh(model, examples.images, pixel_stats=stats, batch_size=batch_size)
     return Programs(
         model=model,
-        init=jax.jit(lambda key: init_state(key, model, optimizer)),
-        train_step=make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats),
+        init=jax.jit(lambda key: begin_average(init_state(key, model, optimizer), config.average)),
+        train_step=train_step,
         eval_step=make_eval_step(model, pixel_stats=stats),
         pixel_stats=stats,
+        targets=targets,
+        refresh=refresh if config.average.is_on else None,
     )
 
 
@@ -209,7 +236,15 @@ def make_job(
         stepper = make_host_stepper(
             keys, programs.train_step, programs.eval_step, examples, eval_batch_size=eval_batch_size
         )
-    return Job(config, examples, split, programs.pixel_stats, stepper)
+    return Job(
+        config=config,
+        examples=examples,
+        targets=programs.targets,
+        split=split,
+        pixel_stats=programs.pixel_stats,
+        stepper=stepper,
+        refresh=programs.refresh,
+    )
 
 
 def _fit(console: Console, job: Job, lanes: Sequence[Lane], signals: list[int]) -> None:

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from fer_jax import augment, pixels, probe, rate_range, sanity
+from fer_jax import augment, data_sanity, legibility, pixels, probe, rate_range, sanity
 from fer_jax.config import Config, ModelConfig
 from fer_jax.config_file import Json
-from fer_jax.data.batch import epoch_order
+from fer_jax.data.batch import epoch_order, sampled_order
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import ConfigError
@@ -110,13 +110,21 @@ def make_trial(config: Config, examples: Examples, split: Split) -> Trial:
 
     @functools.lru_cache(maxsize=1)
     def order_of(epoch: int) -> np.ndarray:
-        return epoch_order(seed, epoch, split.train)
+        labels = examples.labels[split.train]
+        return sampled_order(seed, epoch, split.train, labels, sampling=config.train.sampling)
 
     def batch_at(step: int) -> Batch:
         epoch, position = divmod(step, epoch_steps)
         order = order_of(epoch)
         return train_batch(
-            examples, order, config.augment, batch_size=size, position=position, seed=seed, step=step
+            examples,
+            order,
+            config.augment,
+            batch_size=size,
+            position=position,
+            seed=seed,
+            step=step,
+            mixing=config.mix,
         )
 
     return Trial(
@@ -126,7 +134,14 @@ def make_trial(config: Config, examples: Examples, split: Split) -> Trial:
         pixel_stats=stats,
         class_weights=weights,
         start=init_state(jax_key(seed, Stream.INIT), model, optimizer),
-        train_step=make_train_step(model, optimizer, config.loss, class_weights=weights, pixel_stats=stats),
+        train_step=make_train_step(
+            model,
+            optimizer,
+            config.loss,
+            class_weights=weights,
+            pixel_stats=stats,
+            sam_radius=config.optimizer.sam_radius,
+        ),
         eval_step=make_eval_step(model, pixel_stats=stats),
         probe_batch=probe.make_probe(plain, config.loss, class_weights=weights, pixel_stats=stats),
         batch_at=batch_at,
@@ -139,8 +154,8 @@ def check_split(examples: Examples, split: Split, config: Config) -> list[Findin
     sizes = {name: len(rows) for name, rows in split.parts.items()}
     copies = count_leaks(examples.images, split)
     return [
-        sanity.check_copies(copies, sizes, can_group=config.split.protocol == "seed"),
-        sanity.check_classes(counts),
+        data_sanity.check_copies(copies, sizes, can_group=config.split.protocol == "seed"),
+        data_sanity.check_classes(counts),
     ]
 
 
@@ -148,7 +163,11 @@ def check_augmentation(config: Config) -> Finding:
     """Measure what augmentation takes away from an image."""
     rng = numpy_rng(config.train.seed, Stream.AUGMENT, 0)
     draws = augment.draw(rng, config.augment, AUGMENTED_IMAGES)
-    return sanity.check_augmentation(sanity.measure_lost_shares(draws), sanity.measure_turns(draws))
+    return data_sanity.check_augmentation(
+        legibility.measure_lost_shares(draws),
+        legibility.measure_turns(draws),
+        legibility.measure_grays(draws),
+    )
 
 
 def check_network(trial: Trial) -> tuple[list[Finding], list[Json]]:
@@ -211,6 +230,7 @@ def check_heart(trial: Trial, tell: Tell) -> Finding:
         config.loss,
         class_weights=trial.class_weights,
         pixel_stats=trial.pixel_stats,
+        sam_radius=config.optimizer.sam_radius,
     )
     rows = epoch_order(config.train.seed, 0, trial.split.train)[:HEART_IMAGES]
     (batch,) = eval_batches(trial.examples, rows, batch_size=len(rows))
@@ -236,20 +256,22 @@ def measure_range(trial: Trial, tell: Tell) -> RateRange | None:
     rates = rate_range.make_ramp(*rate_range.RANGES[trial.config.optimizer.name], RANGE_RATES)
     model = make_model(without_dropout(trial.config.model), trial.config.device)
     rows = trial.split.val[:: math.ceil(len(trial.split.val) / RANGE_IMAGES)]
+    # Arguments, not constants of the program: XLA would spend seconds on folding their padding.
     faces = pixels.standardise(trial.examples.images[rows], trial.pixel_stats)
+    labels = trial.examples.labels[rows]
     state = trial.copy_start()
 
     @jax.jit
-    def measure_loss(params: Any, batch_stats: Any) -> jax.Array:
+    def measure_loss(params: Any, batch_stats: Any, faces: Any, labels: Any) -> jax.Array:
         variables = {"params": params, "batch_stats": batch_stats}
         logits, _ = model.apply(
             variables, faces, is_training=True, rngs={"dropout": trial.dropout_key}, mutable=["batch_stats"]
         )
-        return cross_entropy(logits, trial.examples.labels[rows], label_smoothing=0.0).mean()
+        return cross_entropy(logits, labels, label_smoothing=0.0).mean()
 
     def try_rate(number: int, rate: float) -> float:
         nonlocal state
-        loss = float(measure_loss(state.params, state.batch_stats))
+        loss = float(measure_loss(state.params, state.batch_stats, faces, labels))
         for step in range(number * STEPS_AT_EACH_RATE, (number + 1) * STEPS_AT_EACH_RATE):
             state, _ = trial.train_step(trial.dropout_key, state, trial.batch_at(step), np.float32(rate))
         return loss
@@ -262,9 +284,9 @@ def measure_range(trial: Trial, tell: Tell) -> RateRange | None:
 
 
 def without_dropout(config: ModelConfig) -> ModelConfig:
-    """Take all dropout off a network."""
+    """Take all dropout off a network, and let it skip no block."""
     blocks = tuple(replace(block, dropout_rate=0.0) for block in config.blocks)
-    return replace(config, blocks=blocks, dense_dropout_rate=0.0)
+    return replace(config, blocks=blocks, dense_dropout_rate=0.0, skip_rate=0.0)
 
 
 def _compare_masks(trial: Trial, batch: Batch, grads: dict[str, np.ndarray]) -> dict[str, float]:

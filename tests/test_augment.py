@@ -1,11 +1,13 @@
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from fer_jax import augment
+from fer_jax import augment, tones
 from fer_jax.augment import Draws
 from fer_jax.config import AugmentConfig
 
@@ -19,6 +21,14 @@ ALL_ON = AugmentConfig(
     erase_probability=1.0,
     max_erase_fraction=0.3,
 )
+LATE_ON = AugmentConfig(
+    zoom_probability=0.5,
+    stretch_probability=0.5,
+    sharpness_probability=0.5,
+    gamma_probability=0.5,
+    contrast_probability=0.5,
+    brightness_probability=0.5,
+)
 AS_FAR_AS_CAN_BE = AugmentConfig(
     shift_probability=0.9,
     max_shift_px=24,
@@ -26,11 +36,31 @@ AS_FAR_AS_CAN_BE = AugmentConfig(
     max_rotation_deg=180,
     crop_probability=0.9,
     min_crop_scale=0.1,
+    zoom_probability=0.9,
+    max_zoom=2,
+    stretch_probability=0.9,
+    max_stretch=2,
     flip_probability=0.5,
+    sharpness_probability=0.9,
+    gamma_probability=0.9,
+    max_gamma=4,
+    contrast_probability=0.9,
+    max_contrast=4,
+    brightness_probability=0.9,
+    max_brightness=1,
     erase_probability=0.5,
     max_erase_fraction=0.5,
 )
+EARLY_ON: dict[str, Any] = {
+    f"{name}_probability": 0.5 for name in ("shift", "rotate", "crop", "flip", "erase")
+}
 NO_ERASE = np.zeros((1, 4), np.int32)
+IDENTITIES = augment.round_maps(np.tile(np.eye(3), (40, 1, 1)))
+RECORDED_MATRIX = [
+    [[585548, 436806, -6135239], [436806, -585548, 34934339]],
+    [[520014, 416279, 10811287], [416279, -520014, 21503437]],
+]
+RECORDED_ERASE = [[25, 29, 23, 19], [20, 17, 19, 22]]
 
 
 def some_images(count: int) -> np.ndarray:
@@ -107,6 +137,18 @@ def test_crop_stretches_its_square_over_the_picture() -> None:
     assert np.abs(cropped[0, :, 20, 0] - wanted).max() <= 0.5
 
 
+def test_zoom_and_stretch_are_about_the_middle() -> None:
+    ramp = np.broadcast_to(5 * np.arange(48, dtype=np.uint8)[None, :, None, None], (1, 48, 48, 1)).copy()
+    # Twice as tall: new row r shows old row 23.5 + (r - 23.5) / 2, and each column of the ramp is the same.
+    taller = apply_map(ramp, augment.scale_map(np.array([[2.0, 0.5]])))
+    assert np.abs(taller[0, :, 20, 0] - 5 * (23.5 + (np.arange(48) - 23.5) / 2)).max() <= 0.5
+    # Half as large: the picture fills rows 12..35, and its edge pixels go on.
+    smaller = apply_map(ramp, augment.scale_map(np.array([[0.5, 0.5]])))[0, :, 20, 0]
+    assert smaller[:12].max() == 0
+    assert smaller[36:].min() == 235
+    assert np.abs(smaller[12:36] - 5 * (2 * np.arange(24) + 0.5)).max() <= 0.5
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [(rotated(90.0), shifted(5, -3)), (shifted(5, -3), rotated(90.0)), (rotated(90.0), FLIPPED)],
@@ -121,7 +163,7 @@ def test_product_of_maps_is_one_after_the_other(first: np.ndarray, then: np.ndar
 def test_numpy_and_jax_do_what_the_definition_says() -> None:
     images = some_images(6)
     draws = augment.draw(np.random.default_rng(1), ALL_ON, 6)
-    by_hand = np.stack([bilinear_by_hand(images[k, :, :, 0], *(a[k] for a in draws)) for k in range(6)])
+    by_hand = np.stack([bilinear_by_hand(images[k, :, :, 0], *(a[k] for a in draws[:2])) for k in range(6)])
     on_host = augment.apply(images, draws)
     on_device = jax.jit(augment.apply)(*jax.tree.map(jax.numpy.asarray, (images, draws)))
     assert on_host.dtype == on_device.dtype == np.uint8
@@ -133,7 +175,11 @@ def test_numpy_and_jax_do_what_the_definition_says() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("config", [AS_FAR_AS_CAN_BE, ALL_ON, AugmentConfig()], ids=["far", "all on", "off"])
+@pytest.mark.parametrize(
+    "config",
+    [AS_FAR_AS_CAN_BE, ALL_ON, LATE_ON, AugmentConfig(sharpness_probability=1.0), AugmentConfig()],
+    ids=["far", "all on", "late", "sharpness", "off"],
+)
 def test_numpy_and_jax_agree_in_every_bit(config: AugmentConfig, seed: int) -> None:
     images = some_images(200)
     draws = augment.draw(np.random.default_rng(seed), config, 200)
@@ -170,16 +216,79 @@ def test_apply_leaves_its_input_alone() -> None:
     assert (images == before).all()
 
 
+def test_sharpness_then_tones_then_erasing() -> None:
+    images = some_images(40)
+    draws = augment.draw(np.random.default_rng(8), AS_FAR_AS_CAN_BE, 40)
+    moved = augment.apply(images, Draws(draws.matrix, np.zeros((40, 4), np.int32)))
+    changed = tones.look_up(tones.sharpen(moved, draws.sharpness), draws.tones)
+    wanted = augment.apply(changed, draws._replace(matrix=IDENTITIES, sharpness=None, tones=None))
+    assert (augment.apply(images, draws) == wanted).all()
+
+
+def test_what_is_off_has_no_arrays() -> None:
+    def members(config: AugmentConfig) -> list[bool]:
+        draws = augment.draw(np.random.default_rng(0), config, 3)
+        return [draws.sharpness is not None, draws.tones is not None]
+
+    assert members(ALL_ON) == members(AugmentConfig(zoom_probability=1.0)) == [False, False]
+    assert members(AugmentConfig(sharpness_probability=1.0)) == [True, False]
+    for name in ("gamma", "contrast", "brightness"):
+        change: dict[str, Any] = {f"{name}_probability": 1.0}
+        assert members(AugmentConfig(**change)) == [False, True]
+    assert len(jax.tree.leaves(augment.draw(np.random.default_rng(0), ALL_ON, 3))) == 2
+
+
+def test_draws_of_old_configs_are_what_they_were() -> None:
+    # Recorded before zoom, stretch, sharpness and tones came.
+    draws = augment.draw(np.random.default_rng(0), ALL_ON, 2)
+    assert draws.matrix.tolist() == RECORDED_MATRIX
+    assert draws.erase.tolist() == RECORDED_ERASE
+
+
+def test_one_change_leaves_the_others_as_they_were() -> None:
+    def draw(config: AugmentConfig) -> Draws:
+        return augment.draw(np.random.default_rng(9), config, 20)
+
+    before = draw(dataclasses.replace(LATE_ON, **EARLY_ON))
+    without_zoom = draw(
+        dataclasses.replace(LATE_ON, **EARLY_ON, zoom_probability=0.0, stretch_probability=0.0)
+    )
+    assert (without_zoom.matrix != before.matrix).any()
+    assert (without_zoom.matrix == draw(AugmentConfig(**EARLY_ON)).matrix).all()
+    for name in ("erase", "sharpness", "tones"):
+        assert (getattr(without_zoom, name) == getattr(before, name)).all()
+    only_tones = dataclasses.replace(LATE_ON, **EARLY_ON, sharpness_probability=0.0)
+    assert (draw(only_tones).tones == before.tones).all()
+    assert (draw(only_tones).matrix == before.matrix).all()
+
+
+def test_mirrors_may_be_given() -> None:
+    is_flipped = np.arange(6) % 2 == 0
+    config = dataclasses.replace(ALL_ON, flip_probability=0.0)
+    plain, given = (
+        augment.draw(np.random.default_rng(0), config, 6, is_flipped=each) for each in (None, is_flipped)
+    )
+    assert (given.erase == plain.erase).all()
+    assert ((given.matrix != plain.matrix).any(axis=(1, 2)) == is_flipped).all()
+
+
 def test_draws_keep_their_ranges_and_probabilities() -> None:
     rng, count = np.random.default_rng(2), 4000
-    half = AugmentConfig(
-        **{f"{name}_probability": 0.5 for name in ("shift", "rotate", "crop", "flip", "erase")}
-    )
+    half = AugmentConfig(**EARLY_ON)
     degrees = augment.draw_rotation(rng, half, count)
     crop = augment.draw_crop(rng, half, count)
     shift = augment.draw_shift(rng, half, count)
     flip = augment.draw_flip(rng, half, count)
     erase = augment.draw_erase(rng, half, count)
+    zoom = augment.draw_zoom(rng, LATE_ON, count)
+    stretch = augment.draw_stretch(rng, LATE_ON, count)
+    np.testing.assert_allclose(stretch.prod(axis=1), 1)
+    for factor in (zoom, stretch[:, 0] / stretch[:, 1]):
+        assert abs((factor != 1).mean() - 0.5) < 0.04
+        # Log-uniform: as often smaller as larger, to the same factor.
+        assert abs(np.log(factor).mean()) < 0.01
+        assert 1 / 1.2 <= factor.min() < 1 / 1.195
+        assert 1.195 < factor.max() <= 1.2 + 1e-9
     for is_on in (degrees != 0, crop[:, 0] != 1, (shift != 0).all(axis=1), flip, erase[:, 2] > 0):
         assert abs(is_on.mean() - 0.5) < 0.04
     for values, limit in [(degrees, 15), (shift[:, 0], 6), (shift[:, 1], 6)]:
@@ -202,6 +311,12 @@ def test_draws_keep_their_ranges_and_probabilities() -> None:
         augment.draw_shift,
         augment.draw_flip,
         augment.draw_erase,
+        augment.draw_zoom,
+        augment.draw_stretch,
+        tones.draw_sharpness,
+        tones.draw_gamma,
+        tones.draw_contrast,
+        tones.draw_brightness,
     ],
 )
 def test_every_config_takes_the_same_random_values(
@@ -209,5 +324,5 @@ def test_every_config_takes_the_same_random_values(
 ) -> None:
     all_off, all_on = np.random.default_rng(3), np.random.default_rng(3)
     draw_one(all_off, AugmentConfig(), 5)
-    draw_one(all_on, ALL_ON, 5)
+    draw_one(all_on, AS_FAR_AS_CAN_BE, 5)
     assert all_off.bit_generator.state == all_on.bit_generator.state

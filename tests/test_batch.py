@@ -1,11 +1,13 @@
 """Batches: every training row at most once an epoch, a fixed shape, and a pure function of (seed, step)."""
 
+import itertools
 import math
 
 import numpy as np
+import pytest
 
-from fer_jax.config import AugmentConfig
-from fer_jax.data.batch import cut, epoch_order, in_order
+from fer_jax.config import AugmentConfig, Sampling
+from fer_jax.data.batch import cut, epoch_order, in_order, mirrors_in_turn, sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.feed import eval_batches, train_batch
 
@@ -19,6 +21,78 @@ def test_an_epoch_is_another_order_of_the_same_rows() -> None:
         np.testing.assert_array_equal(np.sort(order), ROWS)
     np.testing.assert_array_equal(epoch_order(1, 2, ROWS), orders[-1])
     np.testing.assert_array_equal(ROWS, [3, 5, 8, 13, 21, 34, 55])
+
+
+LABELS = np.repeat([0, 1, 3], [4, 36, 60])
+MANY_ROWS = 10 + np.random.default_rng(1).permutation(100)
+
+
+def test_all_rows_are_sampled_in_the_order_that_there_always_was() -> None:
+    order = sampled_order(1, 2, MANY_ROWS, LABELS, sampling="all")
+    np.testing.assert_array_equal(order, epoch_order(1, 2, MANY_ROWS))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "counts"),
+    # A third of 100 each; 100 / (2 + 6 + 7.746) times 2, 6 and 7.746, which is 12.70, 38.11 and 49.19.
+    [("balanced", [34, 33, 33]), ("sqrt", [13, 38, 49])],
+)
+def test_classes_come_as_often_as_asked_and_their_rows_take_turns(
+    sampling: Sampling, counts: list[int]
+) -> None:
+    label_of = dict(zip(MANY_ROWS.tolist(), LABELS.tolist(), strict=True))
+    orders = [
+        sampled_order(seed, epoch, MANY_ROWS, LABELS, sampling=sampling)
+        for seed in (0, 1)
+        for epoch in range(3)
+    ]
+    assert len({tuple(order) for order in orders}) == 6
+    for order in orders:
+        assert len(order) == len(MANY_ROWS)
+        labels = np.array([label_of[row] for row in order.tolist()])
+        assert [int((labels == label).sum()) for label in (0, 1, 3)] == counts
+        for label in (0, 1, 3):
+            times = [int((order == row).sum()) for row, of in label_of.items() if of == label]
+            assert max(times) - min(times) <= 1
+        # Shuffled: no class stands at the front.
+        assert len(set(labels[:20].tolist())) == 3
+    # A frequent class shows other rows in the next epoch.
+    assert set(orders[0].tolist()) != set(orders[1].tolist())
+    again = sampled_order(1, 2, MANY_ROWS, LABELS, sampling=sampling)
+    np.testing.assert_array_equal(again, orders[-1])
+
+
+def test_equal_classes_are_balanced_as_they_are() -> None:
+    order = sampled_order(0, 0, ROWS, np.arange(7), sampling="balanced")
+    np.testing.assert_array_equal(np.sort(order), ROWS)
+
+
+def test_mirrors_alternate_from_a_random_half_on() -> None:
+    rows = np.arange(4000)
+    epochs = [mirrors_in_turn(0, epoch, rows, share=0.5) for epoch in range(4)]
+    assert 1850 < epochs[0].sum() < 2150
+    for now, then in itertools.pairwise(epochs):
+        assert (now != then).all()
+    assert (mirrors_in_turn(1, 0, rows, share=0.5) != epochs[0]).any()
+    # A row's turn is its own, whatever rows stand beside it.
+    np.testing.assert_array_equal(mirrors_in_turn(0, 1, rows[[7, 3, 900]], share=0.5), epochs[1][[7, 3, 900]])
+
+
+@pytest.mark.parametrize(("share", "times"), [(0.0, {0}), (0.25, {2}), (0.3, {2, 3}), (1.0, {8})])
+def test_mirrors_come_in_their_share_of_the_epochs(share: float, times: set[int]) -> None:
+    rows = np.arange(1000)
+    found = np.sum([mirrors_in_turn(0, epoch, rows, share=share) for epoch in range(5, 13)], axis=0)
+    assert set(found.tolist()) == times
+
+
+def test_a_batch_is_mirrored_in_turn_with_the_epoch_of_its_step() -> None:
+    examples, config = some_examples(), AugmentConfig(flip_probability=0.5, alternate_flip=True)
+    for step in range(6):  # Two batches an epoch; the order stays, so that the same rows come again.
+        batch = train_batch(examples, ROWS, config, batch_size=3, position=step % 2, seed=4, step=step)
+        rows = ROWS[3 * (step % 2) : 3 * (step % 2) + 3]
+        is_mirrored = mirrors_in_turn(4, step // 2, rows, share=0.5)[:, None, None, None]
+        faces = examples.images[rows]
+        np.testing.assert_array_equal(batch.images, np.where(is_mirrored, faces[:, :, ::-1], faces))
 
 
 def test_a_pass_in_order_sees_every_row_once_and_pads_with_weight_0() -> None:

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from benchmarks import host, host_worker
 from benchmarks.transforms import OpenCVTransform, PILTransform, Transform
 from fer_jax import augment, pixels
 from fer_jax.config import AugmentConfig
+from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats, standardise
 
 STATS = PixelStats(100.0, 50.0)
@@ -99,6 +101,13 @@ def test_a_transform_turns_shifts_and_crops_as_ours_does(transform: type[Transfo
         difference = np.abs(ours - np.asarray(theirs).reshape(48, 48))[inner]
         # PIL shifts by whole pixels less a half here and there: 3 grays a pixel.
         assert difference.max() <= 3, name
+
+
+@pytest.mark.parametrize("change", [{"gamma_probability": 0.5}, {"alternate_flip": True}])
+def test_a_transform_refuses_what_it_does_not_have(change: dict[str, Any]) -> None:
+    (name,) = change
+    with pytest.raises(ConfigError, match=f"augment.{name} is .*; set it to "):
+        PILTransform(AugmentConfig(**change), STATS)
 
 
 def test_a_transform_erases_to_the_mean() -> None:

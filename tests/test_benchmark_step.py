@@ -14,6 +14,7 @@ from benchmarks import arena, step, step_worker
 from fer_jax import pixels
 from fer_jax.config import Config, ConvBlock, LossConfig, ModelConfig, OptimizerConfig
 from fer_jax.config_file import load_config
+from fer_jax.errors import ConfigError
 from fer_jax.losses import class_weights
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
@@ -146,6 +147,27 @@ def test_without_pytorch_its_rows_are_left_out(
     assert step.main(["--candidates", "torch", "gemm"]) == 2
     printed = capsys.readouterr()
     assert "pip install 'fer-jax[bench]'" in printed.out and "no candidate" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (
+            ModelConfig(blocks=(ConvBlock(kind="residual", squeeze_excite=True),)),
+            "kind, model.blocks.squeeze",
+        ),
+        (ModelConfig(blocks=(ConvBlock(pool=True),), pooling="blur"), "model.pooling"),
+        (ModelConfig(head="classes", dense_features=0, classes=8), "model.head, model.classes"),
+        (ModelConfig(dense_features=0, dense_dropout_rate=0.5), "model.dense_dropout_rate"),
+    ],
+    ids=["blocks", "pooling", "head", "dropout"],
+)
+def test_pytorch_refuses_a_network_that_it_lacks(model: ModelConfig, named: str) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    from benchmarks import torch_nets
+
+    with pytest.raises(ConfigError, match=rf"lacks: .*{named}"):
+        torch_nets.Net(model, torch_nets.TUNED)
 
 
 def test_the_names_are_the_kinds() -> None:

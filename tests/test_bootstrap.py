@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import binom
 
-from fer_jax.bootstrap import RESAMPLES, draw_weights, percentile_intervals
+from fer_jax.bootstrap import RESAMPLES, draw_weights, percentile_interval, resample
 from fer_jax.randomness import Stream, numpy_rng
 
 
@@ -15,7 +15,8 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
     images, right = 400, 240
     is_right = np.arange(images) < right
     rng = numpy_rng(0, Stream.BOOTSTRAP)
-    low, high = percentile_intervals(rng, lambda w: {"share": share_of(is_right, w)}, images=images)["share"]
+    values = resample(rng, lambda w: {"share": share_of(is_right, w)}, images=images)
+    low, high = percentile_interval(values["share"])
     wanted = binom.ppf([0.025, 0.975], images, right / images) / images
     # The deviation of a 2.5 % quantile of 1000 draws is about 0.085 of the deviation, which is 0.0245.
     np.testing.assert_allclose((low, high), wanted, atol=4 * 0.085 * 0.0245)
@@ -34,8 +35,8 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 
     def ends(seed: int) -> list[float]:
         rng = numpy_rng(seed, Stream.BOOTSTRAP)
-        found = percentile_intervals(rng, lambda w: {"mean": w @ values / 50}, images=50)["mean"]
-        return [float(end) for end in found]
+        found = resample(rng, lambda w: {"mean": w @ values / 50}, images=50)["mean"]
+        return percentile_interval(found).tolist()
 
     assert ends(0) == ends(0) != ends(1)
 
@@ -51,7 +52,8 @@ def test_every_resample_counts_once_and_one_without_a_value_not_at_all() -> None
         never = np.full(len(weights), np.nan)
         return {"number": number, "pair": np.stack([half, never], axis=1)}
 
-    ends = percentile_intervals(numpy_rng(0, Stream.BOOTSTRAP), figures, images=3)
+    values = resample(numpy_rng(0, Stream.BOOTSTRAP), figures, images=3)
+    ends = {name: percentile_interval(each) for name, each in values.items()}
     assert sum(calls) == RESAMPLES == 1000
     np.testing.assert_allclose(ends["number"], np.quantile(np.arange(1000.0), [0.025, 0.975]))
     np.testing.assert_allclose(ends["pair"][:, 0], np.quantile(np.arange(500.0, 1000), [0.025, 0.975]))

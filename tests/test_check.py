@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax import check, rate_range, sanity, trial
+from fer_jax import check, checking, legibility, rate_range, sanity, trial
 from fer_jax.augment import Draws, draw, flip_map, rotation_map, round_maps
 from fer_jax.config import (
     AugmentConfig,
@@ -27,6 +27,7 @@ from fer_jax.config import (
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
+from fer_jax.errors import ConfigError
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.sanity import Finding
 from fer_jax.trial import Trial
@@ -140,6 +141,19 @@ def test_a_slip_gives_one_message_and_its_status(
     assert wanted in capsys.readouterr().err
 
 
+def test_what_is_tried_are_the_rows_that_training_would_take(
+    config_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(config: Config, examples: Examples, split: Split, *others: object, **options: object) -> None:
+        raise ConfigError(f"{len(split.train)} rows to train on, {len(np.unique(split.train))} different")
+
+    monkeypatch.setattr(checking, "check_all", stop)
+    words = ["--config", str(config_path), "--out", str(tmp_path), "--train.max-examples=100"]
+    assert check.main([*words, "--train.resample=1"]) == 2
+    rows, different = (int(word) for word in capsys.readouterr().err.split() if word.isdigit())
+    assert rows == 100 and 50 < different < 75
+
+
 Surgery = Callable[[dict[str, Any]], None]
 
 
@@ -207,17 +221,17 @@ def test_a_leaking_split_and_other_class_shares_are_found(examples: Examples) ->
 
 def test_what_augmentation_takes_away_is_counted_by_hand() -> None:
     nothing = draw(numpy_rng(0, Stream.AUGMENT), AugmentConfig(), 2)
-    assert sanity.measure_lost_shares(nothing).tolist() == [0, 0]
+    assert legibility.measure_lost_shares(nothing).tolist() == [0, 0]
     mirrored = Draws(round_maps(flip_map(np.array([True]))), np.zeros((1, 4), np.int32))
-    assert sanity.measure_lost_shares(mirrored).tolist() == [0]
+    assert legibility.measure_lost_shares(mirrored).tolist() == [0]
     erased = nothing._replace(erase=np.array([[0, 0, 12, 24], [5, 5, 1, 1]], np.int32))
-    assert sanity.measure_lost_shares(erased) == pytest.approx([1 / 8, 1 / 2304])
+    assert legibility.measure_lost_shares(erased) == pytest.approx([1 / 8, 1 / 2304])
     turned = Draws(
         round_maps(rotation_map(np.array([45.0])) @ flip_map(np.array([True]))), np.zeros((1, 4), np.int32)
     )
-    assert sanity.measure_turns(turned) == pytest.approx([45])
+    assert legibility.measure_turns(turned) == pytest.approx([45])
     # Four corner triangles: what of a square lies outside of itself turned by 45 degrees.
-    assert sanity.measure_lost_shares(turned) == pytest.approx([1 - 2 * (math.sqrt(2) - 1)], abs=0.02)
+    assert legibility.measure_lost_shares(turned) == pytest.approx([1 - 2 * (math.sqrt(2) - 1)], abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +240,8 @@ def test_what_augmentation_takes_away_is_counted_by_hand() -> None:
         (AugmentConfig(shift_probability=0.5, max_shift_px=4, flip_probability=0.5), "passed"),
         (AugmentConfig(rotate_probability=1.0, max_rotation_deg=90), "warned"),
         (AugmentConfig(crop_probability=1.0, min_crop_scale=0.1), "failed"),
+        (AugmentConfig(contrast_probability=1.0, brightness_probability=1.0), "passed"),
+        (AugmentConfig(brightness_probability=1.0, max_brightness=1.0), "warned"),
     ],
 )
 def test_augmentation_that_leaves_too_little_is_seen(augment: AugmentConfig, outcome: str) -> None:

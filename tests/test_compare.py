@@ -298,7 +298,7 @@ def make_result() -> dict[str, Any]:
 def test_the_verdict_says_which_differences_are_real_and_what_seeds_say() -> None:
     said = comparison_report.verdict(make_result())
     assert said == [
-        "2 of 3 differences in accuracy on the 4,306 images of val are real.",
+        "2 of 3 differences in accuracy on the 4,306 images of val are shown to be real.",
         "Not shown to be real: run6 → run7 +13.0 points, p = 0.081.",
         "Real: more than the luck of these images explains, by McNemar's exact test (two-sided), corrected "
         "for all pairs (Holm), at 5 %.",

@@ -15,15 +15,18 @@ from fer_jax.config import (
     ConvBlock,
     DataConfig,
     DeviceConfig,
+    LabelsConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_craft import AverageConfig, MixConfig
 from fer_jax.config_file import field_names, flatten, from_json, load_config, to_json
 from fer_jax.errors import ConfigError
 
+RESIDUAL = ConvBlock(features=1, kind="residual")
 CHANGED = Config(
     name="changed",
     data=DataConfig(
@@ -34,6 +37,7 @@ CHANGED = Config(
         synthetic_examples=71,
         synthetic_seed=2**32 - 1,
     ),
+    labels=LabelsConfig(source="ferplus", mode="votes", keep="voted", ferplus="fer2013new.csv"),
     split=SplitConfig(protocol="official", seed=3, group_duplicates=False),
     augment=AugmentConfig(
         shift_probability=0.1,
@@ -42,17 +46,38 @@ CHANGED = Config(
         max_rotation_deg=180.0,
         crop_probability=1,
         min_crop_scale=1.0,
+        zoom_probability=0.5,
+        max_zoom=2,
+        stretch_probability=0.6,
+        max_stretch=1.0,
         flip_probability=0.3,
+        alternate_flip=True,
+        sharpness_probability=0.7,
+        max_sharpness=0.5,
+        gamma_probability=0.8,
+        max_gamma=4,
+        contrast_probability=0.9,
+        max_contrast=2,
+        brightness_probability=0.15,
+        max_brightness=1,
         erase_probability=0.4,
         max_erase_fraction=0.5,
     ),
     model=ModelConfig(
-        blocks=(ConvBlock(features=3, batch_norm=False, pool=True, dropout_rate=0.1), ConvBlock(features=1)),
-        head="mean",
+        blocks=(
+            ConvBlock(features=3, batch_norm=False, pool=True, dropout_rate=0.1, squeeze_excite=True),
+            RESIDUAL,
+        ),
+        head="classes",
         dense_features=0,
         dense_dropout_rate=0.99,
+        pooling="blur",
+        skip_rate=0.2,
+        classes=8,
     ),
-    loss=LossConfig(label_smoothing=0.1, class_weights="sqrt"),
+    loss=LossConfig(label_smoothing=0.1, class_weights="sqrt", effective_beta=0.9, focal_gamma=2),
+    mix=MixConfig(mixup_alpha=0.2, cutmix_alpha=1, probability=0.5),
+    average=AverageConfig(swa_epochs=1, stats_examples=0),
     optimizer=OptimizerConfig(
         name="sgd",
         peak_rate=0.05,
@@ -66,6 +91,8 @@ CHANGED = Config(
         weight_decay=1e-4,
         l2=1e-5,
         clip_norm=1,
+        clip_value=0.1,
+        sam_radius=0.05,
     ),
     device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=True),
     train=TrainConfig(
@@ -76,10 +103,23 @@ CHANGED = Config(
         train_eval_examples=0,
         max_examples=1,
         resample=1,
+        small_epochs=1,
+        small_side_px=24,
         select="last",
+        sampling="balanced",
     ),
 )
-SECTIONS = (DataConfig, SplitConfig, AugmentConfig, ConvBlock, ModelConfig, LossConfig, OptimizerConfig)
+SECTIONS = (
+    DataConfig,
+    SplitConfig,
+    AugmentConfig,
+    ConvBlock,
+    ModelConfig,
+    LossConfig,
+    MixConfig,
+    OptimizerConfig,
+    AverageConfig,
+)
 HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
 
 
@@ -93,11 +133,20 @@ def leaves(fields: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_every_field_survives_json() -> None:
     default = dict(leaves(to_json(Config(name="default"))))
-    same = [path for path, value in leaves(to_json(CHANGED)) if path in default and value == default[path]]
+    # Not every field of a block goes with every other: one of the blocks has another value.
+    changed = [(re.sub(r"blocks\.\d", "blocks.0", path), value) for path, value in leaves(to_json(CHANGED))]
+    same = [
+        path
+        for path, value in default.items()
+        if {other for name, other in changed if name == path} == {value}
+    ]
+    same.remove(".average.ema_decay")  # It refuses to go with the other average.
     assert not same, f"give these another value in CHANGED, or they are not tested: {same}"
     text = json.dumps(to_json(CHANGED))
     again = from_json(json.loads(text), where="config.json")
     assert again == CHANGED
+    other = dataclasses.replace(CHANGED, average=AverageConfig(ema_decay=0.999))
+    assert from_json(to_json(other), where="config.json") == other
     assert isinstance(again.model.blocks, tuple)
     assert json.dumps(to_json(from_json({"name": "default"}, where=""))) == json.dumps(
         to_json(Config(name="default"))
@@ -133,8 +182,14 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (TrainConfig, {"epochs": 0}),
         (TrainConfig, {"batch_size": 0}),
         (TrainConfig, {"eval_batch_size": 0}),
-        *((AugmentConfig, {f"{name}_probability": 1.01}) for name in ("shift", "rotate", "crop", "flip")),
-        (AugmentConfig, {"erase_probability": 1.01}),
+        *(
+            (AugmentConfig, {each.name: 1.01})
+            for each in dataclasses.fields(AugmentConfig)
+            if each.name.endswith("_probability")
+        ),
+        *((AugmentConfig, {f"max_{name}": bad}) for name in ("zoom", "stretch") for bad in (0.99, 2.01)),
+        *((AugmentConfig, {f"max_{name}": bad}) for name in ("gamma", "contrast") for bad in (0.99, 4.01)),
+        *((AugmentConfig, {f"max_{name}": 1.01}) for name in ("sharpness", "brightness")),
         (AugmentConfig, {"max_shift_px": 24.1}),
         (AugmentConfig, {"max_rotation_deg": 181}),
         (AugmentConfig, {"min_crop_scale": 0.09}),
@@ -146,6 +201,11 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (ModelConfig, {"blocks": ()}),
         (ModelConfig, {"blocks": (ConvBlock(pool=True),) * 5}),
         (ModelConfig, {"dense_dropout_rate": 1.0}),
+        (ModelConfig, {"dense_features": 1, "head": "classes"}),
+        (ModelConfig, {"skip_rate": 0.1}),
+        (ModelConfig, {"skip_rate": 1.0, "blocks": (RESIDUAL,)}),
+        (ConvBlock, {"batch_norm": False, "kind": "residual"}),
+        (ConvBlock, {"batch_norm": False, "kind": "separable"}),
         (LossConfig, {"label_smoothing": 1.0}),
         (OptimizerConfig, {"peak_rate": 0.0}),
         (OptimizerConfig, {"momentum": 1.0}),
@@ -155,6 +215,13 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (OptimizerConfig, {"patience_epochs": 0}),
         (OptimizerConfig, {"weight_decay": 0.1, "name": "adam"}),
         (OptimizerConfig, {"l2": 0.1, "name": "adamw"}),
+        (OptimizerConfig, {"l2": 0.1, "name": "muon"}),
+        (LossConfig, {"effective_beta": 1.0}),
+        (MixConfig, {"probability": 1.01}),
+        (AverageConfig, {"ema_decay": 1.0}),
+        (AverageConfig, {"swa_epochs": 1, "ema_decay": 0.9}),
+        (TrainConfig, {"small_epochs": 11}),
+        (TrainConfig, {"small_side_px": 49}),
         *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "a b")),
     ],
     ids=str,
@@ -163,6 +230,32 @@ def test_a_value_just_out_of_range_is_refused(section: type, bad: dict[str, Any]
     name = next(iter(bad))
     with pytest.raises(ConfigError, match=rf"^config field [\w.]*{name} is .*; wanted "):
         section(**bad)
+
+
+POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
+
+
+@pytest.mark.parametrize(
+    ("sections", "wanted"),
+    [
+        ({"train": TrainConfig(small_epochs=1)}, "train.small_epochs is 1; wanted 0 for model.head flatten"),
+        (
+            {"train": TrainConfig(small_epochs=1, small_side_px=36), "model": POOLED},
+            "train.small_side_px is 36; wanted a multiple of 8",
+        ),
+        ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
+    ],
+    ids=str,
+)
+def test_sections_that_do_not_go_together_are_refused(sections: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(wanted)):
+        Config(name="a", **sections)
+
+
+def test_the_first_epochs_have_small_images() -> None:
+    train = TrainConfig(small_epochs=2, small_side_px=32)
+    assert [train.side_px(epoch) for epoch in range(4)] == [32, 32, 48, 48]
+    assert TrainConfig().side_px(0) == 48
 
 
 @pytest.mark.parametrize(
@@ -177,8 +270,9 @@ def test_a_value_just_out_of_range_is_refused(section: type, bad: dict[str, Any]
         ({"data": {"path": 3}}, "config field data.path is 3; wanted str | None"),
         (
             {"optimizer": {"name": "sdg"}},
-            "optimizer.name is 'sdg'; wanted one of 'sgd', 'adam', 'adamw'",
+            "optimizer.name is 'sdg'; wanted one of 'sgd', 'adam', 'adamw', 'muon'",
         ),
+        ({"model": {"classes": 9}}, "model.classes is 9; wanted one of 7, 8"),
         ({"model": {"blocks": [{"batch_norm": 1}]}}, "model.blocks.batch_norm is 1; wanted bool"),
         ({"name": 3}, "config field name is 3; wanted str"),
     ],

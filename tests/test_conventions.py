@@ -172,14 +172,15 @@ def test_a_config_is_a_record(path: Path) -> None:
     assert load_config(path).name == path.stem, f"{path}: the config's name is the file's"
 
 
-def test_every_config_field_explains_itself() -> None:
-    tree = ast.parse((ROOT / "fer_jax" / "config.py").read_text())
+@pytest.mark.parametrize("module", ["config", "config_craft"])
+def test_every_config_field_explains_itself(module: str) -> None:
+    tree = ast.parse((ROOT / "fer_jax" / f"{module}.py").read_text())
     broken = []
     for each in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Config"):
         for node, after in zip(each.body, [*each.body[1:], None], strict=True):
             is_explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if isinstance(node, ast.AnnAssign) and not is_explained:
                 broken.append(
-                    f"fer_jax/config.py:{node.lineno}: a docstring under the field is its --help text"
+                    f"fer_jax/{module}.py:{node.lineno}: a docstring under the field is its --help text"
                 )
     assert not broken, "\n" + "\n".join(broken)

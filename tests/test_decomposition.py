@@ -83,11 +83,15 @@ def test_cross_entropy_is_the_plain_loop() -> None:
 
 
 def test_the_sources_of_variance() -> None:
-    # One image, one class: resamples at 0.2 and 0.6, seeds 0.1 around. Seed 2 · 0.01; the means differ by
-    # 0.4, so their variance is 0.08, of which the seeds bring 0.02 / 2.
-    probs = np.array([[0.1, 0.3], [0.5, 0.7]]).reshape(2, 2, 1, 1)
-    assert variance_sources(probs) == pytest.approx({"seed": 0.02, "data": 0.07})
+    # One image, one class: resamples at 0.2 and 0.6, seeds 0.1 around, the other way on the second. Seed
+    # 2 · 0.01; the means differ by 0.4, so their variance is 0.08, of which the seeds bring 0.04 / 2.
+    probs = np.array([[0.1, 0.3], [0.7, 0.5]]).reshape(2, 2, 1, 1)
+    assert variance_sources(probs) == pytest.approx({"seed": 0.02, "data": 0.06})
     assert variance_sources(np.stack([probs[0], probs[0]]))["data"] == 0
+    # What a seed does alike on every resample is in all of their means, and tells no two of them apart.
+    shifted = variance_sources(probs + np.array([0.0, 0.2]).reshape(1, 2, 1, 1))
+    assert shifted["data"] == pytest.approx(0.06)
+    assert shifted["seed"] > 0.03
 
 
 def test_the_spread_is_the_jackknife_over_resamples() -> None:
@@ -105,15 +109,27 @@ def test_the_spread_is_the_jackknife_over_resamples() -> None:
 
 
 def test_the_noise_of_votes() -> None:
-    # Nine of ten for happy, and five against five for angry and sad; the third image has no votes.
-    votes = np.array([[0, 0, 0, 9, 0, 0, 1], [5, 0, 0, 0, 5, 0, 0], [0] * 7])
+    # Nine of ten for happy: the tenth vote is against the others. Five against five for angry and sad: the
+    # other nine are always for the other one. Then a single vote, which no other can be held against.
+    votes = np.array([[0, 0, 0, 9, 0, 0, 1], [5, 0, 0, 0, 5, 0, 0], [1, 0, 0, 0, 0, 0, 0]])
     entropies = -0.9 * math.log(0.9) - 0.1 * math.log(0.1), math.log(2)
     assert noise_of_votes(votes, np.array([6, 4, 0])) == pytest.approx(
         {
             "images": 2,
-            "zero_one": (0.1 + 0.5) / 2,
-            "brier": (1 - 0.82 + 0.5) / 2,
-            "cross_entropy": sum(entropies) / 2,
+            "zero_one": (0.1 + 1) / 2,
+            "brier": (1 - 0.82 + 0.5) / 2 * 10 / 9,
+            "cross_entropy": sum(entropies) / 2 + 1 / 20,
             "label_is_not_majority": 1 / 2,
         }
     )
+
+
+def test_ten_votes_do_not_make_the_noise_look_smaller_than_it_is() -> None:
+    rng = numpy_rng(0, Stream.SHOW, 2)
+    probs = rng.dirichlet([0.5] * 7, size=4000)
+    votes = rng.multinomial(10, probs)
+    found = noise_of_votes(votes, votes.argmax(axis=1))
+    assert found["brier"] == pytest.approx((1 - (probs**2).sum(axis=1)).mean(), abs=0.01)
+    true = (1 - probs.max(axis=1)).mean()
+    assert true <= found["zero_one"] <= true + 0.06
+    assert (1 - votes.max(axis=1) / 10).mean() < true - 0.03

@@ -31,7 +31,10 @@ SEEDS = [
 CONCLUSIONS = {
     "run1": ({"bias", "too simple", "sensitive"}, {"variance", "acceptable", "over-regularised"}),
     "run2": ({"variance", "rate too low", "overfitting"}, {"bias", "acceptable", "collapsed"}),
-    "run3": ({"bias", "over-regularised"}, {"variance", "acceptable", "rate too low", "overfitting"}),
+    "run3": (
+        {"bias", "over-regularised"},
+        {"variance", "acceptable", "rate too low", "overfitting", "unbalanced classes"},
+    ),
     "run4": ({"acceptable", "poor features", "unbalanced classes"}, {"bias", "variance", "rate too low"}),
     "run5": ({"acceptable", "poor features", "unbalanced classes"}, {"bias", "variance", "rate too low"}),
     "run6": ({"bias", "over-regularised"}, {"variance", "acceptable", "too simple", "rate too low"}),
@@ -152,6 +155,8 @@ def test_no_better_than_the_frequent_class_is_a_collapse() -> None:
     stuck = made(FLAT, train=0.30, val=0.3)
     stuck.history[-1]["train_loss"] = math.log(7) - 0.01
     assert "collapsed" in holding(stuck)
+    slow = made([2 - 0.03 * k for k in range(6)], train=0.42, val=0.4, counts=counts)
+    assert "collapsed" not in holding(slow) and "rate too low" in holding(slow)
 
 
 def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
@@ -160,6 +165,7 @@ def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
     assert "unbalanced classes" in holding(made(FLAT, counts=rare, recalls=low))
     assert "unbalanced classes" not in holding(made(FLAT, counts=rare, recalls=high))
     assert "unbalanced classes" not in holding(made(FLAT, recalls=low))
+    assert "unbalanced classes" not in holding(made(FLAT, train=0.38, val=0.38, counts=rare, recalls=low))
     smoothed = Config(name="a", loss=LossConfig(label_smoothing=0.1, class_weights="sqrt"))
     result = put_into_words(made(FLAT, counts=rare, recalls=low, config=smoothed))
     assert "next: class weights (loss.class_weights sqrt → balanced)" in result["sentence"]

@@ -12,6 +12,8 @@ from PIL import Image
 from rich.console import Console
 
 from fer_jax import evaluate, fer2013, train
+from fer_jax.ensembling import average
+from fer_jax.errors import RunError
 from fer_jax.evaluation import average_views, predict_held_out
 from fer_jax.figures import calibrate, make_figures, measure
 from fer_jax.insight_pictures import plot_reliability, plot_robustness
@@ -195,6 +197,63 @@ def test_the_next_good_checkpoint_is_used_and_the_damaged_one_named(
     assert "train again" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def two(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Make two runs of one: with its last weights, and with those of the epoch before."""
+    home = tmp_path_factory.mktemp("two")
+    for name in ("a", "b"):
+        shutil.copytree(finished, home / name)
+    for name in ("last", "best"):
+        shutil.rmtree(home / "b" / "checkpoints" / name)
+    return [home / "a", home / "b"]
+
+
+def test_an_ensemble_averages_the_logits_of_its_runs(
+    two: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--split", "test", "--views", "flip"]
+    assert evaluate.main([*map(str, two), *words]) == 0
+    result = read(two[0].parent / "ensemble_test.json")
+    runs = [load(folder, None, None) for folder in two]
+    examples = load_data(runs[0], is_other_file=False)
+    rows = runs[0].saved["test"]
+    labels = examples.labels[rows]
+    each = [average_views(Console(), run, examples.images[rows], ["identity", "flip"]) for run in runs]
+    wanted = measure((each[0] + each[1]) / 2, labels)
+    assert (result["correct"], result["confusion"]) == (wanted["correct"], wanted["confusion"])
+    assert result["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+    alone = [int((logits.argmax(axis=1) == labels).sum()) for logits in each]
+    assert [member["correct"] for member in result["members"]] == alone
+    assert [member["run"] for member in result["members"]] == ["a", "b"]
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    # The mean of two networks is never worse in its loss than the two are on average.
+    assert result["loss"] <= np.mean([member["loss"] for member in result["members"]])
+    assert result["calibration"]["fitted_on"] == "val" and result["views"] == ["identity", "flip"]
+    output = capsys.readouterr().out
+    assert f"{result['correct']:,} of {result['total']:,}" in output and "±" in output
+    # A folder that holds the runs means all of them.
+    assert evaluate.main([str(two[0].parent), *words, "--out", str(two[0].parent / "out")]) == 0
+    assert read(two[0].parent / "out" / "ensemble_test.json") == result
+
+
+def test_runs_that_make_no_ensemble_are_refused(
+    two: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([]) == 2
+    assert "no run was named; give one such as" in capsys.readouterr().err
+    assert evaluate.main([str(two[0]), "--out", str(tmp_path)]) == 2
+    assert "--out is for several runs" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(two[1], other)
+    with np.load(other / "split.npz") as parts:
+        saved = dict(parts)
+    np.savez(other / "split.npz", **saved | {"val": saved["test"]})
+    assert evaluate.main([str(two[0]), str(other)]) == 4
+    assert "their val images differ; name runs of one split" in capsys.readouterr().err
+    with pytest.raises(RunError, match="b tells 8 classes apart, and a 7; name runs of as many"):
+        average([np.zeros((2, 7)), np.zeros((2, 8))], [Path("a"), Path("b")])
+
+
 def some_predictions(images: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 7, images)
@@ -210,6 +269,20 @@ def test_the_figures_with_weights_are_those_of_repeated_images() -> None:
         assert values[name][0] == pytest.approx(wanted[name]), name
     assert values["roc_auc"][0].tolist() == pytest.approx(list(wanted["roc_auc"].values()))
     assert len(set(wanted["roc_auc"].values())) == 7
+
+
+def test_the_interval_of_the_calibration_error_covers_the_true_one() -> None:
+    # The labels are drawn from the probabilities themselves: there is no error but that of chance.
+    rng = np.random.default_rng(2)
+    logits = 1.2 * rng.normal(size=(1500, 7))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (probs.cumsum(axis=1) > rng.random((1500, 1))).argmax(axis=1)
+    low, high = measure(logits, labels)["intervals"]["ece"]
+    error = calibrate((logits, labels), None)["ece"]
+    assert error > 0.015
+    assert low == 0 and error < high < 0.1
+    sure_low, sure_high = measure(3 * logits, labels)["intervals"]["ece"]
+    assert sure_low > 0.2 and 0 < sure_high - sure_low < 0.15
 
 
 def test_reliability_shows_one_panel_or_two(tmp_path: Path) -> None:

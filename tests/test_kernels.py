@@ -10,7 +10,7 @@ import pytest
 
 from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.models import kernels
-from fer_jax.models.cnn import ConvUnit
+from fer_jax.models.blocks import ConvUnit
 from fer_jax.models.table import make_model
 
 KEY = jax.random.key(0)
@@ -104,9 +104,55 @@ def test_the_convolution_of_gray_images_is_a_convolution(is_pooled: bool) -> Non
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_a_strided_convolution_of_gray_images_is_one() -> None:
+    x, kernel = normal(1, (5, 8, 6, 1)), normal(2, (3, 3, 1, 4))
+    wanted = jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    found = kernels.conv_one_channel(x, kernel, is_pooled=False, stride=2)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_depthwise_convolution_and_its_gradients_are_the_library_s() -> None:
+    layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
+    x, kernel, cotangent = normal(1, SHAPE), normal(2, (3, 3, 1, 6)), normal(3, SHAPE)
+
+    def library(x: jax.Array, kernel: jax.Array) -> Any:
+        return layer.apply({"params": {"kernel": kernel}}, x)
+
+    def both(function: Any) -> tuple[jax.Array, Any]:
+        out, pull = jax.vjp(function, x, kernel)
+        return out, pull(cotangent)
+
+    ours, theirs = jax.jit(lambda: both(kernels.conv_depthwise))(), jax.jit(lambda: both(library))()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
 NETWORKS = {
     "pooled": ModelConfig(blocks=(ConvBlock(features=3, pool=True), ConvBlock(features=4, pool=True))),
     "like VGG": ModelConfig(blocks=(ConvBlock(features=3), ConvBlock(features=4, pool=True)), head="mean"),
+    "residual": ModelConfig(
+        blocks=(
+            ConvBlock(features=3, pool=True),
+            ConvBlock(features=4, kind="residual", pool=True, squeeze_excite=True),
+            ConvBlock(features=4, kind="residual"),
+        ),
+        head="mean",
+        dense_features=0,
+    ),
+    "strided": ModelConfig(
+        blocks=(ConvBlock(features=3, kind="residual", pool=True), ConvBlock(features=4, pool=True)),
+        pooling="stride",
+    ),
+    "separable, blurred": ModelConfig(
+        blocks=(
+            ConvBlock(features=3, pool=True, squeeze_excite=True),
+            ConvBlock(features=4, kind="separable", pool=True),
+        ),
+        pooling="blur",
+        head="classes",
+        dense_features=0,
+    ),
     "no batch norm": ModelConfig(blocks=(ConvBlock(features=3, batch_norm=False, pool=True),)),
 }
 

@@ -1,8 +1,10 @@
 """Mistakes, their neighbours and the pictures, on a tiny network and synthetic faces."""
 
+import base64
 import dataclasses
+import io
+import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 
 from fer_jax import fer2013, trained
 from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
-from fer_jax.contact_sheet import Tile, tile_sheet
+from fer_jax.contact_sheet import Sheet, Tile, sheet_record, tile_sheet
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import image_hashes, split_examples
 from fer_jax.data.synthetic import draw_examples
@@ -116,11 +118,11 @@ def test_neighbours_are_those_of_a_plain_loop(run: tuple[Trained, Examples]) -> 
 
 def test_fewer_training_images_than_neighbours(run: tuple[Trained, Examples]) -> None:
     loaded, examples = run
-    few = dataclasses.replace(loaded, saved=loaded.saved | {"train": loaded.saved["train"][:2]})
+    few = dataclasses.replace(loaded, saved=loaded.saved | {"train": loaded.saved["train"][[0, 0, 1]]})
     rows = np.array([loaded.saved["test"][0], loaded.saved["train"][0]])
     features = trained.predict(loaded, examples.images[rows])[1]
     first, second = find_neighbours(few, examples, rows, features, count=5)
-    assert {each.row for each in first} == set(loaded.saved["train"][:2])
+    assert sorted(each.row for each in first) == loaded.saved["train"][:2].tolist()
     assert [each.row for each in second] == [loaded.saved["train"][1]]
 
 
@@ -153,7 +155,10 @@ def test_the_pictures_have_the_sizes_said_and_the_record_is_in_words(
     logits = np.eye(7)[(examples.labels[rows] + 1) % 7] * 9 + logits * 1e-3
     record, names = write_pictures(loaded, examples, rows, logits, features, stem=tmp_path / "evaluate_test")
     assert names == {name: f"evaluate_test_{name}.png" for name in ("mistakes", "saliency", "neighbours")}
-    assert {path.name for path in tmp_path.iterdir()} == set(names.values())
+    assert {path.name for path in tmp_path.iterdir()} == {*names.values(), "evaluate_test_faces.json"}
+    tiles = json.loads((tmp_path / "evaluate_test_faces.json").read_text())
+    counts = {name: [len(row["tiles"]) for row in sheet["rows"]] for name, sheet in tiles.items()}
+    assert counts == {"mistakes": [5] * 7, "saliency": [9] * 7, "neighbours": [6] * 5}
     count = min(35, len(rows))
     assert len(record) == count
     first = record[0]
@@ -182,7 +187,11 @@ def test_without_mistakes_only_saliency_is_left_and_old_pictures_go(
     record, names = write_pictures(loaded, examples, rows, right, features, stem=tmp_path / "evaluate_test")
     assert record == []
     assert names == {"saliency": "evaluate_test_saliency.png"}
-    assert [path.name for path in tmp_path.iterdir()] == ["evaluate_test_saliency.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "evaluate_test_saliency.png",
+        "evaluate_test_faces.json",
+    }
+    assert json.loads((tmp_path / "evaluate_test_faces.json").read_text()).keys() == {"saliency"}
 
 
 def test_one_mistake_and_no_training_image_at_hand(run: tuple[Trained, Examples], tmp_path: Path) -> None:
@@ -200,18 +209,24 @@ def test_a_tile_sheet_holds_every_tile_and_its_words() -> None:
     rng = np.random.default_rng(0)
     gray = rng.integers(0, 256, (48, 48), dtype=np.uint8)
     colours = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
-    arguments: dict[str, Any] = {
-        "row_labels": [""],
-        "column_labels": ["a", "b", "c"],
-        "title": "T",
-        "subtitle": "",
-    }
-    rows = [[Tile(gray, (("words", "#ff0000"),)), Tile(colours, ())]]
-    sheet = np.asarray(tile_sheet(rows, zoom=2, wide_gaps_after=(0,), **arguments))
+    rows = [[Tile(gray, (("words", "right"),)), Tile(colours, ())]]
+    labels = ["a", "b", "c"]
+    laid_out = Sheet(rows, ["r"], labels, title="T", subtitle="", zoom=2, wide_gaps_after=(0,))
+    sheet = np.asarray(tile_sheet(laid_out._replace(row_labels=[""])))
     # Margin 20, three columns of 96, gaps of 30 and 10; title 38, heads 26, caption 26, gaps 10.
     assert sheet.shape == (20 + 38 + 26 + 10 + 96 + 26 + 20, 20 + 3 * 96 + 30 + 10 + 20, 3)
     first, second = sheet[94:190, 20:116], sheet[94:190, 146:242]
     assert (first[::2, ::2] == gray[..., None]).all()
     assert (second[1::2, 1::2] == colours).all()
-    assert (sheet[190:] == (255, 0, 0)).all(axis=-1).any()
+    assert (sheet[190:] == (0, 0x72, 0xB2)).all(axis=-1).any()
     assert (sheet[94:, 250:] == 255).all()
+
+    record = sheet_record(laid_out)
+    assert record["rows"][0]["label"] == "r"
+    one, two = record["rows"][0]["tiles"]
+    assert (one["alt"], one["words"]) == ("r: a, words", (("words", "right"),))
+    # A tile without words of its own is named after its column.
+    assert (two["alt"], two["words"]) == ("r: b", (("b", "quiet"),))
+    for tile, image in ((one, gray), (two, colours)):
+        shown = Image.open(io.BytesIO(base64.b64decode(tile["png"])))
+        np.testing.assert_array_equal(np.asarray(shown), image)

@@ -12,7 +12,8 @@ import pytest
 
 from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.losses import cross_entropy
-from fer_jax.models import cnn
+from fer_jax.models import pooling
+from fer_jax.models.blocks import ConvUnit
 from fer_jax.models.summary import Layer, list_layers
 from fer_jax.models.table import make_model
 
@@ -50,16 +51,16 @@ def library_pool(x: jax.Array) -> jax.Array:
 
 def test_pooling_gives_the_values_of_max_pool() -> None:
     x = jax.random.normal(KEY, (3, 8, 6, 2))
-    np.testing.assert_array_equal(cnn.max_pool_2x2(x), library_pool(x))
+    np.testing.assert_array_equal(pooling.max_pool_2x2(x), library_pool(x))
 
 
 def test_each_window_passes_on_a_gradient_of_mass_1_ties_included() -> None:
     x = jax.random.randint(KEY, (4, 8, 8, 3), 0, 3).astype(jnp.float32)
-    gradient = jax.jit(jax.grad(lambda x: cnn.max_pool_2x2(x).sum()))(x)
+    gradient = jax.jit(jax.grad(lambda x: pooling.max_pool_2x2(x).sum()))(x)
     masses = gradient.reshape(4, 4, 2, 4, 2, 3).sum(axis=(2, 4))
     np.testing.assert_array_equal(masses, np.ones((4, 4, 4, 3)))
     assert (gradient >= 0).all()
-    at_the_top = x == jnp.repeat(jnp.repeat(cnn.max_pool_2x2(x), 2, axis=1), 2, axis=2)
+    at_the_top = x == jnp.repeat(jnp.repeat(pooling.max_pool_2x2(x), 2, axis=1), 2, axis=2)
     assert (gradient[~at_the_top] == 0).all()
 
 
@@ -77,7 +78,7 @@ def test_no_pooled_window_loses_its_gradient_behind_a_convolution_batch_norm_and
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """XLA may compute the activation again, rounded otherwise, in the backward pass; `==` then fails."""
-    unit = cnn.ConvUnit(ConvBlock(features=8, pool=True), DeviceConfig(kernels="plain"))
+    unit = ConvUnit(ConvBlock(features=8, pool=True), DeviceConfig(kernels="plain"))
     x = jax.random.normal(KEY, (32, 24, 24, 2))
     variables = init(unit, x)
     params = variables["params"]
@@ -89,7 +90,7 @@ def test_no_pooled_window_loses_its_gradient_behind_a_convolution_batch_norm_and
 
     cotangent = jax.random.normal(jax.random.key(2), outputs.shape)
     ours = gradient(params, x, cotangent)
-    monkeypatch.setattr(cnn, "max_pool_2x2", library_pool)
+    monkeypatch.setattr(pooling, "max_pool_2x2", library_pool)
     theirs = make_gradient(unit, variables)(params, x, cotangent)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
@@ -122,7 +123,7 @@ def conv_outputs(variables: Any, x: jax.Array) -> jax.Array:
 
 
 def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_alone() -> None:
-    unit, x = cnn.ConvUnit(ConvBlock(features=3), DeviceConfig()), some_faces(4) + 1
+    unit, x = ConvUnit(ConvBlock(features=3), DeviceConfig()), some_faces(4) + 1
     variables = init(unit, x)
     raw = conv_outputs(variables, x)
     mean, var = raw.mean(axis=(0, 1, 2)), raw.var(axis=(0, 1, 2))
@@ -137,8 +138,8 @@ def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_a
 
 
 def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation() -> None:
-    unit = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False, dropout_rate=0.25), DeviceConfig())
-    plain = cnn.ConvUnit(ConvBlock(features=4, batch_norm=False), DeviceConfig())
+    unit = ConvUnit(ConvBlock(features=4, batch_norm=False, dropout_rate=0.25), DeviceConfig())
+    plain = ConvUnit(ConvBlock(features=4, batch_norm=False), DeviceConfig())
     x = some_faces(8)
     variables = init(unit, x)
     whole = np.asarray(apply(plain, variables, x, is_training=True)[0])

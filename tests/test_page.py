@@ -1,5 +1,7 @@
 """The page of a run: every section is there, nothing is loaded from elsewhere, all text is escaped."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -126,6 +128,15 @@ def make_evaluation(part: str, correct: int) -> dict[str, Any]:
     }
 
 
+def make_faces() -> dict[str, Any]:
+    buffer = io.BytesIO()
+    Image.new("L", (48, 48), 7).save(buffer, format="PNG")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    tile = {"png": png, "alt": "a face", "words": [["angry → <happy>", "wrong"], ["98.7 %", "quiet"]]}
+    rows = [{"label": label, "tiles": [tile]} for label in ("angry", "happy")]
+    return {name: {"subtitle": name, "rows": rows} for name in ("mistakes", "saliency", "neighbours")}
+
+
 def make_history() -> list[dict[str, Any]]:
     return [
         {"epoch": epoch, "step": 10 * epoch, "rate": 0.001, "objective": 1.9 - 0.1 * epoch}
@@ -175,8 +186,7 @@ def make_folder(folder: Path, *, is_synthetic: bool) -> Path:
     (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in make_history()))
     for part, correct in (("val", 3), ("test", 2), ("PublicTest", 1)):
         write_json(folder / f"evaluate_{part}.json", make_evaluation(part, correct))
-        for name in ("mistakes", "saliency", "neighbours", "reliability"):
-            Image.new("L", (30, 20), len(part)).save(folder / f"evaluate_{part}_{name}.png")
+        write_json(folder / f"evaluate_{part}_faces.json", make_faces())
     diagnosis = {
         "sentence": "train 100, val 90: <variance>.",
         "findings": [
@@ -257,7 +267,7 @@ def test_validation_comes_first_and_the_other_parts_are_folded(full: Path) -> No
         ("log.jsonl", "curves", "fer_jax.train --config configs/run7.py"),
         ("evaluate_*", "calibration", "fer_jax.evaluate {folder} --split val"),
         ("evaluate_*", "robustness", "fer_jax.evaluate {folder} --split val"),
-        ("evaluate_*.png", "saliency", "fer_jax.evaluate {folder} --split val"),
+        ("evaluate_*_faces.json", "saliency", "fer_jax.evaluate {folder} --split val"),
         ("evaluate_*", "mistakes", "fer_jax.evaluate {folder} --split val"),
         ("evaluate_*", "neighbours", "fer_jax.evaluate {folder} --split val"),
         ("diagnosis.json", "diagnosis", "fer_jax.diagnose {folder}"),
@@ -335,9 +345,9 @@ def test_nothing_is_loaded_from_elsewhere(full: Path) -> None:
 def test_pictures_and_charts_can_be_read_without_seeing_them(full: Path) -> None:
     shown = read(full)
     images = shown.find("img")
-    assert len(images) == 9  # Mistakes, saliency and neighbours of three parts.
+    assert len(images) == 18  # Two of mistakes, saliency and neighbours of three parts.
     assert all(each["alt"] and each["src"].startswith("data:image/png;base64,") for each in images)
-    assert all((each["width"], each["height"]) == ("30", "20") for each in images)
+    assert all((each["width"], each["height"]) == ("48", "48") for each in images)
     assert all(each["role"] == "img" and each["aria-label"] for each in shown.find("svg"))
     assert shown.find("html") == [{"lang": "en"}]
     assert len(shown.find("caption")) == len(shown.find("table"))
@@ -347,6 +357,8 @@ def test_synthetic_faces_are_named_and_real_ones_are_not(full: Path, tmp_path: P
     drawn = make_folder(tmp_path / "drawn", is_synthetic=True)
     assert "SYNTHETIC FACES: not a FER2013 result." in read(drawn).words
     assert "synthetic" not in read(full).words.lower()
+    warning = "This page holds pictures of the data."
+    assert warning in read(full).words and warning not in read(drawn).words
 
 
 def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path) -> None:

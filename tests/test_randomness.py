@@ -25,8 +25,10 @@ def test_the_recipe_has_not_changed() -> None:
         "CORRUPTION": 10,
         "RESAMPLE": 11,
         "LIMIT": 12,
-        "HOLDOUT": 20,
-        "SWEEP": 21,
+        "MIX": 13,
+        "LABELS": 14,
+        "HOLDOUT": 15,
+        "SWEEP": 16,
     }
     assert numpy_rng(SEED, Stream.AUGMENT, 6, 7).integers(2**32, size=3).tolist() == [
         640712461,

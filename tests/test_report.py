@@ -7,7 +7,14 @@ import pytest
 
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
 from fer_jax.config_file import to_json
-from fer_jax.report import confusion_table, epoch_line, ladder_table, markdown_report, metrics_table
+from fer_jax.report import (
+    confusion_table,
+    epoch_line,
+    ladder_table,
+    markdown_report,
+    metrics_table,
+    oracle_line,
+)
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -149,8 +156,8 @@ def test_report_has_the_figures() -> None:
 def test_report_lists_exactly_the_settings_that_differ() -> None:
     section = make_report(is_synthetic=False).split("differ from the defaults\n\n")[1].split("\n\n")[0]
     assert section.splitlines()[2:] == [
-        '| `model.blocks[1]` | `{"features": 64, "batch_norm": true, "pool": false, "dropout_rate": 0.0}` '
-        "| – |",
+        '| `model.blocks[1]` | `{"features": 64, "batch_norm": true, "pool": false, "dropout_rate": 0.0, '
+        '"kind": "plain", "squeeze_excite": false}` | – |',
         "| `optimizer.peak_rate` | `0.01` | `0.001` |",
     ]
 
@@ -184,3 +191,11 @@ def test_ladder_divides_integers_and_spreads_over_seeds() -> None:
         "| run2 | plain | 47 / – / 40 | 40.0 | 42.0 | 40.0 | −2.0 | 1 | 18,876,775 | 3.2 |",
     ]
     assert "Machine: a machine." in table
+
+
+def test_the_oracle_is_named_beside_the_honest_figure() -> None:
+    history = [make_record(epoch=i + 1, val_accuracy=v) for i, v in enumerate((0.5, 0.625, 0.6))]
+    assert oracle_line({"measured_epoch": 3}, history).startswith(
+        "Oracle: val's own best epoch, 2, has 62.50 % there"
+    )
+    assert "the last epoch has 60.00 % there" in oracle_line({"measured_epoch": 2}, history)

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_jax import show
+from fer_jax.config import AugmentConfig
 from fer_jax.contact_sheet import contact_sheet
 
 CONFIG = """
@@ -53,6 +55,17 @@ def test_show_writes_the_same_sheet_for_the_same_seed(config_path: Path) -> None
     assert sheet("c.png", "--seed", "1") != first
     assert sheet("d.png", "--augment.max-rotation-deg", "90") != first
     assert sheet("e.png", "--plain") != first
+
+
+@pytest.mark.parametrize("name", ["zoom", "stretch", "sharpness", "gamma", "contrast", "brightness"])
+def test_the_grid_shows_each_change_and_the_sheet_names_it(name: str) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), dtype=np.uint8)
+    change: dict[str, Any] = {f"{name}_probability": 1.0}
+    config = AugmentConfig(**change)
+    grid = show.draw_augmented_grid(np.random.default_rng(1), faces, config, versions=2)
+    assert (grid[0] == faces).all()
+    assert (grid[1:] != faces).any(axis=(2, 3, 4)).all()
+    assert show.describe(config).endswith(" (100 %)")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from fer_jax.config import ConvBlock, DeviceConfig, LossConfig, ModelConfig, Opt
 from fer_jax.data.examples import Examples
 from fer_jax.feed import eval_batches, evaluate
 from fer_jax.metrics import Counts
+from fer_jax.mix import Mix
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats
 from fer_jax.state import TrainState, init_state
-from fer_jax.step import Batch, Objective, TrainStep, make_eval_step, make_train_step
+from fer_jax.step import Batch, Objective, TrainStep, make_eval_step, make_train_step, present
 
 KEY = jax.random.key(0)
 STATS = PixelStats(120.0, 60.0)
@@ -169,3 +170,47 @@ def test_evaluation_is_plain_cross_entropy_of_the_running_statistics() -> None:
     log_p: Any = jax.nn.log_softmax(predict(variables, x))
     np.testing.assert_allclose(counts.loss_sum, -log_p[np.arange(6), batch.labels].sum(), rtol=1e-5)
     np.testing.assert_array_equal(counts.confusion.sum(axis=0), np.bincount(log_p.argmax(1), minlength=7))
+
+
+def test_the_sharpness_aware_step_takes_its_gradient_uphill() -> None:
+    radius, batch = 0.5, some_batch(7)
+    step = make_train_step(PLAIN, SGD, LossConfig(), class_weights=ONES, pixel_stats=STATS, sam_radius=radius)
+    state, sums = take(step, PLAIN, batch, key=KEY, at=0)
+    slope = jax.jit(
+        jax.grad(lambda params: objective_by_hand(params, batch, label_smoothing=0.0, class_weights=ONES)[0])
+    )
+    before = start(PLAIN).params
+    first = slope(before)
+    norm = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(first)))
+    second = slope(jax.tree.map(lambda p, g: p + radius * g / norm, before, first))
+    assert_trees_close(state.params, jax.tree.map(lambda p, g: p - 0.1 * g, before, second), atol=1e-6)
+    assert (
+        max(float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
+        > 1e-3
+    )
+    wanted = objective_by_hand(before, batch, label_smoothing=0.0, class_weights=ONES)[1]
+    np.testing.assert_allclose(sums, wanted, rtol=1e-5)
+
+
+def test_small_images_are_the_mean_of_their_pixels_and_mixed_before() -> None:
+    batch = some_batch(4)
+    mix = Mix(np.array([0.25, 1, 1, 1], np.float32), np.zeros((4, 4), np.int32))
+    x, targets = present(batch._replace(mix=mix), STATS, classes=7, side_px=24)
+    whole = (batch.images.astype(np.float64) - STATS.mean) / STATS.std
+    whole[0] = 0.25 * whole[0] + 0.75 * whole[3]
+    # Half the size with a triangle of twice the width: weights 1, 3, 3, 1 along each axis.
+    along = sum(w * whole[:, k : k + 44 : 2] for k, w in enumerate((1 / 8, 3 / 8, 3 / 8, 1 / 8), start=1))
+    both = sum(w * along[:, :, k : k + 44 : 2] for k, w in enumerate((1 / 8, 3 / 8, 3 / 8, 1 / 8), start=1))
+    np.testing.assert_allclose(x[:, 1:23, 1:23], both, atol=1e-5)
+    np.testing.assert_allclose(targets[0, [0, 3]], [0.25, 0.75], rtol=1e-6)
+
+
+def test_a_step_on_small_images_is_another_program() -> None:
+    model = make_model(
+        ModelConfig(blocks=(ConvBlock(features=2, pool=True),), head="mean", dense_features=0), DeviceConfig()
+    )
+    step = make_step(model, label_smoothing=0.0, class_weights=ONES)
+    for side_px in (16, 48):
+        _, sums = step(KEY, start(model), some_batch(4), np.float32(0.1), side_px=side_px)
+        assert np.isfinite(sums.loss_sum)
+    assert step._cache_size() == 2  # type: ignore[attr-defined]

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from fer_jax.checkpoint import state_hash
-from fer_jax.config import AugmentConfig, ConvBlock, DeviceConfig, LossConfig, ModelConfig, OptimizerConfig
+from fer_jax.config import (
+    AugmentConfig,
+    ConvBlock,
+    DeviceConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+)
+from fer_jax.config_craft import MixConfig
 from fer_jax.data.batch import epoch_order
 from fer_jax.data.examples import Examples
 from fer_jax.feed import Recipe, draw_recipe, follow
@@ -22,7 +30,14 @@ from fer_jax.step import make_eval_step, make_train_step
 from fer_jax.steppers import EVAL_STEPS, Stepper, make_host_stepper, make_resident_stepper
 
 EPOCH_STEPS, BATCH_SIZE, EVAL_BATCH_SIZE = 6, 4, 3
-AUGMENT = AugmentConfig(shift_probability=1.0, rotate_probability=1.0, erase_probability=0.5)
+AUGMENT = AugmentConfig(
+    shift_probability=1.0,
+    rotate_probability=1.0,
+    sharpness_probability=0.5,
+    gamma_probability=0.5,
+    erase_probability=0.5,
+)
+MIX = MixConfig(mixup_alpha=0.5, cutmix_alpha=1.0, probability=0.8)
 STATS = PixelStats(120.0, 60.0)
 # Adam would enlarge the smallest differences: where a gradient is nearly 0 it looks at the sign alone.
 OPTIMIZER = make_optimizer(OptimizerConfig(name="sgd"))
@@ -71,7 +86,9 @@ def resident(seeds: Sequence[int], *, is_fused: bool) -> Stepper:
 
 def recipe(seed: int, position: int) -> Recipe:
     order = epoch_order(seed, 0, np.arange(len(EXAMPLES)))
-    return draw_recipe(order, AUGMENT, batch_size=BATCH_SIZE, position=position, seed=seed, step=position)
+    return draw_recipe(
+        order, AUGMENT, batch_size=BATCH_SIZE, position=position, seed=seed, step=position, mixing=MIX
+    )
 
 
 def train(make: Make, seeds: Sequence[int]) -> tuple[list[TrainState], np.ndarray, Any]:
@@ -83,7 +100,7 @@ def train(make: Make, seeds: Sequence[int]) -> tuple[list[TrainState], np.ndarra
         positions = range(first, min(first + stepper.chunk_steps, EPOCH_STEPS))
         recipes = [[recipe(seed, position) for position in positions] for seed in seeds]
         rates = np.full((len(seeds), len(positions)), 0.05, np.float32)
-        states, objectives = stepper.train(states, recipes, rates)
+        states, objectives = stepper.train(states, recipes, rates, 48)
         losses.append([np.ravel(objective.loss_sum) for objective in objectives])
     return states, np.concatenate(losses, axis=1), stepper.evaluate(states, [PARTS] * len(seeds))
 
@@ -102,7 +119,7 @@ def test_recipes_give_the_same_bits_on_host_and_device() -> None:
     for position in range(3):
         on_host = follow(recipe(0, position), EXAMPLES.images, EXAMPLES.labels)
         on_device = jax.jit(follow)(recipe(0, position), *faces)
-        for wanted, found in zip(on_host, on_device, strict=True):
+        for wanted, found in zip(jax.tree.leaves(on_host), jax.tree.leaves(on_device), strict=True):
             assert found.dtype == wanted.dtype
             np.testing.assert_array_equal(found, wanted)
 

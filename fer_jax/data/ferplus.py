@@ -27,6 +27,21 @@ CHOICES: Final = (
 )
 """What an annotator could choose, in the file's order; NF: this is not a face."""
 
+LABELS: Final = (*fer2013.LABELS, "contempt")
+"""Label names of FER+ with eight classes: FER2013's in their order, and contempt."""
+
+CHOICE_OF_LABEL: Final = (
+    "anger",
+    "disgust",
+    "fear",
+    "happiness",
+    "sadness",
+    "surprise",
+    "neutral",
+    "contempt",
+)
+"""The choice behind each of `LABELS`."""
+
 HEADER: Final = ("Usage", "Image name", *CHOICES)
 
 UNDECIDED: Final = -1
@@ -34,10 +49,7 @@ UNDECIDED: Final = -1
 
 ANNOTATORS: Final = 10
 
-_SEVEN: Final = [
-    CHOICES.index(name)
-    for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-]
+_SEVEN: Final = [CHOICES.index(name) for name in CHOICE_OF_LABEL[: fer2013.CLASS_COUNT]]
 _CURE: Final = "get fer2013new.csv again from https://github.com/microsoft/FERPlus"
 # Labels and votes agree on two rows of three; files that do not belong together, on about one of five.
 _LEAST_AGREEMENT: Final = 0.4

@@ -1,97 +1,20 @@
-"""The CNN of runs 1 to 7: convolution blocks, then flatten or mean, then dense layers.
+"""The CNN: convolution blocks, then flatten or mean, then dense layers; or logits at each place, then mean.
 
-Weights start from He et al. 2015 (`he_normal`, for ReLU), the last layer from small numbers, so that behind
-a hidden dense layer the first loss is close to ln 7. A convolution before batch norm has no bias: the norm
-would take it away.
+Weights start from He et al. 2015 (`he_normal`, for ReLU), see `unit`, the last layer from small numbers, so
+that behind a hidden dense layer the first loss is close to ln 7.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax import fer2013
-from fer_jax.config import ConvBlock, DeviceConfig, ModelConfig
-from fer_jax.models import kernels
+from fer_jax.config import DeviceConfig, ModelConfig
+from fer_jax.models.blocks import UNITS, skip_rates
+from fer_jax.models.unit import drop
 
-BATCH_NORM_MOMENTUM = 0.9
+LAST_LAYER = "logits"
+"""Name of every network's last layer; what goes into it are the last features."""
 LAST_LAYER_STD = 0.01
-
-_NHWC = ("NHWC", "HWIO", "NHWC")
-
-
-def max_pool_2x2(x: jax.Array) -> jax.Array:
-    """Take the largest of each 2 × 2 window.
-
-    Args:
-        x: float [B, H, W, C], H and W even.
-
-    Returns:
-        float [B, H / 2, W / 2, C].
-
-    The same values as `nn.max_pool`, but with pairwise maxima: the gradient of `nn.max_pool` is a
-    scatter, which is slow on CPU and not deterministic on GPU. Equal largest values share the gradient.
-    """
-    rows = jnp.maximum(x[:, 0::2], x[:, 1::2])
-    return jnp.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
-
-
-class ConvUnit(nn.Module):
-    """Convolution 3 × 3, optional batch norm, ReLU, optional pooling, optional dropout."""
-
-    block: ConvBlock
-    device: DeviceConfig
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:
-        """Map float [B, H, W, C] to float [B, H', W', features]; H' is H, or H / 2 when pooled."""
-        block, dtype = self.block, self.device.compute_dtype
-        if block.batch_norm and is_training and self.device.kernels == "fast" and not self.is_initializing():
-            return self._train_fast(x)
-        x = nn.Conv(
-            block.features,
-            (3, 3),
-            use_bias=not block.batch_norm,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=dtype,
-            name="conv",
-        )(x)
-        if block.batch_norm:
-            is_running = not is_training
-            x = nn.BatchNorm(is_running, momentum=BATCH_NORM_MOMENTUM, dtype=dtype, name="norm")(x)
-        x = nn.relu(x)
-        if block.pool:
-            x = max_pool_2x2(x)
-        return drop(self, x, self.device, rate=block.dropout_rate, is_training=is_training)
-
-    def _train_fast(self, x: jax.Array) -> jax.Array:
-        """Do the same in training mode with the fast kernels, on the variables that the plain layers made."""
-        block, params, (batch, height, width, channels) = self.block, self.variables["params"], x.shape
-        kernel = params["conv"]["kernel"].astype(x.dtype)
-        if channels == 1:
-            x = kernels.conv_one_channel(x, kernel, is_pooled=block.pool)
-        else:
-            x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_NHWC)
-        key_words = jax.random.key_data(self.make_rng("dropout")) if block.dropout_rate else None
-        x, *moments = kernels.norm_relu_pool_drop(
-            x, params["norm"]["scale"], params["norm"]["bias"], key_words, block.pool, block.dropout_rate
-        )
-        running = self.variables["batch_stats"]["norm"]
-        moved = {
-            name: BATCH_NORM_MOMENTUM * running[name] + (1 - BATCH_NORM_MOMENTUM) * moment
-            for name, moment in zip(("mean", "var"), moments, strict=True)
-        }
-        self.put_variable("batch_stats", "norm", moved)
-        side = 2 if block.pool else 1
-        return x.reshape(batch, height // side, width // side, -1)
-
-
-def drop(
-    module: nn.Module, x: jax.Array, device: DeviceConfig, *, rate: float, is_training: bool
-) -> jax.Array:
-    """Drop in training mode, as a part of a module's `__call__`: with Flax's masks, or with the fast ones."""
-    if device.kernels == "plain" or not rate or not is_training:
-        return nn.Dropout(rate, deterministic=not is_training)(x)
-    return kernels.drop(jax.random.key_data(module.make_rng("dropout")), x, rate=rate)
 
 
 class CNN(nn.Module):
@@ -107,18 +30,26 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:
-        """Map standardised float32 [B, 48, 48, 1] to logits float32 [B, 7]."""
+        """Map standardised float32 [B, 48, 48, 1] to logits float32 [B, classes]."""
         config, device = self.config, self.device
         x = x.astype(device.compute_dtype)
-        for index, block in enumerate(config.blocks, start=1):
-            x = ConvUnit(block, device, name=f"block{index}")(x, is_training=is_training)
-        x = x.reshape(len(x), -1) if config.head == "flatten" else x.mean(axis=(1, 2))
+        rates = skip_rates(config.blocks, config.skip_rate)
+        for index, (block, rate) in enumerate(zip(config.blocks, rates, strict=True), start=1):
+            unit = UNITS[block.kind](block, device, config.pooling, rate, name=f"block{index}")
+            x = unit(x, is_training=is_training)
+        if config.head == "flatten":
+            x = x.reshape(len(x), -1)
+        elif config.head == "mean":
+            x = x.mean(axis=(1, 2))
         if config.dense_features:
             he_normal = nn.initializers.he_normal()
             dense = nn.Dense(
                 config.dense_features, kernel_init=he_normal, dtype=device.compute_dtype, name="dense"
             )
             x = nn.relu(dense(x))
-            x = drop(self, x, device, rate=config.dense_dropout_rate, is_training=is_training)
-        last_init = nn.initializers.normal(LAST_LAYER_STD)
-        return nn.Dense(fer2013.CLASS_COUNT, kernel_init=last_init, name="logits")(x.astype(jnp.float32))
+        x = drop(self, x, device, rate=config.dense_dropout_rate, is_training=is_training)
+        x, init = x.astype(jnp.float32), nn.initializers.normal(LAST_LAYER_STD)
+        if config.head == "classes":
+            # Liu et al. 2014, "Network in network": a map for each class, and its mean.
+            return nn.Conv(config.classes, (3, 3), kernel_init=init, name=LAST_LAYER)(x).mean(axis=(1, 2))
+        return nn.Dense(config.classes, kernel_init=init, name=LAST_LAYER)(x)

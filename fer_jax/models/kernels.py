@@ -1,12 +1,12 @@
-"""The fast kernels: what a block does after its convolution, as one function with its own gradient.
+"""The fast kernels: convolutions that XLA is slow at, and what follows a convolution with its own gradient.
 
 Left to themselves, batch norm, ReLU, pooling and dropout walk over the large arrays again for each layer and
 each gradient. Here each pass does all it can at once: the forward pass keeps one byte a window, which of the
 four was the largest; the backward pass reads it and writes the gradient before the convolution in one go. The
-plain layers in `cnn` define what is computed; the tests hold both against each other.
+plain layers in `unit` define what is computed; the tests hold both against each other.
 """
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -86,15 +86,64 @@ def _backward(
         chosen, spread = x, grad
     grad_bias = grad.sum((0, 1, 2))
     grad_scale = (grad * ((chosen - mean) * inverse_std)).sum((0, 1, 2))
+    grad_x = _through_moments(x, spread, grad_scale, grad_bias, mean, inverse_std, scale)
+    return grad_x, grad_scale, grad_bias, None
+
+
+norm_relu_pool_drop.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalise by the batch's statistics, and no more: for what is added up before its ReLU.
+
+    Args:
+        x: float [B, H, W, C].
+        scale: float32 [C], of the batch norm.
+        bias: float32 [C].
+
+    Returns:
+        float [B, H, W, C], and the batch's mean and variance, see `norm_relu_pool_drop`.
+    """
+    return _norm_forward(x, scale, bias)[0]
+
+
+def _norm_forward(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[Any, tuple[jax.Array, ...]]:
+    mean, variance = _moments(x)
+    inverse_std = jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
+    slope = scale * inverse_std
+    out = (x * slope + (bias - mean * slope)).astype(x.dtype)
+    return (out, mean, variance), (x, mean, inverse_std, scale)
+
+
+def _norm_backward(saved: tuple[jax.Array, ...], cotangents: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    x, mean, inverse_std, scale = saved
+    grad = cotangents[0].astype(jnp.float32)
+    grad_bias = grad.sum((0, 1, 2))
+    grad_scale = (grad * ((x - mean) * inverse_std)).sum((0, 1, 2))
+    grad_x = _through_moments(x, grad, grad_scale, grad_bias, mean, inverse_std, scale)
+    return grad_x, grad_scale, grad_bias
+
+
+norm.defvjp(_norm_forward, _norm_backward)
+
+
+def _through_moments(
+    x: jax.Array,
+    grad: jax.Array,
+    grad_scale: jax.Array,
+    grad_bias: jax.Array,
+    mean: jax.Array,
+    inverse_std: jax.Array,
+    scale: jax.Array,
+) -> jax.Array:
+    """Take a batch norm's gradient from its outputs, float32 [B, H, W, C], to its inputs x."""
     # Ioffe & Szegedy 2015: the gradient through the batch's mean and variance is an affine function of x.
     slope, count = scale * inverse_std, x.size // x.shape[-1]
     by_x = slope * inverse_std * grad_scale / count
     offset = slope * grad_bias / count - by_x * mean
-    grad_x = (slope * spread - (offset + by_x * x)).astype(x.dtype)
-    return jax.lax.optimization_barrier(grad_x), grad_scale, grad_bias, None
-
-
-norm_relu_pool_drop.defvjp(_forward, _backward)
+    grad_x = (slope * grad - (offset + by_x * x)).astype(x.dtype)
+    return jax.lax.optimization_barrier(grad_x)
 
 
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -149,25 +198,49 @@ def _mix(word: jax.Array) -> jax.Array:
     return word ^ (word >> 16)
 
 
-def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool) -> jax.Array:
+def conv_depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve each channel 3 × 3 with a kernel of its own and zero padding, as a sum of nine products.
+
+    XLA's grouped convolution on a CPU takes up to a hundred times as long.
+
+    Args:
+        x: float [B, H, W, C].
+        kernel: float [3, 3, 1, C].
+
+    Returns:
+        float [B, H, W, C].
+    """
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    products = (
+        padded[:, row : row + height, column : column + width] * kernel[row, column, 0]
+        for row in range(3)
+        for column in range(3)
+    )
+    return reduce(jnp.add, products)
+
+
+def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool, stride: int = 1) -> jax.Array:
     """Convolve gray images 3 × 3 with zero padding, as one matrix product over small windows.
 
     XLA's convolution loses its time on a single input channel. For pooling a row of the product holds a
     pooling window's four places, from the 4 × 4 pixels around it, so that pooling reads what lies together.
 
     Args:
-        x: float [B, H, W, 1]; H and W even where pooled.
+        x: float [B, H, W, 1]; H and W even where pooled or strided.
         kernel: float [3, 3, 1, C].
         is_pooled: whether each 2 × 2 window is to be an image of its own.
+        stride: 1, or 2 for every other place along each axis; 1 where pooled.
 
     Returns:
-        float [B, H, W, C], or [B · H / 2 · W / 2, 2, 2, C].
+        float [B, H / stride, W / stride, C], or [B · H / 2 · W / 2, 2, 2, C].
     """
     side = 2 if is_pooled else 1
+    step = side * stride
     height, width = x.shape[1:3]
     padded = jnp.pad(x[..., 0], ((0, 0), (1, 1), (1, 1)))
     pixels = [
-        padded[:, row : row + height - side + 1 : side, column : column + width - side + 1 : side]
+        padded[:, row : row + height - side + 1 : step, column : column + width - side + 1 : step]
         for row in range(side + 2)
         for column in range(side + 2)
     ]
@@ -176,6 +249,7 @@ def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool) -> jax
         for row in range(side)
         for column in range(side)
     ]
-    rows = jnp.stack(pixels, axis=-1).reshape(-1, len(pixels))
+    windows = jnp.stack(pixels, axis=-1)
+    rows = windows.reshape(-1, len(pixels))
     outputs = rows @ jnp.concatenate(placed, axis=-1).reshape(len(pixels), -1)
-    return outputs.reshape(-1, 2, 2, kernel.shape[-1]) if is_pooled else outputs.reshape(*x.shape[:3], -1)
+    return outputs.reshape(*((-1, 2, 2) if is_pooled else windows.shape[:3]), kernel.shape[-1])

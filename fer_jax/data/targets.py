@@ -1,0 +1,174 @@
+"""FER+'s votes as what training aims at and what evaluation counts by.
+
+The rule for a row's label is that of Barsoum, Zhang, Canton Ferrer and Zhang 2016 (*Training Deep Networks
+for Facial Expression Recognition with Crowd-Sourced Label Distribution*), as its authors' code has it:
+choices with a single vote are dropped, the label needs more than half of the votes that are left, and a row
+that "unknown" or "not a face" wins is left out. With eight classes that keeps 25,060 of the 28,709 Training
+rows and 3,199 of the 3,589 PublicTest rows. Every mode keeps these rows, so that modes compare, unless `keep`
+is "voted".
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from fer_jax import fer2013
+from fer_jax.config import LabelsConfig
+from fer_jax.data import ferplus
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import Split
+from fer_jax.errors import ConfigError, DataError
+from fer_jax.randomness import Stream, numpy_rng
+
+Classes = Literal[7, 8]
+"""FER2013's seven expressions, or these and contempt, as in `ferplus.LABELS`."""
+
+DEFAULT_FILE: Final = Path("data/fer2013new.csv")
+"""Looked for where the config names no file."""
+
+_LEAST_VOTES: Final = 2
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What N rows are to be taken for.
+
+    Attributes:
+        rows: int64 [K], sorted; the rows to train on.
+        labels: int32 [N], 0..C-1: the expression that more than half of the votes are for, and
+            `fer2013.UNLABELLED` where there is none. Rows with a label are what evaluation counts.
+        votes: int64 [N, C], votes for each expression, single ones dropped; of `majority` those for the
+            label alone.
+        is_drawn: each epoch draws its own labels.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    votes: np.ndarray
+    is_drawn: bool
+
+    def of_epoch(self, seed: int, epoch: int) -> np.ndarray:
+        """Give what one epoch trains towards.
+
+        Args:
+            seed: the training seed.
+            epoch: from 0; it matters only where labels are drawn.
+
+        Returns:
+            float32 [N, C]; each row sums to 1, or is 0 where there is nothing to learn from it.
+        """
+        votes = draw_votes(seed, epoch, self.votes) if self.is_drawn else self.votes
+        return (votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+
+
+def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) -> Targets | None:
+    """Read the votes that the config asks for, and make targets of them for each row of the data.
+
+    Args:
+        config: which labels.
+        examples: all rows of a FER2013 file, none left out.
+        classes: C.
+
+    Returns:
+        None where the labels are FER2013's own.
+
+    Raises:
+        ConfigError: no file of votes is named or found.
+        DataError: the file is no file of FER+, or not of this data.
+    """
+    if config.source == "fer2013":
+        return None
+    if config.ferplus is None and not DEFAULT_FILE.is_file():
+        raise ConfigError(
+            f"labels.source is ferplus, labels.ferplus names no file, and there is no {DEFAULT_FILE}; get "
+            "fer2013new.csv from https://github.com/microsoft/FERPlus and name it with --labels.ferplus"
+        )
+    path = DEFAULT_FILE if config.ferplus is None else Path(config.ferplus).expanduser()
+    where = f"{path} and {examples.description}"
+    votes = ferplus.match(ferplus.read(path), examples.labels, examples.usages, where=where)
+    return make_targets(votes, config, classes=classes)
+
+
+def make_targets(votes: ferplus.Votes, config: LabelsConfig, *, classes: Classes) -> Targets:
+    """Make targets of the votes of N rows.
+
+    Args:
+        votes: of the rows.
+        config: `mode` and `keep` count.
+        classes: C; with seven a row that contempt wins has no label, and votes for contempt do not count.
+    """
+    counts = np.where(votes.counts >= _LEAST_VOTES, votes.counts, 0)
+    of_class = counts[:, [ferplus.CHOICES.index(name) for name in ferplus.CHOICE_OF_LABEL[:classes]]]
+    labels = _decide(of_class, counts.sum(axis=1))
+    is_kept = of_class.any(axis=1) if config.keep == "voted" else labels != fer2013.UNLABELLED
+    if config.mode == "majority":
+        of_class = np.where(np.arange(classes) == labels[:, None], of_class, 0)
+    return Targets(np.flatnonzero(is_kept), labels, of_class, config.mode == "drawn")
+
+
+def _decide(of_class: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Name the class with more than half of all votes, unknown and "not a face" among them."""
+    is_decided = 2 * of_class.max(axis=1) > total
+    return np.where(is_decided, of_class.argmax(axis=1), fer2013.UNLABELLED).astype(np.int32)
+
+
+def draw_votes(seed: int, epoch: int, votes: np.ndarray) -> np.ndarray:
+    """Draw one of each row's votes.
+
+    A row's vote depends on the seed, the epoch and its place in the file alone, so that other rows may come
+    and go.
+
+    Args:
+        seed: the training seed.
+        epoch: from 0.
+        votes: int64 [N, C].
+
+    Returns:
+        int64 [N, C], one vote a row; none where a row has none.
+
+    >>> draw_votes(0, 0, np.array([[0, 3, 0], [0, 0, 0]])).tolist()
+    [[0, 1, 0], [0, 0, 0]]
+    """
+    shares = numpy_rng(seed, Stream.LABELS, epoch).random(len(votes))
+    drawn = (shares * votes.sum(axis=1)).astype(np.int64)
+    chosen = (votes.cumsum(axis=1) <= drawn[:, None]).sum(axis=1)
+    return (np.arange(votes.shape[1]) == chosen[:, None]).astype(np.int64)
+
+
+def keep_rows(split: Split, targets: Targets) -> Split:
+    """Leave out the rows of a split that have nothing to train on, or to be measured by.
+
+    Raises:
+        DataError: no row of the training or of the validation part is left.
+    """
+    is_labelled = targets.labels != fer2013.UNLABELLED
+    kept = Split(
+        np.intersect1d(split.train, targets.rows),
+        split.val[is_labelled[split.val]],
+        split.test[is_labelled[split.test]],
+    )
+    for name in ("train", "val"):
+        if not len(kept.parts[name]):
+            raise DataError(
+                f"FER+ leaves none of the {len(split.parts[name]):,} rows of the {name} part: its votes "
+                "decide none of them; give more rows, or labels.source fer2013"
+            )
+    return kept
+
+
+def describe_kept(before: Split, after: Split) -> str:
+    """Say how many rows of each part FER+ leaves.
+
+    >>> rows = np.arange(4)
+    >>> describe_kept(Split(rows, rows, rows[:0]), Split(rows[:3], rows[:2], rows[:0]))
+    'FER+ leaves 3 of 4 rows of train, 2 of 4 of val'
+    """
+    left = [
+        (f"{len(after.parts[name]):,} of {len(rows):,}", name)
+        for name, rows in before.parts.items()
+        if len(rows)
+    ]
+    (first, part), *others = left
+    return f"FER+ leaves {first} rows of {part}" + "".join(f", {share} of {name}" for share, name in others)
