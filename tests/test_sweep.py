@@ -130,6 +130,7 @@ SLIPS = [
     (("--holdout", "1"), "--holdout is 1"),
     (("--hours", "0"), "--hours is 0"),
     (("--spared-epochs", "0"), "--spared-epochs is 0"),
+    (("--labels.source", "ferplus"), "labels.source is ferplus"),
     (("--train.resample", "1"), "train.resample is 1"),
     (("--optimizer.peek-rate", "1"), "peek-rate"),
 ]
