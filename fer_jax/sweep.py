@@ -107,8 +107,7 @@ def _sweep(options: SweepCommand, argv: list[str] | None) -> int:
         # A password in the database's URL is nobody's business.
         invocation=re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", shlex.join(words)),
     )
-    sweeping.sweep(plan, clock=time.monotonic)
-    return 0
+    return sweeping.sweep(plan, clock=time.monotonic)
 
 
 def _check(options: SweepCommand) -> None:
@@ -126,6 +125,10 @@ def _check(options: SweepCommand) -> None:
         raise ConfigError(f"--hours is {options.hours}; wanted hours > 0")
     if not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout is {options.holdout}; wanted a share in (0, 1), such as 0.15")
+    if options.settings.labels.source != "fer2013":
+        raise ConfigError(
+            f"labels.source is {options.settings.labels.source}; wanted fer2013, the labels of the file"
+        )
     if options.settings.train.resample:
         raise ConfigError(f"train.resample is {options.settings.train.resample}; leave it at 0 for a sweep")
 

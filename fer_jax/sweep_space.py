@@ -26,6 +26,7 @@ KINDS: Final = ("linear", "log", "int", "log-int")
 FIXED: Final = (
     "name",
     "data",
+    "labels",
     "split",
     "device",
     "train.seed",

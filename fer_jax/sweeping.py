@@ -25,7 +25,7 @@ from fer_jax.data.holdout import hold_out
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.sample import take_sample
 from fer_jax.data.split import Split, split_examples
-from fer_jax.epochs import Lane, Record, run_unsaved
+from fer_jax.epochs import Lane, Record, StopError, run_unsaved, watch_signals
 from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.place import FREE
 from fer_jax.randomness import Stream, jax_key
@@ -94,16 +94,18 @@ class Ground:
     split: Split
 
 
-def sweep(plan: Plan, *, clock: Clock) -> None:
+def sweep(plan: Plan, *, clock: Clock) -> int:
     """Run trials until there are enough or time is up, and write the report.
 
     Args:
         plan: what is asked for.
         clock: seconds from any start.
 
+    Returns:
+        The exit status: 0, or 128 + the signal that stopped it; the same command goes on.
+
     Raises:
         FerJaxError: something that is the user's to mend.
-        KeyboardInterrupt: the user stopped it; the report is written, and the same command goes on.
     """
     started = clock()
     console = Console(markup=False, highlight=False, soft_wrap=True)
@@ -125,12 +127,18 @@ def sweep(plan: Plan, *, clock: Clock) -> None:
         seed=plan.sweep_seed,
         folder=plan.folder,
     )
+    status = 0
     try:
-        _run_trials(console, plan, ground, board, end=started + 3600 * plan.hours, clock=clock)
-    finally:
-        # What was stopped half-way is lined up again, and whoever stopped it still gets the report.
+        with watch_signals() as signals:
+            end = started + 3600 * plan.hours
+            _run_trials(console, plan, ground, board, end=end, clock=clock, signals=signals)
+    except StopError as stop:
+        console.print(f"stopped by signal {stop.signum}; the same command goes on")
+        status = 128 + stop.signum
+        # What was stopped half-way is lined up again.
         sweep_study.take_back(board)
-        _write_report(console, plan, ground, board)
+    _write_report(console, plan, ground, board)
+    return status
 
 
 def _lay_ground(console: Console, plan: Plan) -> Ground:
@@ -166,7 +174,14 @@ def _list_deciding(plan: Plan, ground: Ground) -> Json:
 
 
 def _run_trials(
-    console: Console, plan: Plan, ground: Ground, board: Board, *, end: float, clock: Clock
+    console: Console,
+    plan: Plan,
+    ground: Ground,
+    board: Board,
+    *,
+    end: float,
+    clock: Clock,
+    signals: list[int],
 ) -> None:
     """Take turns behind a progress bar."""
     names = sweep_report.shorten(list(plan.space))
@@ -174,7 +189,9 @@ def _run_trials(
         task = bar.add_task("sweep", total=plan.trials, speed="")
         while clock() < end and (turn := sweep_study.take(board, most=plan.trials)):
             try:
-                _run_trial(plan, ground, board, turn, tell=_make_tell(bar, task, board, turn), clock=clock)
+                _run_trial(
+                    plan, ground, board, turn, tell=_make_tell(bar, task, board, turn, signals), clock=clock
+                )
             except BaseException:
                 sweep_study.release(turn.lock)
                 raise
@@ -183,9 +200,12 @@ def _run_trials(
                 jax.clear_caches()
             trials = sweep_study.list_trials(board)
             console.print(sweep_report.trial_line(trials, turn.trial.number, names))
+            if signals:
+                raise StopError(signals[0])
 
 
-def _make_tell(bar: Progress, task: TaskID, board: Board, turn: Turn) -> Tell:
+def _make_tell(bar: Progress, task: TaskID, board: Board, turn: Turn, signals: list[int]) -> Tell:
+    """Make the function that moves the bar, and that ends the trial when a signal has come."""
     trials = sweep_study.list_trials(board)
     done = sum(each["state"] in sweep_report.FINISHED for each in trials)
     best = sweep_report.rank(trials)[:1]
@@ -193,6 +213,8 @@ def _make_tell(bar: Progress, task: TaskID, board: Board, turn: Turn) -> Tell:
 
     def tell(share: float, more: str) -> None:
         bar.update(task, completed=done + share, description=f"{words}, {more}")
+        if signals:
+            raise StopError(signals[0])
 
     return tell
 

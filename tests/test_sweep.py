@@ -1,8 +1,10 @@
 """A tiny sweep on synthetic faces, by its command line: what it finds, writes and spells out."""
 
+import contextlib
 import importlib.util
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -108,12 +110,27 @@ def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.Cap
     assert "its seeds is [5, 6], and here it is [5]" in capsys.readouterr().err
 
 
+@needs_optuna
+def test_a_signal_ends_the_trial_and_lines_it_up_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_jax import sweeping
+
+    monkeypatch.setattr(sweeping, "watch_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    assert run_sweep(tmp_path, *SETTINGS) == 128 + signal.SIGTERM
+    stopped, lined_up = read(tmp_path)["trials"]
+    assert (stopped["state"], lined_up["state"], lined_up["repeats"]) == ("interrupted", "waiting", 0)
+    assert not list(tmp_path.glob(".*trial*.lock"))
+
+
 SLIPS = [
     (("--trials", "0"), "--trials is 0"),
     (("--seeds", "0"), "--seeds is 0"),
     (("--holdout", "1"), "--holdout is 1"),
     (("--hours", "0"), "--hours is 0"),
     (("--spared-epochs", "0"), "--spared-epochs is 0"),
+    (("--labels.source", "ferplus"), "labels.source is ferplus"),
     (("--train.resample", "1"), "train.resample is 1"),
     (("--optimizer.peek-rate", "1"), "peek-rate"),
 ]
