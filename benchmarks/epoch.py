@@ -25,7 +25,8 @@ from rich.table import Table
 from benchmarks import arena, timeline
 from benchmarks.timeline import Timeline
 from fer_jax import command
-from fer_jax.config import AugmentConfig, Config
+from fer_jax.config import Config
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError
 

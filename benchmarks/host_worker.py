@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import arena
 from benchmarks.transforms import OpenCVTransform, PILTransform, Transform
 from fer_jax import augment, feed, pixels, runtime
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.data import batch
 from fer_jax.data.examples import Examples
 from fer_jax.data.synthetic import draw_examples

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import torch_nets
 from benchmarks.transforms import OpenCVTransform, PILTransform, Transform
 from fer_jax import command, pixels, run_folder, runtime
-from fer_jax.config import AugmentConfig, Config, LossConfig
+from fer_jax.config import Config, LossConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats
 

@@ -11,7 +11,6 @@ Cost: 1.1 million parameters, 58 million multiply-accumulates an image.
 """
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     LossConfig,
@@ -20,6 +19,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="mid",

@@ -11,7 +11,6 @@ Cost: 11.2 million parameters, 1.25 billion multiply-accumulates an image; meant
 """
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     LossConfig,
@@ -20,6 +19,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="resnet18",

@@ -11,7 +11,8 @@ Measured: train 48.0 ± 1.5, val 47.4 ± 1.3, test 47.2 ± 1.8 percent
 Cost: 6 epochs of 20.6 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="run6",

@@ -13,7 +13,6 @@ Cost: 30 epochs of 17.6 s on AMD EPYC, 2 cores.
 """
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     LossConfig,
@@ -21,6 +20,7 @@ from fer_jax.config import (
     OptimizerConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="run7",

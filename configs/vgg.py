@@ -11,7 +11,6 @@ Cost: 7.6 million parameters, 638 million multiply-accumulates an image; meant f
 """
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     LossConfig,
@@ -20,6 +19,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="vgg",

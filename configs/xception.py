@@ -10,7 +10,6 @@ Cost: 56,951 parameters, 6.3 million multiply-accumulates an image.
 """
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     LossConfig,
@@ -19,6 +18,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="xception",

@@ -11,16 +11,16 @@ W width, C channels; a face is [48, 48, 1], logits are [B, 7].
 
 A module imports only from the rows above its own (data, models and rows five to seven among themselves too):
 
-1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_craft`
-   and `config_checks`, `config_file` to and from files; `randomness`, its only maker; `pixels` to numbers;
-   `augment` (with `tones`, its grays) and `mix`, draw and apply
+1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_augment`,
+   `config_craft` and `config_checks`, `config_file` to and from files; `randomness`, its only maker;
+   `pixels` to numbers; `augment` (with `tones`, its grays) and `mix`, draw and apply
 2. `data.*` files to arrays, copies, votes, targets; `models.*` Linen modules; `losses`; `metrics`;
    `optimizer`; `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired`
    tests, `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions`
 3. `state`: arrays that training changes
 4. `step`: the jitted train and evaluation steps; `clean_stats`, batch statistics of averaged weights
 5. `feed` batches to steps; `steppers`, lanes of steps on host or device; `checkpoint`; `run_folder`;
-   `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line;
+   `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line; `stopping`;
    `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look into a network;
    `diagnosis` with its `evidence`, `rules` and `advice`; `page` with its parts and charts;
    `released` weights, with what their `release_card` says; `comparison_report`, `bias_variance_report`,

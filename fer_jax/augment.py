@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from fer_jax import fer2013, tones
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 
 if TYPE_CHECKING:
     import jax

@@ -7,14 +7,11 @@ the log alone.
 """
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -37,18 +34,10 @@ from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.state import TrainState
 from fer_jax.step import Objective
 from fer_jax.steppers import Stepper
+from fer_jax.stopping import StopError
 
 Record = dict[str, Any]
 Plan = Callable[[int], list[list[Recipe]]]
-
-
-class StopError(Exception):
-    """SIGINT or SIGTERM came; the state is saved. `signum` is the signal's number."""
-
-    def __init__(self, signum: int) -> None:
-        """Remember the signal."""
-        super().__init__(signum)
-        self.signum = signum
 
 
 @dataclass(frozen=True)
@@ -116,23 +105,6 @@ class Lane:
     def checkpoints(self) -> Path:
         """The run's folder of checkpoints."""
         return self.folder / "checkpoints"
-
-
-@contextmanager
-def watch_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying; a second one kills as usual."""
-    arrived: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        arrived.append(signum)
-        signal.signal(signum, old[signum])
-
-    old = {int(signum): signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield arrived
-    finally:
-        for signum, handler in old.items():
-            signal.signal(signum, handler)
 
 
 def save(job: Job, lane: Lane, *, is_best: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fer_jax import augment, mix
 from fer_jax.augment import Draws
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_craft import MixConfig
 from fer_jax.data.batch import cut, in_order, mirrors_in_turn
 from fer_jax.data.examples import Examples

@@ -9,7 +9,8 @@ import numpy as np
 import tyro
 
 from fer_jax import augment, command, fer2013
-from fer_jax.config import AugmentConfig, BadRow, Config
+from fer_jax.config import BadRow, Config
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError, DataError, RunError

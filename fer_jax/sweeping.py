@@ -25,10 +25,11 @@ from fer_jax.data.holdout import hold_out
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.sample import take_sample
 from fer_jax.data.split import Split, split_examples
-from fer_jax.epochs import Lane, Record, StopError, run_unsaved, watch_signals
+from fer_jax.epochs import Lane, Record, run_unsaved
 from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.place import FREE
 from fer_jax.randomness import Stream, jax_key
+from fer_jax.stopping import StopError, watch_signals
 from fer_jax.sweep_space import Space
 from fer_jax.sweep_study import Board, Pruner, Turn
 from fer_jax.training import make_job, make_programs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 
 if TYPE_CHECKING:
     import jax

@@ -32,7 +32,7 @@ from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.sample import describe_sample, take_sample
 from fer_jax.data.split import Split, image_hashes, split_examples
 from fer_jax.data.targets import describe_kept, keep_rows, load_targets
-from fer_jax.epochs import Job, Lane, Record, StopError, run_epochs, save, watch_signals
+from fer_jax.epochs import Job, Lane, Record, run_epochs, save
 from fer_jax.errors import ConfigError
 from fer_jax.feed import TargetsOf
 from fer_jax.losses import class_weights
@@ -45,6 +45,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import TrainState, begin_average, init_state
 from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from fer_jax.steppers import make_host_stepper, make_resident_stepper
+from fer_jax.stopping import StopError, watch_signals
 
 
 def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool, invocation: str) -> int:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from fer_jax import augment, tones
 from fer_jax.augment import Draws
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 
 ALL_ON = AugmentConfig(
     shift_probability=1.0,

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from fer_jax.config import AugmentConfig, Sampling
+from fer_jax.config import Sampling
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.data.batch import cut, epoch_order, in_order, mirrors_in_turn, sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.feed import eval_batches, train_batch

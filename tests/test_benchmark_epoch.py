@@ -31,7 +31,8 @@ from fer_jax.step import make_eval_step
 NO_TORCH = "PyTorch is not there: pip install 'fer-jax[bench]'"
 RECORD = '''"""Tiny."""
 
-from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, TrainConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="tiny",

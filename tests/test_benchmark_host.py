@@ -10,7 +10,7 @@ import pytest
 from benchmarks import host, host_worker
 from benchmarks.transforms import OpenCVTransform, PILTransform, Transform
 from fer_jax import augment, pixels
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.errors import ConfigError
 from fer_jax.pixels import PixelStats, standardise
 
@@ -35,7 +35,8 @@ def test_every_chosen_candidate_is_measured(tmp_path: Path) -> None:
     out = tmp_path / "host.json"
     config = tmp_path / "small.py"
     config.write_text(
-        "from fer_jax.config import AugmentConfig, Config\n"
+        "from fer_jax.config import Config\n"
+        "from fer_jax.config_augment import AugmentConfig\n"
         "augment = AugmentConfig(rotate_probability=0.5, crop_probability=0.5, erase_probability=0.5)\n"
         "config = Config(name='small', augment=augment)\n"
     )

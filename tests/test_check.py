@@ -15,7 +15,6 @@ from PIL import Image
 from fer_jax import check, checking, legibility, rate_range, sanity, trial
 from fer_jax.augment import Draws, draw, flip_map, rotation_map, round_maps
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     DataConfig,
@@ -24,6 +23,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples

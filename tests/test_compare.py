@@ -12,7 +12,8 @@ from PIL import Image
 
 from fer_jax import compare, comparison_pictures, comparison_report, train
 from fer_jax.comparison_runs import SeedRun, list_changes, put_together
-from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_file import load_config
 from fer_jax.notebook import NOTEBOOK
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from fer_jax.config import (
-    AugmentConfig,
     Config,
     ConvBlock,
     DataConfig,
@@ -22,6 +21,7 @@ from fer_jax.config import (
     SplitConfig,
     TrainConfig,
 )
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_craft import AverageConfig, MixConfig
 from fer_jax.config_file import field_names, flatten, from_json, load_config, to_json
 from fer_jax.errors import ConfigError
@@ -73,7 +73,6 @@ CHANGED = Config(
         dense_dropout_rate=0.99,
         pooling="blur",
         skip_rate=0.2,
-        classes=8,
     ),
     loss=LossConfig(label_smoothing=0.1, class_weights="sqrt", effective_beta=0.9, focal_gamma=2),
     mix=MixConfig(mixup_alpha=0.2, cutmix_alpha=1, probability=0.5),
@@ -141,6 +140,7 @@ def test_every_field_survives_json() -> None:
         if {other for name, other in changed if name == path} == {value}
     ]
     same.remove(".average.ema_decay")  # It refuses to go with the other average.
+    same.remove(".model.classes")  # A network of eight can be built, but not trained.
     assert not same, f"give these another value in CHANGED, or they are not tested: {same}"
     text = json.dumps(to_json(CHANGED))
     again = from_json(json.loads(text), where="config.json")

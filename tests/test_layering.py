@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 ROWS = (
     ("errors", "fer2013", "notebook"),
     ("config_checks", "randomness"),
-    ("config_craft",),
+    ("config_augment", "config_craft"),
     ("config",),
     ("pixels", "tones", "mix", "config_file"),
     ("augment",),
@@ -38,6 +38,7 @@ ROWS = (
     (
         "feed",
         "steppers",
+        "stopping",
         "checkpoint",
         "tables",
         "report",
@@ -116,6 +117,7 @@ HOST_HALF = (
     "errors",
     "fer2013",
     "config_checks",
+    "config_augment",
     "config_craft",
     "config",
     "config_file",

@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 
 from fer_jax import show
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.contact_sheet import contact_sheet
 
 CONFIG = """
-from fer_jax.config import AugmentConfig, Config, DataConfig
+from fer_jax.config import Config, DataConfig
+from fer_jax.config_augment import AugmentConfig
 
 config = Config(
     name="tiny",

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from fer_jax.checkpoint import state_hash
-from fer_jax.config import (
-    AugmentConfig,
-    ConvBlock,
-    DeviceConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-)
+from fer_jax.config import ConvBlock, DeviceConfig, LossConfig, ModelConfig, OptimizerConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_craft import MixConfig
 from fer_jax.data.batch import epoch_order
 from fer_jax.data.examples import Examples

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fer_jax import tones
-from fer_jax.config import AugmentConfig
+from fer_jax.config_augment import AugmentConfig
 
 
 def some_images(count: int) -> np.ndarray:
