@@ -20,8 +20,9 @@ A module imports only from the rows above its own (data, models and rows five to
 3. `state`: arrays that training changes
 4. `step`: the jitted train and evaluation steps; `clean_stats`, batch statistics of averaged weights
 5. `feed` batches to steps; `steppers`, lanes of steps on host or device; `checkpoint`; `run_folder`;
-   `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line; `stopping`;
-   `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look into a network;
+   `report` and `seeds_report`, text in `tables`; `pictures`; `contact_sheet`; `display`, `command` line;
+   `stopping` by a signal; `runtime`, the machine; `figures` of predictions; `saliency` and `probe` look
+   into a network;
    `diagnosis` with its `evidence`, `rules` and `advice`; `page` with its parts and charts;
    `released` weights, with what their `release_card` says; `comparison_report`, `bias_variance_report`,
    `sweep_report`, `audit_rules`, and the pictures and pages of each; `sweep_space`, what a sweep may change,

@@ -69,6 +69,19 @@ def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) ->
     return dataclasses.replace(settings, data=short)
 
 
+def refuse_votes(settings: Config) -> None:
+    """Refuse a config that aims at FER+'s labels, in a program that knows FER2013's alone.
+
+    Raises:
+        ConfigError: it does.
+    """
+    source = settings.labels.source
+    if source != "fer2013":
+        raise ConfigError(
+            f"labels.source is {source}, and only training knows it; give --labels.source fer2013"
+        )
+
+
 def run(program: Callable[[], int]) -> int:
     """Run a program; turn a user's mistake into one message on stderr and its exit status."""
     try:

@@ -1,4 +1,4 @@
-"""Stopping a training in good order: a signal is noted, the state is saved, and only then the program ends."""
+"""Stopping a training in good order: a signal is noted, the state saved, and only then the program ends."""
 
 import signal
 from collections.abc import Iterator

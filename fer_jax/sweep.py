@@ -125,10 +125,7 @@ def _check(options: SweepCommand) -> None:
         raise ConfigError(f"--hours is {options.hours}; wanted hours > 0")
     if not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout is {options.holdout}; wanted a share in (0, 1), such as 0.15")
-    if options.settings.labels.source != "fer2013":
-        raise ConfigError(
-            f"labels.source is {options.settings.labels.source}; wanted fer2013, the labels of the file"
-        )
+    command.refuse_votes(options.settings)
     if options.settings.train.resample:
         raise ConfigError(f"train.resample is {options.settings.train.resample}; leave it at 0 for a sweep")
 
