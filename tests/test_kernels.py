@@ -141,7 +141,7 @@ NETWORKS = {
         dense_features=0,
     ),
     "strided": ModelConfig(
-        blocks=(ConvBlock(features=3, kind="residual", pool=True), ConvBlock(features=4, pool=True)),
+        blocks=(ConvBlock(features=3, pool=True), ConvBlock(features=4, kind="residual", pool=True)),
         pooling="stride",
     ),
     "separable, blurred": ModelConfig(

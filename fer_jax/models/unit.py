@@ -145,7 +145,7 @@ class Unit(nn.Module):
         """Weigh the branch's channels, leave it out for some images, and add the way around it.
 
         He et al. 2015, "Deep residual learning for image recognition": the way around is x itself, or a
-        1 × 1 convolution with batch norm where the shape changes. Huang et al. 2016, "Deep networks with
+        1 × 1 convolution with batch norm where the channels change. Huang et al. 2016, "Deep networks with
         stochastic depth"; here what is kept is scaled up in training, and evaluation needs no factor.
 
         Args:
