@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from fer_jax import checkpoint
 from fer_jax.averages import make_pace, move
 from fer_jax.clean_stats import choose_rows, make_refresh, measure_batch
 from fer_jax.config import (
@@ -127,7 +128,7 @@ def test_refreshed_statistics_are_those_of_a_direct_computation() -> None:
         found.average["batch_stats"],
         wanted,
     )
-    assert jax.tree.structure(found) == jax.tree.structure(state)
+    assert checkpoint.flatten(found).keys() == checkpoint.flatten(state).keys()
     jax.tree.map(np.testing.assert_array_equal, found.batch_stats, state.batch_stats)
 
 
