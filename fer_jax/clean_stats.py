@@ -18,8 +18,8 @@ from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.state import TrainState
 
-Refresh = Callable[[TrainState, np.ndarray], TrainState]
-"""(state, rows int [N]) -> the state whose average has the batch statistics of these images."""
+Refresh = Callable[[TrainState, int], TrainState]
+"""(state, training seed) -> the state whose average has the batch statistics that belong to it."""
 
 
 def choose_rows(config: AverageConfig, rows: np.ndarray, *, seed: int) -> np.ndarray:
@@ -34,25 +34,36 @@ def choose_rows(config: AverageConfig, rows: np.ndarray, *, seed: int) -> np.nda
 
 
 def make_refresh(
-    model: nn.Module, images: np.ndarray, *, pixel_stats: PixelStats, batch_size: int
+    config: AverageConfig,
+    model: nn.Module,
+    images: np.ndarray,
+    rows: np.ndarray,
+    *,
+    pixel_stats: PixelStats,
+    batch_size: int,
 ) -> Refresh:
     """Make the function that brings an average's batch statistics up to date.
 
     Args:
+        config: of the average; without one the function gives its state back.
         model: the network.
         images: uint8 [N, 48, 48, 1], all of them.
+        rows: int [Ntrain], the training part.
         pixel_stats: of the training images.
-        batch_size: images at a time; what is left over of the rows is left out.
+        batch_size: images at a time; what is left over of the chosen rows is left out.
     """
+    if not config.is_on:
+        return lambda state, seed: state
     measure = jax.jit(
         lambda variables, faces: measure_batch(model, variables, standardise(faces, pixel_stats))
     )
 
-    def refresh(state: TrainState, rows: np.ndarray) -> TrainState:
-        size = min(batch_size, len(rows))
+    def refresh(state: TrainState, seed: int) -> TrainState:
+        chosen = choose_rows(config, rows, seed=seed)
+        size = min(batch_size, len(chosen))
         batches = [
-            measure(state.average, images[rows[first : first + size]])
-            for first in range(0, len(rows) - size + 1, size)
+            measure(state.average, images[chosen[first : first + size]])
+            for first in range(0, len(chosen) - size + 1, size)
         ]
         merged = merge_batches([flatten_dict(each) for each in jax.device_get(batches)])
         return state.replace(  # type: ignore[attr-defined]
@@ -80,7 +91,8 @@ def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
 
     def watch(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         norm = context.module
-        if not isinstance(norm, nn.BatchNorm) or context.method_name != "__call__" or norm.parent is None:
+        is_norm = isinstance(norm, nn.BatchNorm) and context.method_name == "__call__"
+        if not is_norm or not norm.path:  # The one without a path is the copy below.
             return call(*args, **kwargs)
         own = norm.clone(parent=None, name=None, use_running_average=False, momentum=0.0)
         y, seen = own.apply(norm.variables, *args, mutable=["batch_stats"])

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fer_jax import checkpoint, clean_stats
+from fer_jax import checkpoint
 from fer_jax.clean_stats import Refresh
 from fer_jax.config import Config
 from fer_jax.data.batch import sampled_order
@@ -51,7 +51,7 @@ class Job:
         split: rows of each part.
         pixel_stats: of the training images.
         stepper: how the lanes take steps.
-        refresh: see `make_refresh`; None for a run that does not average.
+        refresh: brings an average up to date, see `make_refresh`.
     """
 
     config: Config
@@ -60,7 +60,7 @@ class Job:
     split: Split
     pixel_stats: PixelStats
     stepper: Stepper
-    refresh: Refresh | None
+    refresh: Refresh
 
     @property
     def epoch_steps(self) -> int:
@@ -131,7 +131,7 @@ def run_epochs(
     Args:
         job: the run.
         lanes: at least one; they are brought up to date.
-        signals: what `watch_signals` collects.
+        signals: what `runtime.watch_signals` collects.
         on_step: called with a number of steps of the epoch and the mean objective over these, whenever
             steps are done.
         on_epoch: called after each epoch, once it is saved, with the record of each lane.
@@ -304,8 +304,8 @@ def _run_steps(
             for lane in lanes:
                 norm = float(optax.tree.norm(lane.state.params))
                 _check_finite(lane, norm, f"the norm of the weights after step {step - 1}")
-            _refresh(job, lanes)
             for lane in lanes:
+                lane.state = job.refresh(lane.state, lane.seed)
                 lane.progress.seconds = time.perf_counter() - started
                 save(job, lane, is_best=False)
             raise StopError(signals[0])
@@ -335,22 +335,14 @@ def _check_finite(lane: Lane, loss: float, what: str) -> None:
 
 def _measure(job: Job, lanes: Sequence[Lane], *, rates: np.ndarray) -> list[Record]:
     """Measure an epoch's train and validation figures in evaluation mode, without augmentation."""
-    _refresh(job, lanes)
+    for lane in lanes:
+        lane.state = job.refresh(lane.state, lane.seed)
     rows = [[train_eval_rows(job, lane.seed), job.split.val] for lane in lanes]
     counted = job.stepper.evaluate([lane.state for lane in lanes], rows)
     return [
         _record(lane, train, val, rate=float(rate))
         for lane, (train, val), rate in zip(lanes, counted, rates, strict=True)
     ]
-
-
-def _refresh(job: Job, lanes: Sequence[Lane]) -> None:
-    """Bring the batch statistics of the averaged weights up to date, where there are any."""
-    if job.refresh is None:
-        return
-    for lane in lanes:
-        rows = clean_stats.choose_rows(job.config.average, job.split.train, seed=lane.seed)
-        lane.state = job.refresh(lane.state, rows)
 
 
 def _record(lane: Lane, train: Counts, val: Counts, *, rate: float) -> Record:

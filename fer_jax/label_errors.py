@@ -20,7 +20,6 @@ from scipy.special import softmax
 
 from fer_jax import display, fer2013
 from fer_jax.bias_variance_runs import predict
-from fer_jax.clean_stats import choose_rows
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
 from fer_jax.data.batch import sampled_order
@@ -217,9 +216,7 @@ def _train(
         unread = objective
     if unread is not None:
         on_step(len(rates), _read(unread, len(rates) - 1))
-    if programs.refresh is not None:
-        state = programs.refresh(state, choose_rows(config.average, rows, seed=train.seed))
-    return state
+    return programs.refresh(state, train.seed)
 
 
 def _read(objective: Objective, step: int) -> float:

@@ -18,6 +18,9 @@ from fer_jax.mix import Mix
 from fer_jax.pixels import PixelStats, standardise
 from fer_jax.state import TrainState
 
+_SMALLEST_NORM = 1e-12
+"""Of a gradient that still says where uphill is."""
+
 
 class Batch(NamedTuple):
     """B images of a fixed B; what is missing in the last batch is padding of weight 0.
@@ -45,9 +48,6 @@ class Objective(NamedTuple):
 
     loss_sum: jax.Array
     weight_sum: jax.Array
-
-
-_SMALLEST_NORM = 1e-12
 
 
 class TrainStep(Protocol):

@@ -45,7 +45,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import TrainState, begin_average, init_state
 from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from fer_jax.steppers import make_host_stepper, make_resident_stepper
-from fer_jax.stopping import StopError, watch_signals
+from fer_jax.stopping import StopError
 
 
 def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool, invocation: str) -> int:
@@ -153,7 +153,7 @@ def _run(
             save(job, lane, is_best=False)
     run_folder.write_json(place.home / "run.json", every[place.home])
     try:
-        with watch_signals() as signals:
+        with runtime.watch_signals() as signals:
             _fit(console, job, lanes, signals)
     except StopError as stopped:
         console.print(f"stopped by signal {stopped.signum}; saved in {place.home}. Go on with --resume")
@@ -185,7 +185,7 @@ class Programs:
         eval_step: see `make_eval_step`.
         pixel_stats: of the training images.
         targets: what the examples' targets are; None: their labels.
-        refresh: see `make_refresh`; None where the config does not average.
+        refresh: brings an average up to date, see `make_refresh`.
     """
 
     model: nn.Module
@@ -194,7 +194,7 @@ class Programs:
     eval_step: EvalStep
     pixel_stats: PixelStats
     targets: TargetsOf | None
-    refresh: Refresh | None
+    refresh: Refresh
 
 
 def make_programs(
@@ -231,8 +231,14 @@ def make_programs(
         sam_radius=config.optimizer.sam_radius,
         pace=make_pace(config.average, epoch_steps=epoch_steps, epochs=config.train.epochs),
     )
-    batch_size = config.train.eval_batch_size
-    refresh = make_refresh(model, examples.images, pixel_stats=stats, batch_size=batch_size)
+    refresh = make_refresh(
+        config.average,
+        model,
+        examples.images,
+        split.train,
+        pixel_stats=stats,
+        batch_size=config.train.eval_batch_size,
+    )
     return Programs(
         model=model,
         init=jax.jit(lambda key: begin_average(init_state(key, model, optimizer), config.average)),
@@ -240,7 +246,7 @@ def make_programs(
         eval_step=make_eval_step(model, pixel_stats=stats),
         pixel_stats=stats,
         targets=targets,
-        refresh=refresh if config.average.is_on else None,
+        refresh=refresh,
     )
 
 

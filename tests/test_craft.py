@@ -1,0 +1,105 @@
+"""A tiny run with all craft on: stopped and resumed it has the same bits, and predicts as it was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_jax import checkpoint, resuming, run_record, trained
+from fer_jax.checkpoint import state_hash
+from fer_jax.config import (
+    AugmentConfig,
+    Config,
+    ConvBlock,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from fer_jax.config_craft import AverageConfig, MixConfig
+from fer_jax.data.split import image_hashes, split_examples
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.epochs import Job, Lane, StopError, run_epochs
+from fer_jax.randomness import Stream, jax_key
+from fer_jax.run_folder import write_json
+from fer_jax.training import Programs, make_job, make_programs
+
+SEEDS = (0, 1)
+CONFIG = Config(
+    name="craft",
+    augment=AugmentConfig(flip_probability=0.5),
+    model=ModelConfig(
+        blocks=(
+            ConvBlock(features=2, pool=True),
+            ConvBlock(features=4, pool=True, dropout_rate=0.2),
+        ),
+        head="mean",
+        dense_features=0,
+    ),
+    loss=LossConfig(label_smoothing=0.1, class_weights="effective", focal_gamma=1.0),
+    mix=MixConfig(mixup_alpha=0.4, cutmix_alpha=1.0, probability=0.8),
+    optimizer=OptimizerConfig(
+        name="muon", momentum=0.95, peak_rate=0.01, weight_decay=0.01, clip_value=0.1, sam_radius=0.05
+    ),
+    average=AverageConfig(ema_decay=0.9, stats_examples=40),
+    train=TrainConfig(
+        epochs=3, batch_size=16, small_epochs=1, small_side_px=16, select="last", train_eval_examples=20
+    ),
+)
+EXAMPLES = draw_examples(seed=0, examples=100)
+SPLIT = split_examples(EXAMPLES, CONFIG.split)
+
+
+@pytest.fixture(scope="module")
+def programs() -> Programs:
+    return make_programs(CONFIG, EXAMPLES, SPLIT)
+
+
+def begin(programs: Programs, folder: Path) -> tuple[Job, list[Lane]]:
+    job = make_job(CONFIG, SEEDS, EXAMPLES, SPLIT, programs)
+    return job, [Lane(seed, folder / str(seed), programs.init(jax_key(seed, Stream.INIT))) for seed in SEEDS]
+
+
+def run(job: Job, lanes: list[Lane], *, stop_at: int) -> None:
+    """Train, with a signal once so many steps are done."""
+    signals: list[int] = []
+
+    def on_step(_: int, __: float) -> None:
+        if int(lanes[0].state.step) == stop_at:
+            signals.append(15)
+
+    run_epochs(job, lanes, signals=signals, on_step=on_step, on_epoch=lambda _: None)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits_and_predicts_as_measured(
+    programs: Programs, tmp_path: Path
+) -> None:
+    job, whole = begin(programs, tmp_path / "whole")
+    run(job, whole, stop_at=-1)
+    _, stopped = begin(programs, tmp_path / "stopped")
+    middle = job.epoch_steps + job.epoch_steps // 2
+    with pytest.raises(StopError):
+        run(job, stopped, stop_at=middle)
+    _, resumed = begin(programs, tmp_path / "stopped")
+    resuming.restore(resumed)
+    assert middle <= int(resumed[0].state.step) < 2 * job.epoch_steps
+    run(job, resumed, stop_at=-1)
+    assert [state_hash(lane.state) for lane in resumed] == [state_hash(lane.state) for lane in whole]
+    _check_what_is_loaded(resumed[1])
+
+
+def _check_what_is_loaded(lane: Lane) -> None:
+    assert {"average/params/logits/kernel", "average/batch_stats/block1/norm/var"} <= set(
+        checkpoint.flatten(lane.state)
+    )
+    facts = run_record.describe_run(CONFIG, EXAMPLES, SPLIT, command="", is_synthetic=True)
+    hashes = image_hashes(EXAMPLES.images[SPLIT.train])
+    run_record.write(lane.folder, CONFIG, SPLIT, facts | {"seed": lane.seed}, train_hashes=hashes)
+    write_json(lane.folder / "run.json", facts | {"seed": lane.seed})
+    loaded = trained.load(lane.folder, None, None)
+    for name in ("params", "batch_stats"):
+        for path, leaf in checkpoint.flatten(getattr(loaded, name)).items():
+            np.testing.assert_array_equal(leaf, checkpoint.flatten(lane.state.average[name])[path])
+    logits, _ = trained.predict(loaded, EXAMPLES.images[SPLIT.val])
+    is_right = logits.argmax(axis=1) == EXAMPLES.labels[SPLIT.val]
+    assert is_right.mean() == lane.progress.history[-1]["val_accuracy"]
