@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from fer_jax import fer2013
-from fer_jax.config import LabelsConfig
+from fer_jax.config import Config, LabelsConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.ferplus import CHOICES, HEADER, LABELS, Votes, read
 from fer_jax.data.split import Split
 from fer_jax.data.targets import Classes, Targets, draw_votes, keep_rows, load_targets, make_targets
 from fer_jax.errors import ConfigError, DataError
+from fer_jax.training import aim
 
 ANGRY, FEAR, HAPPY, SAD, CONTEMPT = (LABELS.index(n) for n in ("angry", "fear", "happy", "sad", "contempt"))
 NONE = fer2013.UNLABELLED
@@ -132,3 +133,26 @@ def test_the_official_counts_of_the_real_votes(tmp_path: Path) -> None:
     for classes, wanted in official:
         kept = make_targets(votes, LabelsConfig(), classes=classes).rows
         assert np.bincount(votes.usages[kept])[:2].tolist() == wanted
+
+
+def test_training_aims_at_the_votes_and_is_measured_by_the_majority(tmp_path: Path) -> None:
+    votes = (
+        (3, {"happiness": 9}),
+        (4, {"sadness": 4, "fear": 3, "anger": 3}),
+        (4, {"NF": 10}),
+        (0, {"fear": 7}),
+    )
+    rows = [["Training", "", *(str(row.get(choice, 0)) for choice in CHOICES)] for _, row in votes]
+    (tmp_path / "plus.csv").write_text("\n".join(map(",".join, [HEADER, *rows])))
+    labels = np.array([label for label, _ in votes], np.int32)
+    examples = Examples(np.zeros((4, 48, 48, 1), np.uint8), labels, np.zeros(4, np.int32), "four", "")
+    split = Split(np.array([0, 1, 2]), np.array([3]), np.array([], np.int64))
+    plus = LabelsConfig(source="ferplus", mode="votes", keep="voted", ferplus=str(tmp_path / "plus.csv"))
+    labelled, kept, targets, said = aim(Config(name="a", labels=plus), examples, split)
+    # The second row is undecided: it is learnt as shares, and counted as its likeliest.
+    assert labelled.labels[[0, 1, 3]].tolist() == [HAPPY, SAD, FEAR] and kept.train.tolist() == [0, 1]
+    assert targets is not None and targets(0, 0)[1, [SAD, FEAR, ANGRY]].tolist() == pytest.approx(
+        [0.4, 0.3, 0.3]
+    )
+    assert said == "FER+ leaves 2 of 3 rows of train, 1 of 1 of val"
+    assert aim(Config(name="a"), examples, split) == (examples, split, None, None)

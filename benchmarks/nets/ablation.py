@@ -1,0 +1,30 @@
+"""The base of the ablation: a small network with a plain recipe, on few images, for few epochs.
+
+What two cores can pay for twenty changes and three seeds each. It is the cheapest strong recipe of the field
+(shift and flip, SGD with momentum, cross-entropy, dropout) at an eighth of the width; it has no place in a
+table of results.
+
+Command: python -m benchmarks.ablation train --data train.csv
+"""
+
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config_augment import AugmentConfig
+
+config = Config(
+    name="ablation",
+    augment=AugmentConfig(shift_probability=1.0, max_shift_px=2, flip_probability=0.5),
+    model=ModelConfig(
+        blocks=(
+            ConvBlock(features=16, pool=True),
+            ConvBlock(features=32, pool=True),
+            ConvBlock(features=64, pool=True),
+        ),
+        head="mean",
+        dense_features=0,
+        dense_dropout_rate=0.2,
+    ),
+    optimizer=OptimizerConfig(
+        name="sgd", peak_rate=0.05, nesterov=True, schedule="cosine", warmup_epochs=1, l2=0.0005
+    ),
+    train=TrainConfig(epochs=12, batch_size=64, select="last", train_eval_examples=512, max_examples=6000),
+)
