@@ -56,8 +56,8 @@ def gather(folder: Path) -> Json:
         RunError: `run.json` or `config.json` is missing, or a file is damaged.
         ConfigError: `config.json` is not a config of this fer_jax.
     """
-    run, fields = read_json(folder / "run.json"), read_json(folder / "config.json")
-    config = from_json(fields, where=str(folder / "config.json"))
+    run = read_json(folder / "run.json")
+    config = from_json(read_json(folder / "config.json"), where=str(folder / "config.json"))
     metrics = read_if_there(folder / "metrics.json")
     log = folder / "log.jsonl"
     history = read_json_lines(log) if log.exists() else []
@@ -73,7 +73,7 @@ def gather(folder: Path) -> Json:
         "epochs": len(history),
         "started": f"{run['started'][:16].replace('T', ' ')} UTC",
         "duration": duration(run["seconds_total"]) if "seconds_total" in run else None,
-        "changes": config_changes(fields),
+        "changes": config_changes(to_json(config)),
         "layers": layer_rows(config),
         "classes": class_rows(metrics) if metrics else None,
         "curves": curve_charts(history, run.get("measured_epoch", len(history))) if history else None,
