@@ -196,7 +196,7 @@ def test_changes_are_told_in_rows() -> None:
         ["model.blocks.*.dropout_rate", "0.1", "0.0"],
     ]
     deeper = replace(after, model=ModelConfig(blocks=(*blocks, ConvBlock(pool=True))))
-    block = "features 32, batch_norm true, pool true, dropout_rate 0.0"
+    block = "features 32, batch_norm true, pool true, dropout_rate 0.0, kind plain, squeeze_excite false"
     assert list_changes(after, deeper) == [["model.blocks.2", "–", block]]
     assert list_changes(deeper, after) == [["model.blocks.2", block, "–"]]
     named = replace(before, name="c", optimizer=OptimizerConfig(name="adamw"))
