@@ -7,21 +7,15 @@ import pytest
 
 from fer_jax import checkpoint, resuming, run_record, trained
 from fer_jax.checkpoint import state_hash
-from fer_jax.config import (
-    AugmentConfig,
-    Config,
-    ConvBlock,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from fer_jax.config import Config, ConvBlock, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_craft import AverageConfig, MixConfig
 from fer_jax.data.split import image_hashes, split_examples
 from fer_jax.data.synthetic import draw_examples
-from fer_jax.epochs import Job, Lane, StopError, run_epochs
+from fer_jax.epochs import Job, Lane, run_epochs
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.run_folder import write_json
+from fer_jax.stopping import StopError
 from fer_jax.training import Programs, make_job, make_programs
 
 SEEDS = (0, 1)
