@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckCommand:
-    """Look for mistakes in a config, its data and its network before they cost a run. Takes under a minute.
+    """Look for mistakes in a config, its data and its network before they cost a run. Takes about a minute.
 
     Prints what was measured, what was wanted and what to do, and writes it with a contact sheet and the plot
     of the learning-rate range test. Exit status 1: a check failed.
