@@ -4,8 +4,8 @@
     python -m benchmarks.bias_variance write                        # -> README.md
 
 `measure` runs `python -m fer_jax.bias_variance` for each run and keeps its JSON in benchmarks/results. The
-defaults are a scale that two cores can pay: a quarter of the features, 4,000 training images, and twice the
-epochs, because an epoch of fewer images has fewer steps.
+defaults are a scale that two cores can pay: a quarter of the features, 2,000 training images, and batches of
+32, because an epoch of fewer images has fewer steps.
 """
 
 import subprocess
@@ -20,7 +20,6 @@ import tyro
 from benchmarks import arena
 from benchmarks.readme import write_section
 from fer_jax import command, run_folder
-from fer_jax.config_file import load_config
 from fer_jax.errors import RunError
 from fer_jax.notebook import NOTEBOOK
 from fer_jax.tables import Table, to_markdown
@@ -46,10 +45,10 @@ class BiasVariance:
     """Bootstrap resamples of the training images."""
     width: float = 0.25
     """What to multiply the features by."""
-    examples: int = 4000
+    examples: int = 2000
     """Training images."""
-    epochs: int = 2
-    """What to multiply the config's epochs by."""
+    batch_size: int = 32
+    """Images a step."""
     work: Path = arena.ROOT / "runs" / "bias_variance"
     """Folder of the finished networks' predictions, from which a stopped study goes on."""
     results: Path = arena.RESULTS
@@ -85,7 +84,7 @@ def _measure(options: BiasVariance, name: str) -> int:
     config = arena.ROOT / "configs" / f"{name}.py"
     words: list[object] = ["--config", config.relative_to(arena.ROOT), "--width", options.width]
     words += ["--train.max-examples", options.examples]
-    words += ["--train.epochs", options.epochs * load_config(config).train.epochs]
+    words += ["--train.batch-size", options.batch_size]
     words += ["--seeds", options.seeds, "--resamples", options.resamples]
     for option, path in (("--data", options.data), ("--ferplus", options.ferplus)):
         words += [option, path.resolve()] if path else []
@@ -164,7 +163,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         f"0-1 loss in percent (Domingos 2000: error = bias + variance) and Brier score, ± jackknife over the "
         f"resamples, on the {first['images']:,} images of {first['part']}; {len(first['seeds'])} seeds × "
         f"{len(first['resamples'])} bootstrap resamples of {first['train_images']:,} training images, "
-        f"{first['width']:g} × the features of the configs. Train: accuracy in percent on the resample."
+        f"{first['width']:g} × the features of the configs, batches of "
+        f"{first['config']['train']['batch_size']}. Train: accuracy in percent on the resample."
         f"{bound}"
     )
 

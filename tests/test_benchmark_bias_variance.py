@@ -30,6 +30,7 @@ def made(name: str, **changes: Any) -> dict[str, Any]:
         "brier_variance": {"seed": 0.05, "data": 0.2},
         "noise": {"zero_one": 0.2},
         "lanes": [{"train_accuracy": 0.6}, {"train_accuracy": 0.8}],
+        "config": {"train": {"batch_size": 32}},
     }
     return result | changes
 
@@ -64,12 +65,12 @@ def test_a_run_is_measured_on_the_scale_asked_for_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FER_JAX_DATA", raising=False)
-    scale = "--runs run1 --seeds 2 --resamples 1 --width 0.1 --examples 256 --epochs 1"
+    scale = "--runs run1 --seeds 2 --resamples 1 --width 0.1 --examples 256 --batch-size 16"
     words = ["measure", *scale.split(), "--results", str(tmp_path), "--work", str(tmp_path / "work")]
     assert bias_variance.main(words) == 0
     result = json.loads((tmp_path / "bias_variance-run1.json").read_text(encoding="utf-8"))
     assert (result["width"], result["train_images"], len(result["lanes"])) == (0.1, 256, 2)
-    assert result["config"]["train"]["epochs"] == 6
+    assert result["config"]["train"]["batch_size"] == 16
     assert str(tmp_path) not in json.dumps(result)
     assert bias_variance.main(words) == 0
     assert "is there; delete it" in capfd.readouterr().out
