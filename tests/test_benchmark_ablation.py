@@ -70,7 +70,7 @@ def test_a_tiny_ablation_is_trained_and_collected(tmp_path: Path, capsys: pytest
     assert ablation.main(["collect", *shared]) == 0
     content = run_folder.read_json(tmp_path / "out.json")
     assert [each["name"] for each in content["rows"]] == ["base", "smoothing"]
-    assert content["seeds"] == [0, 1] and content["rows"][0]["total"] == 30
+    assert content["seeds"] == [0, 1] and content["rows"][0]["total"] == 28
     assert all(len(each["correct"]) == 2 for each in content["rows"])
 
 

@@ -55,11 +55,11 @@ def begin(programs: Programs, folder: Path) -> tuple[Job, list[Lane]]:
 
 
 def run(job: Job, lanes: list[Lane], *, stop_at: int) -> None:
-    """Train, with a signal once so many steps are done."""
+    """Train, with a signal once so many steps are done; 0: none."""
     signals: list[int] = []
 
     def on_step(_: int, __: float) -> None:
-        if int(lanes[0].state.step) == stop_at:
+        if 0 < stop_at <= int(lanes[0].state.step):
             signals.append(15)
 
     run_epochs(job, lanes, signals=signals, on_step=on_step, on_epoch=lambda _: None)
@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_predicts_as_measured(
     programs: Programs, tmp_path: Path
 ) -> None:
     job, whole = begin(programs, tmp_path / "whole")
-    run(job, whole, stop_at=-1)
+    run(job, whole, stop_at=0)
     _, stopped = begin(programs, tmp_path / "stopped")
     middle = job.epoch_steps + job.epoch_steps // 2
     with pytest.raises(StopError):
@@ -77,7 +77,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_predicts_as_measured(
     _, resumed = begin(programs, tmp_path / "stopped")
     resuming.restore(resumed)
     assert middle <= int(resumed[0].state.step) < 2 * job.epoch_steps
-    run(job, resumed, stop_at=-1)
+    run(job, resumed, stop_at=0)
     assert [state_hash(lane.state) for lane in resumed] == [state_hash(lane.state) for lane in whole]
     _check_what_is_loaded(resumed[1])
 
