@@ -44,6 +44,8 @@ class CompareCommand:
     all: every labelled row of the file."""
     on_bad_row: BadRow | None = None
     """What a malformed row does."""
+    speed: bool = True
+    """Show images a second and seconds an epoch. Leave them out where other work ran beside the trainings."""
     out: Path | None = None
     """Folder to write into; by default the one that holds the runs."""
     name: str = "compare"
@@ -70,6 +72,7 @@ def _compare(options: CompareCommand) -> int:
         options.data,
         part=options.split,
         on_bad_row=options.on_bad_row,
+        has_speed=options.speed,
         out=options.out,
         name=options.name,
         invocation=_invocation(options),
@@ -83,6 +86,7 @@ def _invocation(options: CompareCommand) -> str:
     for name, path in (("--data", options.data), ("--out", options.out)):
         words += [] if path is None else [name, _shown(path)]
     words += [] if options.on_bad_row is None else ["--on-bad-row", options.on_bad_row]
+    words += [] if options.speed else ["--no-speed"]
     return shlex.join([*words, "--name", options.name])
 
 

@@ -52,6 +52,7 @@ def compare_runs(
     *,
     part: str,
     on_bad_row: BadRow | None,
+    has_speed: bool,
     out: Path | None,
     name: str,
     invocation: str,
@@ -63,6 +64,7 @@ def compare_runs(
         data: another file to compare on; None for the data that the runs were trained on.
         part: see `trained.choose_rows`.
         on_bad_row: what a malformed row does; None for what the first run's config says.
+        has_speed: show how fast the trainings were.
         out: the folder to write into; None for the one that holds the runs.
         name: of the files.
         invocation: the command line, for the record.
@@ -79,7 +81,7 @@ def compare_runs(
     if entries[0].config.device.compile_cache:
         console.print(runtime.keep_compiled())
     predictions = predict_all(console, entries, data, on_bad_row, part)
-    result = gather(entries, predictions, part=part, invocation=invocation)
+    result = gather(entries, predictions, part=part, invocation=invocation) | {"has_speed": has_speed}
     pictures = draw(result, out, name)
     run_folder.write_json(out / f"{name}.json", result)
     run_folder.write_text(out / f"{name}.md", comparison_report.markdown(result, pictures))

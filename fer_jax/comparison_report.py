@@ -25,9 +25,12 @@ CONTENTS: Final = {
 TABLE_NOTE: Final = (
     "Accuracies in percent, of images without augmentation in evaluation mode. One seed: with Wilson's 95 % "
     "interval, over the choice of images; several: mean ± standard deviation over the seeds. Gap: train − "
-    "val, in points. MACs: multiply-accumulates for one image. Images a second in training, and seconds of "
-    "an epoch with its measuring: medians, without the first epoch, which compiles. Best epoch: that of the "
-    "highest validation accuracy."
+    "val, in points. MACs: multiply-accumulates for one image. Best epoch: that of the highest validation "
+    "accuracy."
+)
+SPEED_NOTE: Final = (
+    "Images a second in training, and seconds of an epoch with its measuring: medians, without the first "
+    "epoch, which compiles."
 )
 NOTEBOOK_NOTE: Final = "Notebook: train / val / test; a dash where it does not say."
 
@@ -117,7 +120,8 @@ def main_table(result: Json) -> Table:
     parts = result["parts"]
     has_notebook = any(run["notebook"] for run in result["runs"])
     head = ["run", "what changed", *(["notebook"] if has_notebook else []), *parts, "gap"]
-    rows = [[*head, "seeds", "parameters", "MACs", "img/s", "s an epoch", "best epoch"]]
+    speeds = ["img/s", "s an epoch"] if result["has_speed"] else []
+    rows = [[*head, "seeds", "parameters", "MACs", *speeds, "best epoch"]]
     for run in result["runs"]:
         told = run["notebook"] or {}
         notebook = " / ".join(told.get(part) or "–" for part in ("train", "val", "test"))
@@ -131,8 +135,7 @@ def main_table(result: Json) -> Table:
                 str(len(run["seeds"])),
                 f"{run['parameters']:,}",
                 f"{run['macs'] / 1e6:.1f} M",
-                f"{run['images_per_second']:,.0f}",
-                f"{run['seconds_per_epoch']:.1f}",
+                *([f"{run['images_per_second']:,.0f}", f"{run['seconds_per_epoch']:.1f}"] if speeds else []),
                 f"{_range([seed['best_epoch'] for seed in run['seeds']])} of {run['epochs']}",
             ]
         )
@@ -278,8 +281,9 @@ def table_note(result: Json) -> str:
     """Explain the main table."""
     has_notebook = any(run["notebook"] for run in result["runs"])
     together = [run["label"] for run in result["runs"] if run["seeds_together"] > 1]
-    notes = [TABLE_NOTE, *([NOTEBOOK_NOTE] if has_notebook else [])]
-    if together:
+    notes = [TABLE_NOTE, *([SPEED_NOTE] if result["has_speed"] else [])]
+    notes += [NOTEBOOK_NOTE] if has_notebook else []
+    if together and result["has_speed"]:
         notes.append(f"Several seeds of {_list(together)} were trained together: speed and time are of all.")
     return " ".join(notes)
 

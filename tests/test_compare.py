@@ -293,6 +293,7 @@ def make_result() -> dict[str, Any]:
             pair(1, 2, 0.13, 0.0812, True),
         ],
         "command": "python -m fer_jax.compare runs",
+        "has_speed": True,
     }
 
 
@@ -323,6 +324,10 @@ def test_the_table_has_intervals_spreads_and_the_notebook() -> None:
     cells = dict(zip(head, run6, strict=True))
     assert (cells["val"], cells["gap"], cells["best epoch"]) == ("47.0 (44.0 – 50.0)", "7.0", "6 of 6")
     assert dict(zip(head, run7, strict=True))["notebook"] == "– / – / –"
+    assert "Images a second" in comparison_report.table_note(make_result())
+    silent = make_result() | {"has_speed": False}
+    assert set(head) - set(comparison_report.main_table(silent)[0]) == {"img/s", "s an epoch"}
+    assert "Images a second" not in comparison_report.table_note(silent)
 
 
 def test_the_markdown_escapes_what_would_end_a_cell() -> None:
