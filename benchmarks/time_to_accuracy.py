@@ -55,6 +55,8 @@ class TimeToAccuracy:
     """Training seeds; each is a run of its own, and each program takes its turn with it."""
     programs: tuple[Name, ...] = ("jax",)
     """jax: fer_jax.train; torch-users, torch-tuned: benchmarks.torch_train in that form, two workers."""
+    keep: Path | None = None
+    """Folder for the runs, which are deleted otherwise."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/time_to_accuracy-CONFIG.json."""
 
@@ -105,12 +107,14 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
     if not names:
         raise ConfigError("there is no program to run; name some with --programs")
     shared = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
+    config_name = load_config(options.config).name
     rows = []
     for seed, name in itertools.product(options.seeds, names):
         module, more = PROGRAMS[name]
         argv = timeline.python(module, *shared, *more, "--train.seed", str(seed))
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "run"
+            home = Path(scratch) if options.keep is None else options.keep
+            folder = home / f"{config_name}-{name}-seed{seed}"
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
         rows.append(
             {

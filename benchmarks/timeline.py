@@ -19,7 +19,7 @@ from benchmarks import arena
 from fer_jax import run_folder
 from fer_jax.errors import RunError
 
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.1
 """How often the log is looked at: often enough for epochs of a second, and hardly any work."""
 PAUSE_SECONDS = 1.0
 """If nobody looked for so long, the machine stood still: a virtual one may be paused by its host."""

@@ -3,7 +3,7 @@
 Why: nobody publishes how many seconds FER2013 takes. What the speed runs on CIFAR-10 (airbench) found to pay
 off early is put together here: large first steps with Muon, mirrors in turn, smaller images at the start,
 averaged weights.
-Ours: `mid.py`'s network, 32 pixels for the first 14 of 22 epochs, and only as many images for train accuracy
+Ours: `mid.py`'s network, 32 pixels for the first 11 of 17 epochs, and only as many images for train accuracy
 and clean statistics as these need.
 
 Command: python -m benchmarks.time_to_accuracy --config configs/speedrun.py --data fer2013.csv
@@ -55,11 +55,11 @@ config = Config(
     ),
     average=AverageConfig(ema_decay=0.99, stats_examples=2048),
     train=TrainConfig(
-        epochs=22,
+        epochs=17,
         batch_size=128,
         select="last",
-        train_eval_examples=1024,
-        small_epochs=14,
+        train_eval_examples=512,
+        small_epochs=11,
         small_side_px=32,
     ),
 )
