@@ -5,13 +5,13 @@
     python -m benchmarks.ablation write                      # -> README.md
 
 `train` runs `python -m fer_jax.train` for the base and for each ingredient, with the same seeds, so that the
-same weights, order and augmentation meet a change in one thing. The defaults are a scale that two cores can
-pay: a short schedule ranks what helps early, and flatters what learns fast over what needs long to pay off.
+same weights, order and augmentation meet a change in one thing. It ends with status 6 where `--minutes` left
+something to do. The defaults are a scale that two cores can pay: a short schedule ranks what helps early, and
+flatters what learns fast over what needs long to pay off.
 """
 
 import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tyro
+from rich.console import Console
 
 from benchmarks import arena
 from benchmarks.readme import write_section
+from benchmarks.unattended import UNFINISHED, Training, finish
 from fer_jax import command, run_folder
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError, RunError
@@ -80,8 +82,12 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "blur": ("blurred maxima instead of maxima", "--model.pooling blur"),
     "no-dropout": ("no dropout", "--model.dense-dropout-rate 0"),
+    "self-distillation": (
+        "half of the target from the base's seeds together, temperature 1",
+        "--distill.temperature 1 --distill.teachers {base}",
+    ),
 }
-"""Name -> what is changed, in words, and as options of `python -m fer_jax.train`."""
+"""Name -> what is changed, in words, and as options of `python -m fer_jax.train`; {base}: the base's runs."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,10 @@ class Ablation:
     """Which of them; the base is needed to compare with."""
     seeds: int = 3
     """How many seeds of each, two at least."""
+    lanes: int = 1
+    """Ingredients at a time, each on its own cores."""
+    minutes: float | None = None
+    """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
     runs: Path = arena.ROOT / "runs" / "ablation"
     """Folder of the runs."""
     results: Path = arena.RESULTS / "ablation.json"
@@ -120,11 +130,8 @@ def _do(options: Ablation) -> int:
     if options.seeds < 2:
         raise ConfigError(f"--seeds is {options.seeds}; wanted 2 at least: one seed has no spread")
     if options.verb == "train":
-        for name in options.ingredients:
-            status = _train(options, name)
-            if status:
-                return status
-    elif options.verb == "collect":
+        return _train(options)
+    if options.verb == "collect":
         run_folder.write_json(options.results, collect(options))
         print(f"written to {options.results}")
     else:
@@ -133,18 +140,26 @@ def _do(options: Ablation) -> int:
     return 0
 
 
-def _train(options: Ablation, name: str) -> int:
-    folder = options.runs / name
-    is_begun = (folder / "run.json").exists()
-    if is_begun and run_folder.read_json(folder / "run.json")["finished"]:
+def _train(options: Ablation) -> int:
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    wanted = [_training(options, name) for name in options.ingredients]
+    if finish(wanted, lanes=options.lanes, minutes=options.minutes, console=console):
+        console.print("all is trained")
         return 0
-    words = ["--config", str(options.config), "--run-dir", str(folder.resolve())]
-    words += ["--seeds", str(options.seeds), *shlex.split(INGREDIENTS[name][1])]
+    console.print("not all is trained: call again")
+    return UNFINISHED
+
+
+def _training(options: Ablation, name: str) -> Training:
+    runs = options.runs.resolve()
+    teachers = [str(runs / BASE / f"seed{seed}") for seed in range(options.seeds)]
+    words = ["--config", str(options.config), "--seeds", str(options.seeds)]
+    for word in shlex.split(INGREDIENTS[name][1]):
+        words += teachers if word == "{base}" else [word]
     words += [] if options.data is None else ["--data", str(options.data.resolve())]
-    words += ["--resume"] if is_begun else []
-    print(f"{name}: {INGREDIENTS[name][0]}", flush=True)
-    argv = [sys.executable, "-m", "fer_jax.train", *words]
-    return subprocess.run(argv, cwd=arena.ROOT, check=False).returncode
+    return Training(
+        runs / name, tuple(words), after=(runs / BASE,) if "{base}" in INGREDIENTS[name][1] else ()
+    )
 
 
 def collect(options: Ablation) -> dict[str, Any]:
@@ -219,7 +234,8 @@ def table(results: dict[str, Any]) -> str:
         f"Accuracy in percent, mean ± standard deviation over {len(results['seeds'])} seeds, on the "
         f"{first['total']:,} images of val and test together, after the last of {first['epochs']} epochs on "
         f"{first['images']:,} images. Gain: in points over the base, same seeds, and in its standard errors "
-        f"over these. Time: of an epoch, as that of the base. {results['machine']}."
+        "over these. Time: of an epoch, as that of the base; rough, since several ran at a time. "
+        f"{results['machine']}."
     )
 
 

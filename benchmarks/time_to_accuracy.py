@@ -2,6 +2,7 @@
 
     python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --seeds 0 1 2
     python -m benchmarks.time_to_accuracy --config configs/run7.py --data train.csv --programs jax torch-users
+    python -m benchmarks.time_to_accuracy --redraw benchmarks/results/time_to_accuracy-run7.json --plot a.png
 
 The real program is run to its end and its log is watched from outside, so that everything counts: start-up,
 reading the data, compiling, evaluation, checkpoints. An accuracy is reached when the first epoch that has it
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import arena, timeline
-from fer_jax import command
+from fer_jax import command, run_folder
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError
 
@@ -59,6 +60,10 @@ class TimeToAccuracy:
     """Folder for the runs, which are deleted otherwise."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/time_to_accuracy-CONFIG.json."""
+    plot: Path | None = None
+    """A PNG to draw from it."""
+    redraw: Path | None = None
+    """Measure nothing: draw --plot from this JSON."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
     console = Console(markup=False, highlight=False)
+    if options.redraw is not None:
+        if options.plot is None:
+            raise ConfigError("--redraw needs --plot, the PNG to draw")
+        return _draw(run_folder.read_json(options.redraw), options.plot, console)
     config = load_config(options.config)
     rows = train(options, console)
     _show(console, rows, options.targets, f"{config.name}: seconds to a validation accuracy")
@@ -91,6 +100,15 @@ def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
         extra={},
     )
     console.print(f"written to {out}")
+    return _draw(run_folder.read_json(out), options.plot, console) if options.plot else 0
+
+
+def _draw(content: dict[str, Any], path: Path, console: Console) -> int:
+    # Matplotlib takes a second to come, which nobody who only measures should wait for.
+    from benchmarks.time_to_accuracy_plot import plot
+
+    plot(content, path)
+    console.print(f"drawn to {path}")
     return 0
 
 
@@ -113,7 +131,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         module, more = PROGRAMS[name]
         argv = timeline.python(module, *shared, *more, "--train.seed", str(seed))
         with tempfile.TemporaryDirectory() as scratch:
-            home = Path(scratch) if options.keep is None else options.keep
+            home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{config_name}-{name}-seed{seed}"
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
         rows.append(

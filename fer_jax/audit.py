@@ -57,7 +57,7 @@ def _audit(options: AuditCommand, argv: list[str] | None) -> int:
     # Without a search nothing is trained, and no config file has to be there.
     config = load_config(options.config) if options.folds else Config(name="audit")
     config = command.with_data(config, options.data, options.on_bad_row)
-    command.refuse_votes(config)
+    command.refuse_other_targets(config)
     if options.folds:
         config = replace(config, train=replace(config.train, epochs=options.epochs))
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.

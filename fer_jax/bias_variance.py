@@ -71,7 +71,7 @@ def _measure(options: BiasVarianceCommand, argv: list[str] | None) -> int:
         raise ConfigError(
             f"train.resample is {options.settings.train.resample}; leave it at 0: --resamples draws them"
         )
-    command.refuse_votes(options.settings)
+    command.refuse_other_targets(options.settings)
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
     from fer_jax import bias_variance_runs
 

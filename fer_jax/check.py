@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(options: CheckCommand) -> int:
-    command.refuse_votes(options.settings)
+    command.refuse_other_targets(options.settings)
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
     from fer_jax import checking, show
 

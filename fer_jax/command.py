@@ -69,8 +69,8 @@ def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) ->
     return dataclasses.replace(settings, data=short)
 
 
-def refuse_votes(settings: Config) -> None:
-    """Refuse a config that aims at FER+'s labels, in a program that knows FER2013's alone.
+def refuse_other_targets(settings: Config) -> None:
+    """Refuse a config that aims at FER+'s labels or at teachers, in a program that knows FER2013's alone.
 
     Raises:
         ConfigError: it does.
@@ -79,6 +79,11 @@ def refuse_votes(settings: Config) -> None:
     if source != "fer2013":
         raise ConfigError(
             f"labels.source is {source}, and only training knows it; give --labels.source fer2013"
+        )
+    if settings.distill.teachers:
+        raise ConfigError(
+            f"distill.teachers names {settings.distill.teachers[0]}, and only training knows teachers; "
+            "give --distill.teachers with none behind it"
         )
 
 

@@ -3,7 +3,6 @@
 The docstring under a field is its help text on the command line. `config_file` reads and writes configs.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,12 +10,13 @@ from fer_jax import fer2013
 from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_checks import (
     check,
+    check_finite_positive,
     check_not_negative,
     check_rate,
     check_seed,
     check_types,
 )
-from fer_jax.config_craft import AverageConfig, MixConfig
+from fer_jax.config_craft import AverageConfig, DistillConfig, MixConfig
 
 BadRow = Literal["stop", "skip"]
 """What a malformed row does: end the load, or be left out and listed."""
@@ -228,12 +228,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check_types(self, "optimizer.")
-        check(
-            self.peak_rate > 0 and math.isfinite(self.peak_rate),
-            "optimizer.peak_rate",
-            self.peak_rate,
-            "a finite rate > 0",
-        )
+        check_finite_positive("optimizer.peak_rate", self.peak_rate)
         check_rate("optimizer.momentum", self.momentum)
         check(0 < self.decay_factor < 1, "optimizer.decay_factor", self.decay_factor, "a factor in (0, 1)")
         check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
@@ -342,6 +337,7 @@ class Config:
     mix: MixConfig = field(default_factory=MixConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     average: AverageConfig = field(default_factory=AverageConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 

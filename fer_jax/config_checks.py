@@ -54,3 +54,8 @@ def check_seed(field_name: str, value: int) -> None:
 def check_not_negative(field_name: str, value: float) -> None:
     """Refuse what is negative, infinite or not a number."""
     check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
+
+
+def check_finite_positive(field_name: str, value: float) -> None:
+    """Refuse what is not above 0, infinite or not a number."""
+    check(value > 0 and math.isfinite(value), field_name, value, "a finite number > 0")

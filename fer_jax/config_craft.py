@@ -1,9 +1,10 @@
-"""Sections of a run's config that are craft alone: mixed images, averaged weights; off unless asked for."""
+"""Sections of a run's config that are craft alone: mixed images, averaged weights, teachers; off by default."""
 
 from dataclasses import dataclass
 
 from fer_jax.config_checks import (
     check,
+    check_finite_positive,
     check_not_negative,
     check_probability,
     check_rate,
@@ -62,3 +63,28 @@ class AverageConfig:
     def is_on(self) -> bool:
         """Whether there is an average."""
         return bool(self.ema_decay or self.swa_epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """Learning from networks that are trained already, beside the labels. Off without teachers."""
+
+    teachers: tuple[str, ...] = ()
+    """Folders of their runs. Their logits are averaged, over each image and its mirror image; runs of this
+    same config make it self-distillation."""
+    weight: float = 0.5
+    """Share of the target that comes from the teachers; the labels give the rest."""
+    temperature: float = 2.0
+    """What the teachers' logits are divided by: the larger, the softer their answers."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "distill.")
+        # A text is a sequence of letters, and would become as many teachers.
+        check(
+            not isinstance(self.teachers, str),
+            "distill.teachers",
+            self.teachers,
+            'a tuple of folders, such as ("runs/mid-seed0",)',
+        )
+        check_probability("distill.weight", self.weight)
+        check_finite_positive("distill.temperature", self.temperature)

@@ -79,6 +79,7 @@ def public_config(config: Config) -> Json:
     for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus")):
         place = fields[section][name]
         fields[section][name] = None if place is None else Path(place).name
+    fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]
     return fields
 
 
@@ -100,6 +101,7 @@ def describe_training(facts: Json, config: Config, checkpoint: Json) -> Json:
         "terms": " ".join([*terms, *([TERMS_FERPLUS] if has_votes else [])]),
         "split": {"protocol": config.split.protocol, "rule": _RULES[config.split.protocol]} | facts["split"],
         "selection": {"rule": facts["selection"], "epoch": facts["measured_epoch"], "checkpoint": checkpoint},
+        "teachers": facts.get("teachers"),
         "epochs": config.train.epochs,
         "seeds": {"train": config.train.seed, "split": config.split.seed},
         "seconds": facts["seconds_total"],

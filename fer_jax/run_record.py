@@ -158,15 +158,15 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         now and may change the bits.
 
     Raises:
-        RunError: the data or the split is another one.
+        RunError: the data, the split or the teachers are other ones.
     """
     before = read_facts(folder)
-    for name in ("data", "split"):
+    # Only a run with teachers has them; that both have them or none, the configs say.
+    for name in [name for name in ("data", "split", "teachers") if name in facts]:
         old, new = before[name]["sha256"][:12], facts[name]["sha256"][:12]
         if old != new:
             raise RunError(
-                f"{folder} was trained on another {name} (SHA-256 {old}, now {new}); "
-                "resume with the same data"
+                f"{folder} was trained with other {name} (SHA-256 {old}, now {new}); resume with the same"
             )
     here: dict[str, Any] = {name: facts[name] for name in ("command", *_DECIDING)}
     notes = [

@@ -125,7 +125,7 @@ def _check(options: SweepCommand) -> None:
         raise ConfigError(f"--hours is {options.hours}; wanted hours > 0")
     if not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout is {options.holdout}; wanted a share in (0, 1), such as 0.15")
-    command.refuse_votes(options.settings)
+    command.refuse_other_targets(options.settings)
     if options.settings.train.resample:
         raise ConfigError(f"train.resample is {options.settings.train.resample}; leave it at 0 for a sweep")
 

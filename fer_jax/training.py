@@ -13,6 +13,7 @@ from rich.console import Console
 from fer_jax import (
     checkpoint,
     display,
+    distillation,
     pixels,
     report,
     resuming,
@@ -77,12 +78,20 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
     split, dropped = drop_list.obey(config.data, examples, split_examples(examples, config.split))
     examples, split, targets, labelled = aim(config, examples, split)
     split = take_sample(split, config)
+    lesson = distillation.teach(console, config, examples, split, targets)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
     facts["split"]["dropped"] = dropped
+    taught = None
+    if lesson is not None:
+        targets, facts["teachers"], taught = (
+            lesson.targets,
+            lesson.facts,
+            distillation.describe(config, lesson),
+        )
     display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
     if dropped:
         console.print(f"  left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
-    for line in (labelled, describe_sample(split, config)):
+    for line in (labelled, describe_sample(split, config), taught):
         if line:
             console.print(f"  {line}")
     with ExitStack() as locks:

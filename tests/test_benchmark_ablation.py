@@ -62,14 +62,14 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
 def test_a_tiny_ablation_is_trained_and_collected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = tmp_path / "small.py"
     base.write_text(SMALL)
-    shared = ["--config", str(base), "--ingredients", "base", "smoothing", "--seeds", "2"]
+    shared = ["--config", str(base), "--ingredients", "base", "self-distillation", "--seeds", "2"]
     shared += ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "out.json")]
     assert ablation.main(["collect", *shared]) == 4
     assert "has no finished base; train it with" in capsys.readouterr().err
     assert ablation.main(["train", *shared]) == 0
     assert ablation.main(["collect", *shared]) == 0
     content = run_folder.read_json(tmp_path / "out.json")
-    assert [each["name"] for each in content["rows"]] == ["base", "smoothing"]
+    assert [each["name"] for each in content["rows"]] == ["base", "self-distillation"]
     assert content["seeds"] == [0, 1] and content["rows"][0]["total"] == 28
     assert all(len(each["correct"]) == 2 for each in content["rows"])
 

@@ -36,6 +36,9 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
     at_once, never = row["reached"]
     assert at_once == {"percent": 0, "epoch": 1, "seconds": row["ends_s"][0]}
     assert never == {"percent": 100.5, "epoch": None, "seconds": None}
+    drawn = tmp_path / "time.png"
+    assert time_to_accuracy.main(["--redraw", str(tmp_path / "out.json"), "--plot", str(drawn)]) == 0
+    assert drawn.read_bytes().startswith(b"\x89PNG")
     # Imports and compiling alone take longer than this.
     assert 0.5 < row["ends_s"][0] < row["ends_s"][1] <= row["total_s"]
     assert row["seed"] == 3 and len(row["val_accuracy"]) == 2

@@ -22,7 +22,7 @@ from fer_jax.config import (
     TrainConfig,
 )
 from fer_jax.config_augment import AugmentConfig
-from fer_jax.config_craft import AverageConfig, MixConfig
+from fer_jax.config_craft import AverageConfig, DistillConfig, MixConfig
 from fer_jax.config_file import field_names, flatten, from_json, load_config, to_json
 from fer_jax.errors import ConfigError
 
@@ -77,6 +77,7 @@ CHANGED = Config(
     loss=LossConfig(label_smoothing=0.1, class_weights="sqrt", effective_beta=0.9, focal_gamma=2),
     mix=MixConfig(mixup_alpha=0.2, cutmix_alpha=1, probability=0.5),
     average=AverageConfig(swa_epochs=1, stats_examples=0),
+    distill=DistillConfig(teachers=("runs/mid-seed0",), weight=1, temperature=0.5),
     optimizer=OptimizerConfig(
         name="sgd",
         peak_rate=0.05,
@@ -118,6 +119,7 @@ SECTIONS = (
     MixConfig,
     OptimizerConfig,
     AverageConfig,
+    DistillConfig,
 )
 HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
 
@@ -220,6 +222,9 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (MixConfig, {"probability": 1.01}),
         (AverageConfig, {"ema_decay": 1.0}),
         (AverageConfig, {"swa_epochs": 1, "ema_decay": 0.9}),
+        (DistillConfig, {"weight": 1.01}),
+        (DistillConfig, {"temperature": 0.0}),
+        (DistillConfig, {"teachers": "runs/mid-seed0"}),
         (TrainConfig, {"small_epochs": 11}),
         (TrainConfig, {"small_side_px": 49}),
         *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "a b")),

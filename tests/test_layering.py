@@ -96,6 +96,7 @@ ROWS = (
         "label_errors",
         "auditing",
         "ensembling",
+        "distillation",
         "releasing",
     ),
     (

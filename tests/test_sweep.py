@@ -131,6 +131,7 @@ SLIPS = [
     (("--hours", "0"), "--hours is 0"),
     (("--spared-epochs", "0"), "--spared-epochs is 0"),
     (("--labels.source", "ferplus"), "labels.source is ferplus"),
+    (("--distill.teachers", "runs/x"), "only training knows teachers"),
     (("--train.resample", "1"), "train.resample is 1"),
     (("--optimizer.peek-rate", "1"), "peek-rate"),
 ]

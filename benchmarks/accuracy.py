@@ -1,0 +1,267 @@
+"""How accurate are our networks? Train the seeds of each tier, measure them on PublicTest, write the table.
+
+    python -m benchmarks.accuracy train --data fer2013.csv --minutes 10   # again, until it says that all is done
+    python -m benchmarks.accuracy collect --data fer2013.csv              # -> benchmarks/results/accuracy.json
+    python -m benchmarks.accuracy write                                   # -> README.md
+
+`train` ends with status 0 once all is trained and with 6 as long as something is left to do in another call,
+so that nobody has to watch: `while python -m benchmarks.accuracy train ...; [ $? = 6 ]; do :; done`. Runs are in runs/accuracy/TIER-seedS; each can be
+scored on PrivateTest with `python -m fer_jax.evaluate RUN --data fer2013.csv --split PrivateTest`.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from benchmarks import arena
+from benchmarks.readme import write_section
+from benchmarks.unattended import UNFINISHED, Training, finish, is_finished
+from fer_jax import command, ensembling, evaluation, run_folder, runtime, trained
+from fer_jax.data.examples import Examples
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.metrics import wilson_interval
+from fer_jax.report import mean_and_spread
+from fer_jax.tables import Table, to_markdown
+from fer_jax.trained import Trained
+from fer_jax.views import CHOICES, ViewChoice
+
+SECTION: Final = "accuracy"
+PART: Final = "PublicTest"
+VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
+QUESTION = "How accurate are our networks on PublicTest?"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A recipe whose seeds make a row of the table.
+
+    Attributes:
+        config: its file.
+        words: what it is, for the table.
+        is_taught: whether it learns from the tier of `--teachers`.
+    """
+
+    config: str
+    words: str
+    is_taught: bool = False
+
+
+TIERS: Final[dict[str, Tier]] = {
+    "speedrun": Tier("configs/speedrun.py", "mid-size network, half an hour on two cores"),
+    "tiny": Tier("configs/tiny.py", "tiny network"),
+    "tiny-distilled": Tier("configs/tiny.py", "tiny network, taught", is_taught=True),
+    "xception": Tier("configs/xception.py", "mini-Xception"),
+    "mid": Tier("configs/mid.py", "mid-size network"),
+    "mid-distilled": Tier("configs/mid.py", "mid-size network, taught", is_taught=True),
+    "vgg": Tier("configs/vgg.py", "VGG"),
+    "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
+    "best": Tier("configs/best.py", "ResNet-18 with all the craft"),
+}
+"""Name -> tier; one whose teachers are asked for too waits for them."""
+TAUGHT: Final = ("--distill.weight", "0.7", "--distill.temperature", "1", "--loss.label-smoothing", "0")
+"""How taught tiers learn: the teachers' answers are soft already, from label smoothing of their own."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Train the tiers, collect their figures on PublicTest, or write README's table."""
+
+    verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
+    """train: what is not finished; collect: the figures into a JSON; write: the table from it."""
+    data: Path | None = None
+    """Kaggle's fer2013.csv, for train and collect."""
+    tiers: tuple[str, ...] = tuple(TIERS)
+    """Which of them."""
+    seeds: int = 5
+    """Seeds 0 .. seeds - 1 of each."""
+    teachers: str = "best"
+    """Tier whose seeds teach the taught ones, all together."""
+    teacher_seeds: int | None = None
+    """How many of its seeds; by default --seeds."""
+    lanes: int = 1
+    """Runs at a time, each on its own cores. On a CPU as many as there are cores is fastest."""
+    minutes: float | None = None
+    """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
+    options: str = ""
+    """More options for `python -m fer_jax.train`, in one word, such as "--train.epochs 2" to try all out."""
+    runs: Path = arena.ROOT / "runs" / "accuracy"
+    """Folder of the runs."""
+    results: Path = arena.RESULTS / "accuracy.json"
+    """The JSON."""
+    readme: Path = arena.ROOT / "README.md"
+    """The page to write."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, do one verb, and return the exit status."""
+    return command.run(lambda: _do(command.parse(Accuracy, argv, prog="python -m benchmarks.accuracy"), argv))
+
+
+def _do(options: Accuracy, argv: list[str] | None) -> int:
+    for name in (*options.tiers, options.teachers):
+        if name not in TIERS:
+            raise ConfigError(f"there is no tier {name}; there are {', '.join(TIERS)}")
+    if options.verb == "write":
+        write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
+        print(f"written to {options.readme}")
+        return 0
+    if options.data is None:
+        raise ConfigError("--data names no file; give fer2013.csv, which has PublicTest")
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if options.verb == "train":
+        wanted = list_trainings(options, options.data)
+        if finish(wanted, lanes=options.lanes, minutes=options.minutes, console=console):
+            console.print("all is trained")
+            return 0
+        left = [one.folder.name for one in wanted if not is_finished(one.folder)]
+        console.print(f"{len(left)} of {len(wanted)} runs are not finished: {', '.join(left)}; call again")
+        return UNFINISHED
+    words = sys.argv[1:] if argv is None else argv
+    arena.write(
+        options.results,
+        question=QUESTION,
+        command=shlex.join(["python", "-m", "benchmarks.accuracy", *words]),
+        settings={"part": PART, "views": list(VIEWS)},
+        results=collect(options, options.data, console),
+        extra={},
+    )
+    console.print(f"written to {options.results}")
+    return 0
+
+
+def list_trainings(options: Accuracy, data: Path) -> list[Training]:
+    """List the runs that are wanted."""
+    teachers = _folders(options, options.teachers, options.teacher_seeds or options.seeds)
+    trainings = []
+    for name in options.tiers:
+        tier = TIERS[name]
+        after = tuple(teachers) if tier.is_taught else ()
+        taught = [*TAUGHT, "--distill.teachers", *map(str, after)] if after else []
+        for seed, folder in enumerate(_folders(options, name, options.seeds)):
+            words = ["--config", tier.config, "--data", str(data.resolve())]
+            words += ["--train.seed", str(seed), *taught, *shlex.split(options.options)]
+            trainings.append(Training(folder, tuple(words), after))
+    return trainings
+
+
+def _folders(options: Accuracy, tier: str, seeds: int) -> list[Path]:
+    return [options.runs.resolve() / f"{tier}-seed{seed}" for seed in range(seeds)]
+
+
+def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, Any]]:
+    """Measure all finished runs of the tiers, each alone and the seeds of a tier together.
+
+    Raises:
+        RunError: there is none.
+    """
+    runtime.tune_cpu()
+    rows, examples = [], None
+    for name in options.tiers:
+        folders = [folder for folder in _folders(options, name, options.seeds) if is_finished(folder)]
+        if not folders:
+            console.print(f"{name}: no finished run; left out")
+            continue
+        members = [trained.load(folder, data, None) for folder in folders]
+        examples = examples or trained.load_data(members[0], is_other_file=True)
+        console.print(f"{name}: {len(members)} runs")
+        rows.append({"name": name, "words": TIERS[name].words} | _measure(console, members, examples))
+    if not rows:
+        raise RunError(f"{options.runs} has no finished run of a tier; train some first")
+    return rows
+
+
+def _measure(console: Console, members: Sequence[Trained], examples: Examples) -> dict[str, Any]:
+    rows = trained.choose_rows(examples, members[0], PART)
+    images, labels = examples.images[rows], examples.labels[rows]
+    correct: dict[str, list[int]] = {}
+    together: dict[str, int] = {}
+    for choice in VIEWS:
+        each = [evaluation.average_views(console, member, images, CHOICES[choice]) for member in members]
+        correct[choice] = [_count(logits, labels) for logits in each]
+        together[choice] = _count(ensembling.average(each, [member.folder for member in members]), labels)
+    first = members[0].facts
+    return {
+        "seeds": [member.facts["seed"] for member in members],
+        "total": len(rows),
+        "correct": correct,
+        "ensemble_correct": together,
+        "oracle_correct": [_oracle(member, len(rows)) for member in members],
+        "select": members[0].config.train.select,
+        "epochs": members[0].config.train.epochs,
+        "parameters": first["parameters"],
+        "macs": first["macs"],
+        "seconds": [member.facts["seconds_total"] for member in members],
+        "teachers": [run["run"] for run in first.get("teachers", {}).get("runs", [])],
+        "machines": sorted({member.facts["machine"] for member in members}),
+        "data_sha256": examples.sha256,
+    }
+
+
+def _count(logits: np.ndarray, labels: np.ndarray) -> int:
+    return int((logits.argmax(axis=1) == labels).sum())
+
+
+def _oracle(member: Trained, total: int) -> int:
+    """What the best epoch on PublicTest has there, in one view; with the official protocol that part is val."""
+    log = run_folder.read_json_lines(member.folder / "log.jsonl")
+    return round(max(record["val_accuracy"] for record in log) * total)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Write the table, best tiers last."""
+    rows: Table = [
+        [
+            "network",
+            "parameters",
+            "M MACs",
+            "epochs",
+            "minutes",
+            "seeds",
+            "one view",
+            "mirrored too",
+            "ten crops",
+            "seeds together, ten crops",
+            "oracle epoch, one view",
+        ]
+    ]
+    for row in results["results"]:
+        total = row["total"]
+        minutes = sorted(row["seconds"])[len(row["seconds"]) // 2] / 60
+        together = row["ensemble_correct"]["ten-crop"]
+        low, high = wilson_interval(together, total)
+        rows.append(
+            [
+                row["words"] + (f" by {', '.join(row['teachers'])}" if row["teachers"] else ""),
+                f"{row['parameters']:,}",
+                f"{row['macs'] / 1e6:.0f}",
+                f"{row['epochs']}, {row['select']}",
+                f"{minutes:.0f}",
+                str(len(row["seeds"])),
+                *(mean_and_spread([100 * c / total for c in row["correct"][choice]]) for choice in VIEWS),
+                "–"
+                if len(row["seeds"]) == 1
+                else f"{100 * together / total:.1f} ({100 * low:.1f} to {100 * high:.1f})",
+                mean_and_spread([100 * c / total for c in row["oracle_correct"]]),
+            ]
+        )
+    machines = sorted({machine for row in results["results"] for machine in row["machines"]})
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"Accuracy in percent on the {results['results'][0]['total']:,} images of {PART}, mean ± standard "
+        "deviation over seeds; in brackets a 95 % interval (Wilson), which for every figure here is about as "
+        "wide. Trained on Training alone. Epochs: how many, and whose weights are measured; with the last "
+        "one's nothing was chosen on these images. The oracle epoch is the one that was best on them, which is "
+        f"what papers report that choose there. Minutes: of one seed, the median; rough where "
+        f"several runs shared a machine. Trained on {'; '.join(machines)}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

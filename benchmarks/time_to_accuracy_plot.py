@@ -1,0 +1,54 @@
+"""The picture of the time-to-accuracy benchmark: validation accuracy over seconds, a line for each run."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR
+from fer_jax.run_folder import replacing
+
+COLOURS = {"jax": TRAIN_COLOUR, "torch-users": QUIET_COLOUR, "torch-tuned": VAL_COLOUR}
+
+
+def plot(content: dict[str, Any], path: Path) -> None:
+    """Draw what `benchmarks.time_to_accuracy` wrote, with a mark where a target was reached first.
+
+    Args:
+        content: of its JSON.
+        path: the PNG to write, in one step.
+    """
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
+        axes = figure.add_subplot()
+        for row in content["results"]:
+            _draw(axes, row)
+        axes.set_title(f"{content['settings']['config']['name']}: {content['machine']}, {content['device']}")
+        axes.set_xlabel("minutes from the start of the process, everything counted")
+        axes.set_ylabel("validation accuracy, %")
+        axes.legend(loc="lower right", frameon=False)
+        buffer = io.BytesIO()
+        # Without its version in the file, the same picture is the same bytes.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as new:
+        new.write_bytes(buffer.getvalue())
+
+
+def _draw(axes: Axes, row: dict[str, Any]) -> None:
+    minutes = [seconds / 60 for seconds in row["ends_s"]]
+    percents = [100 * ratio for ratio in row["val_accuracy"]]
+    colour = COLOURS.get(row["name"], QUIET_COLOUR)
+    label = f"{row['name']}, seed {row['seed']}: {max(percents):.1f} % at best"
+    axes.plot(minutes, percents, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+    for target in row["reached"]:
+        if target["seconds"] is None:
+            continue
+        place = (target["seconds"] / 60, percents[target["epoch"] - 1])
+        words = f"{target['percent']:g} % in {place[0]:.1f} min"
+        axes.annotate(
+            words, place, xytext=(6, -11), textcoords="offset points", fontsize=7.5, color=QUIET_COLOUR
+        )

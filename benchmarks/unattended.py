@@ -1,0 +1,181 @@
+"""Train many runs with nobody watching: what is not finished, several at a time, for so many minutes.
+
+Each run is `python -m fer_jax.train` in a folder of its own, with its output in FOLDER.log. When the time is
+over, the runs are asked to stop; each saves where it stands, and the next call goes on from there. So a
+machine that is lent for ten minutes at a time trains the same bits as one that is never taken away.
+
+On a CPU several lanes, each on its own cores, do more than one run on all cores: a small network spends much
+of a step where a second core does not help.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from benchmarks import arena
+from fer_jax import run_folder
+from fer_jax.errors import ConfigError, RunError
+
+UNFINISHED = 6
+"""Exit status of a program that has to be called again; the others are those of `fer_jax.errors`."""
+POLL_SECONDS = 0.5
+STOP_SECONDS = 120.0
+"""How long a run may take to save before it is killed; it then goes on from its checkpoint before."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run that is wanted.
+
+    Attributes:
+        folder: the run's.
+        words: options of `python -m fer_jax.train`, but for `--run-dir` and `--resume`.
+        after: folders of runs that have to be finished before it begins.
+    """
+
+    folder: Path
+    words: tuple[str, ...]
+    after: tuple[Path, ...] = ()
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+
+@dataclass
+class _Live:
+    training: Training
+    process: subprocess.Popen[bytes]
+    cores: frozenset[int]
+    task: TaskID
+
+
+@dataclass
+class _Workshop:
+    """What the loop changes."""
+
+    waiting: list[Training]
+    free: list[frozenset[int]]
+    live: list[_Live] = field(default_factory=list)
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether a folder has a finished run.
+
+    Raises:
+        RunError: its record is damaged.
+    """
+    record = folder / "run.json"
+    return record.exists() and bool(run_folder.read_json(record)["finished"])
+
+
+def finish(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> bool:
+    """Train what is not finished.
+
+    Args:
+        trainings: in the order in which they are wanted; one comes after those that it names.
+        lanes: how many at a time; with several each keeps to its own cores.
+        minutes: after which what runs is stopped and saved; None: no limit.
+        console: where a bar for each run is shown.
+
+    Returns:
+        Whether all of them are finished now.
+
+    Raises:
+        ConfigError: there are fewer cores than lanes.
+        RunError: a run failed; the others are stopped and saved.
+    """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    shop = _Workshop([one for one in trainings if not is_finished(one.folder)], _share_cores(lanes))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs {task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        try:
+            while (shop.waiting or shop.live) and (until is None or time.monotonic() < until):
+                _begin(shop, bars)
+                time.sleep(POLL_SECONDS)
+                for one in list(shop.live):
+                    _look(shop, one, bars)
+        finally:
+            _stop([one.process for one in shop.live])
+    return all(is_finished(one.folder) for one in trainings)
+
+
+def _share_cores(lanes: int) -> list[frozenset[int]]:
+    """Give each lane its cores, as equal in number as they can be."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if not cores:
+        return [frozenset()] * lanes
+    if lanes > len(cores):
+        raise ConfigError(f"--lanes is {lanes}, and this machine has {len(cores)} cores; give {len(cores)}")
+    return [frozenset(cores[lane::lanes]) for lane in range(lanes)]
+
+
+def _begin(shop: _Workshop, bars: Progress) -> None:
+    """Fill the free lanes with what may begin."""
+    ready = [one for one in shop.waiting if all(map(is_finished, one.after))]
+    for training in ready[: len(shop.free)]:
+        shop.waiting.remove(training)
+        cores = shop.free.pop()
+        is_begun = (training.folder / "run.json").exists()
+        words = [*training.words, "--run-dir", str(training.folder), *(["--resume"] if is_begun else [])]
+        training.log.parent.mkdir(parents=True, exist_ok=True)
+        with training.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fer_jax.train", *words], cwd=arena.ROOT, stdout=log, stderr=log
+            )
+        if cores:
+            # Its threads are not there yet, and will keep to the cores of the process that starts them.
+            os.sched_setaffinity(process.pid, cores)
+        task = bars.add_task(training.folder.name, total=None, note="")
+        shop.live.append(_Live(training, process, cores, task))
+    if not shop.live and shop.waiting:
+        missing = next(folder for folder in shop.waiting[0].after if not is_finished(folder))
+        raise RunError(
+            f"{shop.waiting[0].folder} waits for {missing}, which is not finished and not asked for"
+        )
+
+
+def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
+    """Show how far a run is; when it has ended, free its lane."""
+    status = one.process.poll()
+    logs = sorted({*one.training.folder.glob("log.jsonl"), *one.training.folder.glob("seed*/log.jsonl")})
+    configs = [path.with_name("config.json") for path in logs[:1]]
+    if configs and configs[0].exists():
+        records = run_folder.read_json_lines(logs[0])
+        epochs = run_folder.read_json(configs[0])["train"]["epochs"]
+        note = f", val {100 * records[-1]['val_accuracy']:.1f} %" if records else ""
+        bars.update(one.task, completed=len(records), total=epochs, note=note)
+    if status is None:
+        return
+    shop.live.remove(one)
+    shop.free.append(one.cores)
+    if status or not is_finished(one.training.folder):
+        tail = one.training.log.read_text(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
+        raise RunError(f"{one.training.folder}: ended with status {status}; it printed last:\n{tail}")
+
+
+def _stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Ask all to save and stop, and wait for them."""
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,133 @@
+"""Distillation: what trained networks answer becomes a part of what training aims at.
+
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the teachers'
+softened probabilities beside the labels. Theirs is a sum of two losses, the teachers' times the temperature
+squared; here the two targets are blended and the student's own logits are not divided, which has the same
+best answer as blending the losses at a student's temperature of 1, and needs no second loss. The teachers
+look at each image and its mirror image once, without augmentation. Teachers of the student's own kind make it
+a born-again network (Furlanello et al. 2018, "Born-again neural networks").
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+from scipy.special import softmax
+
+from fer_jax import ensembling, evaluation, trained
+from fer_jax.config import Config
+from fer_jax.config_file import Json
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import Split, image_hashes
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.feed import TargetsOf
+from fer_jax.trained import Trained
+from fer_jax.views import CHOICES
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What training aims at, with the teachers in it.
+
+    Attributes:
+        targets: see `TargetsOf`.
+        facts: who the teachers are, for the run's record.
+    """
+
+    targets: TargetsOf
+    facts: Json
+
+
+def teach(
+    console: Console, config: Config, examples: Examples, split: Split, targets: TargetsOf | None
+) -> Lesson | None:
+    """Ask the teachers of a config about its training images.
+
+    Args:
+        console: where the bars are shown.
+        config: `distill` and `model` count.
+        examples: all of them.
+        split: rows of each part, as they are trained on and measured.
+        targets: what training aims at without teachers; None: the labels.
+
+    Returns:
+        None where the config names no teacher.
+
+    Raises:
+        ConfigError: a teacher has seen images that this run is measured on, or has other classes.
+        RunError: a teacher's folder cannot be used.
+    """
+    if not config.distill.teachers:
+        return None
+    teachers = [_read(Path(name)) for name in config.distill.teachers]
+    for teacher in teachers:
+        _check(teacher, config, examples, split)
+    rows = np.unique(split.train)
+    images, folders = examples.images[rows], [teacher.folder for teacher in teachers]
+    each = [evaluation.average_views(console, one, images, CHOICES["flip"]) for one in teachers]
+    logits = ensembling.average(each, folders)
+    shares = np.zeros((len(examples), config.model.classes), np.float32)
+    shares[rows] = softmax(logits / config.distill.temperature, axis=1)
+    plain = (examples.labels[:, None] == np.arange(config.model.classes)).astype(np.float32)
+    weight = np.float32(config.distill.weight)
+
+    def blended(seed: int, epoch: int) -> np.ndarray:
+        own = plain if targets is None else targets(seed, epoch)
+        return (1 - weight) * own + weight * shares
+
+    return Lesson(blended, {"sha256": _hash(teachers), "runs": [_describe(one) for one in teachers]})
+
+
+def _read(folder: Path) -> Trained:
+    teacher = trained.load(folder, None, None)
+    if not teacher.facts["finished"]:
+        raise RunError(f"distill.teachers: {folder} is not finished; go on with it (train --resume) first")
+    return teacher
+
+
+def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -> None:
+    if teacher.config.model.classes != config.model.classes:
+        raise ConfigError(
+            f"distill.teachers: {teacher.folder} tells {teacher.config.model.classes} classes apart, and "
+            f"model.classes is {config.model.classes}; give a teacher of as many classes"
+        )
+    held_out = image_hashes(examples.images[np.concatenate([split.val, split.test])])
+    # Copies that this run trains on itself give nothing away that it does not know.
+    is_seen = np.isin(held_out, teacher.saved["train_hashes"])
+    is_seen &= ~np.isin(held_out, image_hashes(examples.images[split.train]))
+    if is_seen.any():
+        raise ConfigError(
+            f"distill.teachers: {teacher.folder} was trained on {is_seen.sum():,} of the images that this run "
+            "is measured on, and would give their labels away; give a teacher of the same split"
+        )
+
+
+def _hash(teachers: Sequence[Trained]) -> str:
+    """Hash the weights, by which a run that goes on knows its teachers again."""
+    digest = hashlib.sha256()
+    for teacher in teachers:
+        for leaf in jax.tree.leaves((teacher.params, teacher.batch_stats)):
+            digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _describe(teacher: Trained) -> Json:
+    return {
+        "run": teacher.folder.name,
+        "name": teacher.config.name,
+        "seed": teacher.facts["seed"],
+        "checkpoint": teacher.checkpoint,
+    }
+
+
+def describe(config: Config, lesson: Lesson) -> str:
+    """Say in one line who teaches, for people."""
+    names = ", ".join(run["run"] for run in lesson.facts["runs"])
+    return (
+        f"{100 * config.distill.weight:g} % of the targets from {names}, "
+        f"temperature {config.distill.temperature:g}"
+    )

@@ -1,0 +1,103 @@
+"""The tiers: two tiny ones trained side by side, one taught by the other, measured, and a table by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks import accuracy, unattended
+from benchmarks.accuracy import Tier
+from fer_jax import run_folder
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import ConfigError, RunError
+
+RECORD = '''"""Small."""
+
+from fer_jax.config import Config, ConvBlock, ModelConfig, SplitConfig, TrainConfig
+
+config = Config(
+    name="small",
+    split=SplitConfig(protocol="official"),
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), head="mean", dense_features=0),
+    train=TrainConfig(epochs=2, batch_size=16, select="last"),
+)
+'''
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write data of both usages and a config; give the options that all verbs need."""
+    record, data = tmp_path / "small.py", tmp_path / "fer2013.csv"
+    record.write_text(RECORD)
+    faces = draw_examples(seed=0, examples=70)
+    rows = (
+        f"{label},{' '.join(map(str, image.ravel()))},{'PublicTest' if row % 4 == 0 else 'Training'}"
+        for row, (label, image) in enumerate(zip(faces.labels, faces.images, strict=True))
+    )
+    data.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    tiers = {"plain": Tier(str(record), "plain"), "taught": Tier(str(record), "taught", is_taught=True)}
+    monkeypatch.setattr(accuracy, "TIERS", tiers)
+    words = ["--data", str(data), "--tiers", "plain", "taught", "--teachers", "plain", "--seeds", "2"]
+    return [*words, "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "accuracy.json")]
+
+
+def test_tiers_are_trained_in_turn_and_measured(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert accuracy.main(["collect", *small]) == 4
+    assert "has no finished run of a tier" in capsys.readouterr().err
+    assert accuracy.main(["train", *small, "--minutes", "0"]) == 6
+    assert "4 of 4 runs are not finished: plain-seed0, " in capsys.readouterr().out
+    assert accuracy.main(["train", *small, "--lanes", "2"]) == 0
+    assert accuracy.main(["collect", *small]) == 0
+    plain, taught = run_folder.read_json(tmp_path / "accuracy.json")["results"]
+    assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []
+    assert plain["total"] == 18 and plain["seeds"] == [0, 1]
+    log = run_folder.read_json_lines(tmp_path / "runs" / "plain-seed1" / "log.jsonl")
+    hits = [round(18 * record["val_accuracy"]) for record in log]
+    assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
+
+
+def test_the_table_by_hand(tmp_path: Path) -> None:
+    row: dict[str, Any] = {
+        "words": "a network",
+        "teachers": ["b-seed0"],
+        "total": 1000,
+        "seconds": [60.0, 120.0, 600.0],
+        "seeds": [0, 1, 2],
+        "correct": {"single": [640, 650, 660], "flip": [660, 660, 660], "ten-crop": [650, 670, 690]},
+        "ensemble_correct": {"single": 660, "flip": 670, "ten-crop": 700},
+        "oracle_correct": [650, 660, 670],
+        "select": "last",
+        "parameters": 1234,
+        "macs": 5_600_000,
+        "epochs": 9,
+        "machines": ["a machine"],
+    }
+    readme, results = tmp_path / "README.md", tmp_path / "accuracy.json"
+    readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n")
+    run_folder.write_json(results, {"results": [row]})
+    assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
+    assert readme.read_text().splitlines()[3] == (
+        "| a network by b-seed0 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 | 67.0 ± 2.0 "
+        "| 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
+    )
+
+
+def test_a_failed_run_is_named_with_what_it_said(tmp_path: Path) -> None:
+    training = unattended.Training(tmp_path / "bad", ("--config", "nowhere.py"))
+    with pytest.raises(RunError, match=r"bad: ended with status 2(.|\n)*there is no config file nowhere\.py"):
+        unattended.finish([training], lanes=1, minutes=None, console=Console(quiet=True))
+    waits = unattended.Training(tmp_path / "waits", (), after=(tmp_path / "bad",))
+    with pytest.raises(RunError, match="waits for .*bad, which is not finished and not asked for"):
+        unattended.finish([waits], lanes=1, minutes=None, console=Console(quiet=True))
+    with pytest.raises(ConfigError, match=r"--lanes is 9999, and this machine has \d+ cores"):
+        unattended.finish([training], lanes=9999, minutes=None, console=Console(quiet=True))
+
+
+def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.main(["train", "--tiers", "magic"]) == 2
+    assert "there is no tier magic; there are speedrun, tiny, " in capsys.readouterr().err
+    assert accuracy.main(["train"]) == 2
+    assert "--data names no file" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Distillation: the blended targets by hand, a taught run that is resumed, and teachers that are refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fer_jax import run_folder, run_record, train
+from fer_jax.config import Config, DataConfig, SplitConfig
+from fer_jax.config_craft import DistillConfig
+from fer_jax.data.load import load_examples
+from fer_jax.data.split import split_examples
+from fer_jax.distillation import teach
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.trained import load, predict
+
+DATA = DataConfig(source="synthetic", synthetic_examples=140)
+EXAMPLES = load_examples(DATA)
+SPLIT = split_examples(EXAMPLES, SplitConfig())
+CONSOLE = Console(quiet=True)
+SMALL = (
+    "--config",
+    str(Path(__file__).parent.parent / "configs" / "run1.py"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "140"),
+    *("--model.blocks.0.features", "2", "--model.blocks.0.pool"),
+    *("--model.dense-features", "4", "--train.batch-size", "16", "--train.epochs", "1"),
+)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "teacher"
+    assert train.main([*SMALL, "--run-dir", str(folder)]) == 0
+    return folder
+
+
+def taught_by(folder: Path, **others: float) -> Config:
+    return Config(name="student", data=DATA, distill=DistillConfig(teachers=(str(folder),), **others))
+
+
+def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(teacher: Path) -> None:
+    lesson = teach(CONSOLE, taught_by(teacher, weight=0.25, temperature=3.0), EXAMPLES, SPLIT, None)
+    assert lesson is not None
+    targets = lesson.targets(5, 2)
+    row = SPLIT.train[3]
+    faces = EXAMPLES.images[[row]]
+    network = load(teacher, None, None)
+    logits = (predict(network, faces)[0] + predict(network, faces[:, :, ::-1])[0])[0] / 2
+    soft = np.exp(logits / 3) / np.exp(logits / 3).sum()
+    own = np.eye(7)[EXAMPLES.labels[row]]
+    np.testing.assert_allclose(targets[row], 0.75 * own + 0.25 * soft, rtol=1e-4)
+    np.testing.assert_allclose(targets[SPLIT.train].sum(axis=1), 1, rtol=1e-5)
+    assert targets.dtype == np.float32 and targets.shape == (140, 7)
+    halves = np.full((140, 7), 1 / 7, np.float32)
+    blended = teach(CONSOLE, taught_by(teacher, weight=0.0), EXAMPLES, SPLIT, lambda seed, epoch: halves)
+    assert blended is not None and (blended.targets(0, 0) == halves).all()
+
+
+def test_a_teacher_that_saw_what_is_measured_is_refused(teacher: Path) -> None:
+    other = split_examples(EXAMPLES, SplitConfig(seed=1))
+    with pytest.raises(ConfigError, match=r"teacher was trained on \d+ of the images that this run is meas"):
+        teach(CONSOLE, taught_by(teacher), EXAMPLES, other, None)
+    assert teach(CONSOLE, Config(name="alone"), EXAMPLES, SPLIT, None) is None
+    with pytest.raises(RunError, match="nowhere"):
+        teach(CONSOLE, taught_by(Path("nowhere")), EXAMPLES, SPLIT, None)
+
+
+def test_a_run_is_taught_and_knows_its_teacher_again(teacher: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    assert train.main([*SMALL, "--distill.teachers", str(teacher), "--run-dir", str(folder)]) == 0
+    facts = run_record.read_facts(folder)
+    assert facts["teachers"]["runs"][0]["run"] == "teacher"
+    other = facts | {"teachers": facts["teachers"] | {"sha256": "0" * 64}}
+    with pytest.raises(RunError, match="was trained with other teachers"):
+        run_record.resume(folder, other)
+    assert run_record.resume(folder, facts)[0]["teachers"] == facts["teachers"]
+
+
+def test_an_unfinished_teacher_is_refused(
+    teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(teacher, unfinished)
+    facts = run_record.read_facts(teacher)
+    run_folder.write_json(unfinished / "run.json", facts | {"finished": None})
+    words = [*SMALL, "--distill.teachers", str(unfinished), "--run-dir", str(tmp_path / "new")]
+    assert train.main(words) == 4
+    assert "is not finished; go on with it" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
