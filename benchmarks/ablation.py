@@ -35,7 +35,7 @@ SECTION: Final = "ablation"
 PARTS: Final = ("val", "test")
 
 INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
-    BASE: ("shift and flip, SGD with Nesterov momentum, cosine, L2, dropout 0.2", ""),
+    BASE: ("shift and flip, Muon, cosine, dropout 0.2", ""),
     "geometry": (
         "rotation and crop on every second image",
         "--augment.rotate-probability 0.5 --augment.max-rotation-deg 12 --augment.crop-probability 0.5",
@@ -59,19 +59,15 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
     "effective": ("class weights by effective number", "--loss.class-weights effective"),
     "sampling": ("sampling by sqrt(share)", "--train.sampling sqrt"),
     "ema": ("average of the weights, exponential, 0.99", "--average.ema-decay 0.99"),
-    "swa": ("average of the weights over the last 4 epochs", "--average.swa-epochs 4"),
-    "adamw": (
-        "AdamW, rate 0.003, decay 0.02",
-        "--optimizer.name adamw --optimizer.no-nesterov --optimizer.l2 0 --optimizer.peak-rate 0.003 "
-        "--optimizer.weight-decay 0.02",
-    ),
-    "muon": (
-        "Muon, rate 0.003, decay 0.02",
-        "--optimizer.name muon --optimizer.no-nesterov --optimizer.l2 0 --optimizer.peak-rate 0.003 "
-        "--optimizer.weight-decay 0.02",
+    "swa": ("average of the weights over the last 3 epochs", "--average.swa-epochs 3"),
+    "adamw": ("AdamW instead of Muon, rate 0.003", "--optimizer.name adamw --optimizer.peak-rate 0.003"),
+    "sgd": (
+        "SGD with Nesterov momentum and L2 instead of Muon, rate 0.1",
+        "--optimizer.name sgd --optimizer.momentum 0.9 --optimizer.nesterov --optimizer.weight-decay 0 "
+        "--optimizer.l2 0.0005 --optimizer.peak-rate 0.1",
     ),
     "sam": ("sharpness-aware, radius 0.05: two passes a step", "--optimizer.sam-radius 0.05"),
-    "resizing": ("32 px for the first 6 epochs", "--train.small-epochs 6 --train.small-side-px 32"),
+    "resizing": ("32 px for the first 4 epochs", "--train.small-epochs 4 --train.small-side-px 32"),
     "squeeze-excite": (
         "squeeze-and-excite behind each block",
         "--model.blocks.0.squeeze-excite --model.blocks.1.squeeze-excite --model.blocks.2.squeeze-excite",

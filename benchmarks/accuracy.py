@@ -1,12 +1,13 @@
 """How accurate are our networks? Train the seeds of each tier, measure them on PublicTest, write the table.
 
-    python -m benchmarks.accuracy train --data fer2013.csv --minutes 10   # again, until it says that all is done
-    python -m benchmarks.accuracy collect --data fer2013.csv              # -> benchmarks/results/accuracy.json
-    python -m benchmarks.accuracy write                                   # -> README.md
+    python -m benchmarks.accuracy train --data fer2013.csv --minutes 10  # again, until all is done
+    python -m benchmarks.accuracy collect --data fer2013.csv             # -> benchmarks/results/accuracy.json
+    python -m benchmarks.accuracy write                                  # -> README.md
 
 `train` ends with status 0 once all is trained and with 6 as long as something is left to do in another call,
-so that nobody has to watch: `while python -m benchmarks.accuracy train ...; [ $? = 6 ]; do :; done`. Runs are in runs/accuracy/TIER-seedS; each can be
-scored on PrivateTest with `python -m fer_jax.evaluate RUN --data fer2013.csv --split PrivateTest`.
+so that nobody has to watch: `while python -m benchmarks.accuracy train ...; [ $? = 6 ]; do :; done`. Runs are
+in runs/accuracy/TIER-seedS; each can be scored on PrivateTest with `python -m fer_jax.evaluate RUN --data
+fer2013.csv --split PrivateTest`.
 """
 
 import shlex
@@ -209,7 +210,7 @@ def _count(logits: np.ndarray, labels: np.ndarray) -> int:
 
 
 def _oracle(member: Trained, total: int) -> int:
-    """What the best epoch on PublicTest has there, in one view; with the official protocol that part is val."""
+    """Count what the best epoch on PublicTest has right there; by the official protocol it is val."""
     log = run_folder.read_json_lines(member.folder / "log.jsonl")
     return round(max(record["val_accuracy"] for record in log) * total)
 
@@ -257,8 +258,8 @@ def table(results: dict[str, Any]) -> str:
         f"Accuracy in percent on the {results['results'][0]['total']:,} images of {PART}, mean ± standard "
         "deviation over seeds; in brackets a 95 % interval (Wilson), which for every figure here is about as "
         "wide. Trained on Training alone. Epochs: how many, and whose weights are measured; with the last "
-        "one's nothing was chosen on these images. The oracle epoch is the one that was best on them, which is "
-        f"what papers report that choose there. Minutes: of one seed, the median; rough where "
+        "one's nothing was chosen on these images. The oracle epoch is the one that was best on them, which "
+        "is what papers report that choose there. Minutes: of one seed, the median; rough where "
         f"several runs shared a machine. Trained on {'; '.join(machines)}."
     )
 

@@ -99,7 +99,7 @@ def finish(trainings: Sequence[Training], *, lanes: int, minutes: float | None, 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs {task.fields[note]}"),
+        TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bars:
@@ -140,7 +140,7 @@ def _begin(shop: _Workshop, bars: Progress) -> None:
         if cores:
             # Its threads are not there yet, and will keep to the cores of the process that starts them.
             os.sched_setaffinity(process.pid, cores)
-        task = bars.add_task(training.folder.name, total=None, note="")
+        task = bars.add_task(training.folder.name, total=None, note="starting")
         shop.live.append(_Live(training, process, cores, task))
     if not shop.live and shop.waiting:
         missing = next(folder for folder in shop.waiting[0].after if not is_finished(folder))
@@ -157,7 +157,8 @@ def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
     if configs and configs[0].exists():
         records = run_folder.read_json_lines(logs[0])
         epochs = run_folder.read_json(configs[0])["train"]["epochs"]
-        note = f", val {100 * records[-1]['val_accuracy']:.1f} %" if records else ""
+        note = f"{len(records)}/{epochs} epochs"
+        note += f", val {100 * records[-1]['val_accuracy']:.1f} %" if records else ""
         bars.update(one.task, completed=len(records), total=epochs, note=note)
     if status is None:
         return

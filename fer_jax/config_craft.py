@@ -1,4 +1,4 @@
-"""Sections of a run's config that are craft alone: mixed images, averaged weights, teachers; off by default."""
+"""Sections of a run's config that are craft alone, off by default: mixed images, averages, teachers."""
 
 from dataclasses import dataclass
 

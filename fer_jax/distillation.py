@@ -1,11 +1,11 @@
 """Distillation: what trained networks answer becomes a part of what training aims at.
 
-Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the teachers'
-softened probabilities beside the labels. Theirs is a sum of two losses, the teachers' times the temperature
-squared; here the two targets are blended and the student's own logits are not divided, which has the same
-best answer as blending the losses at a student's temperature of 1, and needs no second loss. The teachers
-look at each image and its mirror image once, without augmentation. Teachers of the student's own kind make it
-a born-again network (Furlanello et al. 2018, "Born-again neural networks").
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the softened
+answers of the teachers beside the labels. Theirs is a sum of two losses, with the student's logits softened too and
+that loss scaled by the temperature squared; here the two targets are blended and the student's logits stay as
+they are, so that one loss does. The teachers look at each image and its mirror image once, without
+augmentation. Teachers of the student's own kind make it a born-again network (Furlanello et al. 2018,
+"Born-again neural networks").
 """
 
 import hashlib
@@ -101,8 +101,8 @@ def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -
     is_seen &= ~np.isin(held_out, image_hashes(examples.images[split.train]))
     if is_seen.any():
         raise ConfigError(
-            f"distill.teachers: {teacher.folder} was trained on {is_seen.sum():,} of the images that this run "
-            "is measured on, and would give their labels away; give a teacher of the same split"
+            f"distill.teachers: {teacher.folder} was trained on {is_seen.sum():,} of the images that this "
+            "run is measured on, and would give their labels away; give a teacher of the same split"
         )
 
 

@@ -90,7 +90,7 @@ def test_a_failed_run_is_named_with_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"bad: ended with status 2(.|\n)*there is no config file nowhere\.py"):
         unattended.finish([training], lanes=1, minutes=None, console=Console(quiet=True))
     waits = unattended.Training(tmp_path / "waits", (), after=(tmp_path / "bad",))
-    with pytest.raises(RunError, match="waits for .*bad, which is not finished and not asked for"):
+    with pytest.raises(RunError, match=r"waits for .*bad, which is not finished and not asked for"):
         unattended.finish([waits], lanes=1, minutes=None, console=Console(quiet=True))
     with pytest.raises(ConfigError, match=r"--lanes is 9999, and this machine has \d+ cores"):
         unattended.finish([training], lanes=9999, minutes=None, console=Console(quiet=True))
