@@ -1,9 +1,9 @@
 """Distillation: what trained networks answer becomes a part of what training aims at.
 
 Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the softened
-answers of the teachers beside the labels. Theirs is a sum of two losses, with the student's logits softened too and
-that loss scaled by the temperature squared; here the two targets are blended and the student's logits stay as
-they are, so that one loss does. The teachers look at each image and its mirror image once, without
+answers of the teachers beside the labels. Theirs is a sum of two losses, with the student's logits softened
+too and that loss scaled by the temperature squared; here the two targets are blended and the student's logits
+stay as they are, so that one loss does. The teachers look at each image and its mirror image once, without
 augmentation. Teachers of the student's own kind make it a born-again network (Furlanello et al. 2018,
 "Born-again neural networks").
 """
