@@ -44,11 +44,17 @@ def _draw(axes: Axes, row: dict[str, Any]) -> None:
     colour = COLOURS.get(row["name"], QUIET_COLOUR)
     label = f"{row['name']}, seed {row['seed']}: {max(percents):.1f} % at best"
     axes.plot(minutes, percents, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
-    for target in row["reached"]:
-        if target["seconds"] is None:
-            continue
+    # Of several targets that one epoch reached, the highest says it all.
+    highest = {target["epoch"]: target for target in row["reached"] if target["seconds"] is not None}
+    for target in highest.values():
         place = (target["seconds"] / 60, percents[target["epoch"] - 1])
         words = f"{target['percent']:g} % in {place[0]:.1f} min"
         axes.annotate(
-            words, place, xytext=(6, -11), textcoords="offset points", fontsize=7.5, color=QUIET_COLOUR
+            words,
+            place,
+            xytext=(8, -14),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=QUIET_COLOUR,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
