@@ -7,11 +7,12 @@ The data's way is a straight line:
          -> metrics.Counts -> checkpoint, log -> report
 
 Letters for shapes: N examples, B examples of a batch, K lanes (seeds that are trained together), H height,
-W width, C channels; a face is [48, 48, 1], logits are [B, 7].
+W width, C channels; a face is [48, 48, 1], logits are [B, 7],
+or [B, 8] with contempt.
 
 A module imports only from the rows above its own (data, models and rows five to seven among themselves too):
 
-1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_augment`,
+1. `fer2013`, `notebook` facts; `classes`, their names; `errors` messages and exit codes; `config` of a run with its `config_augment`,
    `config_craft` and `config_checks`, `config_file` to and from files; `randomness`, its only maker;
    `pixels` to numbers; `augment` (with `tones`, its grays) and `mix`, draw and apply
 2. `data.*` files to arrays, copies, votes, targets; `models.*` Linen modules; `losses`; `metrics`;

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from fer_jax import (
     display,
-    fer2013,
     insight_pictures,
     mistakes,
     page,
@@ -37,6 +36,8 @@ def evaluate_run(
     *,
     part: str,
     on_bad_row: BadRow | None,
+    labels: LabelSource | None,
+    ferplus: Path | None,
     views: ViewChoice,
     has_robustness: bool,
 ) -> None:
@@ -47,6 +48,8 @@ def evaluate_run(
         data: another file to measure on; None for the data that the run was trained on.
         part: see `trained.choose_rows`.
         on_bad_row: what a malformed row does; None for what the config says.
+        labels: by whose; None for those that the run was trained on.
+        ferplus: FER+'s votes; None for the file that its config names.
         views: how each image is shown.
         has_robustness: measure the corruptions too.
 
@@ -57,11 +60,10 @@ def evaluate_run(
     runtime.tune_cpu()
     if run_record.read_config(folder).device.compile_cache:
         console.print(runtime.keep_compiled())
-    trained = load(folder, data, on_bad_row)
+    [trained] = label_sets.choose([load(folder, data, on_bad_row)], labels, ferplus)
     examples = load_data(trained, is_other_file=data is not None)
     display.show_data(console, examples)
-    rows = choose_rows(examples, trained, part)
-    console.print(f"rows       {part}: {len(rows):,}")
+    examples, rows, measured_by = _choose_labelled(console, trained, examples, choose_rows(examples, trained, part), part)
     seen = int(np.isin(image_hashes(examples.images[rows]), trained.saved["train_hashes"]).sum())
     copies = f"note: {seen:,} of these images are exact copies of images it was trained on"
     for note in (*([copies] if seen else []), *trained.notes):
@@ -110,9 +112,9 @@ def average_views(console: Console, trained: Trained, images: np.ndarray, names:
         names: of the views, at least one.
 
     Returns:
-        float64 [N, 7].
+        float64 [N, C].
     """
-    total = np.zeros((len(images), fer2013.CLASS_COUNT))
+    total = np.zeros((len(images), trained.config.model.classes))
     with display.make_bar(console) as bar:
         task = bar.add_task("views", total=len(names), speed="")
         for name in names:

@@ -79,7 +79,8 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
     split = take_sample(split, config)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
     facts["split"]["dropped"] = dropped
-    display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
+    copies = facts["split"]["copies_of_training_images"]
+    display.show_split(console, examples, split, classes=config.model.classes, copies=copies)
     if dropped:
         console.print(f"  left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
     for line in (labelled, describe_sample(split, config)):
@@ -218,7 +219,7 @@ def make_programs(
         )
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
-    counts: np.ndarray = np.array(class_counts(examples.labels[split.train]))
+    counts: np.ndarray = np.array(class_counts(examples.labels[split.train], classes=config.model.classes))
     if targets is not None:
         counts = targets(0, 0)[split.train].sum(axis=0, dtype=np.float64)
     epoch_steps = len(split.train) // config.train.batch_size
