@@ -37,8 +37,9 @@ def evaluate_ensemble(
     views: ViewChoice,
     out: Path | None,
 ) -> None:
-    """Measure several runs as one, show the figures, and write them as `ensemble_PART.json`, with the labels in its
-    name where they are others than the runs' own.
+    """Measure several runs as one, show the figures, and write them as `ensemble_PART.json`.
+
+    The labels are in its name where they are others than the runs' own.
 
     Args:
         folders: of the runs, at least two.

@@ -117,7 +117,7 @@ def is_own(trained: Trained) -> bool:
 
 
 def suffix(runs: Sequence[Trained]) -> str:
-    """Name other labels than the runs' own, for the end of a file's name; nothing where they are their own."""
+    """Name other labels than the runs' own, for the end of a file's name; nothing for their own."""
     return "" if all(map(is_own, runs)) else f"_{runs[0].config.labels.source}"
 
 
