@@ -24,7 +24,6 @@ BadRow = Literal["stop", "skip"]
 Sampling = Literal["all", "sqrt", "balanced"]
 """How often an epoch shows the images of a class."""
 
-
 LabelSource = Literal["fer2013", "ferplus"]
 """Whose labels: those in FER2013's file, or ten annotators' votes for the same faces."""
 

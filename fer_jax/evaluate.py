@@ -53,9 +53,9 @@ class EvaluateCommand:
     on_bad_row: BadRow | None = None
     """What a malformed row does."""
     labels: LabelSource | None = None
-    """By whose labels; by default those that the run was trained on. ferplus: by the majority of FER+'s votes;
+    """By whose labels; by default those that the run was trained on. ferplus: the majority of FER+'s votes;
     only rows that have one count, and for a network of seven classes rows that contempt wins are left out.
-    fer2013: by the file's labels; they know no contempt, so that answer of a network of eight classes counts
+    fer2013: the file's labels; they know no contempt, so that answer of a network of eight classes counts
     as wrong. Other labels than the run's own make files of their own, such as evaluate_val_ferplus.json."""
     ferplus: Path | None = None
     """FER+'s fer2013new.csv; else the one that the run was trained with, else data/fer2013new.csv."""

@@ -117,11 +117,10 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
             hash; images of PublicTest and PrivateTest are none, even where they are copies of one.
 
     Returns:
-        int64 [T], labelled rows of `examples`, ascending, each once; T may be 0.
+        int64 [T], rows of `examples`, ascending, each once; T may be 0.
     """
     if examples.sha256 == trained.facts["data"]["sha256"]:
-        rows = np.unique(trained.saved["train"])  # A bootstrap resample names a row more than once.
-        return rows[examples.labels[rows] != fer2013.UNLABELLED]
+        return np.unique(trained.saved["train"])  # A bootstrap resample names a row more than once.
     may_train = (examples.usages <= fer2013.USAGES.index("Training")) & (
         examples.labels != fer2013.UNLABELLED
     )
