@@ -154,8 +154,7 @@ def predict_held_out(
     try:
         own = examples
         if examples.sha256 != trained.facts["data"]["sha256"]:
-            config = replace(run_record.read_config(trained.folder), labels=trained.config.labels)
-            as_trained = replace(trained, config=config)
+            as_trained = replace(trained, config=run_record.read_config(trained.folder))
             own = label_sets.relabel(as_trained, load_data(as_trained, is_other_file=False))
         rows = choose_rows(own, trained, "val")
     except DataError as error:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from fer_jax import fer2013, run_record
+from fer_jax import fer2013
 from fer_jax.classes import names_of
 from fer_jax.config import LabelSource
 from fer_jax.config_file import Json
@@ -50,7 +50,7 @@ def choose(runs: Sequence[Trained], source: LabelSource | None, ferplus: Path | 
         ferplus: FER+'s file of votes; None for the one that a run's config names.
 
     Returns:
-        The runs; their `config.labels` says what to measure by.
+        The runs; their `labels` says what to measure by.
 
     Raises:
         ConfigError: the runs were trained on different labels and none are named; or a file of votes is, and
@@ -68,7 +68,7 @@ def choose(runs: Sequence[Trained], source: LabelSource | None, ferplus: Path | 
     named = [run.config.labels.ferplus for run in runs if run.config.labels.ferplus is not None]
     file = str(ferplus) if ferplus is not None else next(iter(named), None)
     labels = replace(runs[0].config.labels, source=asked, ferplus=file)
-    return [replace(run, config=replace(run.config, labels=labels)) for run in runs]
+    return [replace(run, labels=labels) for run in runs]
 
 
 def relabel(trained: Trained, examples: Examples) -> Examples:
@@ -84,7 +84,7 @@ def relabel(trained: Trained, examples: Examples) -> Examples:
     Raises:
         FerJaxError: the votes cannot be read, or are not of this data.
     """
-    targets = load_targets(trained.config.labels, examples, classes=trained.config.model.classes)
+    targets = load_targets(trained.labels, examples, classes=trained.config.model.classes)
     return examples if targets is None else replace(examples, labels=targets.labels)
 
 
@@ -107,29 +107,29 @@ def measure_by(trained: Trained, examples: Examples, rows: np.ndarray, *, part: 
             f"FER+ decides none of the {len(rows):,} rows of {part}; choose another --split, or "
             "--labels fer2013"
         )
-    facts = {"labels": trained.config.labels.source, "undecided_rows": len(rows) - len(kept)}
+    facts = {"labels": trained.labels.source, "undecided_rows": len(rows) - len(kept)}
     return Measured(labelled, kept, facts, _list_notes(trained, kept=len(kept), rows=len(rows), part=part))
 
 
 def is_own(trained: Trained) -> bool:
     """Say whether a run is measured by the labels it was trained on."""
-    return run_record.read_config(trained.folder).labels.source == trained.config.labels.source
+    return trained.labels.source == trained.config.labels.source
 
 
 def suffix(runs: Sequence[Trained]) -> str:
     """Name other labels than the runs' own, for the end of a file's name; nothing for their own."""
-    return "" if all(map(is_own, runs)) else f"_{runs[0].config.labels.source}"
+    return "" if all(map(is_own, runs)) else f"_{runs[0].labels.source}"
 
 
 def _list_notes(trained: Trained, *, kept: int, rows: int, part: str) -> list[str]:
     """Say by which labels a part is measured, and what follows from that; nothing where all is FER2013's."""
-    source, classes, is_theirs = trained.config.labels.source, trained.config.model.classes, is_own(trained)
+    source, classes = trained.labels.source, trained.config.model.classes
     is_seven = classes == fer2013.CLASS_COUNT
     if source == "ferplus":
         said = [f"labels     FER+: its votes decide {kept:,} of {rows:,} rows of {part}"]
         left_out = "note: the network tells seven classes apart: rows that contempt wins are left out"
         return said + [left_out] * is_seven
-    if is_theirs:
+    if is_own(trained):
         return []
     said = ["labels     FER2013"]
     if not is_seven:

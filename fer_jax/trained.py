@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_jax import checkpoint, fer2013, run_record
 from fer_jax.command import with_data
-from fer_jax.config import BadRow, Config
+from fer_jax.config import BadRow, Config, LabelsConfig
 from fer_jax.config_file import Json
 from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
@@ -35,7 +35,8 @@ class Trained:
 
     Attributes:
         folder: the run's.
-        config: of the run, with `data` as asked for, and from `label_sets.choose` also `labels`.
+        config: of the run, with `data` as asked for.
+        labels: to measure it by: those that it was trained on, or what `label_sets.choose` says.
         facts: the content of `run.json`.
         saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `run_record.read_split`.
         model: the network.
@@ -48,6 +49,7 @@ class Trained:
 
     folder: Path
     config: Config
+    labels: LabelsConfig
     facts: Json
     saved: dict[str, np.ndarray]
     model: nn.Module
@@ -89,6 +91,7 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     return Trained(
         folder=folder,
         config=config,
+        labels=config.labels,
         facts=facts,
         saved=saved,
         model=model,
