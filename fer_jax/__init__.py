@@ -7,7 +7,8 @@ The data's way is a straight line:
          -> metrics.Counts -> checkpoint, log -> report
 
 Letters for shapes: N examples, B examples of a batch, K lanes (seeds that are trained together), H height,
-W width, C channels or classes; a face is [48, 48, 1], logits are [B, C]: seven classes, or eight with contempt.
+W width, C channels, or classes; a face is [48, 48, 1], logits are [B, C], of seven classes or, with contempt,
+eight.
 
 A module imports only from the rows above its own (data, models and rows five to seven among themselves too):
 
@@ -30,8 +31,9 @@ A module imports only from the rows above its own (data, models and rows five to
    and `sweep_study`, its memory; above them `epochs`, the loop, and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
    run read back, and `label_sets`, by whose labels it is measured; `evaluation` (with `robustness`,
-   `mistakes`), `comparison` (with `comparison_runs`), `bias_variance_runs`, `sweeping`, `checking` (with `trial`, `sanity`, `data_sanity`, `legibility`,
-   `rate_range`), `auditing` (with `label_errors`), `ensembling` of runs, `releasing`
+   `mistakes`), `comparison` (with `comparison_runs`), `bias_variance_runs`, `sweeping`, `checking` (with
+   `trial`, `sanity`, `data_sanity`, `legibility`, `rate_range`), `auditing` (with `label_errors`),
+   `ensembling` of runs, `releasing`
 7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `sweep`, `check`,
    `audit`, `release`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do:
    JAX takes seconds to come
