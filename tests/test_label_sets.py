@@ -18,12 +18,12 @@ from fer_jax.trained import load, predict
 
 ROOT = Path(__file__).parent.parent
 CONTEMPT = 7
-FACES = 280
+FACES = 140
 SMALL = (
-    *("--config", str(ROOT / "configs" / "run6.py")),
+    *("--config", str(ROOT / "configs" / "run1.py")),
     *("--data.source", "synthetic", "--data.synthetic-examples", str(FACES)),
-    *("--model.blocks.0.features", "4", "--model.blocks.1.features", "4", "--model.blocks.2.features", "4"),
-    *("--model.dense-features", "8", "--train.batch-size", "16", "--train.epochs", "1"),
+    *("--model.blocks.0.features", "2", "--model.dense-features", "4"),
+    *("--train.batch-size", "16", "--train.epochs", "1"),
 )
 
 
@@ -172,8 +172,8 @@ def test_the_figures_of_eight_classes_by_hand() -> None:
         **{"label": "contempt", "precision": 1.0, "recall": 0.5, "f1": 2 / 3},
         **{"count": 2, "predicted": 1},
     }
-    # Of the two contempts one looks more like contempt than the others, and one as little as they do.
-    assert figures["roc_auc"]["contempt"] == pytest.approx(0.75, abs=0.26)
+    # One of the two contempts looks more like it than both others, and one just as little as they do.
+    assert figures["roc_auc"]["contempt"] == pytest.approx(0.75)
     assert figures["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
 
 
