@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks import arena
 from benchmarks.readme import write_section
 from benchmarks.unattended import UNFINISHED, Training, finish, is_finished
-from fer_jax import command, ensembling, evaluation, run_folder, runtime, trained
+from fer_jax import command, ensembling, evaluation, label_sets, run_folder, runtime, trained
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
@@ -61,6 +61,7 @@ TIERS: Final[dict[str, Tier]] = {
     "xception": Tier("configs/xception.py", "mini-Xception"),
     "mid": Tier("configs/mid.py", "mid-size network"),
     "mid-distilled": Tier("configs/mid.py", "mid-size network, taught", is_taught=True),
+    "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
     "vgg": Tier("configs/vgg.py", "VGG"),
     "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
     "best": Tier("configs/best.py", "ResNet-18 with all the craft"),
@@ -80,6 +81,8 @@ class Accuracy:
     """Kaggle's fer2013.csv, for train and collect."""
     tiers: tuple[str, ...] = tuple(TIERS)
     """Which of them."""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv, to train the tier that learns its votes."""
     seeds: int = 5
     """Seeds 0 .. seeds - 1 of each."""
     teachers: str = "best"
@@ -147,6 +150,7 @@ def list_trainings(options: Accuracy, data: Path) -> list[Training]:
         taught = [*TAUGHT, "--distill.teachers", *map(str, after)] if after else []
         for seed, folder in enumerate(_folders(options, name, options.seeds)):
             words = ["--config", tier.config, "--data", str(data.resolve())]
+            words += [] if options.ferplus is None else ["--labels.ferplus", str(options.ferplus.resolve())]
             words += ["--train.seed", str(seed), *taught, *shlex.split(options.options)]
             trainings.append(Training(folder, tuple(words), after))
     return trainings
@@ -170,6 +174,7 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
             console.print(f"{name}: no finished run; left out")
             continue
         members = [trained.load(folder, data, None) for folder in folders]
+        members = label_sets.choose(members, None, None)
         examples = examples or trained.load_data(members[0], is_other_file=True)
         console.print(f"{name}: {len(members)} runs")
         rows.append({"name": name, "words": TIERS[name].words} | _measure(console, members, examples))
@@ -179,8 +184,10 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
 
 
 def _measure(console: Console, members: Sequence[Trained], examples: Examples) -> dict[str, Any]:
-    rows = trained.choose_rows(examples, members[0], PART)
-    images, labels = examples.images[rows], examples.labels[rows]
+    chosen = trained.choose_rows(examples, members[0], PART)
+    asked = label_sets.measure_by(members[0], examples, chosen, part=PART)
+    rows = asked.rows
+    images, labels = examples.images[rows], asked.examples.labels[rows]
     correct: dict[str, list[int]] = {}
     together: dict[str, int] = {}
     for choice in VIEWS:
@@ -189,6 +196,7 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         together[choice] = _count(ensembling.average(each, [member.folder for member in members]), labels)
     first = members[0].facts
     return {
+        "labels": label_sets.WORDS[members[0].labels.source],
         "seeds": [member.facts["seed"] for member in members],
         "total": len(rows),
         "correct": correct,
@@ -220,6 +228,8 @@ def table(results: dict[str, Any]) -> str:
     rows: Table = [
         [
             "network",
+            "labels",
+            "images",
             "parameters",
             "M MACs",
             "epochs",
@@ -240,6 +250,8 @@ def table(results: dict[str, Any]) -> str:
         rows.append(
             [
                 row["words"] + (f" by {', '.join(row['teachers'])}" if row["teachers"] else ""),
+                row["labels"],
+                f"{total:,}",
                 f"{row['parameters']:,}",
                 f"{row['macs'] / 1e6:.0f}",
                 f"{row['epochs']}, {row['select']}",
@@ -255,7 +267,7 @@ def table(results: dict[str, Any]) -> str:
     machines = sorted({machine for row in results["results"] for machine in row["machines"]})
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"Accuracy in percent on the {results['results'][0]['total']:,} images of {PART}, mean ± standard "
+        f"Accuracy in percent on the images of {PART} that have such a label, mean ± standard "
         "deviation over seeds; in brackets a 95 % interval (Wilson), which for every figure here is about as "
         "wide. Trained on Training alone. Epochs: how many, and whose weights are measured; with the last "
         "one's nothing was chosen on these images. The oracle epoch is the one that was best on them, which "

@@ -7,13 +7,15 @@ The data's way is a straight line:
          -> metrics.Counts -> checkpoint, log -> report
 
 Letters for shapes: N examples, B examples of a batch, K lanes (seeds that are trained together), H height,
-W width, C channels; a face is [48, 48, 1], logits are [B, 7].
+W width, C channels, or classes; a face is [48, 48, 1], logits are [B, C], of seven classes or, with contempt,
+eight.
 
 A module imports only from the rows above its own (data, models and rows five to seven among themselves too):
 
-1. `fer2013`, `notebook` facts; `errors` messages and exit codes; `config` of a run with its `config_augment`,
-   `config_craft` and `config_checks`, `config_file` to and from files; `randomness`, its only maker;
-   `pixels` to numbers; `augment` (with `tones`, its grays) and `mix`, draw and apply
+1. `fer2013`, `notebook` facts; `classes`, their names; `errors` messages and exit codes; `config` of a run
+   with its `config_augment`, `config_craft` and `config_checks`, `config_file` to and from files;
+   `randomness`, its only maker; `pixels` to numbers; `augment` (with `tones`, its grays) and `mix`,
+   draw and apply
 2. `data.*` files to arrays, copies, votes, targets; `models.*` Linen modules; `losses`; `metrics`;
    `optimizer`; `averages` of the weights; the statistics of insight: `bootstrap`, `calibration`, `paired`
    tests, `decomposition` into bias and variance, `confident` learning; `views` of an image, `corruptions`
@@ -28,10 +30,10 @@ A module imports only from the rows above its own (data, models and rows five to
    `sweep_report`, `audit_rules`, and the pictures and pages of each; `sweep_space`, what a sweep may change,
    and `sweep_study`, its memory; above them `epochs`, the loop, and `run_record`, its files
 6. the work of the programs: `training` (with `place`, its folders, `resuming` and `write_up`); `trained`, a
-   run read back; `evaluation` (with `robustness`, `mistakes`), `comparison` (with `comparison_runs`),
-   `bias_variance_runs`, `sweeping`, `checking` (with `trial`, `sanity`, `data_sanity`, `legibility`,
-   `rate_range`), `auditing` (with `label_errors`), `ensembling` of runs, `distillation` from them,
-   `releasing`
+   run read back, and `label_sets`, by whose labels it is measured; `evaluation` (with `robustness`,
+   `mistakes`), `comparison` (with `comparison_runs`), `bias_variance_runs`, `sweeping`, `checking` (with
+   `trial`, `sanity`, `data_sanity`, `legibility`, `rate_range`), `auditing` (with `label_errors`),
+   `ensembling` of runs, `distillation` from them, `releasing`
 7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `sweep`, `check`,
    `audit`, `release`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do:
    JAX takes seconds to come

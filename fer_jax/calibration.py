@@ -22,8 +22,8 @@ def describe(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Measure the calibration of some predictions, ready for JSON.
 
     Args:
-        log_probs: float64 [N, 7], logarithms of the predicted probabilities; N >= 1.
-        labels: int [N], 0..6.
+        log_probs: float64 [N, C], logarithms of the predicted probabilities; N >= 1.
+        labels: int [N], 0..C-1.
 
     Returns:
         `ece`, see `expected_error`, and `bins`: for each of the 15 `low` and `high` (confidences in
@@ -52,8 +52,8 @@ def confidences_of(log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
     """Give the confidence of each prediction, float64 [N], and whether it is right, bool [N].
 
     Args:
-        log_probs: float64 [N, 7], logarithms of the predicted probabilities.
-        labels: int [N], 0..6.
+        log_probs: float64 [N, C], logarithms of the predicted probabilities.
+        labels: int [N], 0..C-1.
     """
     return np.exp(log_probs.max(axis=1)), log_probs.argmax(axis=1) == labels
 
@@ -107,8 +107,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     single peak in 1 / T, so that a search along log T finds it.
 
     Args:
-        logits: float64 [N, 7], of images that the network was not trained on; N >= 1.
-        labels: int [N], 0..6.
+        logits: float64 [N, C], of images that the network was not trained on; N >= 1.
+        labels: int [N], 0..C-1.
 
     Returns:
         T > 0: above 1 where the network is too sure of itself, below 1 where it is too modest. It stays

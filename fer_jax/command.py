@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from fer_jax import fer2013
 from fer_jax.config import BadRow, Config
 from fer_jax.config_file import load_config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
@@ -75,10 +76,12 @@ def refuse_other_targets(settings: Config) -> None:
     Raises:
         ConfigError: it does.
     """
-    source = settings.labels.source
+    source, classes = settings.labels.source, settings.model.classes
     if source != "fer2013":
+        seven = "" if classes == fer2013.CLASS_COUNT else f" --model.classes {fer2013.CLASS_COUNT}"
         raise ConfigError(
-            f"labels.source is {source}, and only training knows it; give --labels.source fer2013"
+            f"labels.source is {source}, and only training and its evaluation know it; "
+            f"give --labels.source fer2013{seven}"
         )
     if settings.distill.teachers:
         raise ConfigError(

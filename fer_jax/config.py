@@ -24,6 +24,9 @@ BadRow = Literal["stop", "skip"]
 Sampling = Literal["all", "sqrt", "balanced"]
 """How often an epoch shows the images of a class."""
 
+LabelSource = Literal["fer2013", "ferplus"]
+"""Whose labels: those in FER2013's file, or ten annotators' votes for the same faces."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -53,7 +56,7 @@ class DataConfig:
 class LabelsConfig:
     """Whose labels training aims at."""
 
-    source: Literal["fer2013", "ferplus"] = "fer2013"
+    source: LabelSource = "fer2013"
     """fer2013: the label in the file; ferplus: what ten annotators voted for the same faces."""
     mode: Literal["majority", "votes", "drawn"] = "majority"
     """What FER+'s votes become. majority: the expression of more than half of them; votes: their shares, as
@@ -144,7 +147,7 @@ class ModelConfig:
     """Chance that training leaves out what the last residual or separable block adds, for each image; the
     earlier the block, the smaller its share of it."""
     classes: Literal[7, 8] = 7
-    """How many logits: FER2013's seven classes, or FER+'s eight, with contempt."""
+    """How many logits: FER2013's seven classes; or, for labels.source ferplus, eight, with contempt."""
 
     def __post_init__(self) -> None:
         check_types(self, "model.")
@@ -175,7 +178,7 @@ class LossConfig:
     """What training makes small."""
 
     label_smoothing: float = 0.0
-    """Share of the target spread evenly over the seven classes."""
+    """Share of the target spread evenly over the classes."""
     class_weights: Literal["none", "sqrt", "balanced", "effective"] = "none"
     """Weight of a class: 1; 1 / sqrt(its share); 1 / its share; 1 / its effective number of images."""
     effective_beta: float = 0.999
@@ -351,10 +354,10 @@ class Config:
             "1 to 100 letters, digits, '.', '_' and '-': it names a folder",
         )
         check(
-            self.model.classes == 7,
+            self.model.classes == fer2013.CLASS_COUNT or self.labels.source == "ferplus",
             "model.classes",
             self.model.classes,
-            "7: a network of eight classes can be built, but training and evaluation count seven",
+            "7, or labels.source ferplus: FER2013's own labels know no contempt, FER+'s votes do",
         )
         check(
             self.optimizer.warmup_epochs < self.train.epochs,

@@ -10,7 +10,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fer_jax import fer2013
+from fer_jax.classes import names_of
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET
 from fer_jax.data.split import Split
@@ -39,19 +39,22 @@ def show_data(console: Console, examples: Examples) -> None:
             console.print(f"           {message}")
 
 
-def show_split(console: Console, examples: Examples, split: Split, *, copies: dict[str, int]) -> None:
+def show_split(
+    console: Console, examples: Examples, split: Split, *, classes: int, copies: dict[str, int]
+) -> None:
     """Show the rows of each part, by class, and how many of them are copies of training images.
 
     Args:
         console: where to write.
         examples: all of them.
         split: rows of each part.
+        classes: how many the labels tell apart.
         copies: what `count_leaks` counted.
     """
-    names = " ".join(f"{label:>8}" for label in fer2013.LABELS)
+    names = " ".join(f"{label:>8}" for label in names_of(classes))
     console.print(f"split          rows {names}")
     for name, rows in split.parts.items():
-        counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows]))
+        counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows], classes=classes))
         console.print(f"  {name:<8} {len(rows):8,} {counts}")
     counted = " and ".join(f"{number:,} of {name}" for name, number in copies.items())
     console.print(f"  exact copies of training images: {counted}")

@@ -13,8 +13,8 @@ import numpy as np
 from rich.console import Console
 from scipy.special import log_softmax
 
-from fer_jax import display, evaluation, run_folder, runtime
-from fer_jax.config import BadRow
+from fer_jax import display, evaluation, label_sets, run_folder, runtime
+from fer_jax.config import BadRow, LabelSource
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import image_hashes
@@ -32,16 +32,22 @@ def evaluate_ensemble(
     *,
     part: str,
     on_bad_row: BadRow | None,
+    labels: LabelSource | None,
+    ferplus: Path | None,
     views: ViewChoice,
     out: Path | None,
 ) -> None:
     """Measure several runs as one, show the figures, and write them as `ensemble_PART.json`.
+
+    The labels are in its name where they are others than the runs' own.
 
     Args:
         folders: of the runs, at least two.
         data: another file to measure on; None for the data that the first run was trained on.
         part: see `trained.choose_rows`; the split of all runs has to agree on "train", "val" and "test".
         on_bad_row: what a malformed row does; None for what the first run's config says.
+        labels: by whose; None for those that the runs were trained on.
+        ferplus: FER+'s votes; None for the file that a run's config names.
         views: how each image is shown.
         out: where to write; None for the folder that holds the first run.
 
@@ -50,36 +56,42 @@ def evaluate_ensemble(
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
     runtime.tune_cpu()
-    members = [load(folder, data, on_bad_row) for folder in folders]
+    members = label_sets.choose([load(folder, data, on_bad_row) for folder in folders], labels, ferplus)
     examples = load_data(members[0], is_other_file=data is not None)
     display.show_data(console, examples)
-    rows = _choose_rows(examples, members, part)
+    asked = label_sets.measure_by(members[0], examples, _choose_rows(examples, members, part), part=part)
+    examples, rows = asked.examples, asked.rows
     console.print(f"rows       {part}: {len(rows):,}")
     hashes = np.concatenate([member.saved["train_hashes"] for member in members])
     seen = int(np.isin(image_hashes(examples.images[rows]), hashes).sum())
     copies = f"note: {seen:,} of these images are exact copies of images that a run was trained on"
-    for note in (*([copies] if seen else []), *(note for member in members for note in member.notes)):
+    of_members = [note for member in members for note in member.notes]
+    for note in (*asked.notes, *([copies] if seen else []), *of_members):
         console.print(note, style="yellow")
 
-    labels, names = examples.labels[rows], CHOICES[views]
+    names = CHOICES[views]
     each = [evaluation.average_views(console, member, examples.images[rows], names) for member in members]
-    measured = (average(each, folders), labels)
+    measured = (average(each, folders), examples.labels[rows])
     held_out = _predict_held_out(console, members, examples, names, measured, part=part)
     result = measure(*measured) | {
         "split": part,
+        **asked.facts,
         "data": {"description": examples.description, "sha256": examples.sha256},
         "copies_of_training_images": seen,
         "views": list(names),
         "averaged": "logits",
-        "members": [_describe(member, logits, labels) for member, logits in zip(members, each, strict=True)],
+        "members": [
+            _describe(member, logits, measured[1]) for member, logits in zip(members, each, strict=True)
+        ],
         "calibration": calibrate(measured, held_out),
         "robustness": None,
     }
     console.print(f"{members_table(result['members'])}\n\n{evaluation.describe(result)}")
     out = folders[0].resolve().parent if out is None else out
     out.mkdir(parents=True, exist_ok=True)
-    run_folder.write_json(out / f"ensemble_{part}.json", result)
-    console.print(f"written to {out}: ensemble_{part}.json")
+    name = f"ensemble_{part}{label_sets.suffix(members)}.json"
+    run_folder.write_json(out / name, result)
+    console.print(f"written to {out}: {name}")
 
 
 def average(logits: Sequence[np.ndarray], folders: Sequence[Path]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from fer_jax import command
-from fer_jax.config import BadRow
+from fer_jax.config import BadRow, LabelSource
 from fer_jax.errors import ConfigError
 from fer_jax.views import ViewChoice
 
@@ -52,6 +52,13 @@ class EvaluateCommand:
     usage; all: every labelled row of the file."""
     on_bad_row: BadRow | None = None
     """What a malformed row does."""
+    labels: LabelSource | None = None
+    """By whose labels; by default those that the run was trained on. ferplus: the majority of FER+'s votes;
+    only rows that have one count, and for a network of seven classes rows that contempt wins are left out.
+    fer2013: the file's labels; they know no contempt, so that answer of a network of eight classes counts
+    as wrong. Other labels than the run's own make files of their own, such as evaluate_val_ferplus.json."""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv; else the one that the run was trained with, else data/fer2013new.csv."""
     views: ViewChoice = "single"
     """Ways in which each image is shown (test-time augmentation); their logits are averaged. single: as it
     is; flip: and mirrored; shifts: and shifted by 2 px to each side; flip-shifts: all of these, and the
@@ -85,6 +92,8 @@ def _evaluate(options: EvaluateCommand) -> int:
             options.data,
             part=options.split,
             on_bad_row=options.on_bad_row,
+            labels=options.labels,
+            ferplus=options.ferplus,
             views=options.views,
             out=options.out,
         )
@@ -96,6 +105,8 @@ def _evaluate(options: EvaluateCommand) -> int:
         options.data,
         part=options.split,
         on_bad_row=options.on_bad_row,
+        labels=options.labels,
+        ferplus=options.ferplus,
         views=options.views,
         has_robustness=options.robustness,
     )

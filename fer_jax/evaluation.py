@@ -9,8 +9,8 @@ from rich.console import Console
 
 from fer_jax import (
     display,
-    fer2013,
     insight_pictures,
+    label_sets,
     mistakes,
     page,
     pictures,
@@ -20,7 +20,7 @@ from fer_jax import (
     run_record,
     runtime,
 )
-from fer_jax.config import BadRow
+from fer_jax.config import BadRow, LabelSource
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import image_hashes
@@ -37,6 +37,8 @@ def evaluate_run(
     *,
     part: str,
     on_bad_row: BadRow | None,
+    labels: LabelSource | None,
+    ferplus: Path | None,
     views: ViewChoice,
     has_robustness: bool,
 ) -> None:
@@ -47,6 +49,8 @@ def evaluate_run(
         data: another file to measure on; None for the data that the run was trained on.
         part: see `trained.choose_rows`.
         on_bad_row: what a malformed row does; None for what the config says.
+        labels: by whose; None for those that the run was trained on.
+        ferplus: FER+'s votes; None for the file that its config names.
         views: how each image is shown.
         has_robustness: measure the corruptions too.
 
@@ -57,27 +61,28 @@ def evaluate_run(
     runtime.tune_cpu()
     if run_record.read_config(folder).device.compile_cache:
         console.print(runtime.keep_compiled())
-    trained = load(folder, data, on_bad_row)
+    [trained] = label_sets.choose([load(folder, data, on_bad_row)], labels, ferplus)
     examples = load_data(trained, is_other_file=data is not None)
     display.show_data(console, examples)
-    rows = choose_rows(examples, trained, part)
+    asked = label_sets.measure_by(trained, examples, choose_rows(examples, trained, part), part=part)
+    examples, rows = asked.examples, asked.rows
     console.print(f"rows       {part}: {len(rows):,}")
     seen = int(np.isin(image_hashes(examples.images[rows]), trained.saved["train_hashes"]).sum())
     copies = f"note: {seen:,} of these images are exact copies of images it was trained on"
-    for note in (*([copies] if seen else []), *trained.notes):
+    for note in (*asked.notes, *([copies] if seen else []), *trained.notes):
         console.print(note, style="yellow")
 
-    stem = folder / f"evaluate_{part}"
+    stem = folder / f"evaluate_{part}{label_sets.suffix([trained])}"
     names = CHOICES[views]
-    labels = examples.labels[rows]
     plain_logits, features = predict(trained, examples.images[rows])
     logits = plain_logits.astype(np.float64)
     if views != "single":
         logits = average_views(console, trained, examples.images[rows], names)
-    measured = (logits, labels)
+    measured = (logits, examples.labels[rows])
     held_out = predict_held_out(console, trained, examples, names, measured, part=part)
-    result = measure(logits, labels) | {
+    result = measure(*measured) | {
         "split": part,
+        **asked.facts,
         "data": {"description": examples.description, "sha256": examples.sha256},
         "checkpoint": trained.checkpoint,
         "copies_of_training_images": seen,
@@ -86,7 +91,7 @@ def evaluate_run(
         "robustness": None,
     }
     if has_robustness:
-        is_right = plain_logits.argmax(axis=1) == labels
+        is_right = plain_logits.argmax(axis=1) == measured[1]
         result["robustness"] = _measure_robustness(console, trained, examples, rows, is_right)
     drawn = _draw(trained, result, stem)
     console.print(describe(result))
@@ -110,9 +115,9 @@ def average_views(console: Console, trained: Trained, images: np.ndarray, names:
         names: of the views, at least one.
 
     Returns:
-        float64 [N, 7].
+        float64 [N, C].
     """
-    total = np.zeros((len(images), fer2013.CLASS_COUNT))
+    total = np.zeros((len(images), trained.config.model.classes))
     with display.make_bar(console) as bar:
         task = bar.add_task("views", total=len(names), speed="")
         for name in names:
@@ -135,7 +140,7 @@ def predict_held_out(
     Args:
         console: where the bar and a note are shown.
         trained: the weights.
-        examples: the data that is measured: the run's own, or other.
+        examples: the data that is measured, with the labels it is measured by: the run's own, or other.
         names: of the views.
         measured: the predictions of the part that is measured.
         part: its name.
@@ -150,7 +155,7 @@ def predict_held_out(
         own = examples
         if examples.sha256 != trained.facts["data"]["sha256"]:
             as_trained = replace(trained, config=run_record.read_config(trained.folder))
-            own = load_data(as_trained, is_other_file=False)
+            own = label_sets.relabel(as_trained, load_data(as_trained, is_other_file=False))
         rows = choose_rows(own, trained, "val")
     except DataError as error:
         console.print(
@@ -173,6 +178,8 @@ def _measure_robustness(
 def _draw(trained: Trained, result: Json, stem: Path) -> dict[str, str]:
     """Draw the figures; picture name -> file name."""
     title = f"{trained.title}: {result['split']}"
+    if result["labels"] != "fer2013":
+        title += f", labels of {label_sets.WORDS[result['labels']]}"
     paths = {
         name: stem.with_name(f"{stem.name}_{name}.png") for name in ("confusion", "reliability", "robustness")
     }

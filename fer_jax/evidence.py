@@ -56,7 +56,7 @@ class Evidence:
         history: one record an epoch, at least one, as in `log.jsonl`.
         train_accuracy: of the run's weights, on un-augmented images.
         val_accuracy: the same on the validation images.
-        counts: validation images of each class, seven.
+        counts: validation images of each class.
         recalls: validation recall of each class; None without images.
         decomposition: the JSON of `bias_variance` for this config, or None.
     """
@@ -104,7 +104,7 @@ class Evidence:
 
     @property
     def shares(self) -> np.ndarray:
-        """The share of each class in the validation images, float64 [7]."""
+        """The share of each class in the validation images, float64 [C]."""
         return np.array(self.counts) / sum(self.counts)
 
     @property

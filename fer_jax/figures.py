@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from scipy.special import log_softmax
 
-from fer_jax import bootstrap, calibration, fer2013
+from fer_jax import bootstrap, calibration
+from fer_jax.classes import names_of
 from fer_jax.config_file import Json
 from fer_jax.metrics import confusion_ratios, count_predictions, roc_auc, summarise, top2_hits
 from fer_jax.randomness import Stream, numpy_rng
@@ -16,15 +17,15 @@ from fer_jax.randomness import Stream, numpy_rng
 BOOTSTRAP_SEED: Final = 0
 
 Predictions = tuple[np.ndarray, np.ndarray]
-"""Logits float64 [N, 7], and the labels int [N] of the same images."""
+"""Logits float64 [N, C], and the labels int [N] of the same images."""
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
     """Compute all figures of some predictions, with their bootstrap intervals; ready for JSON.
 
     Args:
-        logits: float64 [N, 7], N >= 1.
-        labels: int [N], 0..6.
+        logits: float64 [N, C], N >= 1.
+        labels: int [N], 0..C-1.
 
     Returns:
         What `metrics.summarise` gives, with `top2_correct`, `top2_accuracy`, `roc_auc` by label,
@@ -37,8 +38,9 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
     distances = np.abs(resampled.pop("excesses") - values["excesses"]).sum(axis=1)
     ends = {name: bootstrap.percentile_interval(each) for name, each in resampled.items()}
     ends["ece"] = bootstrap.distance_interval(values["ece"], distances)
-    interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(fer2013.LABELS)}
-    auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(fer2013.LABELS)}
+    names = names_of(logits.shape[1])
+    interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(names)}
+    auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(names)}
     return summarise(count_predictions(log_softmax(logits, axis=1), labels)) | {
         "top2_correct": int(top2_hits(logits, labels).sum()),
         "top2_accuracy": float(values["top2_accuracy"]),
@@ -58,16 +60,16 @@ def make_figures(logits: np.ndarray, labels: np.ndarray) -> bootstrap.Figures:
     """Make the function that computes the figures of some predictions for many weightings of the images.
 
     Args:
-        logits: float64 [N, 7], N >= 1.
-        labels: int [N], 0..6.
+        logits: float64 [N, C], N >= 1.
+        labels: int [N], 0..C-1.
 
     Returns:
         Weights float64 [R, N] -> `accuracy`, `balanced_accuracy`, `macro_f1`, `top2_accuracy`, `loss` (nats),
-        `ece` and `macro_roc_auc`, each float64 [R], `roc_auc` float64 [R, 7], and `excesses` float64 [R, 15],
+        `ece` and `macro_roc_auc`, each float64 [R], `roc_auc` float64 [R, C], and `excesses` float64 [R, 15],
         whose absolute values add up to `ece`. NaN stands where a class without weight leaves no value.
     """
     log_probs = log_softmax(logits, axis=1)
-    images, classes = np.arange(len(labels)), fer2013.CLASS_COUNT
+    images, classes = np.arange(len(labels)), logits.shape[1]
     cell_of_image = np.zeros((len(labels), classes**2))
     cell_of_image[images, labels * classes + log_probs.argmax(axis=1)] = 1
     losses, is_top2 = -log_probs[images, labels], top2_hits(logits, labels)

@@ -91,6 +91,7 @@ def plot_robustness(robustness: dict[str, Any], path: Path, *, title: str) -> No
     corruptions, total = robustness["corruptions"], robustness["total"]
     clean = 100 * robustness["clean_correct"] / total
     rows = -(-len(corruptions) // _PANELS_A_ROW)
+    chance = 100 / robustness.get("classes", fer2013.CLASS_COUNT)
     best = max([robustness["clean_correct"], *(n for each in corruptions for n in each["correct"])])
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(9, 0.6 + 2.35 * rows), dpi=1600 / 9, layout="constrained")
@@ -100,13 +101,12 @@ def plot_robustness(robustness: dict[str, Any], path: Path, *, title: str) -> No
         for axes, corruption in zip(panels, corruptions, strict=False):
             _draw_corruption(axes, corruption, total)
             axes.axhline(clean, color="black", linewidth=1.2)
-            axes.axhline(100 / fer2013.CLASS_COUNT, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
+            axes.axhline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
         for axes in panels[len(corruptions) :]:
             axes.set_axis_off()
         panels[0].set_ylim(0, min(1.12 * max(100 * best / total, 50), 104))
         panels[0].yaxis.set_major_locator(MultipleLocator(20))
         panels[0].text(5.3, clean, "clean", ha="right", va="bottom", fontsize=9)
-        chance = 100 / fer2013.CLASS_COUNT
         panels[0].text(5.3, chance, "guessing", ha="right", va="top", fontsize=9, color=QUIET_COLOUR)
         for axes in panels[::_PANELS_A_ROW]:
             axes.set_ylabel("accuracy (%)")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax import fer2013
+from fer_jax.classes import NAMES
 
 
 class Counts(NamedTuple):
@@ -17,7 +17,7 @@ class Counts(NamedTuple):
 
     Attributes:
         loss_sum: float32 [], summed plain cross-entropy, in nats.
-        confusion: int32 [7, 7], examples by true class (row) and predicted class (column).
+        confusion: int32 [C, C], examples by true class (row) and predicted class (column).
     """
 
     loss_sum: Any
@@ -28,13 +28,13 @@ def count(logits: jax.Array, labels: jax.Array, losses: jax.Array, is_real: jax.
     """Count one batch.
 
     Args:
-        logits: float [B, 7].
-        labels: int [B], 0..6.
+        logits: float [B, C].
+        labels: int [B], 0..C-1.
         losses: float [B], the examples' plain cross-entropy.
         is_real: float [B], 1 for an example, 0 for padding.
     """
     predictions = logits.argmax(axis=-1)
-    confusion = jnp.zeros((fer2013.CLASS_COUNT, fer2013.CLASS_COUNT), jnp.int32)
+    confusion = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
     confusion = confusion.at[labels, predictions].add(is_real.astype(jnp.int32))
     return Counts((losses * is_real).sum(), confusion)
 
@@ -43,11 +43,12 @@ def count_predictions(log_probs: np.ndarray, labels: np.ndarray) -> Counts:
     """Count predictions that are on the host already, in float64.
 
     Args:
-        log_probs: float64 [N, 7], logarithms of the predicted probabilities; N >= 1.
-        labels: int [N], 0..6.
+        log_probs: float64 [N, C], logarithms of the predicted probabilities; N >= 1.
+        labels: int [N], 0..C-1.
     """
-    cells = labels * fer2013.CLASS_COUNT + log_probs.argmax(axis=1)
-    confusion = np.bincount(cells, minlength=fer2013.CLASS_COUNT**2).reshape(-1, fer2013.CLASS_COUNT)
+    classes = log_probs.shape[1]
+    cells = labels * classes + log_probs.argmax(axis=1)
+    confusion = np.bincount(cells, minlength=classes**2).reshape(-1, classes)
     return Counts(-log_probs[np.arange(len(labels)), labels].sum(), confusion)
 
 
@@ -94,7 +95,7 @@ def summarise(counts: Counts) -> dict[str, Any]:
     confusion = np.asarray(counts.confusion, np.int64)
     correct, total = int(np.trace(confusion)), int(confusion.sum())
     low, high = wilson_interval(correct, total)
-    rows = [_class_figures(confusion, index) for index in range(fer2013.CLASS_COUNT)]
+    rows = [_class_figures(confusion, index) for index in range(len(confusion))]
     present = [row for row in rows if row["count"]]
     return {
         "correct": correct,
@@ -114,7 +115,7 @@ def _class_figures(confusion: np.ndarray, index: int) -> dict[str, Any]:
     hits = int(confusion[index, index])
     examples, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
     return {
-        "label": fer2013.LABELS[index],
+        "label": NAMES[index],
         "precision": hits / predicted if predicted else None,
         "recall": hits / examples if examples else None,
         "f1": 2 * hits / (examples + predicted) if examples + predicted else None,
@@ -129,8 +130,8 @@ def top2_hits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Of equal logits the earlier class counts as the larger, as for `argmax`.
 
     Args:
-        logits: float [N, 7].
-        labels: int [N], 0..6.
+        logits: float [N, C].
+        labels: int [N], 0..C-1.
 
     Returns:
         bool [N].
@@ -146,7 +147,7 @@ def confusion_ratios(confusions: np.ndarray) -> dict[str, np.ndarray]:
     """Compute the ratios of many confusion matrices at once, defined as in `summarise`.
 
     Args:
-        confusions: float or int [R, 7, 7], each of at least one example.
+        confusions: float or int [R, C, C], each of at least one example.
 
     Returns:
         `accuracy`, `balanced_accuracy` and `macro_f1`, each float64 [R].

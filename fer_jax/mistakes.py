@@ -16,6 +16,7 @@ from matplotlib import colormaps
 from rich.console import Console
 
 from fer_jax import display, fer2013, saliency
+from fer_jax.classes import NAMES
 from fer_jax.config_file import Json
 from fer_jax.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
 from fer_jax.data.examples import Examples
@@ -38,7 +39,7 @@ class Mistake(NamedTuple):
 
     Attributes:
         row: of the examples.
-        true: its label, 0..6.
+        true: its label, 0..C-1.
         predicted: the class of the largest logit.
         confidence: that class's probability, 0..1.
     """
@@ -54,7 +55,7 @@ class Neighbour(NamedTuple):
 
     Attributes:
         row: of the examples.
-        label: 0..6.
+        label: 0..C-1, or -1 where FER+ decides none.
         distance: cosine distance of the last features, 0 (same direction) to 2.
     """
 
@@ -67,8 +68,8 @@ def find_mistakes(logits: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, c
     """Find the most confident wrong predictions.
 
     Args:
-        logits: float [N, 7].
-        labels: int [N], 0..6.
+        logits: float [N, C].
+        labels: int [N], 0..C-1.
         rows: int [N], which examples they are.
         count: how many to give; fewer where there are fewer.
 
@@ -191,7 +192,7 @@ def write_pictures(
         trained: the network.
         examples: the data.
         rows: int [N], the rows that were measured, N >= 1.
-        logits: float [N, 7], of these rows.
+        logits: float [N, C], of these rows.
         features: float [N, D], their last features.
         stem: path and start of the name of the PNGs.
 
@@ -227,9 +228,14 @@ def write_pictures(
     return [_to_json(*each) for each in zip(mistakes, neighbours, strict=True)], names
 
 
+def _name(label: int) -> str:
+    # FER+ decides no label for some of the images that a run was trained on.
+    return "undecided" if label == fer2013.UNLABELLED else NAMES[label]
+
+
 def _to_json(mistake: Mistake, neighbours: list[Neighbour]) -> Json:
-    near = [each._asdict() | {"label": fer2013.LABELS[each.label]} for each in neighbours]
-    words = {"true": fer2013.LABELS[mistake.true], "predicted": fer2013.LABELS[mistake.predicted]}
+    near = [each._asdict() | {"label": _name(each.label)} for each in neighbours]
+    words = {"true": NAMES[mistake.true], "predicted": NAMES[mistake.predicted]}
     return mistake._asdict() | words | {"neighbours": near}
 
 
@@ -251,7 +257,7 @@ def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title:
 
 
 def _caption(mistake: Mistake) -> Caption:
-    words = f"{fer2013.LABELS[mistake.true]} → {fer2013.LABELS[mistake.predicted]}"
+    words = f"{NAMES[mistake.true]} → {NAMES[mistake.predicted]}"
     return (words, "plain"), (_percent(mistake.confidence), "quiet")
 
 
@@ -279,7 +285,7 @@ def _lay_out_neighbours(
         rows.append([Tile(examples.images[mistake.row], _caption(mistake))])
         for near in neighbours[number]:
             role = roles.get(near.label, "plain")
-            caption: Caption = (fer2013.LABELS[near.label], role), (f"distance {near.distance:.3f}", "quiet")
+            caption: Caption = (_name(near.label), role), (f"distance {near.distance:.3f}", "quiet")
             rows[-1].append(Tile(examples.images[near.row], caption))
     return Sheet(
         rows=rows,
@@ -288,17 +294,17 @@ def _lay_out_neighbours(
         column_labels=["mistake", "nearest", "2nd", "3rd", "4th", "5th"],
         wide_gaps_after=(0,),
         title=f"{title}: mistakes and their nearest training images",
-        subtitle="Nearest by the cosine distance of the last features; under each the label it was trained "
-        "with: blue is the mistake's true label, orange the predicted one.",
+        subtitle="Nearest by the cosine distance of the last features; under each its label: "
+        "blue is the mistake's true label, orange the predicted one.",
     )
 
 
 def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
     labels, predicted = examples.labels[rows], logits.argmax(axis=1)
     confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
-    of_class = (np.flatnonzero(labels == label) for label in range(fer2013.CLASS_COUNT))
+    of_class = (np.flatnonzero(labels == label) for label in range(logits.shape[1]))
     picked = {
-        fer2013.LABELS[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
+        NAMES[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
         for label, places in enumerate(of_class)
         if len(places)
     }
@@ -311,7 +317,7 @@ def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, lo
     )
     triples = []
     for number, place in enumerate(places):
-        is_right, said = predicted[place] == labels[place], fer2013.LABELS[predicted[place]]
+        is_right, said = predicted[place] == labels[place], NAMES[predicted[place]]
         first: tuple[str, Role] = (f"✓ {said}", "right") if is_right else (f"✗ {said}", "wrong")
         caption: Caption = (first, (_percent(confidences[place]), "quiet"))
         maps = (_overlay(faces[number, ..., 0], cams[number]), _colour(_stretch(gradients[number])))

@@ -253,7 +253,8 @@ def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
     """Lay out accuracy against the strength of each corruption, all on one scale; small multiples.
 
     Args:
-        robustness: `total`, `clean_correct` and `corruptions`: `name`, `what`, five `levels`, five `correct`.
+        robustness: `total`, `clean_correct`, `classes` (seven where it is not said) and `corruptions`:
+            `name`, `what`, five `levels`, five `correct`.
     """
     total, clean = robustness["total"], 100 * robustness["clean_correct"] / robustness["total"]
     shares = [[100 * correct / total for correct in each["correct"]] for each in robustness["corruptions"]]
@@ -281,7 +282,7 @@ def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
                 y_ticks=_ticks(frame.at_y, 0, frame.high_y, count=3, is_whole=True),
                 lines=line,
                 guide_y=frame.at_y(clean),
-                chance_y=frame.at_y(100 / fer2013.CLASS_COUNT),
+                chance_y=frame.at_y(100 / robustness.get("classes", fer2013.CLASS_COUNT)),
             )
         )
     return charts

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fer_jax import fer2013
+from fer_jax.classes import NAMES, names_of
 from fer_jax.config_file import Json
 from fer_jax.page_charts import reliability_chart, robustness_charts
 from fer_jax.run_folder import read_json
@@ -137,10 +137,10 @@ def confusion_rows(confusion: list[list[int]]) -> list[Json]:
     """Turn a confusion matrix into rows of cells, each with its count and its share of the row.
 
     Args:
-        confusion: [7][7], examples by true class (row) and predicted class (column).
+        confusion: [C][C], examples by true class (row) and predicted class (column).
     """
     rows = []
-    for index, (label, counts) in enumerate(zip(fer2013.LABELS, confusion, strict=True)):
+    for index, (label, counts) in enumerate(zip(names_of(len(confusion)), confusion, strict=True)):
         total = sum(counts)
         cells = [
             {"count": count, "share": count / total if total else 0.0, "is_right": column == index}
@@ -158,8 +158,8 @@ def confused(confusion: list[list[int]]) -> list[Json]:
     """
     pairs = [
         {
-            "true": fer2013.LABELS[row["index"]],
-            "predicted": fer2013.LABELS[column],
+            "true": NAMES[row["index"]],
+            "predicted": NAMES[column],
             "count": cell["count"],
             "share": cell["share"],
         }

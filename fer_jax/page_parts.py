@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fer_jax import fer2013
 from fer_jax.config import Config
 from fer_jax.config_file import Json, flatten, from_json, to_json
 from fer_jax.diagnosis import describe_value
@@ -153,10 +152,10 @@ def class_rows(metrics: Mapping[str, Any]) -> Table:
     """List how many images of each class each part has, and the class's share of train; their sums below."""
     parts = list(metrics)
     rows = [["class", *parts, "share of train"]]
-    for index, label in enumerate(fer2013.LABELS):
+    for index, of_train in enumerate(metrics["train"]["per_class"]):
         counts = [metrics[part]["per_class"][index]["count"] for part in parts]
-        share = metrics["train"]["per_class"][index]["count"] / metrics["train"]["total"]
-        rows.append([label, *(f"{count:,}" for count in counts), f"{100 * share:.1f} %"])
+        share = of_train["count"] / metrics["train"]["total"]
+        rows.append([of_train["label"], *(f"{count:,}" for count in counts), f"{100 * share:.1f} %"])
     return [*rows, ["all", *(f"{metrics[part]['total']:,}" for part in parts), "100 %"]]
 
 

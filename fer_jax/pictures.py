@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fer_jax import fer2013
+from fer_jax.classes import names_of
 from fer_jax.run_folder import replacing
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
@@ -197,15 +197,16 @@ def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
     size. A class without examples shows counts only.
 
     Args:
-        confusion: int [7, 7], examples by true class (row) and predicted class (column).
+        confusion: int [C, C], examples by true class (row) and predicted class (column).
         path: the PNG to write. It is replaced in one step.
         title: written above the matrix.
     """
     row_sums = confusion.sum(axis=1, keepdims=True)
     shares = confusion / np.maximum(row_sums, 1)
-    places = range(fer2013.CLASS_COUNT)
+    names = names_of(len(confusion))
+    places, margin = range(len(names)), len(names) - 0.38
     with matplotlib.style.context([*STYLE, {"axes.grid": False}]):
-        figure = Figure(figsize=(7, 6.5), dpi=160, layout="constrained")
+        figure = Figure(figsize=(len(names), len(names) - 0.5), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -214,10 +215,10 @@ def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
                 _write_cell(axes, confusion, shares, row, column)
             recall = f"{100 * shares[row, row]:.1f} %" if row_sums[row, 0] else "–"
             words = f"{recall}\nof {row_sums[row, 0]:,}"
-            axes.text(6.62, row, words, ha="left", va="center", linespacing=1.35)
-        axes.text(6.62, -0.62, "recall", ha="left", va="bottom", fontweight="bold")
-        axes.set_xticks(places, fer2013.LABELS)
-        axes.set_yticks(places, fer2013.LABELS)
+            axes.text(margin, row, words, ha="left", va="center", linespacing=1.35)
+        axes.text(margin, -0.62, "recall", ha="left", va="bottom", fontweight="bold")
+        axes.set_xticks(places, names)
+        axes.set_yticks(places, names)
         axes.set_xticks([place + 0.5 for place in places][:-1], minor=True)
         axes.set_yticks([place + 0.5 for place in places][:-1], minor=True)
         axes.grid(which="minor", color="white", linewidth=2)

@@ -5,7 +5,6 @@ from typing import Final
 
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
-from fer_jax.data import ferplus
 from fer_jax.pixels import PixelStats
 
 TERMS: Final = (
@@ -62,15 +61,6 @@ def describe_preprocessing(stats: PixelStats) -> Json:
             "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy."
         ),
     }
-
-
-def labels_of(classes: int) -> tuple[str, ...]:
-    """Name the classes of a network, in the order of its outputs.
-
-    >>> labels_of(8)[6:]
-    ('neutral', 'contempt')
-    """
-    return ferplus.LABELS[:classes]
 
 
 def public_config(config: Config) -> Json:

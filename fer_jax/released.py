@@ -145,7 +145,9 @@ def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
             f"{where}: {name}.safetensors is damaged or of another release: its SHA-256 is {came_hash[:12]}, "
             f"the card's {str(wanted_hash)[:12]}; {_GET_AGAIN}"
         )
-    config = from_json({"name": "released", "model": model_fields}, where=where).model
+    # Only with FER+'s labels does a config have eight classes; a network of seven goes with these too.
+    fields = {"name": "released", "labels": {"source": "ferplus"}, "model": model_fields}
+    config = from_json(fields, where=where).model
     to_logits = _make_logits(config, stats, tensors, classes=len(labels), where=where)
     return Classifier(name=name, labels=labels, card=card, _to_logits=to_logits)
 

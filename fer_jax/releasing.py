@@ -11,6 +11,7 @@ from rich.console import Console
 
 import fer_jax
 from fer_jax import display, fer2013, release_card, released, run_folder, run_record, runtime
+from fer_jax.classes import names_of
 from fer_jax.config import BadRow, LabelsConfig
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
@@ -113,7 +114,7 @@ def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Jso
         "format": released.FORMAT,
         "name": name,
         "version": fer_jax.__version__,
-        "labels": list(release_card.labels_of(classes)),
+        "labels": list(names_of(classes)),
         "preprocessing": release_card.describe_preprocessing(trained.pixel_stats),
         "model": fields["model"],
         "parameters": sum(layer.parameters for layer in layers),

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from fer_jax import fer2013
+from fer_jax.classes import names_of
 from fer_jax.config import Config
 from fer_jax.config_file import flatten, to_json
 from fer_jax.models.summary import Layer
@@ -76,12 +76,11 @@ def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
     """Lay out a confusion matrix for the terminal.
 
     Args:
-        confusion: [7][7], examples by true class (row) and predicted class (column).
+        confusion: [C][C], examples by true class (row) and predicted class (column).
     """
-    rows = [["true \\ predicted", *fer2013.LABELS]]
-    rows += [
-        [label, *(str(count) for count in row)] for label, row in zip(fer2013.LABELS, confusion, strict=True)
-    ]
+    names = names_of(len(confusion))
+    rows = [["true \\ predicted", *names]]
+    rows += [[label, *(str(count) for count in row)] for label, row in zip(names, confusion, strict=True)]
     return align(rows)
 
 

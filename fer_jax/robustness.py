@@ -46,8 +46,9 @@ def measure(
         advance: called after each part of the images in each strength.
 
     Returns:
-        `total` (the images measured), `clean_correct`, and `corruptions`: for each `name`, `what` (words,
-        with the unit), `levels` (five, from the mildest to the strongest) and `correct` (five counts).
+        `total` (the images measured), `classes`, `clean_correct`, and `corruptions`: for each `name`,
+        `what` (words, with the unit), `levels` (five, from the mildest to the strongest) and `correct` (five
+        counts).
     """
     places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_IMAGES)).round().astype(int)
     correct = np.zeros((len(CORRUPTIONS), len(CORRUPTIONS[0].levels)), np.int64)
@@ -62,6 +63,7 @@ def measure(
                 advance()
     return {
         "total": len(places),
+        "classes": trained.config.model.classes,
         "clean_correct": int(is_right[places].sum()),
         "corruptions": [
             {

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fer_jax import advice, fer2013
+from fer_jax import advice
 from fer_jax.advice import Change
+from fer_jax.classes import NAMES
 from fer_jax.config import Config
 from fer_jax.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 
@@ -46,14 +47,14 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _collapsed(e: Evidence) -> Finding:
-    most, label = float(e.shares.max()), fer2013.LABELS[int(e.shares.argmax())]
+    most, label = float(e.shares.max()), NAMES[int(e.shares.argmax())]
     return Finding(
         rule="collapsed",
         holds=e.has_collapsed,
         clause=f"hardly better than always answering {label}: it collapsed",
         says=f"train is {_percent(e.train_accuracy)}, and always answering {label} would give "
         f"{_percent(most)}; the train loss is {e.train_loss:.3f} nats, that of the class shares alone "
-        f"{e.share_loss:.3f}, of no idea at all {math.log(fer2013.CLASS_COUNT):.3f} (ln 7)",
+        f"{e.share_loss:.3f}, of no idea at all {math.log(len(e.counts)):.3f} (ln {len(e.counts)})",
         figures={
             "train accuracy": e.train_accuracy,
             "largest class share": most,
@@ -196,7 +197,7 @@ def _unbalanced(e: Evidence) -> Finding:
     rare, most = min(present, key=lambda k: e.counts[k]), max(present, key=lambda k: e.counts[k])
     rarity = e.counts[most] / e.counts[rare]
     low, high = e.recalls[rare] or 0.0, e.recalls[most] or 0.0
-    few, many = fer2013.LABELS[rare], fer2013.LABELS[most]
+    few, many = NAMES[rare], NAMES[most]
     is_missed = rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high
     return Finding(
         rule="unbalanced classes",

@@ -41,7 +41,7 @@ def grad_cam(
         model: maps standardised float32 [B, 48, 48, 1] to logits, with `is_training` as keyword.
         variables: `params` and `batch_stats`.
         images: uint8 [B, 48, 48, 1].
-        classes: int [B], 0..6: whose logit each map explains.
+        classes: int [B], 0..C-1: whose logit each map explains.
         pixel_stats: of the training images.
 
     Returns:
@@ -86,7 +86,7 @@ def input_gradients(
         model: see `grad_cam`.
         variables: `params` and `batch_stats`.
         images: uint8 [B, 48, 48, 1].
-        classes: int [B], 0..6: whose logit is followed.
+        classes: int [B], 0..C-1: whose logit is followed.
         pixel_stats: of the training images.
 
     Returns:

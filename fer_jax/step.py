@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8 [B, 48, 48, 1].
-        labels: int32 [B], 0..6; to be learnt also the shares of C classes, float32 [B, C] of row sum 1.
+        labels: int32 [B], 0..C-1; to be learnt also the shares of the C classes, float32 [B, C] of row sum 1.
         weights: float32 [B], 1 for an example, 0 for padding.
         mix: how training mixes the images; None for not at all.
     """

@@ -194,7 +194,7 @@ def _make_train_chunk(train_step: TrainStep, *, lanes: int, is_fused: bool) -> C
 def _make_count_chunk(eval_step: EvalStep, *, lanes: int, is_fused: bool) -> Callable[..., Any]:
     """Make the program (faces, weights, rows [steps, lanes, B], is_real [steps, lanes, B]) -> counts.
 
-    Weights are a list of `params` and `batch_stats`, counts a list too: loss_sum [steps], confusion [7, 7].
+    Weights are a list of `params` and `batch_stats`, counts a list too: loss_sum [steps], confusion [C, C].
     """
 
     def count_chunk(faces: Faces, weights: list[Any], rows: jax.Array, is_real: jax.Array) -> list[Counts]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_jax import checkpoint, fer2013, run_record
 from fer_jax.command import with_data
-from fer_jax.config import BadRow, Config
+from fer_jax.config import BadRow, Config, LabelsConfig
 from fer_jax.config_file import Json
 from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
@@ -25,6 +25,9 @@ from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import begin_average, init_state
 
+OWN_PARTS: Final = ("train", "val", "test")
+"""The parts of a run's own split."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -33,6 +36,7 @@ class Trained:
     Attributes:
         folder: the run's.
         config: of the run, with `data` as asked for.
+        labels: to measure it by: those that it was trained on, or what `label_sets.choose` says.
         facts: the content of `run.json`.
         saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `run_record.read_split`.
         model: the network.
@@ -45,6 +49,7 @@ class Trained:
 
     folder: Path
     config: Config
+    labels: LabelsConfig
     facts: Json
     saved: dict[str, np.ndarray]
     model: nn.Module
@@ -86,6 +91,7 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     return Trained(
         folder=folder,
         config=config,
+        labels=config.labels,
         facts=facts,
         saved=saved,
         model=model,
@@ -136,7 +142,7 @@ def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
     Raises:
         DataError: the data has no such rows, or is not the data that the run's split is of.
     """
-    if part in ("train", "val", "test"):
+    if part in OWN_PARTS:
         trained_on = trained.facts["data"]
         if examples.sha256 != trained_on["sha256"]:
             raise DataError(
@@ -166,7 +172,7 @@ def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
         images: uint8 [N, 48, 48, 1], N >= 1.
 
     Returns:
-        Logits float32 [N, 7] (or 8) and the last features float32 [N, D]: what the last layer sees, with the
+        Logits float32 [N, C] and the last features float32 [N, D]: what the last layer sees, with the
         head `classes` the mean over the places.
     """
     variables = {"params": trained.params, "batch_stats": trained.batch_stats}

@@ -81,17 +81,13 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
     lesson = distillation.teach(console, config, examples, split, targets)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
     facts["split"]["dropped"] = dropped
-    taught = None
     if lesson is not None:
-        targets, facts["teachers"], taught = (
-            lesson.targets,
-            lesson.facts,
-            distillation.describe(config, lesson),
-        )
-    display.show_split(console, examples, split, copies=facts["split"]["copies_of_training_images"])
+        targets, facts["teachers"] = lesson.targets, lesson.facts
+    copies = facts["split"]["copies_of_training_images"]
+    display.show_split(console, examples, split, classes=config.model.classes, copies=copies)
     if dropped:
         console.print(f"  left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
-    for line in (labelled, describe_sample(split, config), taught):
+    for line in (labelled, describe_sample(split, config), lesson and distillation.describe(config, lesson)):
         if line:
             console.print(f"  {line}")
     with ExitStack() as locks:
@@ -227,7 +223,7 @@ def make_programs(
         )
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = pixels.measure(examples.images[split.train])
-    counts: np.ndarray = np.array(class_counts(examples.labels[split.train]))
+    counts: np.ndarray = np.array(class_counts(examples.labels[split.train], classes=config.model.classes))
     if targets is not None:
         counts = targets(0, 0)[split.train].sum(axis=0, dtype=np.float64)
     epoch_steps = len(split.train) // config.train.batch_size

@@ -62,6 +62,7 @@ def test_tiers_are_trained_in_turn_and_measured(
 def test_the_table_by_hand(tmp_path: Path) -> None:
     row: dict[str, Any] = {
         "words": "a network",
+        "labels": "FER2013",
         "teachers": ["b-seed0"],
         "total": 1000,
         "seconds": [60.0, 120.0, 600.0],
@@ -80,8 +81,8 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     run_folder.write_json(results, {"results": [row]})
     assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
     assert readme.read_text().splitlines()[3] == (
-        "| a network by b-seed0 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 | 67.0 ± 2.0 "
-        "| 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
+        "| a network by b-seed0 | FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
+        "| 67.0 ± 2.0 | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
     )
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # The table of DESIGN. `data.*` stands for every module of the package fer_jax/data.
 ROWS = (
     ("errors", "fer2013", "notebook"),
-    ("config_checks", "randomness"),
+    ("config_checks", "randomness", "classes"),
     ("config_augment", "config_craft"),
     ("config",),
     ("pixels", "tones", "mix", "config_file"),
@@ -80,6 +80,7 @@ ROWS = (
         "write_up",
         "training",
         "trained",
+        "label_sets",
         "evaluation",
         "robustness",
         "mistakes",
@@ -117,6 +118,7 @@ SHARE_A_ROW = ("data.*", "models.*", *ROWS[9], *ROWS[-2], *ROWS[-1])
 HOST_HALF = (
     "errors",
     "fer2013",
+    "classes",
     "config_checks",
     "config_augment",
     "config_craft",

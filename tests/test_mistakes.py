@@ -48,6 +48,7 @@ def run() -> tuple[Trained, Examples]:
     loaded = Trained(
         folder=Path("runs/tiny"),
         config=TINY,
+        labels=TINY.labels,
         facts={"data": {"sha256": examples.sha256}, "seed": 0},
         saved=split.parts | {"train_hashes": image_hashes(examples.images[split.train])},
         model=model,

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from fer_jax import fer2013
+from fer_jax.classes import NAMES
 from fer_jax.config import Config, LabelsConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.ferplus import CHOICES, HEADER, LABELS, Votes, read
+from fer_jax.data.ferplus import CHOICES, HEADER, Votes, read
 from fer_jax.data.split import Split
 from fer_jax.data.targets import Classes, Targets, draw_votes, keep_rows, load_targets, make_targets
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.training import aim
 
-ANGRY, FEAR, HAPPY, SAD, CONTEMPT = (LABELS.index(n) for n in ("angry", "fear", "happy", "sad", "contempt"))
+ANGRY, FEAR, HAPPY, SAD, CONTEMPT = (NAMES.index(n) for n in ("angry", "fear", "happy", "sad", "contempt"))
 NONE = fer2013.UNLABELLED
 
 # Votes, and the label that the official rule gives with eight and with seven classes.
@@ -56,7 +57,7 @@ def test_a_label_has_more_than_half_of_the_votes_that_are_left(classes: Classes)
 def test_shares_are_of_the_expressions_that_more_than_one_voted_for() -> None:
     targets = make_targets(by_hand(), LabelsConfig(mode="votes"), classes=8)
     shares = targets.of_epoch(3, 1)
-    assert shares[1, [HAPPY, LABELS.index("neutral")]].tolist() == pytest.approx([0.6, 0.4])
+    assert shares[1, [HAPPY, NAMES.index("neutral")]].tolist() == pytest.approx([0.6, 0.4])
     assert shares[3, [FEAR, SAD]].tolist() == pytest.approx([5 / 8, 3 / 8])
     assert shares[5, [CONTEMPT, ANGRY]].tolist() == pytest.approx([0.7, 0.3])
     assert shares[6, ANGRY] == 1  # Unknown is no expression.
@@ -92,7 +93,7 @@ def test_a_draw_follows_the_votes_the_seed_and_the_epoch() -> None:
     np.testing.assert_array_equal(draw_votes(5, 2, others)[::2], drawn[::2])
     targets = make_targets(by_hand(), LabelsConfig(mode="drawn"), classes=8)
     epochs = np.array([targets.of_epoch(0, epoch) for epoch in range(40)])
-    assert set(epochs[:, 1].argmax(axis=1)) == {HAPPY, LABELS.index("neutral")}
+    assert set(epochs[:, 1].argmax(axis=1)) == {HAPPY, NAMES.index("neutral")}
     assert set(epochs[:, 0].argmax(axis=1)) == {HAPPY}
 
 

@@ -14,7 +14,8 @@ class Examples:
 
     Attributes:
         images: uint8 [N, 48, 48, 1], 0 black to 255 white.
-        labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none.
+        labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none; by FER+'s votes also
+            7, contempt, see `classes.NAMES`.
         usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none.
         description: one line for people: what the data is and where it came from.
         sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
@@ -32,20 +33,21 @@ class Examples:
         return len(self.images)
 
 
-def class_counts(labels: np.ndarray) -> tuple[int, ...]:
+def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> tuple[int, ...]:
     """Count the rows of each class.
 
     Args:
-        labels: int [N], 0..6; -1 is not counted.
+        labels: int [N], 0..C-1; -1 is not counted.
+        classes: C.
 
     Returns:
-        Seven counts, in the order of `fer2013.LABELS`.
+        C counts, in the order of `classes.NAMES`.
 
     >>> class_counts(np.array([3, 3, 0, -1]))
     (1, 0, 0, 2, 0, 0, 0)
     """
     labelled = labels[labels != fer2013.UNLABELLED]
-    return tuple(int(n) for n in np.bincount(labelled, minlength=fer2013.CLASS_COUNT))
+    return tuple(int(n) for n in np.bincount(labelled, minlength=classes))
 
 
 def hash_arrays(images: np.ndarray, labels: np.ndarray, usages: np.ndarray) -> str:

@@ -27,9 +27,6 @@ CHOICES: Final = (
 )
 """What an annotator could choose, in the file's order; NF: this is not a face."""
 
-LABELS: Final = (*fer2013.LABELS, "contempt")
-"""Label names of FER+ with eight classes: FER2013's in their order, and contempt."""
-
 CHOICE_OF_LABEL: Final = (
     "anger",
     "disgust",
@@ -40,7 +37,7 @@ CHOICE_OF_LABEL: Final = (
     "neutral",
     "contempt",
 )
-"""The choice behind each of `LABELS`."""
+"""The choice behind each of `classes.NAMES`."""
 
 HEADER: Final = ("Usage", "Image name", *CHOICES)
 

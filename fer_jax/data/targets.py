@@ -23,7 +23,7 @@ from fer_jax.errors import ConfigError, DataError
 from fer_jax.randomness import Stream, numpy_rng
 
 Classes = Literal[7, 8]
-"""FER2013's seven expressions, or these and contempt, as in `ferplus.LABELS`."""
+"""FER2013's seven expressions, or these and contempt, as in `classes.NAMES`."""
 
 DEFAULT_FILE: Final = Path("data/fer2013new.csv")
 """Looked for where the config names no file."""
@@ -88,7 +88,8 @@ def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) 
     if config.ferplus is None and not DEFAULT_FILE.is_file():
         raise ConfigError(
             f"labels.source is ferplus, labels.ferplus names no file, and there is no {DEFAULT_FILE}; get "
-            "fer2013new.csv from https://github.com/microsoft/FERPlus and name it with --labels.ferplus"
+            "fer2013new.csv from https://github.com/microsoft/FERPlus and name it with --labels.ferplus, "
+            "for evaluate with --ferplus"
         )
     path = DEFAULT_FILE if config.ferplus is None else Path(config.ferplus).expanduser()
     where = f"{path} and {examples.description}"
