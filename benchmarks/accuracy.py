@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks import arena
 from benchmarks.readme import write_section
 from benchmarks.unattended import UNFINISHED, Training, finish, is_finished
-from fer_jax import command, ensembling, evaluation, label_sets, run_folder, runtime, trained
+from fer_jax import command, ensembling, evaluation, label_sets, released, run_folder, runtime, trained
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
@@ -34,6 +34,7 @@ from fer_jax.trained import Trained
 from fer_jax.views import CHOICES, ViewChoice
 
 SECTION: Final = "accuracy"
+WEIGHTS_SECTION: Final = "weights"
 PART: Final = "PublicTest"
 VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
 QUESTION = "How accurate are our networks on PublicTest?"
@@ -94,11 +95,13 @@ class Accuracy:
     minutes: float | None = None
     """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
     options: str = ""
-    """More options for `python -m fer_jax.train`, in one word, such as "--train.epochs 2" to try all out."""
+    """More options for `python -m fer_jax.train`, in one word: --options="--train.epochs 2" tries all out."""
     runs: Path = arena.ROOT / "runs" / "accuracy"
     """Folder of the runs."""
     results: Path = arena.RESULTS / "accuracy.json"
     """The JSON."""
+    weights: Path = released.WEIGHTS
+    """Folder of the released weights, whose cards are shown too."""
     readme: Path = arena.ROOT / "README.md"
     """The page to write."""
 
@@ -114,6 +117,7 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
             raise ConfigError(f"there is no tier {name}; there are {', '.join(TIERS)}")
     if options.verb == "write":
         write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
+        write_section(options.readme, WEIGHTS_SECTION, weights_table(options.weights))
         print(f"written to {options.readme}")
         return 0
     if options.data is None:
@@ -274,6 +278,28 @@ def table(results: dict[str, Any]) -> str:
         "is what papers report that choose there. Minutes: of one seed, the median; rough where "
         f"several runs shared a machine. Trained on {'; '.join(machines)}."
     )
+
+
+def weights_table(folder: Path) -> str:
+    """Write what the cards of released weights say about PublicTest, by FER2013's labels."""
+    rows: Table = [["weights", "parameters", "KB", "trained as", "views", "accuracy", "95 % interval"]]
+    for name in released.list_names(folder):
+        card = run_folder.read_json(folder / f"{name}.json")
+        for figures in card["figures"]:
+            if (figures["part"], figures["labels"]) != (PART, "FER2013"):
+                continue
+            rows.append(
+                [
+                    f"`{name}`",
+                    f"{card['parameters']:,}",
+                    f"{card['tensors']['bytes'] / 1000:,.0f}",
+                    f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}",
+                    figures["views"],
+                    f"{100 * figures['accuracy']:.2f} % ({figures['correct']:,} of {figures['total']:,})",
+                    f"{100 * figures['low']:.1f} to {100 * figures['high']:.1f}",
+                ]
+            )
+    return to_markdown(rows, left_columns=1) + f"\n\nMeasured on {PART}, from the weights as they are stored."
 
 
 if __name__ == "__main__":

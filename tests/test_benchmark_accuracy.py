@@ -59,7 +59,13 @@ def test_tiers_are_trained_in_turn_and_measured(
     assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
 
 
-def test_the_table_by_hand(tmp_path: Path) -> None:
+def weights_table_of(folder: Path, card: dict[str, Any]) -> str:
+    run_folder.write_json(folder / "a.json", card)
+    (folder / "a.safetensors").touch()
+    return accuracy.weights_table(folder)
+
+
+def test_the_tables_by_hand(tmp_path: Path) -> None:
     row: dict[str, Any] = {
         "words": "a network",
         "labels": "FER2013",
@@ -77,9 +83,20 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
         "machines": ["a machine"],
     }
     readme, results = tmp_path / "README.md", tmp_path / "accuracy.json"
-    readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n")
+    readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n<!-- weights -->\n<!-- /weights -->\n")
     run_folder.write_json(results, {"results": [row]})
     assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
+    figures = {"part": "PublicTest", "labels": "FER2013", "views": "flip", "accuracy": 0.5, "correct": 1}
+    card = {
+        "parameters": 1234,
+        "tensors": {"bytes": 2500},
+        "config": {"name": "small"},
+        "training": {"seeds": {"train": 3}},
+        "figures": [figures | {"total": 2, "low": 0.1, "high": 0.9}, figures | {"part": "train"}],
+    }
+    assert "| `a` | 1,234 | 2 | `small`, seed 3 | flip | 50.00 % (1 of 2) | 10.0 to 90.0 |" in (
+        weights_table_of(tmp_path, card)
+    )
     assert readme.read_text().splitlines()[3] == (
         "| a network by b-seed0 | FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
         "| 67.0 ± 2.0 | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
