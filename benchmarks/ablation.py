@@ -21,9 +21,9 @@ from typing import Annotated, Any, Final, Literal
 import tyro
 from rich.console import Console
 
-from benchmarks import arena
+from benchmarks import arena, unattended
 from benchmarks.readme import write_section
-from benchmarks.unattended import UNFINISHED, Training, finish
+from benchmarks.unattended import Training
 from fer_jax import command, run_folder
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError, RunError
@@ -139,23 +139,19 @@ def _do(options: Ablation) -> int:
 def _train(options: Ablation) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     wanted = [_training(options, name) for name in options.ingredients]
-    if finish(wanted, lanes=options.lanes, minutes=options.minutes, console=console):
-        console.print("all is trained")
-        return 0
-    console.print("not all is trained: call again")
-    return UNFINISHED
+    return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
 
 
 def _training(options: Ablation, name: str) -> Training:
     runs = options.runs.resolve()
     teachers = [str(runs / BASE / f"seed{seed}") for seed in range(options.seeds)]
     words = ["--config", str(options.config), "--seeds", str(options.seeds)]
-    for word in shlex.split(INGREDIENTS[name][1]):
+    changes = shlex.split(INGREDIENTS[name][1])
+    for word in changes:
         words += teachers if word == "{base}" else [word]
     words += [] if options.data is None else ["--data", str(options.data.resolve())]
-    return Training(
-        runs / name, tuple(words), after=(runs / BASE,) if "{base}" in INGREDIENTS[name][1] else ()
-    )
+    after = (runs / BASE,) if "{base}" in changes else ()
+    return Training(runs / name, tuple(words), after)
 
 
 def collect(options: Ablation) -> dict[str, Any]:

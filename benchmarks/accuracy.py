@@ -11,6 +11,7 @@ fer2013.csv --split PrivateTest`.
 """
 
 import shlex
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from benchmarks import arena
+from benchmarks import arena, unattended
 from benchmarks.readme import write_section
-from benchmarks.unattended import UNFINISHED, Training, finish, is_finished
+from benchmarks.unattended import Training, is_finished
 from fer_jax import command, ensembling, evaluation, label_sets, released, run_folder, runtime, trained
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
@@ -125,12 +126,7 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     if options.verb == "train":
         wanted = list_trainings(options, options.data)
-        if finish(wanted, lanes=options.lanes, minutes=options.minutes, console=console):
-            console.print("all is trained")
-            return 0
-        left = [one.folder.name for one in wanted if not is_finished(one.folder)]
-        console.print(f"{len(left)} of {len(wanted)} runs are not finished: {', '.join(left)}; call again")
-        return UNFINISHED
+        return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
     words = sys.argv[1:] if argv is None else argv
     arena.write(
         options.results,
@@ -228,7 +224,7 @@ def _oracle(member: Trained, total: int) -> int:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Write the table, best tiers last."""
+    """Write the table, a row for each tier."""
     rows: Table = [
         [
             "network",
@@ -248,7 +244,7 @@ def table(results: dict[str, Any]) -> str:
     ]
     for row in results["results"]:
         total = row["total"]
-        minutes = sorted(row["seconds"])[len(row["seconds"]) // 2] / 60
+        minutes = statistics.median(row["seconds"]) / 60
         together = row["ensemble_correct"]["ten-crop"]
         low, high = wilson_interval(together, total)
         rows.append(

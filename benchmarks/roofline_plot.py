@@ -1,6 +1,5 @@
 """The picture of the roofline benchmark: what the parts of the step reach, under the machine's two roofs."""
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, spread
-from fer_jax.run_folder import replacing
+from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, spread, write_png
 
 COLOURS = {"PyTorch": VAL_COLOUR, "JAX": TRAIN_COLOUR}
 KINDS = {
@@ -54,12 +52,8 @@ def plot(content: dict[str, Any], path: Path) -> None:
         for (method, colour), side in zip(COLOURS.items(), (-1, 1), strict=True):
             _draw_dots(axes, [row for row in rows if row["method"] == method], colour, side=side)
         _draw_legend(axes, rows)
-        buffer = io.BytesIO()
-        # Without its version in the file, the same picture is the same bytes.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new:
-        new.write_bytes(buffer.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(figure, path)
 
 
 def _draw_roofs(axes: Axes, rows: list[dict[str, Any]], peak: float, bandwidth: float) -> None:

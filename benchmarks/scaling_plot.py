@@ -1,6 +1,5 @@
 """The picture of the scaling benchmark: a panel for each thing that grew."""
 
-import io
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +8,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR
-from fer_jax.run_folder import replacing
+from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, write_png
 
 
 class Panel(NamedTuple):
@@ -59,12 +57,8 @@ def plot(content: dict[str, Any], path: Path) -> None:
         for number, what in enumerate(kinds, 1):
             axes = figure.add_subplot(1, len(kinds), number)
             _draw(axes, [row for row in rows if row["what"] == what], PANELS[what])
-        buffer = io.BytesIO()
-        # Without its version in the file, the same picture is the same bytes.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new:
-        new.write_bytes(buffer.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(figure, path)
 
 
 def _draw(axes: Axes, rows: list[dict[str, Any]], panel: Panel) -> None:

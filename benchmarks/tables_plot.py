@@ -1,6 +1,5 @@
 """The picture of the step benchmark: a panel of bars for each network. Part of `benchmarks.tables`."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR
-from fer_jax.run_folder import replacing
+from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 
 FAR = 3.0
 """A peak that many times beyond the longest bar is told in words, or the bars would be stumps."""
@@ -33,12 +31,8 @@ def plot(panels: Mapping[str, Rows], path: Path) -> None:
         for axes, (title, rows) in zip(grid[:, 0], panels.items(), strict=True):
             _draw(axes, rows)
             axes.set_title(title)
-        buffer = io.BytesIO()
-        # Without its version in the file, the same picture is the same bytes.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new:
-        new.write_bytes(buffer.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(figure, path)
 
 
 def _draw(axes: Axes, rows: Rows) -> None:

@@ -125,14 +125,13 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
     if not names:
         raise ConfigError("there is no program to run; name some with --programs")
     shared = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
-    config_name = load_config(options.config).name
     rows = []
     for seed, name in itertools.product(options.seeds, names):
         module, more = PROGRAMS[name]
         argv = timeline.python(module, *shared, *more, "--train.seed", str(seed))
         with tempfile.TemporaryDirectory() as scratch:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
-            folder = home / f"{config_name}-{name}-seed{seed}"
+            folder = home / f"{options.config.stem}-{name}-seed{seed}"
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
         rows.append(
             {

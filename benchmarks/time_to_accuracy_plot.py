@@ -1,6 +1,5 @@
 """The picture of the time-to-accuracy benchmark: validation accuracy over seconds, a line for each run."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR
-from fer_jax.run_folder import replacing
+from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 
 COLOURS = {"jax": TRAIN_COLOUR, "torch-users": QUIET_COLOUR, "torch-tuned": VAL_COLOUR}
 
@@ -30,12 +28,8 @@ def plot(content: dict[str, Any], path: Path) -> None:
         axes.set_xlabel("minutes from the start of the process, everything counted")
         axes.set_ylabel("validation accuracy, %")
         axes.legend(loc="lower right", frameon=False)
-        buffer = io.BytesIO()
-        # Without its version in the file, the same picture is the same bytes.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new:
-        new.write_bytes(buffer.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(figure, path)
 
 
 def _draw(axes: Axes, row: dict[str, Any]) -> None:

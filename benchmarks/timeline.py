@@ -96,7 +96,7 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
             output.seek(0)
             tail = output.read().decode(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
             raise RunError(f"{' '.join(argv)}: ended with status {process.returncode}; it printed:\n{tail}")
-    return Timeline(run_folder.read_json_lines(_find_logs(folder)[0]), ends_s, now, peak_rss_mib, pauses_s)
+    return Timeline(run_folder.read_json_lines(find_logs(folder)[0]), ends_s, now, peak_rss_mib, pauses_s)
 
 
 def tell_pauses(runs: Iterable[Timeline]) -> str | None:
@@ -110,14 +110,14 @@ def tell_pauses(runs: Iterable[Timeline]) -> str | None:
     )
 
 
-def _find_logs(folder: Path) -> list[Path]:
+def find_logs(folder: Path) -> list[Path]:
     """Find the logs of a run: its own, or those of the runs in it."""
     return sorted(path for pattern in ("log.jsonl", "*/log.jsonl") for path in folder.glob(pattern))
 
 
 def _count_epochs(folder: Path) -> int:
     """Count the epochs that every log has."""
-    return min((path.read_bytes().count(b"\n") for path in _find_logs(folder)), default=0)
+    return min((path.read_bytes().count(b"\n") for path in find_logs(folder)), default=0)
 
 
 def _peak_rss_mib(pid: int) -> float | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import arena
+from benchmarks import arena, timeline
 from fer_jax import run_folder
 from fer_jax.errors import ConfigError, RunError
 
@@ -76,6 +76,16 @@ def is_finished(folder: Path) -> bool:
     """
     record = folder / "run.json"
     return record.exists() and bool(run_folder.read_json(record)["finished"])
+
+
+def train(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> int:
+    """Train what is not finished, see `finish`, say what is left, and return the exit status."""
+    if finish(trainings, lanes=lanes, minutes=minutes, console=console):
+        console.print("all is trained")
+        return 0
+    left = [one.folder.name for one in trainings if not is_finished(one.folder)]
+    console.print(f"{len(left)} of {len(trainings)} runs are not finished: {', '.join(left)}; call again")
+    return UNFINISHED
 
 
 def finish(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> bool:
@@ -152,11 +162,9 @@ def _begin(shop: _Workshop, bars: Progress) -> None:
 def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
     """Show how far a run is; when it has ended, free its lane."""
     status = one.process.poll()
-    logs = sorted({*one.training.folder.glob("log.jsonl"), *one.training.folder.glob("seed*/log.jsonl")})
-    configs = [path.with_name("config.json") for path in logs[:1]]
-    if configs and configs[0].exists():
-        records = run_folder.read_json_lines(logs[0])
-        epochs = run_folder.read_json(configs[0])["train"]["epochs"]
+    for log in timeline.find_logs(one.training.folder)[:1]:
+        records = run_folder.read_json_lines(log)
+        epochs = run_folder.read_json(log.with_name("config.json"))["train"]["epochs"]
         note = f"{len(records)}/{epochs} epochs"
         note += f", val {100 * records[-1]['val_accuracy']:.1f} %" if records else ""
         bars.update(one.task, completed=len(records), total=epochs, note=note)
