@@ -5,8 +5,7 @@ image; the question is how much of their accuracy stays with a tenth of that.
 Ours: residual blocks of 64 to 192 features, the narrowest without squeeze-and-excite, where the maps are 24,
 12 and 6 pixels wide: on a CPU convolutions run slower on smaller ones, and what follows them on larger ones.
 A global mean and a little dropout behind it. The recipe is that of `speedrun.py`, longer and with stronger
-augmentation: 32 pixels for the first 18 of 42
-epochs, label smoothing 0.1, Muon, averaged weights.
+augmentation: 32 pixels for the first 18 of 42 epochs, label smoothing 0.1, Muon, averaged weights.
 
 Command: python -m fer_jax.train --config configs/mid.py --data fer2013.csv
 Cost: 882 thousand parameters, 54 million multiply-accumulates an image.

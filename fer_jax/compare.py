@@ -30,7 +30,7 @@ class CompareCommand:
     - the learning curves of all runs over each other.
 
     Runs that differ in their seed alone are one line, and their first seed is the one that is tested. All
-    runs must have been trained on the same data and split.
+    runs must have been trained on the same data, labels and split, and are measured by these labels.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fer_jax import comparison_pictures, comparison_report, display, page, run_folder, runtime
+from fer_jax import comparison_pictures, comparison_report, display, label_sets, page, run_folder, runtime
 from fer_jax.comparison_runs import (
     PARTS,
     Entry,
@@ -108,7 +108,7 @@ def predict_all(
     """Predict the images of a part with every run that is needed.
 
     The first seed of each entry is what is tested. The others are needed only on a part of which their
-    folders have no figures.
+    folders have no figures. What is right is what the labels say that the runs were trained on.
 
     Raises:
         DataError: the data is not there, or has no such part.
@@ -119,17 +119,18 @@ def predict_all(
     description = examples.description.removeprefix(f"{find_file(first.config.data)}: ")
     display.show_data(console, examples)
     is_right: list[list[np.ndarray]] = []
-    asked = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
+    needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
     with display.make_bar(console) as bar:
-        task = bar.add_task("predict", total=sum(map(len, asked)), speed="")
-        for runs in asked:
+        task = bar.add_task("predict", total=sum(map(len, needed)), speed="")
+        for runs in needed:
             is_right.append([])
             for run in runs:
                 trained = load(run.folder, data, on_bad_row)
-                rows = choose_rows(examples, trained, part)
-                logits, _ = predict(trained, examples.images[rows])
-                is_right[-1].append(logits.argmax(axis=1) == examples.labels[rows])
-                for note in (*trained.notes, *_changed_since(run, part, is_right[-1][-1])):
+                chosen = choose_rows(examples, trained, part)
+                asked = label_sets.measure_by(trained, examples, chosen, part=part)
+                logits, _ = predict(trained, examples.images[asked.rows])
+                is_right[-1].append(logits.argmax(axis=1) == asked.examples.labels[asked.rows])
+                for note in (*asked.notes, *trained.notes, *_changed_since(run, part, is_right[-1][-1])):
                     console.print(f"{run.folder}: {note}", style="yellow")
                 bar.advance(task)
     return Predictions(examples, description, is_right)
@@ -164,6 +165,7 @@ def gather(entries: Sequence[Entry], predictions: Predictions, *, part: str, inv
         "part": part,
         "parts": [*known, *([part] if part not in PARTS else [])],
         "images": len(is_right[0][0]),
+        "labels": label_sets.WORDS[entries[0].config.labels.source],
         "data": {
             "description": predictions.description,
             "sha256": examples.sha256,

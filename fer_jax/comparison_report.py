@@ -223,7 +223,7 @@ def facts(result: Json) -> list[tuple[str, str]]:
     return [
         ("data", result["data"]["description"]),
         ("data SHA-256", result["data"]["sha256"]),
-        ("compared on", f"{result['images']:,} images of {result['part']}"),
+        ("compared on", f"{result['images']:,} images of {result['part']}, labels of {result['labels']}"),
         ("weights", _by_run(result, "selection")),
         ("machine", _by_run(result, "machine")),
         ("versions", _by_run(result, "versions")),

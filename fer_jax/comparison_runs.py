@@ -12,6 +12,7 @@ from fer_jax import run_folder, run_record
 from fer_jax.config import Config
 from fer_jax.config_file import Json, flatten, to_json
 from fer_jax.errors import RunError
+from fer_jax.label_sets import WORDS
 from fer_jax.place import FREE
 
 PARTS = ("train", "val", "test")
@@ -175,7 +176,7 @@ def check_comparable(entries: Sequence[Entry], part: str) -> None:
         part: the part that is to be compared, as `trained.choose_rows` knows it.
 
     Raises:
-        RunError: a single config, or a run of other data or another split than the first.
+        RunError: a single config, or a run of other labels, other data or another split than the first.
     """
     first = entries[0].seeds[0]
     if len(entries) < 2:
@@ -188,6 +189,13 @@ def check_comparable(entries: Sequence[Entry], part: str) -> None:
     names = tuple(dict.fromkeys(("val", "test", *(["train"] if part == "train" else []))))
     rows = run_record.read_split(first.folder)
     for run in (run for entry in entries for run in entry.seeds):
+        mine, other = ((each.config.labels.source, each.config.model.classes) for each in (first, run))
+        if mine != other:
+            raise RunError(
+                f"{run.folder} tells {other[1]} classes of {WORDS[other[0]]}'s labels apart, and "
+                f"{first.folder} {mine[1]} of {WORDS[mine[0]]}'s; compare runs of the same labels, and "
+                "measure each by either with `python -m fer_jax.evaluate RUN --labels`"
+            )
         ours, theirs = first.facts["data"]["sha256"], run.facts["data"]["sha256"]
         if ours != theirs:
             raise RunError(

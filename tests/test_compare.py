@@ -280,6 +280,7 @@ def make_result() -> dict[str, Any]:
         "part": "val",
         "parts": ["train", "val", "test"],
         "images": 4306,
+        "labels": "FER2013",
         "data": {"description": "train.csv", "sha256": "5" * 64, "is_synthetic": False},
         "level": 0.05,
         "runs": [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_jax import classes, evaluate, fer2013, release, released, train
+from fer_jax import classes, compare, evaluate, fer2013, release, released, train
 from fer_jax.config import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
@@ -134,6 +134,26 @@ def test_a_network_of_seven_is_measured_by_the_rule_of_seven(
     assert "trained on the labels of FER2013 and of FER+; say by which" in capsys.readouterr().err
     assert evaluate.main([str(seven), "--labels", "ferplus", "--ferplus", "none.csv"]) == 3
     assert "none.csv: cannot read it" in capsys.readouterr().err
+
+
+def test_runs_on_votes_are_compared_by_the_votes(
+    eight: Path, seven: Path, decided: np.ndarray, faces: Examples, tmp_path: Path, capsys: Any
+) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(eight, tmp_path / name)
+    config = read(tmp_path / "other" / "config.json")
+    config["optimizer"]["peak_rate"] *= 2
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    runs = [str(tmp_path / name) for name in ("one", "other")]
+    assert compare.main([*runs, "--split", "all"]) == 0
+    compared = read(tmp_path / "compare.json")
+    answers = predict(load(eight, None, None), faces.images)[0].argmax(axis=1)
+    for run in compared["runs"]:
+        assert run["seeds"][0]["parts"]["all"]["correct"] == (answers == decided).sum()
+    assert (compared["images"], compared["labels"]) == ((decided >= 0).sum(), "FER+")
+    capsys.readouterr()
+    assert compare.main([runs[0], str(seven)]) == 4
+    assert "tells 7 classes of FER2013's labels apart" in capsys.readouterr().err
 
 
 def test_an_ensemble_of_eight_classes_takes_the_same_option(eight: Path, tmp_path: Path) -> None:
