@@ -10,13 +10,11 @@ benchmarks/results/startup-CONFIG.json, every start included.
 """
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,7 +25,7 @@ from rich.table import Table
 from benchmarks import arena, timeline
 from fer_jax import command
 from fer_jax.config_file import load_config, to_json
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError
 
 QUESTION = "How long is it from the command to the first step?"
 CACHE = "FER_JAX_CACHE"
@@ -152,28 +150,13 @@ def _start(case: Case, words: Sequence[str], cache: str) -> dict[str, float]:
         environment = {CACHE: cache if case.has_cache else f"{scratch}/cache"}
         if case.argv is not None:
             started = time.monotonic()
-            _run([sys.executable, *case.argv], environment)
+            timeline.call([sys.executable, *case.argv], environment)
             return {"total_s": time.monotonic() - started}
         answer = Path(scratch) / "answer.json"
         program = [case.program, *words, *case.words, "--run-dir", f"{scratch}/run"]
         probe = timeline.python("benchmarks.startup_probe", str(answer))
-        _run([*probe, repr(time.monotonic()), *program], environment)
+        timeline.call([*probe, repr(time.monotonic()), *program], environment)
         return json.loads(answer.read_bytes())
-
-
-def _run(argv: Sequence[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        argv,
-        cwd=arena.ROOT,
-        env=os.environ | dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    if done.returncode:
-        tail = done.stdout.decode(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
-        raise RunError(f"{shlex.join(argv)}: ended with status {done.returncode}; it printed:\n{tail}")
 
 
 def _figures(name: str, starts: Sequence[dict[str, float]]) -> dict[str, Any]:

@@ -209,6 +209,11 @@ def _accuracy_lines(content: Content) -> Table:
             ]
         group[0][0], group[0][2] = what, _show_reached(own)
         lines += group
+    viewed = [row["viewed"] for row in ours if row.get("viewed")]
+    if viewed:
+        percents = [100 * each["correct"] / each["total"] for each in viewed]
+        what = f"to its end, views {viewed[0]['views']}: {median_and_range(percents, '%', decimals=1)}"
+        lines.append([what, "", median_and_range([each["seconds"] for each in viewed], "s"), "", ""])
     return lines
 
 

@@ -6,14 +6,16 @@
 
 The real program is run to its end and its log is watched from outside, so that everything counts: start-up,
 reading the data, compiling, evaluation, checkpoints. An accuracy is reached when the first epoch that has it
-is in the log. Writes benchmarks/results/time_to_accuracy-CONFIG.json.
+is in the log. With `--views` the weights at the end are measured in these test-time views too, by the real
+`evaluate`, whose seconds are added. Writes benchmarks/results/time_to_accuracy-CONFIG.json.
 """
 
 import itertools
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ from benchmarks import arena, timeline
 from fer_jax import command, run_folder
 from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError
+from fer_jax.views import ViewChoice
 
 QUESTION = "How many seconds from the command to a validation accuracy?"
 
@@ -56,6 +59,8 @@ class TimeToAccuracy:
     """Training seeds; each is a run of its own, and each program takes its turn with it."""
     programs: tuple[Name, ...] = ("jax",)
     """jax: fer_jax.train; torch-users, torch-tuned: benchmarks.torch_train in that form, two workers."""
+    views: ViewChoice = "single"
+    """Of jax, how the weights at the end are measured too; single measures nothing more."""
     keep: Path | None = None
     """Folder for the runs, which are deleted otherwise."""
     out: Path | None = None
@@ -133,6 +138,8 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{options.config.stem}-{name}-seed{seed}"
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
+            has_views = name == "jax" and options.views != "single"
+            viewed = _measure_views(folder, options.views, run.total_s) if has_views else None
         rows.append(
             {
                 "name": name,
@@ -143,6 +150,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
                 "pauses_s": run.pauses_s,
                 "ends_s": run.ends_s,
                 "val_accuracy": [record["val_accuracy"] for record in run.records],
+                "viewed": viewed,
             }
         )
         console.print(f"{name}, seed {seed}: {run.total_s:.1f} s in all")
@@ -150,6 +158,15 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         if warning:
             console.print(warning)
     return rows
+
+
+def _measure_views(folder: Path, views: ViewChoice, before_s: float) -> dict[str, Any]:
+    """Measure a finished run's validation part in test-time views, and add the seconds that it takes."""
+    started = time.perf_counter()
+    timeline.call(timeline.python("fer_jax.evaluate", str(folder), "--views", views, "--no-robustness"))
+    seconds = before_s + time.perf_counter() - started
+    figures = run_folder.read_json(folder / "evaluate_val.json")
+    return {"views": views, "seconds": seconds} | {name: figures[name] for name in ("correct", "total")}
 
 
 def find_targets(
@@ -194,7 +211,21 @@ def _show(console: Console, rows: Sequence[dict[str, Any]], targets: Sequence[fl
         best = f"{100 * max(row['val_accuracy']):.1f}"
         table.add_row(f"{row['name']}, seed {row['seed']}", *cells, best, f"{row['ends_s'][-1]:.1f}")
     console.print(table)
+    for row in rows:
+        if row["viewed"] is not None:
+            console.print(f"{row['name']}, seed {row['seed']}, {describe_viewed(row['viewed'])}")
     console.print("Counted from the start of the process. –: not reached.")
+
+
+def describe_viewed(viewed: Mapping[str, Any]) -> str:
+    """Say what the views came to, and after how long.
+
+    >>> describe_viewed({"views": "flip", "seconds": 60.4, "correct": 3, "total": 4})
+    'views flip: 75.0 % (3 of 4) after 60 s'
+    """
+    correct, total = viewed["correct"], viewed["total"]
+    found = f"{100 * correct / total:.1f} % ({correct:,} of {total:,})"
+    return f"views {viewed['views']}: {found} after {viewed['seconds']:,.0f} s"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def _draw(axes: Axes, row: dict[str, Any]) -> None:
     colour = COLOURS.get(row["name"], QUIET_COLOUR)
     label = f"{row['name']}, seed {row['seed']}: {max(percents):.1f} % at best"
     axes.plot(minutes, percents, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+    if row.get("viewed"):
+        seen = row["viewed"]
+        percent = 100 * seen["correct"] / seen["total"]
+        label = f"its last weights, views {seen['views']}: {percent:.1f} % in {seen['seconds'] / 60:.1f} min"
+        axes.plot(
+            seen["seconds"] / 60, percent, color=colour, marker="*", markersize=9, linestyle="", label=label
+        )
     # Of several targets that one epoch reached, the highest says it all.
     highest = {target["epoch"]: target for target in row["reached"] if target["seconds"] is not None}
     for target in highest.values():

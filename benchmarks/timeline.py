@@ -6,11 +6,13 @@ its run folder, or in folders within it, at the end of each epoch, when everythi
 
 import contextlib
 import itertools
+import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,9 +96,36 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
             process.wait()
         if process.returncode or not ends_s:
             output.seek(0)
-            tail = output.read().decode(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
-            raise RunError(f"{' '.join(argv)}: ended with status {process.returncode}; it printed:\n{tail}")
+            raise _failure(argv, process.returncode, output.read())
     return Timeline(run_folder.read_json_lines(find_logs(folder)[0]), ends_s, now, peak_rss_mib, pauses_s)
+
+
+def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    """Run a program to its end, in the root of the repository.
+
+    Args:
+        argv: its command line.
+        environment: variables to set beside this process's own.
+
+    Raises:
+        RunError: it failed; the message has the end of what it printed.
+    """
+    done = subprocess.run(
+        argv,
+        cwd=arena.ROOT,
+        env=os.environ | dict(environment or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        raise _failure(argv, done.returncode, done.stdout)
+
+
+def _failure(argv: Sequence[str], status: int, printed: bytes) -> RunError:
+    tail = printed.decode(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
+    return RunError(f"{shlex.join(argv)}: ended with status {status}; it printed:\n{tail}")
 
 
 def tell_pauses(runs: Iterable[Timeline]) -> str | None:

@@ -180,8 +180,12 @@ def test_seconds_to_an_accuracy_by_hand(tmp_path: Path) -> None:
         "examples": 8,
         "targets_percent": [50, 60, 70],
     }
+    for row, correct, seconds in ((rows[0], 3, 90.0), (rows[2], 2, 80.0)):
+        row["viewed"] = {"views": "flip", "seconds": seconds, "correct": correct, "total": 4}
     write(tmp_path, "time_to_accuracy-run7", rows, settings=settings)
     lines = lines_from(tmp_path)
+    cells = lines["to its end, views flip: 62.5 % (50.0..75.0)"]
+    assert cells == ["", "85.0 s (80.0..90.0)", "", ""]
     users = "PyTorch as users run it"
     cells = lines["to 50 % validation accuracy of run7, train.csv, 2 seeds, from the start of the process"]
     assert cells == [users, "15.0 s (10.0..20.0)", "35.0 s (30.0..40.0)", "2.50 × (2.00..3.00)"]

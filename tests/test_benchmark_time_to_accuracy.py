@@ -32,6 +32,7 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(RECORD)
     words = ("--config", str(config), "--examples", "70", "--targets", "0", "100.5", "--seeds", "3")
+    words += ("--views", "flip", "--keep", str(tmp_path / "runs"))
     (row,) = measure(tmp_path / "out.json", *words)["results"]
     at_once, never = row["reached"]
     assert at_once == {"percent": 0, "epoch": 1, "seconds": row["ends_s"][0]}
@@ -42,6 +43,11 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
     # Imports and compiling alone take longer than this.
     assert 0.5 < row["ends_s"][0] < row["ends_s"][1] <= row["total_s"]
     assert row["seed"] == 3 and len(row["val_accuracy"]) == 2
+    figures = json.loads((tmp_path / "runs" / "tiny-jax-seed3" / "evaluate_val.json").read_text())
+    assert figures["views"] == ["identity", "flip"]
+    counts = {"correct": figures["correct"], "total": figures["total"]}
+    assert row["viewed"] == {"views": "flip", "seconds": row["viewed"]["seconds"]} | counts
+    assert row["viewed"]["seconds"] > row["total_s"] + 0.5
 
 
 def test_the_first_epoch_that_has_it_counts() -> None:
