@@ -211,8 +211,8 @@ def _accuracy_lines(content: Content) -> Table:
         lines += group
     viewed = [row["viewed"] for row in ours if row.get("viewed")]
     if viewed:
-        percents = [100 * each["correct"] / each["total"] for each in viewed]
-        what = f"to its end, views {viewed[0]['views']}: {median_and_range(percents, '%', decimals=1)}"
+        found = [100 * each["correct"] / each["total"] for each in viewed]
+        what = f"to its end, views {viewed[0]['views']}: {median_and_range(found, '%', decimals=1)}"
         lines.append([what, "", median_and_range([each["seconds"] for each in viewed], "s"), "", ""])
     return lines
 

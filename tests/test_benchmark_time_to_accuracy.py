@@ -32,8 +32,8 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(RECORD)
     words = ("--config", str(config), "--examples", "70", "--targets", "0", "100.5", "--seeds", "3")
-    words += ("--views", "flip", "--keep", str(tmp_path / "runs"))
-    (row,) = measure(tmp_path / "out.json", *words)["results"]
+    more = ("--views", "flip", "--keep", str(tmp_path / "runs"))
+    (row,) = measure(tmp_path / "out.json", *words, *more)["results"]
     at_once, never = row["reached"]
     assert at_once == {"percent": 0, "epoch": 1, "seconds": row["ends_s"][0]}
     assert never == {"percent": 100.5, "epoch": None, "seconds": None}
