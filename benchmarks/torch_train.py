@@ -231,6 +231,9 @@ def make_rate_factor(config: Config, epoch_steps: int) -> Callable[[int], float]
             return (1 + math.cos(math.pi * min(1.0, (step - warmup) / rest))) / 2
         if settings.schedule == "step":
             return float(settings.decay_factor ** ((step - warmup) // (settings.decay_epochs * epoch_steps)))
+        if settings.schedule == "trapezoid":
+            cooldown = max(1, round(settings.cooldown_epochs * epoch_steps))
+            return min(1.0, (warmup + rest - step) / cooldown)
         return 1.0
 
     return factor

@@ -207,9 +207,10 @@ class OptimizerConfig:
     """Momentum of sgd and muon (muon's usual one is 0.95)."""
     nesterov: bool = False
     """Look ahead along the momentum (sgd)."""
-    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    schedule: Literal["constant", "cosine", "step", "plateau", "trapezoid"] = "constant"
     """After the warm-up: keep the rate; half a cosine down to 0; cut it every `decay_epochs`; cut it
-    when the validation loss has not fallen for `patience_epochs`."""
+    when the validation loss has not fallen for `patience_epochs`; keep it, and at the end go down to 0 in a
+    line of `cooldown_epochs`."""
     warmup_epochs: float = 0.0
     """Linear rise from 0 to the peak rate, in epochs."""
     decay_epochs: int = 10
@@ -218,6 +219,8 @@ class OptimizerConfig:
     """What a cut multiplies the rate by (step, plateau)."""
     patience_epochs: int = 5
     """Epochs without a lower validation loss before a cut (plateau)."""
+    cooldown_epochs: float = 1.0
+    """Linear fall from the peak rate to 0, in epochs (trapezoid)."""
     weight_decay: float = 0.0
     """Decoupled decay of the kernels: each step takes off rate × this (sgd, adamw, muon)."""
     l2: float = 0.0
@@ -237,6 +240,7 @@ class OptimizerConfig:
         check(self.decay_epochs >= 1, "optimizer.decay_epochs", self.decay_epochs, ">= 1")
         check(self.patience_epochs >= 1, "optimizer.patience_epochs", self.patience_epochs, ">= 1")
         check(not (self.nesterov and self.name != "sgd"), "optimizer.nesterov", True, "False unless for sgd")
+        check_finite_positive("optimizer.cooldown_epochs", self.cooldown_epochs)
         for name in ("warmup_epochs", "weight_decay", "l2", "clip_norm", "clip_value", "sam_radius"):
             check_not_negative(f"optimizer.{name}", getattr(self, name))
         check(
@@ -364,6 +368,13 @@ class Config:
             "optimizer.warmup_epochs",
             self.optimizer.warmup_epochs,
             f"less than train.epochs, which is {self.train.epochs}",
+        )
+        sloped = self.optimizer.warmup_epochs + self.optimizer.cooldown_epochs
+        check(
+            self.optimizer.schedule != "trapezoid" or sloped <= self.train.epochs,
+            "optimizer.cooldown_epochs",
+            self.optimizer.cooldown_epochs,
+            f"with optimizer.warmup_epochs at most train.epochs, which is {self.train.epochs}",
         )
         check(
             self.average.swa_epochs <= self.train.epochs,

@@ -72,9 +72,10 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
-    """Make the rate as a function of the step: warm-up, then constant, cosine or steps.
+    """Make the rate as a function of the step: warm-up, then constant, cosine, steps or trapezoid.
 
-    The plateau schedule is constant here; `plateau_factor` makes its cuts.
+    The plateau schedule is constant here; `plateau_factor` makes its cuts. The trapezoid, warm-up, constant
+    and a linear end, is that of Zhai et al. 2022 (Scaling Vision Transformers).
 
     Returns:
         step (int, from 0) -> rate.
@@ -86,6 +87,12 @@ def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int)
     elif config.schedule == "step":
         cut_steps = config.decay_epochs * steps_per_epoch
         main = optax.exponential_decay(config.peak_rate, cut_steps, config.decay_factor, staircase=True)
+    elif config.schedule == "trapezoid":
+        cooldown_steps = min(rest, max(1, round(config.cooldown_epochs * steps_per_epoch)))
+        cooldown = optax.linear_schedule(config.peak_rate, 0.0, cooldown_steps)
+        main = optax.join_schedules(
+            [optax.constant_schedule(config.peak_rate), cooldown], [rest - cooldown_steps]
+        )
     else:
         main = optax.constant_schedule(config.peak_rate)
     if not warmup_steps:

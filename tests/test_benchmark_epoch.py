@@ -202,7 +202,7 @@ def test_pytorch_weighs_the_classes_alike(weights: Any) -> None:
     np.testing.assert_array_equal(torch_train.class_weights(config, labels), wanted)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step", "trapezoid"])
 def test_pytorch_has_the_same_rates(schedule: Any) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     from benchmarks import torch_train

@@ -89,6 +89,7 @@ CHANGED = Config(
         decay_epochs=1,
         decay_factor=0.5,
         patience_epochs=1,
+        cooldown_epochs=0.5,
         weight_decay=1e-4,
         l2=1e-5,
         clip_norm=1,
@@ -225,6 +226,7 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (DistillConfig, {"weight": 1.01}),
         (DistillConfig, {"temperature": 0.0}),
         (DistillConfig, {"teachers": "runs/mid-seed0"}),
+        (OptimizerConfig, {"cooldown_epochs": 0.0}),
         (TrainConfig, {"small_epochs": 11}),
         (TrainConfig, {"small_side_px": 49}),
         *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "a b")),
@@ -247,6 +249,10 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
         (
             {"train": TrainConfig(small_epochs=1, small_side_px=36), "model": POOLED},
             "train.small_side_px is 36; wanted a multiple of 8",
+        ),
+        (
+            {"optimizer": OptimizerConfig(schedule="trapezoid", warmup_epochs=1, cooldown_epochs=9.5)},
+            "optimizer.cooldown_epochs is 9.5; wanted with optimizer.warmup_epochs at most train.epochs",
         ),
         ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
     ],

@@ -123,6 +123,12 @@ def test_warm_up_then_cosine() -> None:
     assert (np.diff(found[15:]) < 0).all()
 
 
+def test_a_trapezoid_by_hand() -> None:
+    config = OptimizerConfig(peak_rate=0.2, schedule="trapezoid", warmup_epochs=1, cooldown_epochs=2)
+    found = rates(config, steps_per_epoch=2, epochs=4)
+    np.testing.assert_allclose(found, [0, 0.1, 0.2, 0.2, 0.2, 0.15, 0.1, 0.05, 0], atol=1e-7)
+
+
 @pytest.mark.parametrize("steps_per_epoch", [1, 7, 157])
 def test_steps_fall_exactly_at_the_epochs(steps_per_epoch: int) -> None:
     config = OptimizerConfig(peak_rate=1.0, schedule="step", decay_epochs=3, decay_factor=0.5)
