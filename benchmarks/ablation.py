@@ -66,6 +66,10 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
         "--optimizer.name sgd --optimizer.momentum 0.9 --optimizer.nesterov --optimizer.weight-decay 0 "
         "--optimizer.l2 0.0005 --optimizer.peak-rate 0.1",
     ),
+    "trapezoid": (
+        "a constant rate with a linear end of 3 epochs instead of a cosine",
+        "--optimizer.schedule trapezoid --optimizer.cooldown-epochs 3",
+    ),
     "sam": ("sharpness-aware, radius 0.05: two passes a step", "--optimizer.sam-radius 0.05"),
     "resizing": ("32 px for the first 4 epochs", "--train.small-epochs 4 --train.small-side-px 32"),
     "squeeze-excite": (
