@@ -21,11 +21,10 @@ from typing import Annotated, Any, Final, Literal
 import tyro
 from rich.console import Console
 
-from benchmarks import arena, unattended
+from benchmarks import arena, timeline, unattended
 from benchmarks.readme import write_section
 from benchmarks.unattended import Training
 from fer_jax import command, run_folder
-from fer_jax.config_file import load_config, to_json
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.report import mean_and_spread
 from fer_jax.tables import Table, to_markdown
@@ -33,6 +32,7 @@ from fer_jax.tables import Table, to_markdown
 BASE: Final = "base"
 SECTION: Final = "ablation"
 PARTS: Final = ("val", "test")
+QUESTION: Final = "What does each ingredient of a recipe gain?"
 
 INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
     BASE: ("shift and flip, Muon, cosine, dropout 0.2", ""),
@@ -105,7 +105,8 @@ class Ablation:
     seeds: int = 3
     """How many seeds of each, two at least."""
     lanes: int = 1
-    """Ingredients at a time, each on its own cores."""
+    """Ingredients at a time, each on its own cores. As many in every call: a run's cores are part of its
+    machine, and only runs of one machine are compared."""
     minutes: float | None = None
     """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
     runs: Path = arena.ROOT / "runs" / "ablation"
@@ -118,10 +119,10 @@ class Ablation:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, do one verb, and return the exit status."""
-    return command.run(lambda: _do(command.parse(Ablation, argv, prog="python -m benchmarks.ablation")))
+    return command.run(lambda: _do(command.parse(Ablation, argv, prog="python -m benchmarks.ablation"), argv))
 
 
-def _do(options: Ablation) -> int:
+def _do(options: Ablation, argv: list[str] | None) -> int:
     unknown = [name for name in options.ingredients if name not in INGREDIENTS]
     if unknown:
         raise ConfigError(
@@ -132,11 +133,9 @@ def _do(options: Ablation) -> int:
     if options.verb == "train":
         return _train(options)
     if options.verb == "collect":
-        run_folder.write_json(options.results, collect(options))
-        print(f"written to {options.results}")
-    else:
-        write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
-        print(f"written to {options.readme}")
+        return _collect(options, sys.argv[1:] if argv is None else argv)
+    write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
+    print(f"written to {options.readme}")
     return 0
 
 
@@ -149,7 +148,7 @@ def _train(options: Ablation) -> int:
 def _training(options: Ablation, name: str) -> Training:
     runs = options.runs.resolve()
     teachers = [str(runs / BASE / f"seed{seed}") for seed in range(options.seeds)]
-    words = ["--config", str(options.config), "--seeds", str(options.seeds)]
+    words = ["--config", str(options.config.resolve()), "--seeds", str(options.seeds)]
     changes = shlex.split(INGREDIENTS[name][1])
     for word in changes:
         words += teachers if word == "{base}" else [word]
@@ -158,8 +157,27 @@ def _training(options: Ablation, name: str) -> Training:
     return Training(runs / name, tuple(words), after)
 
 
-def collect(options: Ablation) -> dict[str, Any]:
-    """Gather the figures of all ingredients: integers of each seed, cost, and what they share.
+def _collect(options: Ablation, words: list[str]) -> int:
+    rows, shared = collect(options)
+    arena.write(
+        options.results,
+        question=QUESTION,
+        command=shlex.join(["python", "-m", "benchmarks.ablation", *words]),
+        settings={"config": run_folder.read_json(_first_log(options.runs / BASE).with_name("config.json"))},
+        results=rows,
+        # Machine and versions are those of the trainings.
+        extra=shared,
+    )
+    print(f"written to {options.results}")
+    return 0
+
+
+def _first_log(folder: Path) -> Path:
+    return timeline.find_logs(folder)[0]
+
+
+def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Gather the figures of all ingredients: integers of each seed and cost, and what all share.
 
     Raises:
         RunError: an ingredient is not finished, or was trained on other data or seeds than the base.
@@ -173,8 +191,7 @@ def collect(options: Ablation) -> dict[str, Any]:
                     f"{row['name']}: its {key} is {row[key]}, the base's {first[key]}; train it anew"
                 )
     shared = {key: first[key] for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds")}
-    own = [{key: value for key, value in row.items() if key not in shared} for row in rows]
-    return {**shared, "config": to_json(load_config(options.config)), "rows": own}
+    return [{key: value for key, value in row.items() if key not in shared} for row in rows], shared
 
 
 def _figures(folder: Path, name: str) -> dict[str, Any]:
@@ -196,7 +213,7 @@ def _figures(folder: Path, name: str) -> dict[str, Any]:
         "parameters": run["parameters"],
         "macs": run["macs"],
         "seconds_per_epoch": run["seconds_per_epoch"],
-        "epochs": len(run_folder.read_json_lines(folder / f"seed{run['seeds'][0]}" / "log.jsonl")),
+        "epochs": len(run_folder.read_json_lines(_first_log(folder))),
         "images": run["split"]["sizes"]["train"],
         "correct": [sum(seed[part]["correct"] for part in PARTS) for seed in metrics["seeds"]],
         "total": sum(metrics["seeds"][0][part]["total"] for part in PARTS),
@@ -206,12 +223,12 @@ def _figures(folder: Path, name: str) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Write the table: accuracy of each ingredient, and what it gains over the base seed by seed."""
-    first = results["rows"][0]
+    first = results["results"][0]
     rows: Table = [
         ["ingredient", "train", "val and test", "gain", "in standard errors", "time", "parameters"]
     ]
-    gained = {row["name"]: _gains(row, first) for row in results["rows"]}
-    order = sorted(results["rows"][1:], key=lambda row: -statistics.mean(gained[row["name"]]))
+    gained = {row["name"]: _gains(row, first) for row in results["results"]}
+    order = sorted(results["results"][1:], key=lambda row: -statistics.mean(gained[row["name"]]))
     for row in (first, *order):
         gains = gained[row["name"]]
         rows.append(

@@ -27,6 +27,7 @@ from benchmarks.readme import write_section
 from benchmarks.unattended import Training, is_finished
 from fer_jax import command, ensembling, evaluation, label_sets, released, run_folder, runtime, trained
 from fer_jax.data.examples import Examples
+from fer_jax.data.split import image_hashes
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
 from fer_jax.report import mean_and_spread
@@ -96,7 +97,8 @@ class Accuracy:
     minutes: float | None = None
     """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
     options: str = ""
-    """More options for `python -m fer_jax.train`, in one word: --options="--train.epochs 2" tries all out."""
+    """More options for `python -m fer_jax.train`, in one word: --options="--train.epochs 2" tries all out; in
+    another folder of --runs, since runs of other settings are refused."""
     runs: Path = arena.ROOT / "runs" / "accuracy"
     """Folder of the runs."""
     results: Path = arena.RESULTS / "accuracy.json"
@@ -116,6 +118,10 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     for name in (*options.tiers, options.teachers):
         if name not in TIERS:
             raise ConfigError(f"there is no tier {name}; there are {', '.join(TIERS)}")
+    if options.seeds < 1 or (options.teacher_seeds is not None and options.teacher_seeds < 1):
+        raise ConfigError("--seeds and --teacher-seeds: wanted 1 at least")
+    if TIERS[options.teachers].is_taught and options.teachers in options.tiers:
+        raise ConfigError(f"--teachers is {options.teachers}, which would wait for itself; train it before")
     if options.verb == "write":
         write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
         write_section(options.readme, WEIGHTS_SECTION, weights_table(options.weights))
@@ -149,7 +155,7 @@ def list_trainings(options: Accuracy, data: Path) -> list[Training]:
         after = tuple(teachers) if tier.is_taught else ()
         taught = [*TAUGHT, "--distill.teachers", *map(str, after)] if after else []
         for seed, folder in enumerate(_folders(options, name, options.seeds)):
-            words = ["--config", tier.config, "--data", str(data.resolve())]
+            words = ["--config", str(arena.ROOT / tier.config), "--data", str(data.resolve())]
             words += [] if options.ferplus is None else ["--labels.ferplus", str(options.ferplus.resolve())]
             words += ["--train.seed", str(seed), *taught, *shlex.split(options.options)]
             trainings.append(Training(folder, tuple(words), after))
@@ -173,7 +179,7 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
         if not folders:
             console.print(f"{name}: no finished run; left out")
             continue
-        members = [trained.load(folder, data, None) for folder in folders]
+        members = [trained.load_finished(folder, data, None) for folder in folders]
         members = label_sets.choose(members, None, None)
         examples = examples or trained.load_data(members[0], is_other_file=True)
         console.print(f"{name}: {len(members)} runs")
@@ -195,6 +201,7 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         correct[choice] = [_count(logits, labels) for logits in each]
         together[choice] = _count(ensembling.average(each, [member.folder for member in members]), labels)
     first = members[0].facts
+    teachers = first.get("teachers", {}).get("runs", [])
     return {
         "labels": label_sets.WORDS[members[0].labels.source],
         "seeds": [member.facts["seed"] for member in members],
@@ -207,7 +214,11 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         "parameters": first["parameters"],
         "macs": first["macs"],
         "seconds": [member.facts["seconds_total"] for member in members],
-        "teachers": [run["run"] for run in first.get("teachers", {}).get("runs", [])],
+        "teachers": [run["run"] for run in teachers],
+        "are_teachers_selected": any(run.get("select") == "best" for run in teachers),
+        "copies_of_training_images": int(
+            np.isin(image_hashes(images), members[0].saved["train_hashes"]).sum()
+        ),
         "machines": sorted({member.facts["machine"] for member in members}),
         "data_sha256": examples.sha256,
     }
@@ -245,11 +256,9 @@ def table(results: dict[str, Any]) -> str:
     for row in results["results"]:
         total = row["total"]
         minutes = statistics.median(row["seconds"]) / 60
-        together = row["ensemble_correct"]["ten-crop"]
-        low, high = wilson_interval(together, total)
         rows.append(
             [
-                row["words"] + (f" by {', '.join(row['teachers'])}" if row["teachers"] else ""),
+                row["words"] + _by_teachers(row),
                 row["labels"],
                 f"{total:,}",
                 f"{row['parameters']:,}",
@@ -257,23 +266,38 @@ def table(results: dict[str, Any]) -> str:
                 f"{row['epochs']}, {row['select']}",
                 f"{minutes:.0f}",
                 str(len(row["seeds"])),
-                *(mean_and_spread([100 * c / total for c in row["correct"][choice]]) for choice in VIEWS),
-                "–"
-                if len(row["seeds"]) == 1
-                else f"{100 * together / total:.1f} ({100 * low:.1f} to {100 * high:.1f})",
-                mean_and_spread([100 * c / total for c in row["oracle_correct"]]),
+                *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
+                "–" if len(row["seeds"]) == 1 else _in_percent([row["ensemble_correct"]["ten-crop"]], total),
+                _in_percent(row["oracle_correct"], total),
             ]
         )
     machines = sorted({machine for row in results["results"] for machine in row["machines"]})
+    copies = " or ".join(sorted({f"{row['copies_of_training_images']:,}" for row in results["results"]}))
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy in percent on the images of {PART} that have such a label, mean ± standard "
-        "deviation over seeds; in brackets a 95 % interval (Wilson), which for every figure here is about as "
-        "wide. Trained on Training alone. Epochs: how many, and whose weights are measured; with the last "
+        "deviation over seeds; of a single figure in brackets a 95 % interval (Wilson), about as wide for "
+        f"every figure here. Of these images {copies} are exact copies of training images: FER2013 came so. "
+        "Trained on Training alone. Epochs: how many, and whose weights are measured; with the last "
         "one's nothing was chosen on these images. The oracle epoch is the one that was best on them, which "
         "is what papers report that choose there. Minutes: of one seed, the median; rough where "
         f"several runs shared a machine. Trained on {'; '.join(machines)}."
     )
+
+
+def _in_percent(correct: Sequence[int], total: int) -> str:
+    """Write the mean and spread of several counts; of a single one its interval."""
+    if len(correct) > 1:
+        return mean_and_spread([100 * each / total for each in correct])
+    low, high = wilson_interval(correct[0], total)
+    return f"{100 * correct[0] / total:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _by_teachers(row: dict[str, Any]) -> str:
+    if not row["teachers"]:
+        return ""
+    said = ", whose epochs were chosen on these images" if row["are_teachers_selected"] else ""
+    return f" by {', '.join(row['teachers'])}{said}"
 
 
 def weights_table(folder: Path) -> str:
@@ -284,12 +308,14 @@ def weights_table(folder: Path) -> str:
         for figures in card["figures"]:
             if (figures["part"], figures["labels"]) != (PART, "FER2013"):
                 continue
+            teachers = [run["run"] for run in (card["training"]["teachers"] or {}).get("runs", [])]
             rows.append(
                 [
                     f"`{name}`",
                     f"{card['parameters']:,}",
                     f"{card['tensors']['bytes'] / 1000:,.0f}",
-                    f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}",
+                    f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
+                    + (f", taught by {', '.join(teachers)}" if teachers else ""),
                     figures["views"],
                     f"{100 * figures['accuracy']:.2f} % ({figures['correct']:,} of {figures['total']:,})",
                     f"{100 * figures['low']:.1f} to {100 * figures['high']:.1f}",

@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import arena
 from fer_jax import run_folder
 from fer_jax.errors import RunError
+from fer_jax.stopping import watch_signals
 
 POLL_SECONDS = 0.1
 """How often the log is looked at: often enough for epochs of a second, and hardly any work."""
@@ -77,12 +78,12 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
     pauses_s: list[float] = []
     now = 0.0
     peak_rss_mib: float | None = None
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, watch_signals() as signals:
         started = time.perf_counter()
         process = subprocess.Popen(argv, cwd=arena.ROOT, stdout=output, stderr=output)
         try:
             is_running = True
-            while is_running:
+            while is_running and not signals:
                 time.sleep(POLL_SECONDS)
                 # Asked before the log is read: a last line may come just before the end.
                 is_running = process.poll() is None
@@ -94,6 +95,8 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
         finally:
             process.kill()
             process.wait()
+        if signals:
+            sys.exit(128 + signals[0])
         if process.returncode or not ends_s:
             output.seek(0)
             raise _failure(argv, process.returncode, output.read())

@@ -21,8 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks import arena, timeline
-from fer_jax import run_folder
+from fer_jax import command, run_folder, run_record
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.place import FREE
+from fer_jax.stopping import StopError, watch_signals
+from fer_jax.train import TrainCommand
 
 UNFINISHED = 6
 """Exit status of a program that has to be called again; the others are those of `fer_jax.errors`."""
@@ -61,11 +64,12 @@ class _Live:
 
 @dataclass
 class _Workshop:
-    """What the loop changes."""
+    """What the loop changes; `failures` is folder -> message."""
 
     waiting: list[Training]
     free: list[frozenset[int]]
     live: list[_Live] = field(default_factory=list)
+    failures: dict[Path, str] = field(default_factory=dict)
 
 
 def is_finished(folder: Path) -> bool:
@@ -79,31 +83,50 @@ def is_finished(folder: Path) -> bool:
 
 
 def train(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> int:
-    """Train what is not finished, see `finish`, say what is left, and return the exit status."""
-    if finish(trainings, lanes=lanes, minutes=minutes, console=console):
-        console.print("all is trained")
-        return 0
-    left = [one.folder.name for one in trainings if not is_finished(one.folder)]
-    console.print(f"{len(left)} of {len(trainings)} runs are not finished: {', '.join(left)}; call again")
-    return UNFINISHED
+    """Train what is not finished, see `finish`, say what is left, and return the exit status.
+
+    Raises:
+        RunError: nothing is left but runs that failed.
+    """
+    try:
+        failures = finish(trainings, lanes=lanes, minutes=minutes, console=console)
+    except StopError as stopped:
+        console.print(f"stopped by signal {stopped.signum}; what ran is saved; call again to go on")
+        return 128 + stopped.signum
+    left = [one.folder for one in trainings if not is_finished(one.folder) and one.folder not in failures]
+    if left:
+        names = ", ".join(folder.name for folder in left)
+        console.print(f"{len(left)} of {len(trainings)} runs are not finished: {names}; call again")
+        return UNFINISHED
+    if failures:
+        raise RunError("\n".join(failures.values()))
+    console.print("all is trained")
+    return 0
 
 
-def finish(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> bool:
+def finish(
+    trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console
+) -> dict[Path, str]:
     """Train what is not finished.
+
+    A run that fails is told and set aside, with those that wait for it; the others go on.
 
     Args:
         trainings: in the order in which they are wanted; one comes after those that it names.
-        lanes: how many at a time; with several each keeps to its own cores.
+        lanes: how many at a time, at least one; with several each keeps to its own cores.
         minutes: after which what runs is stopped and saved; None: no limit.
         console: where a bar for each run is shown.
 
     Returns:
-        Whether all of them are finished now.
+        Folder -> what a run said that failed.
 
     Raises:
-        ConfigError: there are fewer cores than lanes.
-        RunError: a run failed; the others are stopped and saved.
+        ConfigError: a number of lanes that this machine has no cores for.
+        RunError: a finished run has other settings than are wanted, or a run waits for one that is not.
+        StopError: SIGINT or SIGTERM came; what ran is stopped and saved.
     """
+    for one in trainings:
+        _check(one, {other.folder for other in trainings})
     until = None if minutes is None else time.monotonic() + 60 * minutes
     shop = _Workshop([one for one in trainings if not is_finished(one.folder)], _share_cores(lanes))
     columns = (
@@ -112,20 +135,39 @@ def finish(trainings: Sequence[Training], *, lanes: int, minutes: float | None, 
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with watch_signals() as signals, Progress(*columns, console=console) as bars:
         try:
-            while (shop.waiting or shop.live) and (until is None or time.monotonic() < until):
+            while (shop.waiting or shop.live) and (until is None or time.monotonic() < until) and not signals:
                 _begin(shop, bars)
                 time.sleep(POLL_SECONDS)
-                for one in list(shop.live):
-                    _look(shop, one, bars)
+                for live in list(shop.live):
+                    _look(shop, live, bars)
         finally:
-            _stop([one.process for one in shop.live])
-    return all(is_finished(one.folder) for one in trainings)
+            _stop([live.process for live in shop.live])
+    if signals:
+        raise StopError(signals[0])
+    return shop.failures
+
+
+def _check(training: Training, wanted: set[Path]) -> None:
+    for folder in training.after:
+        if not is_finished(folder) and (folder == training.folder or folder not in wanted):
+            raise RunError(f"{training.folder} waits for {folder}, which is not finished and not asked for")
+    # One that is to go on is checked when it does.
+    if not is_finished(training.folder):
+        return
+    options = command.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train")
+    config = command.with_data(options.settings, options.data, options.on_bad_row)
+    first = timeline.find_logs(training.folder)[0].parent
+    change = run_record.find_config_change(first, config, free=FREE)
+    if change is not None:
+        raise RunError(f"{change}; name another folder of runs, or delete {training.folder} to train it anew")
 
 
 def _share_cores(lanes: int) -> list[frozenset[int]]:
     """Give each lane its cores, as equal in number as they can be."""
+    if lanes < 1:
+        raise ConfigError(f"--lanes is {lanes}; wanted 1 at least")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not cores:
         return [frozenset()] * lanes
@@ -135,7 +177,10 @@ def _share_cores(lanes: int) -> list[frozenset[int]]:
 
 
 def _begin(shop: _Workshop, bars: Progress) -> None:
-    """Fill the free lanes with what may begin."""
+    """Fill the free lanes with what may begin; set aside what waits for a run that failed."""
+    for training in [one for one in shop.waiting if not shop.failures.keys().isdisjoint(one.after)]:
+        shop.waiting.remove(training)
+        _set_aside(shop, training, "waits for a run that failed", bars)
     ready = [one for one in shop.waiting if all(map(is_finished, one.after))]
     for training in ready[: len(shop.free)]:
         shop.waiting.remove(training)
@@ -152,11 +197,6 @@ def _begin(shop: _Workshop, bars: Progress) -> None:
             os.sched_setaffinity(process.pid, cores)
         task = bars.add_task(training.folder.name, total=None, note="starting")
         shop.live.append(_Live(training, process, cores, task))
-    if not shop.live and shop.waiting:
-        missing = next(folder for folder in shop.waiting[0].after if not is_finished(folder))
-        raise RunError(
-            f"{shop.waiting[0].folder} waits for {missing}, which is not finished and not asked for"
-        )
 
 
 def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
@@ -174,7 +214,12 @@ def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
     shop.free.append(one.cores)
     if status or not is_finished(one.training.folder):
         tail = one.training.log.read_text(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
-        raise RunError(f"{one.training.folder}: ended with status {status}; it printed last:\n{tail}")
+        _set_aside(shop, one.training, f"ended with status {status}; it printed last:\n{tail}", bars)
+
+
+def _set_aside(shop: _Workshop, training: Training, why: str, bars: Progress) -> None:
+    shop.failures[training.folder] = f"{training.folder}: {why}"
+    bars.console.print(shop.failures[training.folder], style="red")
 
 
 def _stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

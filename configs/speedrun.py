@@ -1,4 +1,4 @@
-"""The shortest way to a good accuracy: few epochs, small faces first, a short warm-up and a line-like fall.
+"""The shortest way to a good accuracy: few epochs, small faces first, a short warm-up and a cosine.
 
 Why: nobody publishes how many seconds FER2013 takes. What the speed runs on CIFAR-10 (airbench) found to pay
 off early is put together here: large first steps with Muon, mirrors in turn, smaller images at the start,

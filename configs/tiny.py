@@ -9,7 +9,7 @@ epochs, shifts, small turns, mirrors in turn, label smoothing 0.1, Muon, average
 weights were taught by `speedrun.py`'s: `tiny-distilled` in `benchmarks/accuracy.py`, measured in its JSON.
 
 Command: python -m fer_jax.train --config configs/tiny.py --data fer2013.csv
-Cost: 53,632 parameters, 10.3 million multiply-accumulates an image.
+Cost: 53,632 parameters, 10.2 million multiply-accumulates an image.
 """
 
 from fer_jax.config import (

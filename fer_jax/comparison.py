@@ -139,7 +139,8 @@ def predict_all(
 def _changed_since(run: SeedRun, part: str, is_right: np.ndarray) -> list[str]:
     """Note where a run is not as right as it was at the end of its training."""
     before, now = run.metrics.get(part, {}).get("correct"), int(is_right.sum())
-    if before is None or before == now:
+    # Of train, undecided votes may be left out now that were trained on, and counted, then.
+    if before in (None, now) or run.metrics[part]["total"] != len(is_right):
         return []
     return [f"note: right on {now:,} images of {part}, and {before:,} at the end of its training"]
 
@@ -199,6 +200,10 @@ def describe_entry(
     """
     facts = entry.seeds[0].facts
     words, told = NOTEBOOK.get(entry.label, (None, None)) if has_notebook else (None, None)
+    # The notebook's words are about the step from its run before.
+    names: list[str | None] = [None, *NOTEBOOK]
+    if words and names[names.index(entry.label) - 1] != (before and before.label):
+        words = None
     changes = [] if before is None else list_changes(before.config, entry.config)
     if words is None:
         words = "the first" if before is None else comparison_report.changes_in_words(changes)

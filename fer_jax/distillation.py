@@ -23,7 +23,7 @@ from fer_jax.config import Config
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, image_hashes
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError
 from fer_jax.feed import TargetsOf
 from fer_jax.trained import Trained
 from fer_jax.views import CHOICES
@@ -63,7 +63,7 @@ def teach(
     """
     if not config.distill.teachers:
         return None
-    teachers = [_read(Path(name)) for name in config.distill.teachers]
+    teachers = [trained.load_finished(Path(name), None, None) for name in config.distill.teachers]
     for teacher in teachers:
         _check(teacher, config, examples, split)
     rows = np.unique(split.train)
@@ -80,13 +80,6 @@ def teach(
         return (1 - weight) * own + weight * shares
 
     return Lesson(blended, {"sha256": _hash(teachers), "runs": [_describe(one) for one in teachers]})
-
-
-def _read(folder: Path) -> Trained:
-    teacher = trained.load(folder, None, None)
-    if not teacher.facts["finished"]:
-        raise RunError(f"distill.teachers: {folder} is not finished; go on with it (train --resume) first")
-    return teacher
 
 
 def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -> None:
@@ -121,6 +114,7 @@ def _describe(teacher: Trained) -> Json:
         "name": teacher.config.name,
         "seed": teacher.facts["seed"],
         "checkpoint": teacher.checkpoint,
+        "select": teacher.config.train.select,
     }
 
 

@@ -22,7 +22,7 @@ from fer_jax.errors import RunError
 from fer_jax.figures import Predictions, calibrate, measure
 from fer_jax.metrics import count_predictions, summarise
 from fer_jax.tables import Table, align
-from fer_jax.trained import Trained, choose_rows, load, load_data
+from fer_jax.trained import Trained, choose_rows, load_data, load_finished
 from fer_jax.views import CHOICES, ViewChoice
 
 
@@ -56,7 +56,8 @@ def evaluate_ensemble(
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
     runtime.tune_cpu()
-    members = label_sets.choose([load(folder, data, on_bad_row) for folder in folders], labels, ferplus)
+    members = [load_finished(folder, data, on_bad_row) for folder in folders]
+    members = label_sets.choose(members, labels, ferplus)
     examples = load_data(members[0], is_other_file=data is not None)
     display.show_data(console, examples)
     asked = label_sets.measure_by(members[0], examples, _choose_rows(examples, members, part), part=part)
@@ -65,8 +66,7 @@ def evaluate_ensemble(
     hashes = np.concatenate([member.saved["train_hashes"] for member in members])
     seen = int(np.isin(image_hashes(examples.images[rows]), hashes).sum())
     copies = f"note: {seen:,} of these images are exact copies of images that a run was trained on"
-    of_members = [note for member in members for note in member.notes]
-    for note in (*asked.notes, *([copies] if seen else []), *of_members):
+    for note in (*asked.notes, *([copies] if seen else [])):
         console.print(note, style="yellow")
 
     names = CHOICES[views]

@@ -131,7 +131,7 @@ def run_epochs(
     Args:
         job: the run.
         lanes: at least one; they are brought up to date.
-        signals: what `runtime.watch_signals` collects.
+        signals: what `stopping.watch_signals` collects.
         on_step: called with a number of steps of the epoch and the mean objective over these, whenever
             steps are done.
         on_epoch: called after each epoch, once it is saved, with the record of each lane.

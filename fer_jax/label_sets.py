@@ -134,6 +134,6 @@ def _list_notes(trained: Trained, *, kept: int, rows: int, part: str) -> list[st
     said = ["labels     FER2013"]
     if not is_seven:
         said.append(f"note: FER2013 knows no {names_of(classes)[-1]}: that answer counts as wrong")
-    if part in OWN_PARTS:
+    if part in OWN_PARTS and not (part == "train" and trained.config.labels.keep == "voted"):
         said.append(f"note: {part} of this run holds only rows that FER+ decides")
     return said

@@ -37,7 +37,7 @@ MISUSE: Final = (
 )
 
 _RULES: Final = {
-    "official": "FER2013's usages: trained on Training, selected on PublicTest, PrivateTest held back",
+    "official": "FER2013's usages: Training is train, PublicTest is val, PrivateTest is test",
     "seed": "the Training rows, 70/15/15, stratified by class, by the split seed",
 }
 _VAL_ROLES: Final = {
@@ -109,14 +109,20 @@ def public_description(description: str, *, is_synthetic: bool) -> str:
     return description if is_synthetic else description.partition(": ")[2]
 
 
-def role_of(part: str, config: Config) -> str:
+def role_of(part: str, config: Config, facts: Json) -> str:
     """Say what a part was to the run: what its figure is worth depends on it.
 
     Args:
         part: "train", "val" or "test" of the run's split, "PublicTest" or "PrivateTest".
         config: of the run.
+        facts: the content of its `run.json`.
     """
     if part == "train":
         return "trained on"
     is_val = part == "val" or (part == "PublicTest" and config.split.protocol == "official")
-    return _VAL_ROLES[config.train.select] if is_val else "held back from training and selection"
+    if not is_val:
+        return "held back from training and selection"
+    has_chosen_teachers = any(
+        run.get("select") == "best" for run in facts.get("teachers", {}).get("runs", [])
+    )
+    return _VAL_ROLES[config.train.select] + ("; its teachers' epochs were" if has_chosen_teachers else "")

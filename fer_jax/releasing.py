@@ -22,7 +22,7 @@ from fer_jax.metrics import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.released import Classifier
-from fer_jax.trained import Trained, choose_rows, load, load_data
+from fer_jax.trained import Trained, choose_rows, load_data, load_finished
 from fer_jax.views import ViewChoice
 
 MAX_BYTES: Final = 12_000_000
@@ -59,8 +59,7 @@ def release_run(
         raise ConfigError(f"--name is {name!r}; wanted 1 to 40 small letters, digits and '-', such as mid")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     runtime.tune_cpu()
-    trained = load(folder, data, on_bad_row)
-    _check_finished(trained)
+    trained = load_finished(folder, data, on_bad_row)
     examples = load_data(trained, is_other_file=data is not None)
     display.show_data(console, examples)
     out = released.WEIGHTS if out is None else out
@@ -82,16 +81,6 @@ def release_run(
         new.write_bytes(tensors)
     run_folder.write_json(out / f"{name}.json", card)
     console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
-
-
-def _check_finished(trained: Trained) -> None:
-    """Refuse a run whose selected weights are not there: a card must not speak of others."""
-    if not trained.facts["finished"]:
-        raise RunError(f"{trained.folder} is not finished; go on with it (train --resume) before a release")
-    if trained.notes:
-        raise RunError(
-            f"{trained.folder}: {trained.notes[0]}, which is not what the run selected; train again"
-        )
 
 
 def _check_size(out: Path, name: str, size: int) -> None:
@@ -178,7 +167,7 @@ def _measure(
                     continue
                 yield {
                     "part": part,
-                    "role": release_card.role_of(part, trained.config),
+                    "role": release_card.role_of(part, trained.config, trained.facts),
                     "labels": kind,
                     "views": choice,
                     **count(predicted[is_counted], labels[rows][is_counted], classifier.labels),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """Read a .jsonl file that `json_line` wrote."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read a .jsonl file that `json_line` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    return _read(path, lambda text: [json.loads(line) for line in text.splitlines()])
 
 
 def json_line(content: Any) -> str:
@@ -99,8 +103,12 @@ def read_json(path: Path) -> Any:
     Raises:
         RunError: the file is missing or damaged.
     """
+    return _read(path, json.loads)
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
     except (OSError, ValueError) as error:

@@ -7,14 +7,10 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fer_jax.data.cache import cache_folder
@@ -183,20 +179,3 @@ def describe() -> dict[str, Any]:
         "versions": list_versions(),
         "git": git_commit(),
     }
-
-
-@contextmanager
-def watch_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying; a second one kills as usual."""
-    arrived: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        arrived.append(signum)
-        signal.signal(signum, old[signum])
-
-    old = {int(signum): signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield arrived
-    finally:
-        for signum, handler in old.items():
-            signal.signal(signum, handler)

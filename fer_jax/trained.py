@@ -17,7 +17,7 @@ from fer_jax.config_file import Json
 from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, RunError
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
@@ -101,6 +101,21 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
         checkpoint={"name": good.name, "step": meta["step"]},
         notes=tuple(f"note: {message}; using {good.name}" for message in damaged),
     )
+
+
+def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
+    """Read the folder of a finished run, with the very weights that it selected; see `load`.
+
+    Raises:
+        RunError: the run is not finished, or the checkpoint of these weights is damaged.
+        FerJaxError: as `load`.
+    """
+    trained = load(folder, data, on_bad_row)
+    if not trained.facts["finished"]:
+        raise RunError(f"{folder} is not finished; go on with it (train --resume) first")
+    if trained.notes:
+        raise RunError(f"{folder}: {trained.notes[0]}, which is not what the run selected; train again")
+    return trained
 
 
 def load_data(trained: Trained, *, is_other_file: bool) -> Examples:

@@ -46,7 +46,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.state import TrainState, begin_average, init_state
 from fer_jax.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from fer_jax.steppers import make_host_stepper, make_resident_stepper
-from fer_jax.stopping import StopError
+from fer_jax.stopping import StopError, watch_signals
 
 
 def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool, invocation: str) -> int:
@@ -158,7 +158,7 @@ def _run(
             save(job, lane, is_best=False)
     run_folder.write_json(place.home / "run.json", every[place.home])
     try:
-        with runtime.watch_signals() as signals:
+        with watch_signals() as signals:
             _fit(console, job, lanes, signals)
     except StopError as stopped:
         console.print(f"stopped by signal {stopped.signum}; saved in {place.home}. Go on with --resume")

@@ -50,7 +50,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "ablation.json"
     readme.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
     rows = [row("base", [400, 420], 2), row("worse", [390, 410], 2), row("better", [410, 450], 3)]
-    run_folder.write_json(results, {"machine": "a machine", "seeds": [0, 1], "rows": rows})
+    run_folder.write_json(results, {"machine": "a machine", "seeds": [0, 1], "results": rows})
     assert ablation.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
     lines = readme.read_text().splitlines()
     # Gains of 1 and 3 points: mean 2, standard error 1.
@@ -69,9 +69,10 @@ def test_a_tiny_ablation_is_trained_and_collected(tmp_path: Path, capsys: pytest
     assert ablation.main(["train", *shared]) == 0
     assert ablation.main(["collect", *shared]) == 0
     content = run_folder.read_json(tmp_path / "out.json")
-    assert [each["name"] for each in content["rows"]] == ["base", "self-distillation"]
-    assert content["seeds"] == [0, 1] and content["rows"][0]["total"] == 28
-    assert all(len(each["correct"]) == 2 for each in content["rows"])
+    assert [each["name"] for each in content["results"]] == ["base", "self-distillation"]
+    assert content["settings"]["config"]["name"] == "small" and "ablation collect" in content["command"]
+    assert content["seeds"] == [0, 1] and content["results"][0]["total"] == 28
+    assert all(len(each["correct"]) == 2 for each in content["results"])
 
 
 def test_an_unknown_ingredient_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

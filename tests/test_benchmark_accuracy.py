@@ -1,5 +1,8 @@
 """The tiers: two tiny ones trained side by side, one taught by the other, measured, and a table by hand."""
 
+import contextlib
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +53,12 @@ def test_tiers_are_trained_in_turn_and_measured(
     assert accuracy.main(["train", *small, "--minutes", "0"]) == 6
     assert "4 of 4 runs are not finished: plain-seed0, " in capsys.readouterr().out
     assert accuracy.main(["train", *small, "--lanes", "2"]) == 0
+    assert accuracy.main(["train", *small, "--options=--train.epochs 1"]) == 4
+    assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
     assert accuracy.main(["collect", *small]) == 0
     plain, taught = run_folder.read_json(tmp_path / "accuracy.json")["results"]
     assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []
-    assert plain["total"] == 18 and plain["seeds"] == [0, 1]
+    assert plain["total"] == 18 and plain["seeds"] == [0, 1] and plain["copies_of_training_images"] == 0
     log = run_folder.read_json_lines(tmp_path / "runs" / "plain-seed1" / "log.jsonl")
     hits = [round(18 * record["val_accuracy"]) for record in log]
     assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
@@ -70,6 +75,8 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "words": "a network",
         "labels": "FER2013",
         "teachers": ["b-seed0"],
+        "are_teachers_selected": True,
+        "copies_of_training_images": 7,
         "total": 1000,
         "seconds": [60.0, 120.0, 600.0],
         "seeds": [0, 1, 2],
@@ -91,27 +98,62 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "parameters": 1234,
         "tensors": {"bytes": 2500},
         "config": {"name": "small"},
-        "training": {"seeds": {"train": 3}},
+        "training": {"seeds": {"train": 3}, "teachers": {"runs": [{"run": "b-seed0"}]}},
         "figures": [figures | {"total": 2, "low": 0.1, "high": 0.9}, figures | {"part": "train"}],
     }
-    assert "| `a` | 1,234 | 2 | `small`, seed 3 | flip | 50.00 % (1 of 2) | 10.0 to 90.0 |" in (
-        weights_table_of(tmp_path, card)
+    assert (
+        "| `a` | 1,234 | 2 | `small`, seed 3, taught by b-seed0 | flip | 50.00 % (1 of 2) | 10.0 to 90.0 |"
+        in (weights_table_of(tmp_path, card))
     )
     assert readme.read_text().splitlines()[3] == (
-        "| a network by b-seed0 | FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
+        "| a network by b-seed0, whose epochs were chosen on these images "
+        "| FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
         "| 67.0 ± 2.0 | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
     )
 
 
-def test_a_failed_run_is_named_with_what_it_said(tmp_path: Path) -> None:
-    training = unattended.Training(tmp_path / "bad", ("--config", "nowhere.py"))
-    with pytest.raises(RunError, match=r"bad: ended with status 2(.|\n)*there is no config file nowhere\.py"):
-        unattended.finish([training], lanes=1, minutes=None, console=Console(quiet=True))
-    waits = unattended.Training(tmp_path / "waits", (), after=(tmp_path / "bad",))
+def test_a_failed_run_is_set_aside_with_what_waits_for_it(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = unattended.Training(tmp_path / "bad", ("--config", "nowhere.py"))
+    waits = unattended.Training(tmp_path / "waits", (), after=(bad.folder,))
+    words = ("--config", str(tmp_path / "small.py"), "--data", str(tmp_path / "fer2013.csv"))
+    good = unattended.Training(tmp_path / "good", (*words, "--train.epochs", "1"))
+    console = Console()
+    failures = unattended.finish([bad, waits, good], lanes=1, minutes=None, console=console)
+    assert "ended with status 2" in failures[bad.folder]
+    assert "there is no config file nowhere.py" in failures[bad.folder]
+    assert failures.keys() == {bad.folder, waits.folder} and unattended.is_finished(good.folder)
+    with pytest.raises(RunError, match=r"bad: ended with status 2(.|\n)*waits: waits for a run that failed"):
+        unattended.train([bad, waits, good], lanes=1, minutes=None, console=console)
+    capsys.readouterr()
+    assert (
+        unattended.train([bad, replace(good, folder=tmp_path / "new")], lanes=1, minutes=0, console=console)
+        == 6
+    )
+    assert "2 of 2 runs are not finished" in capsys.readouterr().out
+
+
+def test_what_cannot_end_is_refused_before_it_begins(tmp_path: Path) -> None:
+    one = unattended.Training(tmp_path / "one", ("--config", "nowhere.py"))
     with pytest.raises(RunError, match=r"waits for .*bad, which is not finished and not asked for"):
-        unattended.finish([waits], lanes=1, minutes=None, console=Console(quiet=True))
-    with pytest.raises(ConfigError, match=r"--lanes is 9999, and this machine has \d+ cores"):
-        unattended.finish([training], lanes=9999, minutes=None, console=Console(quiet=True))
+        unattended.finish([replace(one, after=(tmp_path / "bad",))], lanes=1, minutes=None, console=Console())
+    with pytest.raises(RunError, match=r"one waits for .*one, which is not finished"):
+        unattended.finish([replace(one, after=(one.folder,))], lanes=1, minutes=None, console=Console())
+    for lanes, wanted in (
+        (9999, r"--lanes is 9999, and this machine has \d+ cores"),
+        (0, "--lanes is 0; wanted 1"),
+    ):
+        with pytest.raises(ConfigError, match=wanted):
+            unattended.finish([one], lanes=lanes, minutes=None, console=Console())
+
+
+def test_a_signal_stops_and_saves_all(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unattended, "watch_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+    assert accuracy.main(["train", *small]) == 128 + signal.SIGTERM
+    assert "what ran is saved; call again to go on" in capsys.readouterr().out
 
 
 def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,3 +161,7 @@ def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> Non
     assert "there is no tier magic; there are speedrun, tiny, " in capsys.readouterr().err
     assert accuracy.main(["train"]) == 2
     assert "--data names no file" in capsys.readouterr().err
+    assert accuracy.main(["train", "--seeds", "0"]) == 2
+    assert "--seeds and --teacher-seeds: wanted 1 at least" in capsys.readouterr().err
+    assert accuracy.main(["train", "--teachers", "tiny-distilled"]) == 2
+    assert "tiny-distilled, which would wait for itself" in capsys.readouterr().err

@@ -145,9 +145,11 @@ def test_the_role_of_a_part_follows_the_protocol() -> None:
     last = replace(official, train=TrainConfig(select="last"))
     seed = replace(official, split=SplitConfig())
     role = release_card.role_of
-    assert role("PublicTest", official) == role("val", seed) == "the epoch was selected on it"
-    assert role("PublicTest", last).startswith("measured after each epoch; no epoch")
-    assert role("PublicTest", seed) == role("test", seed) == role("PrivateTest", official)
+    assert role("PublicTest", official, {}) == role("val", seed, {}) == "the epoch was selected on it"
+    assert role("PublicTest", last, {}).startswith("measured after each epoch; no epoch")
+    assert role("PublicTest", seed, {}) == role("test", seed, {}) == role("PrivateTest", official, {})
+    taught = {"teachers": {"runs": [{"select": "last"}, {"select": "best"}]}}
+    assert role("val", last, taught).endswith("no epoch was selected on it; its teachers' epochs were")
 
 
 @pytest.mark.parametrize(
