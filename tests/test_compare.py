@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fer_jax import compare, comparison_pictures, comparison_report, train
-from fer_jax.comparison_runs import SeedRun, list_changes, put_together
+from fer_jax.comparison import describe_entry
+from fer_jax.comparison_runs import Entry, SeedRun, list_changes, put_together
 from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
 from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_file import load_config
@@ -229,6 +230,27 @@ def test_runs_go_together_by_config_and_labels_tell_them_apart() -> None:
     ]
     labels = [entry.label for entry in entries]
     assert labels == ["run6-seed0", "run7-seed0", "run6-seed0-2", "run7-seed0-2", "run8"]
+
+
+def test_the_notebooks_words_are_those_of_its_own_step() -> None:
+    facts = dict.fromkeys(("parameters", "macs", "selection", "machine", "device", "git"), "")
+    figures = {part: {"accuracy": 0.5, "correct": 5, "total": 10} for part in ("train", "val")}
+    record = dict.fromkeys(("epoch", "images_per_second", "seconds", "train_accuracy", "val_accuracy"), 1)
+    entries = {}
+    for name, rate in (("run5", 0.1), ("run6", 0.2), ("run7", 0.3)):
+        run = make_run(name, 0, name, rate=rate)
+        run = replace(run, facts={**facts, "versions": {}}, metrics=figures, history=[record])
+        entries[name] = Entry(name, [run])
+
+    def change(before: str | None, name: str) -> str:
+        told = entries[before] if before else None
+        described = describe_entry(entries[name], told, "val", [], has_notebook=True)
+        return str(described["change"])
+
+    assert change("run5", "run6") == NOTEBOOK["run6"][0]
+    assert change("run5", "run7") == "optimizer.peak_rate 0.1 → 0.3"
+    assert change("run7", "run6") == "optimizer.peak_rate 0.3 → 0.2"
+    assert change(None, "run6") == "the first"
 
 
 def make_entry(label: str, correct: list[int], *, epochs: int, total: int = 1000) -> dict[str, Any]:

@@ -205,6 +205,7 @@ def two(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         shutil.copytree(finished, home / name)
     for name in ("last", "best"):
         shutil.rmtree(home / "b" / "checkpoints" / name)
+        shutil.copytree(home / "b" / "checkpoints" / "previous", home / "b" / "checkpoints" / name)
     return [home / "a", home / "b"]
 
 
@@ -250,6 +251,9 @@ def test_runs_that_make_no_ensemble_are_refused(
     np.savez(other / "split.npz", **saved | {"val": saved["test"]})
     assert evaluate.main([str(two[0]), str(other)]) == 4
     assert "their val images differ; name runs of one split" in capsys.readouterr().err
+    (other / "run.json").write_text(json.dumps(read(other / "run.json") | {"finished": None}))
+    assert evaluate.main([str(two[0]), str(other)]) == 4
+    assert "other is not finished; go on with it" in capsys.readouterr().err
     with pytest.raises(RunError, match="b tells 8 classes apart, and a 7; name runs of as many"):
         average([np.zeros((2, 7)), np.zeros((2, 8))], [Path("a"), Path("b")])
 
