@@ -92,7 +92,10 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Ablation:
-    """Train a base and single changes of it, collect their figures, or write README's table."""
+    """Train a base and single changes of it, collect their figures, or write README's table.
+
+    Exit status 6: something is left to train in another call.
+    """
 
     verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
     """train: what is not finished; collect: the figures into a JSON; write: the table from it."""

@@ -76,7 +76,10 @@ TAUGHT: Final = ("--distill.weight", "0.7", "--distill.temperature", "1", "--los
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Train the tiers, collect their figures on PublicTest, or write README's table."""
+    """Train the tiers, collect their figures on PublicTest, or write README's table.
+
+    Exit status 6: something is left to train in another call.
+    """
 
     verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
     """train: what is not finished; collect: the figures into a JSON; write: the table from it."""
