@@ -252,6 +252,7 @@ def table(results: dict[str, Any]) -> str:
             "one view",
             "mirrored too",
             "ten crops",
+            "seeds together, mirrored too",
             "seeds together, ten crops",
             "oracle epoch, one view",
         ]
@@ -270,7 +271,10 @@ def table(results: dict[str, Any]) -> str:
                 f"{minutes:.0f}",
                 str(len(row["seeds"])),
                 *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
-                "–" if len(row["seeds"]) == 1 else _in_percent([row["ensemble_correct"]["ten-crop"]], total),
+                *(
+                    _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
+                    for choice in ("flip", "ten-crop")
+                ),
                 _in_percent(row["oracle_correct"], total),
             ]
         )

@@ -9,6 +9,7 @@ augmentation. Teachers of the student's own kind make it a born-again network (F
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 from rich.console import Console
 from scipy.special import softmax
 
-from fer_jax import ensembling, evaluation, trained
+from fer_jax import ensembling, evaluation, runtime, trained
 from fer_jax.config import Config
 from fer_jax.config_file import Json
+from fer_jax.data import cache
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, image_hashes
 from fer_jax.errors import ConfigError
@@ -67,9 +69,8 @@ def teach(
     for teacher in teachers:
         _check(teacher, config, examples, split)
     rows = np.unique(split.train)
-    images, folders = examples.images[rows], [teacher.folder for teacher in teachers]
-    each = [evaluation.average_views(console, one, images, CHOICES["flip"]) for one in teachers]
-    logits = ensembling.average(each, folders)
+    sha256 = _hash(teachers)
+    logits = _ask(console, teachers, examples.images[rows], sha256)
     shares = np.zeros((len(examples), config.model.classes), np.float32)
     shares[rows] = softmax(logits / config.distill.temperature, axis=1)
     plain = (examples.labels[:, None] == np.arange(config.model.classes)).astype(np.float32)
@@ -79,7 +80,7 @@ def teach(
         own = plain if targets is None else targets(seed, epoch)
         return (1 - weight) * own + weight * shares
 
-    return Lesson(blended, {"sha256": _hash(teachers), "runs": [_describe(one) for one in teachers]})
+    return Lesson(blended, {"sha256": sha256, "runs": [_describe(one) for one in teachers]})
 
 
 def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -> None:
@@ -97,6 +98,33 @@ def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -
             f"distill.teachers: {teacher.folder} was trained on {is_seen.sum():,} of the images that this "
             "run is measured on, and would give their labels away; give a teacher of the same split"
         )
+
+
+def _ask(console: Console, teachers: Sequence[Trained], images: np.ndarray, sha256: str) -> np.ndarray:
+    """Average the teachers' logits; their answers are kept, for a run that goes on and for other seeds.
+
+    Args:
+        console: where the bars are shown.
+        teachers: at least one.
+        images: uint8 [N, 48, 48, 1].
+        sha256: of the teachers.
+
+    Returns:
+        float64 [N, C].
+    """
+    # Elsewhere, or with other cores, the same network gives other bits.
+    place = {name: fact for name, fact in runtime.describe().items() if name != "git"}
+    key = hashlib.sha256(json.dumps([sha256, place]).encode())
+    key.update(np.ascontiguousarray(images))
+    name = f"answers/{key.hexdigest()[:32]}"
+    known = cache.read_array(name)
+    if known is not None:
+        console.print("the teachers' answers are kept from before")
+        return known
+    each = [evaluation.average_views(console, one, images, CHOICES["flip"]) for one in teachers]
+    logits = ensembling.average(each, [teacher.folder for teacher in teachers])
+    cache.keep_array(name, logits)
+    return logits
 
 
 def _hash(teachers: Sequence[Trained]) -> str:

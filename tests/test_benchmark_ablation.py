@@ -59,7 +59,10 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert lines[5] == "| the change of worse | 60.0 ± 14.1 | 40.0 ± 1.4 | -1.00 |  | 1.00 × | 1,234 |"
 
 
-def test_a_tiny_ablation_is_trained_and_collected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tiny_ablation_is_trained_and_collected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
     base = tmp_path / "small.py"
     base.write_text(SMALL)
     shared = ["--config", str(base), "--ingredients", "base", "self-distillation", "--seeds", "2"]

@@ -1,20 +1,22 @@
 """Distillation: the blended targets by hand, a taught run that is resumed, and teachers that are refused."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from fer_jax import run_folder, run_record, train
+from fer_jax import evaluation, run_folder, run_record, train
 from fer_jax.config import Config, DataConfig, SplitConfig
 from fer_jax.config_craft import DistillConfig
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import split_examples
 from fer_jax.distillation import teach
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.trained import load, predict
+from fer_jax.trained import Trained, load, predict
 
 DATA = DataConfig(source="synthetic", synthetic_examples=140)
 EXAMPLES = load_examples(DATA)
@@ -27,6 +29,12 @@ SMALL = (
     *("--model.blocks.0.features", "2", "--model.blocks.0.pool"),
     *("--model.dense-features", "4", "--train.batch-size", "16", "--train.epochs", "1"),
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no answer of an earlier fer_jax be found."""
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +64,30 @@ def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(t
     halves = np.full((140, 7), 1 / 7, np.float32)
     blended = teach(CONSOLE, taught_by(teacher, weight=0.0), EXAMPLES, SPLIT, lambda seed, epoch: halves)
     assert blended is not None and (blended.targets(0, 0) == halves).all()
+
+
+def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    asked: list[int] = []
+    ask = evaluation.average_views
+
+    def watched(console: Console, one: Trained, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        asked.append(len(images))
+        return ask(console, one, images, names)
+
+    monkeypatch.setattr(evaluation, "average_views", watched)
+    again = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    assert first is not None and again is not None and not asked
+    np.testing.assert_array_equal(first.targets(0, 0), again.targets(0, 0))
+    # Other images, then a damaged file.
+    teach(CONSOLE, taught_by(teacher), EXAMPLES, replace(SPLIT, train=SPLIT.train[1:]), None)
+    assert asked == [len(SPLIT.train) - 1]
+    for path in (tmp_path / "cache" / "answers").iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content[:-40] + bytes(40))
+    mended = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    assert mended is not None and len(asked) == 2
+    np.testing.assert_array_equal(first.targets(0, 0), mended.targets(0, 0))
 
 
 def test_a_teacher_that_saw_what_is_measured_is_refused(teacher: Path) -> None:

@@ -9,6 +9,7 @@ its files. Nothing here is needed: what is missing, damaged or cannot be written
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -72,6 +73,29 @@ def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
     except OSError as error:
         note = f"; not cached: {stem.parent}: {error.strerror or error}"
     return dataclasses.replace(examples, description=examples.description + note)
+
+
+def read_array(name: str) -> np.ndarray | None:
+    """Read an array that `keep_array` kept; None where it is missing or damaged.
+
+    Args:
+        name: of the file within the cache, such as answers/0123; it has to say all that the content hangs on.
+    """
+    try:
+        with np.load(cache_folder() / f"{name}.npz", allow_pickle=False) as arrays:
+            array: np.ndarray = arrays["array"]
+            return array
+    except Exception:  # Damage shows as whatever the reader trips over; the cure is the same.
+        return None
+
+
+def keep_array(name: str, array: np.ndarray) -> None:
+    """Keep an array for `read_array`; where it cannot be written it is made again next time."""
+    # A zip has a checksum of its content.
+    content = io.BytesIO()
+    np.savez(content, array=array)
+    with contextlib.suppress(OSError):
+        _write(cache_folder() / f"{name}.npz", content.getvalue())
 
 
 def _key(path: Path, cache: Path, on_bad_row: str) -> str:
