@@ -10,6 +10,7 @@ from fer_jax import fer2013
 from fer_jax.config_augment import AugmentConfig
 from fer_jax.config_checks import (
     check,
+    check_at_most,
     check_finite_positive,
     check_not_negative,
     check_rate,
@@ -369,19 +370,11 @@ class Config:
             self.optimizer.warmup_epochs,
             f"less than train.epochs, which is {self.train.epochs}",
         )
-        sloped = self.optimizer.warmup_epochs + self.optimizer.cooldown_epochs
-        check(
-            self.optimizer.schedule != "trapezoid" or sloped <= self.train.epochs,
-            "optimizer.cooldown_epochs",
-            self.optimizer.cooldown_epochs,
-            f"with optimizer.warmup_epochs at most train.epochs, which is {self.train.epochs}",
-        )
-        check(
-            self.average.swa_epochs <= self.train.epochs,
-            "average.swa_epochs",
-            self.average.swa_epochs,
-            f"at most train.epochs, which is {self.train.epochs}",
-        )
+        check_at_most("average.swa_epochs", self.average.swa_epochs, self.train.epochs, "train.epochs")
+        if self.optimizer.schedule == "trapezoid":
+            left = self.train.epochs - self.optimizer.warmup_epochs
+            words = "train.epochs less optimizer.warmup_epochs"
+            check_at_most("optimizer.cooldown_epochs", self.optimizer.cooldown_epochs, left, words)
         self._check_small_images()
 
     def _check_small_images(self) -> None:

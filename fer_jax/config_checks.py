@@ -45,6 +45,11 @@ def check_probability(field_name: str, value: float) -> None:
     check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
 
 
+def check_at_most(field_name: str, value: float, most: float, words: str) -> None:
+    """Refuse what is more than something else allows, which `words` names."""
+    check(value <= most, field_name, value, f"at most {words}, which is {most}")
+
+
 def check_seed(field_name: str, value: int) -> None:
     """Refuse what is not in [0, 2**32)."""
     # JAX builds a key from the lowest 32 bits alone: a larger seed would repeat the keys of a small one.

@@ -252,7 +252,7 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
         ),
         (
             {"optimizer": OptimizerConfig(schedule="trapezoid", warmup_epochs=1, cooldown_epochs=9.5)},
-            "optimizer.cooldown_epochs is 9.5; wanted with optimizer.warmup_epochs at most train.epochs",
+            "cooldown_epochs is 9.5; wanted at most train.epochs less optimizer.warmup_epochs, which is 9",
         ),
         ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
     ],
