@@ -162,21 +162,18 @@ def _training(options: Ablation, name: str) -> Training:
 
 def _collect(options: Ablation, words: list[str]) -> int:
     rows, shared = collect(options)
+    base_log = timeline.find_logs(options.runs / BASE)[0]
     arena.write(
         options.results,
         question=QUESTION,
         command=shlex.join(["python", "-m", "benchmarks.ablation", *words]),
-        settings={"config": run_folder.read_json(_first_log(options.runs / BASE).with_name("config.json"))},
+        settings={"config": run_folder.read_json(base_log.with_name("config.json"))},
         results=rows,
         # Machine and versions are those of the trainings.
         extra=shared,
     )
     print(f"written to {options.results}")
     return 0
-
-
-def _first_log(folder: Path) -> Path:
-    return timeline.find_logs(folder)[0]
 
 
 def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -216,7 +213,7 @@ def _figures(folder: Path, name: str) -> dict[str, Any]:
         "parameters": run["parameters"],
         "macs": run["macs"],
         "seconds_per_epoch": run["seconds_per_epoch"],
-        "epochs": len(run_folder.read_json_lines(_first_log(folder))),
+        "epochs": len(run_folder.read_json_lines(timeline.find_logs(folder)[0])),
         "images": run["split"]["sizes"]["train"],
         "correct": [sum(seed[part]["correct"] for part in PARTS) for seed in metrics["seeds"]],
         "total": sum(metrics["seeds"][0][part]["total"] for part in PARTS),

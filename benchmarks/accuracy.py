@@ -25,9 +25,18 @@ from rich.console import Console
 from benchmarks import arena, unattended
 from benchmarks.readme import write_section
 from benchmarks.unattended import Training, is_finished
-from fer_jax import command, ensembling, evaluation, label_sets, released, run_folder, runtime, trained
+from fer_jax import (
+    command,
+    ensembling,
+    evaluation,
+    label_sets,
+    release_card,
+    released,
+    run_folder,
+    runtime,
+    trained,
+)
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
 from fer_jax.report import mean_and_spread
@@ -204,7 +213,6 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         correct[choice] = [_count(logits, labels) for logits in each]
         together[choice] = _count(ensembling.average(each, [member.folder for member in members]), labels)
     first = members[0].facts
-    teachers = first.get("teachers", {}).get("runs", [])
     return {
         "labels": label_sets.WORDS[members[0].labels.source],
         "seeds": [member.facts["seed"] for member in members],
@@ -217,11 +225,9 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         "parameters": first["parameters"],
         "macs": first["macs"],
         "seconds": [member.facts["seconds_total"] for member in members],
-        "teachers": [run["run"] for run in teachers],
-        "are_teachers_selected": any(run.get("select") == "best" for run in teachers),
-        "copies_of_training_images": int(
-            np.isin(image_hashes(images), members[0].saved["train_hashes"]).sum()
-        ),
+        "teachers": release_card.name_teachers(first),
+        "are_teachers_selected": release_card.are_teachers_selected(first),
+        "copies_of_training_images": int(trained.find_copies(members[0], images).sum()),
         "machines": sorted({member.facts["machine"] for member in members}),
         "data_sha256": examples.sha256,
     }
@@ -312,10 +318,10 @@ def weights_table(folder: Path) -> str:
     rows: Table = [["weights", "parameters", "KB", "trained as", "views", "accuracy", "95 % interval"]]
     for name in released.list_names(folder):
         card = run_folder.read_json(folder / f"{name}.json")
+        teachers = release_card.name_teachers(card["training"])
         for figures in card["figures"]:
             if (figures["part"], figures["labels"]) != (PART, "FER2013"):
                 continue
-            teachers = [run["run"] for run in (card["training"]["teachers"] or {}).get("runs", [])]
             rows.append(
                 [
                     f"`{name}`",

@@ -125,6 +125,11 @@ def peak_rss_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
+def tail(printed: bytes) -> str:
+    """Give the end of what a program printed, for a message."""
+    return printed.decode(errors="replace")[-TAIL_CHARACTERS:].strip()
+
+
 def count_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -187,9 +192,10 @@ class _Worker:
             self.process.wait(PATIENCE_SECONDS)
         self._stderr.flush()
         self._stderr.seek(0)
-        tail = self._stderr.read().decode(errors="replace")[-TAIL_CHARACTERS:].strip()
-        status = self.process.poll()
-        return RunError(f"the worker {self.candidate.name!r} ended with status {status}; it printed:\n{tail}")
+        printed, status = tail(self._stderr.read()), self.process.poll()
+        return RunError(
+            f"the worker {self.candidate.name!r} ended with status {status}; it printed:\n{printed}"
+        )
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

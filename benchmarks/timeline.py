@@ -127,8 +127,7 @@ def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> N
 
 
 def _failure(argv: Sequence[str], status: int, printed: bytes) -> RunError:
-    tail = printed.decode(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
-    return RunError(f"{shlex.join(argv)}: ended with status {status}; it printed:\n{tail}")
+    return RunError(f"{shlex.join(argv)}: ended with status {status}; it printed:\n{arena.tail(printed)}")
 
 
 def tell_pauses(runs: Iterable[Timeline]) -> str | None:

@@ -25,7 +25,7 @@ from fer_jax import command, run_folder, run_record
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.place import FREE
 from fer_jax.stopping import StopError, watch_signals
-from fer_jax.train import TrainCommand
+from fer_jax.train import TrainCommand, to_config
 
 UNFINISHED = 6
 """Exit status of a program that has to be called again; the others are those of `fer_jax.errors`."""
@@ -125,8 +125,9 @@ def finish(
         RunError: a finished run has other settings than are wanted, or a run waits for one that is not.
         StopError: SIGINT or SIGTERM came; what ran is stopped and saved.
     """
+    wanted = {one.folder for one in trainings}
     for one in trainings:
-        _check(one, {other.folder for other in trainings})
+        _check(one, wanted)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     shop = _Workshop([one for one in trainings if not is_finished(one.folder)], _share_cores(lanes))
     columns = (
@@ -156,8 +157,7 @@ def _check(training: Training, wanted: set[Path]) -> None:
     # One that is to go on is checked when it does.
     if not is_finished(training.folder):
         return
-    options = command.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train")
-    config = command.with_data(options.settings, options.data, options.on_bad_row)
+    config = to_config(command.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train"))
     first = timeline.find_logs(training.folder)[0].parent
     change = run_record.find_config_change(first, config, free=FREE)
     if change is not None:
@@ -213,7 +213,7 @@ def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
     shop.live.remove(one)
     shop.free.append(one.cores)
     if status or not is_finished(one.training.folder):
-        tail = one.training.log.read_text(errors="replace")[-arena.TAIL_CHARACTERS :].strip()
+        tail = arena.tail(one.training.log.read_bytes())
         _set_aside(shop, one.training, f"ended with status {status}; it printed last:\n{tail}", bars)
 
 

@@ -118,6 +118,11 @@ def predict_all(
     examples = load_data(first, is_other_file=data is not None)
     description = examples.description.removeprefix(f"{find_file(first.config.data)}: ")
     display.show_data(console, examples)
+    # All runs have the labels of the first; the votes are read once.
+    asked = label_sets.measure_by(first, examples, choose_rows(examples, first, part), part=part)
+    labelled = asked.examples
+    for note in asked.notes:
+        console.print(note, style="yellow")
     is_right: list[list[np.ndarray]] = []
     needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
     with display.make_bar(console) as bar:
@@ -126,11 +131,10 @@ def predict_all(
             is_right.append([])
             for run in runs:
                 trained = load(run.folder, data, on_bad_row)
-                chosen = choose_rows(examples, trained, part)
-                asked = label_sets.measure_by(trained, examples, chosen, part=part)
-                logits, _ = predict(trained, examples.images[asked.rows])
-                is_right[-1].append(logits.argmax(axis=1) == asked.examples.labels[asked.rows])
-                for note in (*asked.notes, *trained.notes, *_changed_since(run, part, is_right[-1][-1])):
+                rows = choose_rows(labelled, trained, part)
+                logits, _ = predict(trained, labelled.images[rows])
+                is_right[-1].append(logits.argmax(axis=1) == labelled.labels[rows])
+                for note in (*trained.notes, *_changed_since(run, part, is_right[-1][-1])):
                     console.print(f"{run.folder}: {note}", style="yellow")
                 bar.advance(task)
     return Predictions(examples, description, is_right)

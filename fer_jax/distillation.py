@@ -113,8 +113,7 @@ def _ask(console: Console, teachers: Sequence[Trained], images: np.ndarray, sha2
         float64 [N, C].
     """
     # Elsewhere, or with other cores, the same network gives other bits.
-    place = {name: fact for name, fact in runtime.describe().items() if name != "git"}
-    key = hashlib.sha256(json.dumps([sha256, place]).encode())
+    key = hashlib.sha256(json.dumps([sha256, runtime.describe_place()]).encode())
     key.update(np.ascontiguousarray(images))
     name = f"answers/{key.hexdigest()[:32]}"
     known = cache.read_array(name)

@@ -23,11 +23,10 @@ from fer_jax import (
 from fer_jax.config import BadRow, LabelSource
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
 from fer_jax.errors import DataError
 from fer_jax.figures import Predictions, calibrate, measure
 from fer_jax.tables import Table, align
-from fer_jax.trained import Trained, choose_rows, load, load_data, predict
+from fer_jax.trained import Trained, choose_rows, find_copies, load, load_data, predict
 from fer_jax.views import CHOICES, ViewChoice, show
 
 
@@ -67,7 +66,7 @@ def evaluate_run(
     asked = label_sets.measure_by(trained, examples, choose_rows(examples, trained, part), part=part)
     examples, rows = asked.examples, asked.rows
     console.print(f"rows       {part}: {len(rows):,}")
-    seen = int(np.isin(image_hashes(examples.images[rows]), trained.saved["train_hashes"]).sum())
+    seen = int(find_copies(trained, examples.images[rows]).sum())
     copies = f"note: {seen:,} of these images are exact copies of images it was trained on"
     for note in (*asked.notes, *([copies] if seen else []), *trained.notes):
         console.print(note, style="yellow")

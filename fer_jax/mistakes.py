@@ -20,10 +20,9 @@ from fer_jax.classes import NAMES
 from fer_jax.config_file import Json
 from fer_jax.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.run_folder import replacing, write_json
-from fer_jax.trained import Trained, predict
+from fer_jax.trained import Trained, find_copies, predict
 
 MISTAKE_COUNT: Final = 35
 NEIGHBOUR_COUNT: Final = 5
@@ -125,7 +124,7 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
         examples.labels != fer2013.UNLABELLED
     )
     rows = np.flatnonzero(may_train)
-    return rows[np.isin(image_hashes(examples.images[rows]), trained.saved["train_hashes"])]
+    return rows[find_copies(trained, examples.images[rows])]
 
 
 def find_neighbours(

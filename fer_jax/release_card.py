@@ -100,6 +100,21 @@ def describe_training(facts: Json, config: Config, checkpoint: Json) -> Json:
     }
 
 
+def name_teachers(facts: Json) -> list[str]:
+    """Name the runs that taught one: from its `run.json`, or from what a card says of its training."""
+    return [run["run"] for run in _list_teachers(facts)]
+
+
+def are_teachers_selected(facts: Json) -> bool:
+    """Say whether a teacher of a run had its epoch selected on its validation part; see `name_teachers`."""
+    return any(run.get("select") == "best" for run in _list_teachers(facts))
+
+
+def _list_teachers(facts: Json) -> list[Json]:
+    found: list[Json] = (facts.get("teachers") or {}).get("runs", [])
+    return found
+
+
 def public_description(description: str, *, is_synthetic: bool) -> str:
     """Take the path off the description of some data.
 
@@ -122,7 +137,5 @@ def role_of(part: str, config: Config, facts: Json) -> str:
     is_val = part == "val" or (part == "PublicTest" and config.split.protocol == "official")
     if not is_val:
         return "held back from training and selection"
-    has_chosen_teachers = any(
-        run.get("select") == "best" for run in facts.get("teachers", {}).get("runs", [])
-    )
-    return _VAL_ROLES[config.train.select] + ("; its teachers' epochs were" if has_chosen_teachers else "")
+    of_teachers = "; its teachers' epochs were" if are_teachers_selected(facts) else ""
+    return _VAL_ROLES[config.train.select] + of_teachers

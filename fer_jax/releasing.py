@@ -15,14 +15,13 @@ from fer_jax.classes import names_of
 from fer_jax.config import BadRow, LabelsConfig
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
 from fer_jax.data.targets import Classes, load_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.metrics import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.released import Classifier
-from fer_jax.trained import Trained, choose_rows, load_data, load_finished
+from fer_jax.trained import Trained, choose_rows, find_copies, load_data, load_finished
 from fer_jax.views import ViewChoice
 
 MAX_BYTES: Final = 12_000_000
@@ -157,8 +156,7 @@ def _measure(
             label_sets["FER+ majority"] = targets.labels
     for part in list_parts(trained, examples):
         rows = choose_rows(examples, trained, part)
-        hashes = image_hashes(examples.images[rows])
-        is_copy = np.isin(hashes, trained.saved["train_hashes"])
+        is_copy = find_copies(trained, examples.images[rows])
         for choice in dict.fromkeys(("single", views)):
             predicted = classifier.predict(examples.images[rows], views=choice).argmax(axis=1)
             for kind, labels in label_sets.items():

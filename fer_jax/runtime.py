@@ -169,13 +169,17 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def describe() -> dict[str, Any]:
-    """Gather everything of the place that may decide a run's bits, ready for JSON."""
+def describe_place() -> dict[str, Any]:
+    """Gather what decides the bits that a network gives here, but for the source; ready for JSON."""
     return {
         "machine": describe_cpu(),
         "device": describe_device(),
         "tuning": tune_cpu(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "versions": list_versions(),
-        "git": git_commit(),
     }
+
+
+def describe() -> dict[str, Any]:
+    """Gather everything of the place that may decide a run's bits, ready for JSON."""
+    return {**describe_place(), "git": git_commit()}

@@ -51,17 +51,22 @@ def main(argv: list[str] | None = None) -> int:
     )
 
 
+def to_config(options: TrainCommand) -> Config:
+    """Give the config that a command line asks for, its short options put in."""
+    config = command.with_data(options.settings, options.data, options.on_bad_row)
+    if options.drop is None:
+        return config
+    return replace(config, data=replace(config.data, drop=str(options.drop)))
+
+
 def _train(options: TrainCommand, argv: list[str] | None) -> int:
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise ConfigError(f"--seeds is {options.seeds}; wanted an integer in 1..{MAX_SEEDS}")
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
     from fer_jax import training
 
-    config = command.with_data(options.settings, options.data, options.on_bad_row)
-    if options.drop is not None:
-        config = replace(config, data=replace(config.data, drop=str(options.drop)))
     return training.train(
-        config,
+        to_config(options),
         seeds=options.seeds,
         run_dir=options.run_dir,
         is_resumed=options.resume,

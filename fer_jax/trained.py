@@ -17,6 +17,7 @@ from fer_jax.config_file import Json
 from fer_jax.data.batch import in_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.split import image_hashes
 from fer_jax.errors import DataError, RunError
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.table import make_model
@@ -177,6 +178,19 @@ def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
             "give a file that has them with --data, or choose another --split"
         )
     return rows
+
+
+def find_copies(trained: Trained, images: np.ndarray) -> np.ndarray:
+    """Find the images that are exact copies of images that a run was trained on.
+
+    Args:
+        trained: whose training images count.
+        images: uint8 [N, 48, 48, 1].
+
+    Returns:
+        bool [N].
+    """
+    return np.isin(image_hashes(images), trained.saved["train_hashes"])
 
 
 def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,18 +86,26 @@ def recipe(seed: int, position: int) -> Recipe:
     )
 
 
-def train(make: Make, seeds: Sequence[int]) -> tuple[list[TrainState], np.ndarray, Any]:
-    """Train an epoch: the states, the summed losses [K, steps], and the counts of `PARTS`."""
-    stepper = make(seeds)
-    states = [init_state(jax_key(seed, Stream.INIT), MODEL, OPTIMIZER) for seed in seeds]
+def take_epoch(
+    stepper: Stepper, states: list[TrainState], seeds: Sequence[int], *, rate: float, side_px: int
+) -> tuple[list[TrainState], np.ndarray]:
+    """Train an epoch: the states, and the summed losses [K, steps]."""
     losses = []
     for first in range(0, EPOCH_STEPS, stepper.chunk_steps):
         positions = range(first, min(first + stepper.chunk_steps, EPOCH_STEPS))
         recipes = [[recipe(seed, position) for position in positions] for seed in seeds]
-        rates = np.full((len(seeds), len(positions)), 0.05, np.float32)
-        states, objectives = stepper.train(states, recipes, rates, 48)
+        rates = np.full((len(seeds), len(positions)), rate, np.float32)
+        states, objectives = stepper.train(states, recipes, rates, side_px)
         losses.append([np.ravel(objective.loss_sum) for objective in objectives])
-    return states, np.concatenate(losses, axis=1), stepper.evaluate(states, [PARTS] * len(seeds))
+    return states, np.concatenate(losses, axis=1)
+
+
+def train(make: Make, seeds: Sequence[int]) -> tuple[list[TrainState], np.ndarray, Any]:
+    """Train an epoch: the states, the summed losses [K, steps], and the counts of `PARTS`."""
+    stepper = make(seeds)
+    fresh = [init_state(jax_key(seed, Stream.INIT), MODEL, OPTIMIZER) for seed in seeds]
+    states, losses = take_epoch(stepper, fresh, seeds, rate=0.05, side_px=48)
+    return states, losses, stepper.evaluate(states, [PARTS] * len(seeds))
 
 
 @pytest.fixture(scope="module")
@@ -166,22 +174,17 @@ def test_the_craft_in_one_program_is_the_craft_on_the_host() -> None:
     )
     evaluate = make_eval_step(model, pixel_stats=STATS)
 
-    def train_all(stepper: Stepper, seeds: Sequence[int]) -> list[TrainState]:
+    seeds = (0, 1)
+
+    def train_all(stepper: Stepper) -> list[TrainState]:
         fresh = [init_state(jax_key(seed, Stream.INIT), model, chain) for seed in seeds]
         states = [begin_average(state, average) for state in fresh]
-        for first in range(0, EPOCH_STEPS, stepper.chunk_steps):
-            positions = range(first, first + stepper.chunk_steps)
-            recipes = [[recipe(seed, position) for position in positions] for seed in seeds]
-            rates = np.full((len(seeds), len(positions)), 0.02, np.float32)
-            states, _ = stepper.train(states, recipes, rates, 16)
-        return states
+        return take_epoch(stepper, states, seeds, rate=0.02, side_px=16)[0]
 
-    keys = keys_of([0, 1])
-    parts = keys, step, evaluate, EXAMPLES
+    parts = keys_of(seeds), step, evaluate, EXAMPLES
     alone = make_host_stepper(*parts, eval_batch_size=1)
     fused = make_resident_stepper(*parts, eval_batch_size=1, epoch_steps=EPOCH_STEPS, is_fused=True)
-    wanted = train_all(alone, [0, 1])
-    for ours, theirs in zip(train_all(fused, [0, 1]), wanted, strict=True):
+    for ours, theirs in zip(train_all(fused), train_all(alone), strict=True):
         # Adam, to which Muon leaves the first kernel, enlarges small differences; a step is 20 times as long.
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), ours, theirs)
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), theirs.average["params"], theirs.params)
