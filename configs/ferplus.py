@@ -3,7 +3,7 @@
 Why: Barsoum et al. 2016 found that a network learns more from the annotators' votes than from their majority;
 on FER2013's own labels it then scores by another standard, which is why a result names its labels.
 Ours: eight classes, contempt among them; the votes' shares as targets, the rows that the official rule
-decides; `speedrun.py`'s recipe with more epochs and a slower average.
+decides; `speedrun.py`'s recipe with more epochs, a cosine and a slower average.
 
 Command: python -m fer_jax.train --config configs/ferplus.py --data fer2013.csv  (with data/fer2013new.csv)
     python -m fer_jax.evaluate runs/ferplus-seed0 --labels fer2013 --split PublicTest  (by the other labels)

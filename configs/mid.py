@@ -4,8 +4,9 @@ Why: the published networks of 5 to 30 million weights take 350 to 1,250 million
 image; the question is how much of their accuracy stays with a tenth of that.
 Ours: residual blocks of 64 to 192 features, the narrowest without squeeze-and-excite, where the maps are 24,
 12 and 6 pixels wide: on a CPU convolutions run slower on smaller ones, and what follows them on larger ones.
-A global mean and a little dropout behind it. The recipe is that of `speedrun.py`, longer and with stronger
-augmentation: 32 pixels for the first 18 of 42 epochs, label smoothing 0.1, Muon, averaged weights.
+A global mean and a little dropout behind it. The recipe is that of `speedrun.py`, longer, with stronger
+augmentation and a cosine: 32 pixels for the first 18 of 42 epochs, label smoothing 0.1, Muon, averaged
+weights.
 
 Measured: benchmarks/results/accuracy.json, shown in README; the released weights `mid` are its seed 0.
 

@@ -10,11 +10,9 @@ import pytest
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs in a fresh folder for as long as the tests run.
 
-    Many tests start the same small training, in this process or in one of its own; most of their time was
-    XLA's. Workers and programs find the folder in the environment that they are given.
+    Many tests start the same small training, in this process or in one of its own, and XLA takes most of its
+    time. Each of pytest's workers has a folder of its own: JAX writes there without a lock.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
     folder = tempfile.mkdtemp(prefix="fer_jax-compiled-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
