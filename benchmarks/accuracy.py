@@ -227,7 +227,7 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         "seconds": [member.facts["seconds_total"] for member in members],
         "teachers": release_card.name_teachers(first),
         "are_teachers_selected": release_card.are_teachers_selected(first),
-        "copies_of_training_images": int(trained.find_copies(members[0], images).sum()),
+        "copies_of_training_images": int(trained.find_copies(members, images).sum()),
         "machines": sorted({member.facts["machine"] for member in members}),
         "data_sha256": examples.sha256,
     }

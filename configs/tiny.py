@@ -4,10 +4,10 @@ Why: mini-Xception spends its time in depthwise and pointwise convolutions at fu
 memory; a dense 3 × 3 convolution does more with every number it reads. So the faces are halved right behind
 the first convolution and again inside the second block, and most weights stand where the maps are small.
 Ours: one plain convolution, then three residual blocks, the last two with squeeze-and-excite, and a global
-mean; most of the work is done where the maps are 12 pixels wide. So small a network underfits: it is trained
-long, on half of `speedrun.py`'s batch and on images of full size alone, with shifts, small turns, mirrors in
-turn, label smoothing 0.1, Muon and averaged weights. The released weights were taught by both seeds of
-`mid.py`: `tiny-distilled` in `benchmarks/accuracy.py`, measured in its JSON.
+mean; most of the work is done where the maps are 12 pixels wide. It is trained long, on half of
+`speedrun.py`'s batch and on images of full size alone, with shifts, small turns, mirrors in turn, label
+smoothing 0.1, Muon and averaged weights. The released weights were taught by both seeds of `mid.py`:
+`tiny-distilled` in `benchmarks/accuracy.py`, measured in its JSON.
 
 Command: python -m fer_jax.train --config configs/tiny.py --data fer2013.csv
 Cost: 54,896 parameters, 7.8 million multiply-accumulates an image.

@@ -17,12 +17,11 @@ from fer_jax import display, evaluation, label_sets, run_folder, runtime
 from fer_jax.config import BadRow, LabelSource
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
 from fer_jax.errors import RunError
 from fer_jax.figures import Predictions, calibrate, measure
 from fer_jax.metrics import count_predictions, summarise
 from fer_jax.tables import Table, align
-from fer_jax.trained import Trained, choose_rows, load_data, load_finished
+from fer_jax.trained import Trained, choose_rows, find_copies, load_data, load_finished
 from fer_jax.views import CHOICES, ViewChoice
 
 
@@ -63,8 +62,7 @@ def evaluate_ensemble(
     asked = label_sets.measure_by(members[0], examples, _choose_rows(examples, members, part), part=part)
     examples, rows = asked.examples, asked.rows
     console.print(f"rows       {part}: {len(rows):,}")
-    hashes = np.concatenate([member.saved["train_hashes"] for member in members])
-    seen = int(np.isin(image_hashes(examples.images[rows]), hashes).sum())
+    seen = int(find_copies(members, examples.images[rows]).sum())
     copies = f"note: {seen:,} of these images are exact copies of images that a run was trained on"
     for note in (*asked.notes, *([copies] if seen else [])):
         console.print(note, style="yellow")

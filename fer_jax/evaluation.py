@@ -66,7 +66,7 @@ def evaluate_run(
     asked = label_sets.measure_by(trained, examples, choose_rows(examples, trained, part), part=part)
     examples, rows = asked.examples, asked.rows
     console.print(f"rows       {part}: {len(rows):,}")
-    seen = int(find_copies(trained, examples.images[rows]).sum())
+    seen = int(find_copies([trained], examples.images[rows]).sum())
     copies = f"note: {seen:,} of these images are exact copies of images it was trained on"
     for note in (*asked.notes, *([copies] if seen else []), *trained.notes):
         console.print(note, style="yellow")

@@ -124,7 +124,7 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
         examples.labels != fer2013.UNLABELLED
     )
     rows = np.flatnonzero(may_train)
-    return rows[find_copies(trained, examples.images[rows])]
+    return rows[find_copies([trained], examples.images[rows])]
 
 
 def find_neighbours(

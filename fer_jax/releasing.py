@@ -156,7 +156,7 @@ def _measure(
             label_sets["FER+ majority"] = targets.labels
     for part in list_parts(trained, examples):
         rows = choose_rows(examples, trained, part)
-        is_copy = find_copies(trained, examples.images[rows])
+        is_copy = find_copies([trained], examples.images[rows])
         for choice in dict.fromkeys(("single", views)):
             predicted = classifier.predict(examples.images[rows], views=choice).argmax(axis=1)
             for kind, labels in label_sets.items():

@@ -1,5 +1,6 @@
 """A trained run, read back from its folder: the selected weights, its data, and what they predict."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -180,17 +181,17 @@ def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
     return rows
 
 
-def find_copies(trained: Trained, images: np.ndarray) -> np.ndarray:
-    """Find the images that are exact copies of images that a run was trained on.
+def find_copies(runs: Sequence[Trained], images: np.ndarray) -> np.ndarray:
+    """Find the images that are exact copies of images that one of some runs was trained on.
 
     Args:
-        trained: whose training images count.
+        runs: whose training images count.
         images: uint8 [N, 48, 48, 1].
 
     Returns:
         bool [N].
     """
-    return np.isin(image_hashes(images), trained.saved["train_hashes"])
+    return np.isin(image_hashes(images), np.concatenate([run.saved["train_hashes"] for run in runs]))
 
 
 def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
