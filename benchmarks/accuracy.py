@@ -36,6 +36,7 @@ from fer_jax import (
     runtime,
     trained,
 )
+from fer_jax.config import LabelSource
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
@@ -192,34 +193,53 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
             console.print(f"{name}: no finished run; left out")
             continue
         members = [trained.load_finished(folder, data, None) for folder in folders]
-        members = label_sets.choose(members, None, None)
         examples = examples or trained.load_data(members[0], is_other_file=True)
         console.print(f"{name}: {len(members)} runs")
-        rows.append({"name": name, "words": TIERS[name].words} | _measure(console, members, examples))
+        said = {"name": name, "words": TIERS[name].words}
+        rows += [said | row for row in _measure(console, members, examples)]
     if not rows:
         raise RunError(f"{options.runs} has no finished run of a tier; train some first")
     return rows
 
 
-def _measure(console: Console, members: Sequence[Trained], examples: Examples) -> dict[str, Any]:
+def _measure(console: Console, members: Sequence[Trained], examples: Examples) -> list[dict[str, Any]]:
+    """Measure the seeds of a tier by the labels they learned, and by FER2013's where these are others."""
     chosen = trained.choose_rows(examples, members[0], PART)
-    asked = label_sets.measure_by(members[0], examples, chosen, part=PART)
-    rows = asked.rows
-    images, labels = examples.images[rows], asked.examples.labels[rows]
+    logits = {
+        choice: [
+            evaluation.average_views(console, member, examples.images[chosen], CHOICES[choice])
+            for member in members
+        ]
+        for choice in VIEWS
+    }
+    own = members[0].config.labels.source
+    sources: list[LabelSource] = [own] if own == "fer2013" else [own, "fer2013"]
+    return [_score(label_sets.choose(members, source, None), examples, chosen, logits) for source in sources]
+
+
+def _score(
+    members: Sequence[Trained],
+    examples: Examples,
+    chosen: np.ndarray,
+    logits: dict[ViewChoice, list[np.ndarray]],
+) -> dict[str, Any]:
+    rows = label_sets.measure_by(members[0], examples, chosen, part=PART)
+    labels, is_kept = rows.examples.labels[rows.rows], np.isin(chosen, rows.rows)
     correct: dict[str, list[int]] = {}
     together: dict[str, int] = {}
-    for choice in VIEWS:
-        each = [evaluation.average_views(console, member, images, CHOICES[choice]) for member in members]
-        correct[choice] = [_count(logits, labels) for logits in each]
-        together[choice] = _count(ensembling.average(each, [member.folder for member in members]), labels)
-    first = members[0].facts
+    for choice, each in logits.items():
+        kept = [one[is_kept] for one in each]
+        correct[choice] = [_count(one, labels) for one in kept]
+        together[choice] = _count(ensembling.average(kept, [member.folder for member in members]), labels)
+    first, total = members[0].facts, len(labels)
+    is_own = label_sets.is_own(members[0])
     return {
         "labels": label_sets.WORDS[members[0].labels.source],
         "seeds": [member.facts["seed"] for member in members],
-        "total": len(rows),
+        "total": total,
         "correct": correct,
         "ensemble_correct": together,
-        "oracle_correct": [_oracle(member, len(rows)) for member in members],
+        "oracle_correct": [_oracle(member, total) for member in members] if is_own else None,
         "select": members[0].config.train.select,
         "epochs": members[0].config.train.epochs,
         "parameters": first["parameters"],
@@ -227,7 +247,7 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
         "seconds": [member.facts["seconds_total"] for member in members],
         "teachers": release_card.name_teachers(first),
         "are_teachers_selected": release_card.are_teachers_selected(first),
-        "copies_of_training_images": int(trained.find_copies(members, images).sum()),
+        "copies_of_training_images": int(trained.find_copies(members, examples.images[rows.rows]).sum()),
         "machines": sorted({member.facts["machine"] for member in members}),
         "data_sha256": examples.sha256,
     }
@@ -281,7 +301,7 @@ def table(results: dict[str, Any]) -> str:
                     _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
                     for choice in ("flip", "ten-crop")
                 ),
-                _in_percent(row["oracle_correct"], total),
+                "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
             ]
         )
     machines = sorted({machine for row in results["results"] for machine in row["machines"]})
@@ -314,27 +334,30 @@ def _by_teachers(row: dict[str, Any]) -> str:
 
 
 def weights_table(folder: Path) -> str:
-    """Write what the cards of released weights say about PublicTest, by FER2013's labels."""
-    rows: Table = [["weights", "parameters", "KB", "trained as", "views", "accuracy", "95 % interval"]]
+    """Write what the cards of released weights say about PublicTest, a row for each choice of views."""
+    kinds = ("FER2013", "FER+ majority")
+    rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
     for name in released.list_names(folder):
         card = run_folder.read_json(folder / f"{name}.json")
         teachers = release_card.name_teachers(card["training"])
-        for figures in card["figures"]:
-            if (figures["part"], figures["labels"]) != (PART, "FER2013"):
-                continue
-            rows.append(
-                [
-                    f"`{name}`",
-                    f"{card['parameters']:,}",
-                    f"{card['tensors']['bytes'] / 1000:,.0f}",
-                    f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
-                    + (f", taught by {', '.join(teachers)}" if teachers else ""),
-                    figures["views"],
-                    f"{100 * figures['accuracy']:.2f} % ({figures['correct']:,} of {figures['total']:,})",
-                    f"{100 * figures['low']:.1f} to {100 * figures['high']:.1f}",
-                ]
-            )
-    return to_markdown(rows, left_columns=1) + f"\n\nMeasured on {PART}, from the weights as they are stored."
+        trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
+        trained_as += f", taught by {', '.join(teachers)}" if teachers else ""
+        measured = [figures for figures in card["figures"] if figures["part"] == PART]
+        for views in dict.fromkeys(figures["views"] for figures in measured):
+            by = {figures["labels"]: figures for figures in measured if figures["views"] == views}
+            said = [_say(by[kind]) if kind in by else "–" for kind in kinds]
+            size = f"{card['tensors']['bytes'] / 1000:,.0f}"
+            rows.append([f"`{name}`", f"{card['parameters']:,}", size, trained_as, views, *said])
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
+        "brackets the counts and a 95 % interval. By FER+ only the images count whose votes have a majority, "
+        "of the classes that the network knows."
+    )
+
+
+def _say(figures: dict[str, Any]) -> str:
+    share, low, high = (f"{100 * figures[key]:.1f}" for key in ("accuracy", "low", "high"))
+    return f"{share} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"
 
 
 if __name__ == "__main__":

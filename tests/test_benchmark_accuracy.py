@@ -12,15 +12,17 @@ from rich.console import Console
 from benchmarks import accuracy, unattended
 from benchmarks.accuracy import Tier
 from fer_jax import run_folder
+from fer_jax.data.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, RunError
 
 RECORD = '''"""Small."""
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, SplitConfig, TrainConfig
+from fer_jax.config import Config, ConvBlock, LabelsConfig, ModelConfig, SplitConfig, TrainConfig
 
 config = Config(
     name="small",
+    labels=LabelsConfig({labels}),
     split=SplitConfig(protocol="official"),
     model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), head="mean", dense_features=0),
     train=TrainConfig(epochs=2, batch_size=16, select="last"),
@@ -28,19 +30,29 @@ config = Config(
 '''
 
 
+def vote(label: int, row: int, usage: str) -> str:
+    """Write ten votes for a face: for what it shows; in the rows that 16 divides for nothing."""
+    counts = dict.fromkeys(CHOICES, 0) | {CHOICE_OF_LABEL[label] if row % 16 else "unknown": 10}
+    return ",".join([usage, "", *map(str, counts.values())])
+
+
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Write data of both usages and a config; give the options that all verbs need."""
+    """Write data of both usages, votes, a config that learns them and one that does not; give the options."""
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
-    record, data = tmp_path / "small.py", tmp_path / "fer2013.csv"
-    record.write_text(RECORD)
+    record, by_votes, data = tmp_path / "small.py", tmp_path / "votes.py", tmp_path / "fer2013.csv"
+    plus = tmp_path / "fer2013new.csv"
+    record.write_text(RECORD.format(labels=""))
+    by_votes.write_text(RECORD.format(labels=f'source="ferplus", mode="votes", ferplus={str(plus)!r}'))
     faces = draw_examples(seed=0, examples=70)
+    usages = ["PublicTest" if row % 4 == 0 else "Training" for row in range(len(faces))]
     rows = (
-        f"{label},{' '.join(map(str, image.ravel()))},{'PublicTest' if row % 4 == 0 else 'Training'}"
-        for row, (label, image) in enumerate(zip(faces.labels, faces.images, strict=True))
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}"
+        for label, image, usage in zip(faces.labels, faces.images, usages, strict=True)
     )
     data.write_text("\n".join(["emotion,pixels,Usage", *rows]))
-    tiers = {"plain": Tier(str(record), "plain"), "taught": Tier(str(record), "taught", is_taught=True)}
+    plus.write_text("\n".join([",".join(HEADER), *map(vote, faces.labels, range(len(faces)), usages)]))
+    tiers = {"plain": Tier(str(by_votes), "plain"), "taught": Tier(str(record), "taught", is_taught=True)}
     monkeypatch.setattr(accuracy, "TIERS", tiers)
     words = ["--data", str(data), "--tiers", "plain", "taught", "--teachers", "plain", "--seeds", "2"]
     return [*words, "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "accuracy.json")]
@@ -57,11 +69,14 @@ def test_tiers_are_trained_in_turn_and_measured(
     assert accuracy.main(["train", *small, "--options=--train.epochs 1"]) == 4
     assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
     assert accuracy.main(["collect", *small]) == 0
-    plain, taught = run_folder.read_json(tmp_path / "accuracy.json")["results"]
+    plain, by_fer2013, taught = run_folder.read_json(tmp_path / "accuracy.json")["results"]
     assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []
-    assert plain["total"] == 18 and plain["seeds"] == [0, 1] and plain["copies_of_training_images"] == 0
+    assert [row["labels"] for row in (plain, by_fer2013, taught)] == ["FER+", "FER2013", "FER2013"]
+    assert by_fer2013["total"] == taught["total"] == 18 and by_fer2013["oracle_correct"] is None
+    assert by_fer2013["correct"]["flip"][0] >= plain["correct"]["flip"][0]
+    assert plain["total"] == 13 and plain["seeds"] == [0, 1] and plain["copies_of_training_images"] == 0
     log = run_folder.read_json_lines(tmp_path / "runs" / "plain-seed1" / "log.jsonl")
-    hits = [round(18 * record["val_accuracy"]) for record in log]
+    hits = [round(13 * record["val_accuracy"]) for record in log]
     assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
 
 
@@ -92,7 +107,8 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
     }
     readme, results = tmp_path / "README.md", tmp_path / "accuracy.json"
     readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n<!-- weights -->\n<!-- /weights -->\n")
-    run_folder.write_json(results, {"results": [row]})
+    other = row | {"labels": "FER+", "oracle_correct": None}
+    run_folder.write_json(results, {"results": [row, other]})
     assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
     figures = {"part": "PublicTest", "labels": "FER2013", "views": "flip", "accuracy": 0.5, "correct": 1}
     card = {
@@ -103,9 +119,10 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "figures": [figures | {"total": 2, "low": 0.1, "high": 0.9}, figures | {"part": "train"}],
     }
     assert (
-        "| `a` | 1,234 | 2 | `small`, seed 3, taught by b-seed0 | flip | 50.00 % (1 of 2) | 10.0 to 90.0 |"
+        "| `a` | 1,234 | 2 | `small`, seed 3, taught by b-seed0 | flip | 50.0 % (1 of 2; 10.0 to 90.0) | – |"
         in (weights_table_of(tmp_path, card))
     )
+    assert readme.read_text().splitlines()[4].endswith("| 70.0 (67.1 to 72.8) | – |")
     assert readme.read_text().splitlines()[3] == (
         "| a network by b-seed0, whose epochs were chosen on these images "
         "| FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
