@@ -36,7 +36,8 @@ class ReleaseCommand:
     dtype: Literal["float16", "float32"] = "float16"
     """Numbers in the file. float16 halves it and moves a logit by about a thousandth."""
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv: measure by the label that most annotators gave, too."""
+    """FER+'s fer2013new.csv: measure by the label that most annotators gave, too. By default the file that
+    the run learned from, if it learned FER+."""
     out: Path | None = None
     """Folder to write into; by default the package's own, weights/."""
 

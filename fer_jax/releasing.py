@@ -10,12 +10,11 @@ import numpy as np
 from rich.console import Console
 
 import fer_jax
-from fer_jax import display, fer2013, release_card, released, run_folder, run_record, runtime
+from fer_jax import display, fer2013, label_sets, release_card, released, run_folder, run_record, runtime
 from fer_jax.classes import names_of
-from fer_jax.config import BadRow, LabelsConfig
+from fer_jax.config import BadRow
 from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
-from fer_jax.data.targets import Classes, load_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.metrics import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
@@ -48,7 +47,7 @@ def release_run(
         on_bad_row: what a malformed row does; None for what the config says.
         views: measured beside the single view.
         dtype: "float16" or "float32", of the numbers in the file.
-        ferplus: FER+'s votes, to measure by their labels too.
+        ferplus: FER+'s votes, to measure by their labels too; None for those that the run learned, if any.
         out: folder to write into; None for the package's own.
 
     Raises:
@@ -147,19 +146,16 @@ def _measure(
     trained: Trained, examples: Examples, classifier: Classifier, views: ViewChoice, votes: Path | None
 ) -> Iterator[Json]:
     """Measure each part, in each choice of views, by each set of labels."""
-    label_sets = {"FER2013": examples.labels}
-    if votes is not None:
-        asked = LabelsConfig(source="ferplus", ferplus=str(votes))
-        classes: Classes = 8 if len(classifier.labels) == 8 else 7
-        targets = load_targets(asked, examples, classes=classes)
-        if targets is not None:
-            label_sets["FER+ majority"] = targets.labels
+    labels_of = {"FER2013": examples.labels}
+    if votes is not None or trained.config.labels.source == "ferplus":
+        (by_votes,) = label_sets.choose([trained], "ferplus", votes)
+        labels_of["FER+ majority"] = label_sets.relabel(by_votes, examples).labels
     for part in list_parts(trained, examples):
         rows = choose_rows(examples, trained, part)
         is_copy = find_copies([trained], examples.images[rows])
         for choice in dict.fromkeys(("single", views)):
             predicted = classifier.predict(examples.images[rows], views=choice).argmax(axis=1)
-            for kind, labels in label_sets.items():
+            for kind, labels in labels_of.items():
                 is_counted = labels[rows] != fer2013.UNLABELLED
                 if not is_counted.any():
                     continue

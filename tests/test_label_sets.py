@@ -169,11 +169,8 @@ def test_an_ensemble_of_eight_classes_takes_the_same_option(eight: Path, tmp_pat
         assert np.array(together["confusion"]).shape == (8, 8)
 
 
-def test_released_weights_of_eight_classes_can_be_used(
-    eight: Path, votes: Path, faces: Examples, tmp_path: Path
-) -> None:
-    words = [str(eight), "--name", "eight", "--ferplus", str(votes), "--out", str(tmp_path)]
-    assert release.main(words) == 0
+def test_released_weights_of_eight_classes_can_be_used(eight: Path, faces: Examples, tmp_path: Path) -> None:
+    assert release.main([str(eight), "--name", "eight", "--out", str(tmp_path)]) == 0
     classifier = released.read(tmp_path, "eight")
     assert classifier.labels == classes.NAMES
     assert classifier.predict(faces.images[:3]).shape == (3, 8)
