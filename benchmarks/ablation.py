@@ -111,7 +111,8 @@ class Ablation:
     """Ingredients at a time, each on its own cores. As many in every call: a run's cores are part of its
     machine, and only runs of one machine are compared."""
     minutes: float | None = None
-    """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
+    """Stop what runs after so many minutes, or up to two later, since each has to save; the next call goes
+    on. By default there is no limit."""
     runs: Path = arena.ROOT / "runs" / "ablation"
     """Folder of the runs."""
     results: Path = arena.RESULTS / "ablation.json"
@@ -180,9 +181,14 @@ def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Gather the figures of all ingredients: integers of each seed and cost, and what all share.
 
     Raises:
-        RunError: an ingredient is not finished, or was trained on other data or seeds than the base.
+        RunError: an ingredient is not finished, has other settings or seeds than are wanted, or was trained
+            on other data than the base.
     """
-    rows = [_figures(options.runs / name, name) for name in dict.fromkeys((BASE, *options.ingredients))]
+    names = dict.fromkeys((BASE, *options.ingredients))
+    for name in names:
+        if unattended.is_finished(options.runs / name):
+            unattended.check_settings(_training(options, name))
+    rows = [_figures(options.runs / name, name) for name in names]
     first = rows[0]
     for row in rows[1:]:
         for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds"):

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks import arena, unattended
 from benchmarks.readme import write_section
-from benchmarks.unattended import Training, is_finished
+from benchmarks.unattended import Training, check_settings, is_finished
 from fer_jax import (
     command,
     ensembling,
@@ -98,7 +98,7 @@ class Accuracy:
     tiers: tuple[str, ...] = tuple(TIERS)
     """Which of them."""
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv, to train the tier that learns its votes."""
+    """FER+'s fer2013new.csv, for the tier that learns its votes."""
     seeds: int = 5
     """Seeds 0 .. seeds - 1 of each."""
     teachers: str = "best"
@@ -108,10 +108,11 @@ class Accuracy:
     lanes: int = 1
     """Runs at a time, each on its own cores. On a CPU as many as there are cores is fastest."""
     minutes: float | None = None
-    """Stop what runs after so many minutes; the next call goes on. By default there is no limit."""
+    """Stop what runs after so many minutes, or up to two later, since each has to save; the next call goes
+    on. By default there is no limit."""
     options: str = ""
     """More options for `python -m fer_jax.train`, in one word: --options="--train.epochs 2" tries all out; in
-    another folder of --runs, since runs of other settings are refused."""
+    another folder of --runs, since runs of other settings are refused, by collect too."""
     runs: Path = arena.ROOT / "runs" / "accuracy"
     """Folder of the runs."""
     results: Path = arena.RESULTS / "accuracy.json"
@@ -162,17 +163,22 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
 def list_trainings(options: Accuracy, data: Path) -> list[Training]:
     """List the runs that are wanted."""
     teachers = _folders(options, options.teachers, options.teacher_seeds or options.seeds)
-    trainings = []
-    for name in options.tiers:
-        tier = TIERS[name]
-        after = tuple(teachers) if tier.is_taught else ()
-        taught = [*TAUGHT, "--distill.teachers", *map(str, after)] if after else []
-        for seed, folder in enumerate(_folders(options, name, options.seeds)):
-            words = ["--config", str(arena.ROOT / tier.config), "--data", str(data.resolve())]
-            words += [] if options.ferplus is None else ["--labels.ferplus", str(options.ferplus.resolve())]
-            words += ["--train.seed", str(seed), *taught, *shlex.split(options.options)]
-            trainings.append(Training(folder, tuple(words), after))
-    return trainings
+    return [
+        _training(options, data, name, seed, teachers=tuple(teachers) if TIERS[name].is_taught else ())
+        for name in options.tiers
+        for seed in range(options.seeds)
+    ]
+
+
+def _training(
+    options: Accuracy, data: Path, name: str, seed: int, *, teachers: tuple[Path, ...] = ()
+) -> Training:
+    words = ["--config", str(arena.ROOT / TIERS[name].config), "--data", str(data.resolve())]
+    words += [] if options.ferplus is None else ["--labels.ferplus", str(options.ferplus.resolve())]
+    words += ["--train.seed", str(seed), *(TAUGHT if TIERS[name].is_taught else ())]
+    words += ["--distill.teachers", *map(str, teachers)] if teachers else []
+    words += shlex.split(options.options)
+    return Training(_folders(options, name, options.seeds)[seed], tuple(words), teachers)
 
 
 def _folders(options: Accuracy, tier: str, seeds: int) -> list[Path]:
@@ -183,26 +189,31 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
     """Measure all finished runs of the tiers, each alone and the seeds of a tier together.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or one has other settings than its tier.
     """
     runtime.tune_cpu()
     rows, examples = [], None
     for name in options.tiers:
-        folders = [folder for folder in _folders(options, name, options.seeds) if is_finished(folder)]
-        if not folders:
+        wanted = [_training(options, data, name, seed) for seed in range(options.seeds)]
+        finished = [one for one in wanted if is_finished(one.folder)]
+        if not finished:
             console.print(f"{name}: no finished run; left out")
             continue
-        members = [trained.load_finished(folder, data, None) for folder in folders]
+        for one in finished:
+            check_settings(one)
+        members = [trained.load_finished(one.folder, data, None) for one in finished]
         examples = examples or trained.load_data(members[0], is_other_file=True)
         console.print(f"{name}: {len(members)} runs")
         said = {"name": name, "words": TIERS[name].words}
-        rows += [said | row for row in _measure(console, members, examples)]
+        rows += [said | row for row in _measure(console, members, examples, options.ferplus)]
     if not rows:
         raise RunError(f"{options.runs} has no finished run of a tier; train some first")
     return rows
 
 
-def _measure(console: Console, members: Sequence[Trained], examples: Examples) -> list[dict[str, Any]]:
+def _measure(
+    console: Console, members: Sequence[Trained], examples: Examples, ferplus: Path | None
+) -> list[dict[str, Any]]:
     """Measure the seeds of a tier by the labels they learned, and by FER2013's where these are others."""
     chosen = trained.choose_rows(examples, members[0], PART)
     logits = {
@@ -214,7 +225,8 @@ def _measure(console: Console, members: Sequence[Trained], examples: Examples) -
     }
     own = members[0].config.labels.source
     sources: list[LabelSource] = [own] if own == "fer2013" else [own, "fer2013"]
-    return [_score(label_sets.choose(members, source, None), examples, chosen, logits) for source in sources]
+    asked = [label_sets.choose(members, each, ferplus if each == "ferplus" else None) for each in sources]
+    return [_score(each, examples, chosen, logits) for each in asked]
 
 
 def _score(

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks import arena, timeline
-from fer_jax import command, run_folder, run_record
+from fer_jax import command, release_card, run_folder, run_record
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.place import FREE
+from fer_jax.place import FREE_TO_RESUME
 from fer_jax.stopping import StopError, watch_signals
 from fer_jax.train import TrainCommand, to_config
 
@@ -114,17 +114,19 @@ def finish(
     Args:
         trainings: in the order in which they are wanted; one comes after those that it names.
         lanes: how many at a time, at least one; with several each keeps to its own cores.
-        minutes: after which what runs is stopped and saved; None: no limit.
+        minutes: after which what runs is stopped and saved; that may take two more. None: no limit.
         console: where a bar for each run is shown.
 
     Returns:
         Folder -> what a run said that failed.
 
     Raises:
-        ConfigError: a number of lanes that this machine has no cores for.
+        ConfigError: a number of lanes that this machine has no cores for, or no number of minutes.
         RunError: a finished run has other settings than are wanted, or a run waits for one that is not.
         StopError: SIGINT or SIGTERM came; what ran is stopped and saved.
     """
+    if minutes is not None and not minutes >= 0:
+        raise ConfigError(f"--minutes is {minutes:g}; wanted 0 or more")
     wanted = {one.folder for one in trainings}
     for one in trainings:
         _check(one, wanted)
@@ -155,13 +157,35 @@ def _check(training: Training, wanted: set[Path]) -> None:
         if not is_finished(folder) and (folder == training.folder or folder not in wanted):
             raise RunError(f"{training.folder} waits for {folder}, which is not finished and not asked for")
     # One that is to go on is checked when it does.
-    if not is_finished(training.folder):
-        return
-    config = to_config(command.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train"))
+    if is_finished(training.folder):
+        check_settings(training)
+
+
+def check_settings(training: Training) -> None:
+    """Check that a finished run is the one that is wanted.
+
+    Teachers are known by their folders' names; wanted without any, the run may have had some.
+
+    Raises:
+        RunError: it has other settings, seeds or teachers.
+    """
+    options = command.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train")
+    config, facts = to_config(options), run_record.read_facts(training.folder)
     first = timeline.find_logs(training.folder)[0].parent
-    change = run_record.find_config_change(first, config, free=FREE)
+    change = run_record.find_config_change(first, config, free=FREE_TO_RESUME)
+    teachers = [Path(name).name for name in config.distill.teachers]
+    for what, wanted, had in (
+        ("seeds", [config.train.seed + n for n in range(options.seeds)], facts.get("seeds", [facts["seed"]])),
+        ("teachers", teachers, release_card.name_teachers(facts) if teachers else []),
+    ):
+        if change is None and wanted != had:
+            change = f"{training.folder} was trained with the {what} {_list(had)}, wanted are {_list(wanted)}"
     if change is not None:
         raise RunError(f"{change}; name another folder of runs, or delete {training.folder} to train it anew")
+
+
+def _list(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items))
 
 
 def _share_cores(lanes: int) -> list[frozenset[int]]:

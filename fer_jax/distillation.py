@@ -45,7 +45,13 @@ class Lesson:
 
 
 def teach(
-    console: Console, config: Config, examples: Examples, split: Split, targets: TargetsOf | None
+    console: Console,
+    config: Config,
+    examples: Examples,
+    split: Split,
+    targets: TargetsOf | None,
+    *,
+    open_rows: np.ndarray,
 ) -> Lesson | None:
     """Ask the teachers of a config about its training images.
 
@@ -55,6 +61,8 @@ def teach(
         examples: all of them.
         split: rows of each part, as they are trained on and measured.
         targets: what training aims at without teachers; None: the labels.
+        open_rows: int64 [N], that may be learnt by the protocol, also where this run leaves some out: a
+            teacher may know them, and images that are copies of them.
 
     Returns:
         None where the config names no teacher.
@@ -67,7 +75,7 @@ def teach(
         return None
     teachers = [trained.load_finished(Path(name), None, None) for name in config.distill.teachers]
     for teacher in teachers:
-        _check(teacher, config, examples, split)
+        _check(teacher, config, examples, split, open_rows)
     rows = np.unique(split.train)
     sha256 = _hash(teachers)
     logits = _ask(console, teachers, examples.images[rows], sha256)
@@ -83,16 +91,15 @@ def teach(
     return Lesson(blended, {"sha256": sha256, "runs": [_describe(one) for one in teachers]})
 
 
-def _check(teacher: Trained, config: Config, examples: Examples, split: Split) -> None:
+def _check(teacher: Trained, config: Config, examples: Examples, split: Split, open_rows: np.ndarray) -> None:
     if teacher.config.model.classes != config.model.classes:
         raise ConfigError(
             f"distill.teachers: {teacher.folder} tells {teacher.config.model.classes} classes apart, and "
             f"model.classes is {config.model.classes}; give a teacher of as many classes"
         )
     held_out = image_hashes(examples.images[np.concatenate([split.val, split.test])])
-    # Copies that this run trains on itself give nothing away that it does not know.
     is_seen = np.isin(held_out, teacher.saved["train_hashes"])
-    is_seen &= ~np.isin(held_out, image_hashes(examples.images[split.train]))
+    is_seen &= ~np.isin(held_out, image_hashes(examples.images[open_rows]))
     if is_seen.any():
         raise ConfigError(
             f"distill.teachers: {teacher.folder} was trained on {is_seen.sum():,} of the images that this "

@@ -13,6 +13,8 @@ from fer_jax.errors import RunError
 
 # The data is known by its hash, not by its place, and a cache changes no bit.
 FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache")
+# So are the teachers: their hash is compared when a run goes on.
+FREE_TO_RESUME = (*FREE, "distill.teachers")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed
     if trained != seeds:
         raise RunError(f"{home} has the seeds {trained}, asked for were {seeds}; ask for the same")
     for one, folder in zip(configs, folders, strict=True):
-        change = run_record.find_config_change(folder, one, free=FREE)
+        change = run_record.find_config_change(folder, one, free=FREE_TO_RESUME)
         if change:
             raise RunError(f"{change}; resume with the same config, or train into another --run-dir")
     return Place(configs, folders, home)

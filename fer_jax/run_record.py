@@ -133,16 +133,16 @@ def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -
     Args:
         folder: the run's.
         config: to compare.
-        free: dotted names that may differ.
+        free: dotted names that may differ, lists as a whole.
 
     Returns:
         The first such field with both values; None where there is none.
     """
     old, new = flatten(to_json(read_config(folder))), flatten(to_json(config))
-    changed = [n for n in sorted(old.keys() | new.keys()) if old.get(n) != new.get(n) and n not in free]
-    if not changed:
+    names = [name for name in sorted(old.keys() | new.keys()) if name.split("[")[0] not in free]
+    name = next((name for name in names if old.get(name) != new.get(name)), None)
+    if name is None:
         return None
-    name = changed[0]
     return f"{folder} was trained with {name} {old.get(name)}, the config now says {new.get(name)}"
 
 
@@ -161,9 +161,9 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         RunError: the data, the split or the teachers are other ones.
     """
     before = read_facts(folder)
-    # Only a run with teachers has them; that both have them or none, the configs say.
-    for name in [name for name in ("data", "split", "teachers") if name in facts]:
-        old, new = before[name]["sha256"][:12], facts[name]["sha256"][:12]
+    for name in ("data", "split", "teachers"):
+        # Only a taught run has teachers.
+        old, new = (each[name]["sha256"][:12] if name in each else "none" for each in (before, facts))
         if old != new:
             raise RunError(
                 f"{folder} was trained with other {name} (SHA-256 {old}, now {new}); resume with the same"

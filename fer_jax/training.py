@@ -75,10 +75,12 @@ def train(config: Config, *, seeds: int, run_dir: Path | None, is_resumed: bool,
         display.show_notice(console, is_chosen=config.data.source == "synthetic")
     examples = load_examples(config.data)
     display.show_data(console, examples)
-    split, dropped = drop_list.obey(config.data, examples, split_examples(examples, config.split))
+    split = split_examples(examples, config.split)
+    open_rows = split.train
+    split, dropped = drop_list.obey(config.data, examples, split)
     examples, split, targets, labelled = aim(config, examples, split)
     split = take_sample(split, config)
-    lesson = distillation.teach(console, config, examples, split, targets)
+    lesson = distillation.teach(console, config, examples, split, targets, open_rows=open_rows)
     facts = run_record.describe_run(config, examples, split, command=invocation, is_synthetic=is_synthetic)
     facts["split"]["dropped"] = dropped
     if lesson is not None:

@@ -70,6 +70,10 @@ def test_a_tiny_ablation_is_trained_and_collected(
     assert ablation.main(["collect", *shared]) == 4
     assert "has no finished base; train it with" in capsys.readouterr().err
     assert ablation.main(["train", *shared]) == 0
+    assert ablation.main(["train", *shared, "--seeds", "3"]) == 4
+    assert "base was trained with the seeds 0, 1, wanted are 0, 1, 2; name" in capsys.readouterr().err
+    assert ablation.main(["train", *shared, "--minutes", "-1"]) == 2
+    assert "--minutes is -1; wanted 0 or more" in capsys.readouterr().err
     assert ablation.main(["collect", *shared]) == 0
     content = run_folder.read_json(tmp_path / "out.json")
     assert [each["name"] for each in content["results"]] == ["base", "self-distillation"]

@@ -66,8 +66,11 @@ def test_tiers_are_trained_in_turn_and_measured(
     assert accuracy.main(["train", *small, "--minutes", "0"]) == 6
     assert "4 of 4 runs are not finished: plain-seed0, " in capsys.readouterr().out
     assert accuracy.main(["train", *small, "--lanes", "2"]) == 0
-    assert accuracy.main(["train", *small, "--options=--train.epochs 1"]) == 4
-    assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
+    for verb in ("train", "collect"):
+        assert accuracy.main([verb, *small, "--options=--train.epochs 1"]) == 4
+        assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
+    assert accuracy.main(["train", *small, "--teacher-seeds", "1"]) == 4
+    assert "the teachers plain-seed0, plain-seed1, wanted are plain-seed0; name" in capsys.readouterr().err
     assert accuracy.main(["collect", *small]) == 0
     plain, by_fer2013, taught = run_folder.read_json(tmp_path / "accuracy.json")["results"]
     assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []

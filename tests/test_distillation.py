@@ -13,9 +13,10 @@ from fer_jax import evaluation, run_folder, run_record, train
 from fer_jax.config import Config, DataConfig, SplitConfig
 from fer_jax.config_craft import DistillConfig
 from fer_jax.data.load import load_examples
-from fer_jax.data.split import split_examples
-from fer_jax.distillation import teach
+from fer_jax.data.split import Split, split_examples
+from fer_jax.distillation import Lesson, teach
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.feed import TargetsOf
 from fer_jax.trained import Trained, load, predict
 
 DATA = DataConfig(source="synthetic", synthetic_examples=140)
@@ -44,12 +45,21 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def lesson_of(
+    config: Config,
+    split: Split = SPLIT,
+    targets: TargetsOf | None = None,
+    open_rows: np.ndarray = SPLIT.train,
+) -> Lesson | None:
+    return teach(CONSOLE, config, EXAMPLES, split, targets, open_rows=open_rows)
+
+
 def taught_by(folder: Path, **others: float) -> Config:
     return Config(name="student", data=DATA, distill=DistillConfig(teachers=(str(folder),), **others))
 
 
 def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(teacher: Path) -> None:
-    lesson = teach(CONSOLE, taught_by(teacher, weight=0.25, temperature=3.0), EXAMPLES, SPLIT, None)
+    lesson = lesson_of(taught_by(teacher, weight=0.25, temperature=3.0))
     assert lesson is not None
     targets = lesson.targets(5, 2)
     row = SPLIT.train[3]
@@ -62,12 +72,12 @@ def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(t
     np.testing.assert_allclose(targets[SPLIT.train].sum(axis=1), 1, rtol=1e-5)
     assert targets.dtype == np.float32 and targets.shape == (140, 7)
     halves = np.full((140, 7), 1 / 7, np.float32)
-    blended = teach(CONSOLE, taught_by(teacher, weight=0.0), EXAMPLES, SPLIT, lambda seed, epoch: halves)
+    blended = lesson_of(taught_by(teacher, weight=0.0), targets=lambda seed, epoch: halves)
     assert blended is not None and (blended.targets(0, 0) == halves).all()
 
 
 def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    first = lesson_of(taught_by(teacher))
     asked: list[int] = []
     ask = evaluation.average_views
 
@@ -76,16 +86,16 @@ def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pyt
         return ask(console, one, images, names)
 
     monkeypatch.setattr(evaluation, "average_views", watched)
-    again = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    again = lesson_of(taught_by(teacher))
     assert first is not None and again is not None and not asked
     np.testing.assert_array_equal(first.targets(0, 0), again.targets(0, 0))
     # Other images, then a damaged file.
-    teach(CONSOLE, taught_by(teacher), EXAMPLES, replace(SPLIT, train=SPLIT.train[1:]), None)
+    lesson_of(taught_by(teacher), replace(SPLIT, train=SPLIT.train[1:]))
     assert asked == [len(SPLIT.train) - 1]
     for path in (tmp_path / "cache" / "answers").iterdir():
         content = path.read_bytes()
         path.write_bytes(content[:-40] + bytes(40))
-    mended = teach(CONSOLE, taught_by(teacher), EXAMPLES, SPLIT, None)
+    mended = lesson_of(taught_by(teacher))
     assert mended is not None and len(asked) == 2
     np.testing.assert_array_equal(first.targets(0, 0), mended.targets(0, 0))
 
@@ -93,14 +103,24 @@ def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_teacher_that_saw_what_is_measured_is_refused(teacher: Path) -> None:
     other = split_examples(EXAMPLES, SplitConfig(seed=1))
     with pytest.raises(ConfigError, match=r"teacher was trained on \d+ of the images that this run is meas"):
-        teach(CONSOLE, taught_by(teacher), EXAMPLES, other, None)
-    assert teach(CONSOLE, Config(name="alone"), EXAMPLES, SPLIT, None) is None
+        lesson_of(taught_by(teacher), other, open_rows=other.train)
+    assert lesson_of(Config(name="alone")) is None
     with pytest.raises(RunError, match="nowhere"):
-        teach(CONSOLE, taught_by(Path("nowhere")), EXAMPLES, SPLIT, None)
+        lesson_of(taught_by(Path("nowhere")))
 
 
-def test_a_run_is_taught_and_knows_its_teacher_again(teacher: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "student"
+def test_a_copy_of_what_may_be_learnt_gives_nothing_away(teacher: Path) -> None:
+    """As in FER2013, whose PublicTest has copies of Training; this run leaves their originals out."""
+    copied = replace(SPLIT, train=SPLIT.train[1:], val=np.append(SPLIT.val, SPLIT.train[0]))
+    assert lesson_of(taught_by(teacher), copied) is not None
+    with pytest.raises(ConfigError, match="teacher was trained on 1 of the images"):
+        lesson_of(taught_by(teacher), copied, open_rows=copied.train)
+
+
+def test_a_run_is_taught_and_knows_its_teacher_again(
+    teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, moved = tmp_path / "student", tmp_path / "moved"
     assert train.main([*SMALL, "--distill.teachers", str(teacher), "--run-dir", str(folder)]) == 0
     facts = run_record.read_facts(folder)
     assert facts["teachers"]["runs"][0]["run"] == "teacher"
@@ -108,6 +128,10 @@ def test_a_run_is_taught_and_knows_its_teacher_again(teacher: Path, tmp_path: Pa
     with pytest.raises(RunError, match="was trained with other teachers"):
         run_record.resume(folder, other)
     assert run_record.resume(folder, facts)[0]["teachers"] == facts["teachers"]
+    shutil.copytree(teacher, moved)
+    for who, status in ((["--distill.teachers", str(moved)], 0), ([], 4)):
+        assert train.main([*SMALL, *who, "--run-dir", str(folder), "--resume"]) == status
+    assert "was trained with other teachers" in capsys.readouterr().err
 
 
 def test_an_unfinished_teacher_is_refused(
