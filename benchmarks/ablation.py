@@ -138,7 +138,9 @@ def _do(options: Ablation, argv: list[str] | None) -> int:
         return _train(options)
     if options.verb == "collect":
         return _collect(options, sys.argv[1:] if argv is None else argv)
-    write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
+    with arena.reading(options.results):
+        text = table(run_folder.read_json(options.results))
+    write_section(options.readme, SECTION, text)
     print(f"written to {options.readme}")
     return 0
 

@@ -137,7 +137,9 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     if TIERS[options.teachers].is_taught and options.teachers in options.tiers:
         raise ConfigError(f"--teachers is {options.teachers}, which would wait for itself; train it before")
     if options.verb == "write":
-        write_section(options.readme, SECTION, table(run_folder.read_json(options.results)))
+        with arena.reading(options.results):
+            text = table(run_folder.read_json(options.results))
+        write_section(options.readme, SECTION, text)
         write_section(options.readme, WEIGHTS_SECTION, weights_table(options.weights))
         print(f"written to {options.readme}")
         return 0

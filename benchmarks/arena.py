@@ -386,6 +386,24 @@ def write(
     run_folder.write_json(out, without_folders({**content, **extra}))
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a JSON of other content into one message.
+
+    Args:
+        path: the file, or the folder of files, that is made use of.
+
+    Raises:
+        RunError: an entry is missing or of another kind.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} is not as this benchmark writes it now ({error!r}); measure again, or name another"
+        ) from error
+
+
 def without_folders(content: Any) -> Any:
     """Take the folders of absolute paths out of every text: they say where a file lay, not what it is.
 

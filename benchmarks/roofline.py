@@ -100,7 +100,8 @@ def _measure(options: Roofline, argv: list[str] | None) -> int:
     if options.redraw is not None:
         if options.plot is None:
             raise ConfigError("--redraw needs --plot, the PNG to draw")
-        return _draw(run_folder.read_json(options.redraw), options.plot, console)
+        with arena.reading(options.redraw):
+            return _draw(run_folder.read_json(options.redraw), options.plot, console)
     config = load_config(options.config)
     batch_size = options.batch_size or config.train.batch_size
     scale_numbers = round(options.scale_mib * 2**20 / 4)

@@ -91,7 +91,8 @@ def _measure(options: Scaling, argv: list[str] | None) -> int:
     if options.redraw is not None:
         if options.plot is None:
             raise ConfigError("--redraw needs --plot, the PNG to draw")
-        return _draw(run_folder.read_json(options.redraw), options.plot, console)
+        with arena.reading(options.redraw):
+            return _draw(run_folder.read_json(options.redraw), options.plot, console)
     config = load_config(options.config)
     points = _measure_steps(options, config) + _measure_epochs(options, console)
     rows = [_figures(point, config) for point in points]

@@ -85,7 +85,8 @@ def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
     if options.redraw is not None:
         if options.plot is None:
             raise ConfigError("--redraw needs --plot, the PNG to draw")
-        return _draw(run_folder.read_json(options.redraw), options.plot, console)
+        with arena.reading(options.redraw):
+            return _draw(run_folder.read_json(options.redraw), options.plot, console)
     config = load_config(options.config)
     rows = train(options, console)
     _show(console, rows, options.targets, f"{config.name}: seconds to a validation accuracy")

@@ -387,9 +387,11 @@ class Config:
             "0 for model.head flatten, whose dense layer takes one size of image",
         )
         halves = 2 ** sum(block.pool for block in self.model.blocks)
+        # A blur needs two maxima along each axis.
+        least = 2 * halves if self.model.pooling == "blur" else halves
         check(
-            self.train.small_side_px % halves == 0,
+            self.train.small_side_px % halves == 0 and self.train.small_side_px >= least,
             "train.small_side_px",
             self.train.small_side_px,
-            f"a multiple of {halves}: the blocks halve it that often",
+            f"a multiple of {halves}, {least} at least: the blocks halve it that often",
         )

@@ -5,6 +5,7 @@ from typing import Final
 
 from fer_jax.config import Config
 from fer_jax.config_file import Json, to_json
+from fer_jax.data.cache import NOT_CACHED
 from fer_jax.pixels import PixelStats
 
 TERMS: Final = (
@@ -116,12 +117,14 @@ def _list_teachers(facts: Json) -> list[Json]:
 
 
 def public_description(description: str, *, is_synthetic: bool) -> str:
-    """Take the path off the description of some data.
+    """Take the paths off the description of some data.
 
-    >>> public_description("/home/me/fer2013.csv: 3,589 PublicTest rows", is_synthetic=False)
+    >>> description = "/home/me/fer2013.csv: 3,589 PublicTest rows; not cached: /home/me: No space left"
+    >>> public_description(description, is_synthetic=False)
     '3,589 PublicTest rows'
     """
-    return description if is_synthetic else description.partition(": ")[2]
+    public = description.partition(NOT_CACHED)[0]
+    return public if is_synthetic else public.partition(": ")[2]
 
 
 def role_of(part: str, config: Config, facts: Json) -> str:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fer_jax.report import SYNTHETIC_NOTICE
+from fer_jax.report import SYNTHETIC_NOTICE, mean_and_spread
 from fer_jax.tables import Table, align, to_markdown
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
@@ -94,8 +94,26 @@ def seeds_table(seeds: Sequence[int], metrics: Sequence[Metrics]) -> str:
     return align(seed_rows(seeds, metrics))
 
 
+def oracle_line(histories: Sequence[Sequence[dict[str, Any]]], *, is_selected: bool) -> str:
+    """Say what choosing the epochs on val itself gives there, beside the figure that is reported.
+
+    Args:
+        histories: of each seed, two at least: one record an epoch.
+        is_selected: the weights of the best epoch on val are what is reported, not those of the last.
+    """
+    curves = [[100 * record["val_accuracy"] for record in history] for history in histories]
+    if is_selected:
+        last = mean_and_spread([curve[-1] for curve in curves])
+        return f"On val these are an oracle's figures, of its own best epochs; the last have {last} % there."
+    best = mean_and_spread([max(curve) for curve in curves])
+    return (
+        f"Oracle: val's own best epochs have {best} % there, which is what papers report that choose the "
+        "epoch on the images they measure on."
+    )
+
+
 def markdown_report(
-    *, title: str, run: dict[str, Any], seeds: Sequence[int], metrics: Sequence[Metrics]
+    *, title: str, run: dict[str, Any], seeds: Sequence[int], metrics: Sequence[Metrics], oracle: str
 ) -> str:
     """Write the `report.md` of several seeds.
 
@@ -104,6 +122,7 @@ def markdown_report(
         run: the content of their `run.json`: `command`, `selection`, `folders` of the seeds, `data`.
         seeds: at least two.
         metrics: of each seed.
+        oracle: see `oracle_line`.
     """
     rows = [["part", "accuracy", "range", "balanced accuracy", "macro F1", "loss"]]
     for part, figures in summarise_seeds(metrics).items():
@@ -127,7 +146,7 @@ def markdown_report(
         *warning,
         f"## Result\n\n{to_markdown(rows, left_columns=1)}\n\n"
         f"Mean ± sample standard deviation over {len(seeds)} training seeds; data and split are the same for "
-        f"all. Weights of each: {run['selection']}. Loss: plain cross-entropy in nats.",
+        f"all. Weights of each: {run['selection']}. Loss: plain cross-entropy in nats. {oracle}",
         f"## Each seed\n\n{to_markdown(seed_rows(seeds, metrics), left_columns=1)}",
         f"## What was run\n\n```\n{run['command']}\n```\n\n"
         f"Each seed has a folder and a report of its own:\n\n{folders}",

@@ -48,6 +48,10 @@ IMPORTANCE_TRIALS: Final = 10
 """Finished trials below which no importances are given: they would be chance."""
 
 _BUSY_SECONDS: Final = 60
+_DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
+    sqlalchemy.exc.SQLAlchemyError,
+    optuna.exceptions.StorageInternalError,
+)
 _DECIDES, _PLACE, _REPEATS = "decides", "place", "repeats"
 
 
@@ -61,6 +65,7 @@ class Board:
         seed: of the sampler.
         folder: of the lock files; one for all processes that share a file database.
         is_file: the database is a file, so that whoever shares it shares its folder's locks.
+        shown: the database's URL, for messages.
     """
 
     study: optuna.Study
@@ -68,6 +73,7 @@ class Board:
     seed: int
     folder: Path
     is_file: bool
+    shown: str
 
     @property
     def place(self) -> str:
@@ -144,7 +150,7 @@ def open_board(
         "halving": SuccessiveHalvingPruner(min_resource=spared_epochs, reduction_factor=HALVING_FACTOR),
         "none": NopPruner(),
     }
-    with filelock.FileLock(folder / f".{name}.lock"), _database_errors(shown):
+    with filelock.FileLock(folder / f".{name}.lock"), database_errors(shown, ImportError, RuntimeError):
         wait = {"connect_args": {"timeout": _BUSY_SECONDS}} if is_file else {}
         study = optuna.create_study(
             storage=RDBStorage(storage, engine_kwargs=wait),
@@ -160,19 +166,23 @@ def open_board(
         raise RunError(
             f"{shown} holds another sweep {name!r}: its {change}; go on with the same, or give another --name"
         )
-    return Board(study, space, seed, folder.absolute(), is_file)
+    return Board(study, space, seed, folder.absolute(), is_file, shown)
 
 
 @contextmanager
-def _database_errors(shown: str) -> Iterator[None]:
+def database_errors(shown: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn what a database does not allow into one message.
+
+    Args:
+        shown: its URL.
+        others: what else means the same here, beside the errors of SQLAlchemy and Optuna's storage.
+
+    Raises:
+        RunError: it cannot be used: it is locked, gone, or of another kind.
+    """
     try:
         yield
-    except (
-        sqlalchemy.exc.SQLAlchemyError,
-        optuna.exceptions.StorageInternalError,
-        ImportError,
-        RuntimeError,
-    ) as error:
+    except _DATABASE_ERRORS + others as error:
         first = str(error).strip().splitlines()[0]
         raise RunError(
             f"the sweep's database {shown} cannot be used: {first}; mend it, or give another --storage"

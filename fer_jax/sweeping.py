@@ -130,7 +130,7 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
     )
     status = 0
     try:
-        with watch_signals() as signals:
+        with watch_signals() as signals, sweep_study.database_errors(board.shown):
             end = started + 3600 * plan.hours
             _run_trials(console, plan, ground, board, end=end, clock=clock, signals=signals)
     except StopError as stop:

@@ -49,9 +49,12 @@ def finish(
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(lane.state)}
         _write_run(config, lane, facts[lane.folder] | ends | own, figures)
     if len(lanes) == 1:
-        _show_run(console, place.home, metrics[0], measured, SELECTIONS[select])
+        run = {"measured_epoch": measured, "selection": SELECTIONS[select]}
+        _show_run(console, place.home, metrics[0], run, report.oracle_line(run, lanes[0].progress.history))
     else:
-        _write_seeds(console, place, facts[place.home] | ends, metrics)
+        histories = [lane.progress.history for lane in lanes]
+        oracle = seeds_report.oracle_line(histories, is_selected=select == "best")
+        _write_seeds(console, place, facts[place.home] | ends, metrics, oracle)
 
 
 def _write_run(config: Config, lane: Lane, run: Json, metrics: Json) -> None:
@@ -69,27 +72,31 @@ def _write_run(config: Config, lane: Lane, run: Json, metrics: Json) -> None:
     page.write(lane.folder)
 
 
-def _show_run(console: Console, folder: Path, metrics: Json, measured: int, selection: str) -> None:
+def _show_run(console: Console, folder: Path, metrics: Json, run: Json, oracle: str) -> None:
     shown = "test" if "test" in metrics else "val"
-    console.print(f"\nepoch {measured}, {selection}; on the {shown} part:")
+    console.print(f"\nepoch {run['measured_epoch']}, {run['selection']}; on the {shown} part:")
     console.print(report.metrics_table(metrics[shown]))
     console.print(report.confusion_table(metrics[shown]["confusion"]))
+    console.print(oracle)
     console.print(
         f"written to {folder}: report.html, report.md, curves.png, confusion_val.png, metrics.json, "
         "checkpoints/"
     )
 
 
-def _write_seeds(console: Console, place: Place, run: Json, metrics: Sequence[Json]) -> None:
+def _write_seeds(console: Console, place: Place, run: Json, metrics: Sequence[Json], oracle: str) -> None:
     each = [
         {"seed": seed, "folder": str(folder), **figures}
         for seed, folder, figures in zip(place.seeds, place.folders, metrics, strict=True)
     ]
     summary = {"seeds": each, "summary": seeds_report.summarise_seeds(metrics)}
     run_folder.write_json(place.home / "metrics.json", summary)
-    text = seeds_report.markdown_report(title=place.title, run=run, seeds=place.seeds, metrics=metrics)
+    text = seeds_report.markdown_report(
+        title=place.title, run=run, seeds=place.seeds, metrics=metrics, oracle=oracle
+    )
     run_folder.write_text(place.home / "report.md", text)
     run_folder.write_json(place.home / "run.json", run)
     console.print(f"\nthe weights of each seed: {run['selection']}")
     console.print(seeds_report.seeds_table(place.seeds, metrics))
+    console.print(oracle)
     console.print(f"written to {place.home}: report.md, metrics.json; and a folder for each seed")

@@ -248,7 +248,14 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
         ({"train": TrainConfig(small_epochs=1)}, "train.small_epochs is 1; wanted 0 for model.head flatten"),
         (
             {"train": TrainConfig(small_epochs=1, small_side_px=36), "model": POOLED},
-            "train.small_side_px is 36; wanted a multiple of 8",
+            "train.small_side_px is 36; wanted a multiple of 8, 8 at least",
+        ),
+        (
+            {
+                "train": TrainConfig(small_epochs=1, small_side_px=16),
+                "model": dataclasses.replace(POOLED, blocks=POOLED.blocks[:1] * 4, pooling="blur"),
+            },
+            "train.small_side_px is 16; wanted a multiple of 16, 32 at least",
         ),
         (
             {"optimizer": OptimizerConfig(schedule="trapezoid", warmup_epochs=1, cooldown_epochs=9.5)},

@@ -111,6 +111,22 @@ def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.Cap
 
 
 @needs_optuna
+def test_a_database_that_fails_between_trials_is_named(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sqlalchemy.exc
+
+    from fer_jax import sweep_study
+
+    def take(*args: Any, **more: Any) -> None:
+        raise sqlalchemy.exc.OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(sweep_study, "take", take)
+    assert run_sweep(finished, *SETTINGS) == 4
+    assert "rates.db cannot be used: (builtins.Exception) database is locked" in capsys.readouterr().err
+
+
+@needs_optuna
 def test_a_signal_ends_the_trial_and_lines_it_up_again(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

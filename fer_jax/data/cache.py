@@ -27,6 +27,9 @@ from fer_jax.data.examples import Examples, hash_arrays
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 1
 
+NOT_CACHED: Final = "; not cached: "
+"""Begins what a description says of the cache's folder, where nothing can be written."""
+
 _ARRAYS: Final = ("images", "labels", "usages")
 
 # Two writes within one tick of a coarse clock leave the same time; FAT ticks every two seconds.
@@ -71,7 +74,7 @@ def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
         if _key(path, cache, on_bad_row) == key:
             _save(stem, examples)
     except OSError as error:
-        note = f"; not cached: {stem.parent}: {error.strerror or error}"
+        note = f"{NOT_CACHED}{stem.parent}: {error.strerror or error}"
     return dataclasses.replace(examples, description=examples.description + note)
 
 
