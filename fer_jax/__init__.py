@@ -33,7 +33,7 @@ A module imports only from the rows above its own (data, models and rows five to
    run read back, and `label_sets`, by whose labels it is measured; `evaluation` (with `robustness`,
    `mistakes`), `comparison` (with `comparison_runs`), `bias_variance_runs`, `sweeping`, `checking` (with
    `trial`, `sanity`, `data_sanity`, `legibility`, `rate_range`), `auditing` (with `label_errors`),
-   `ensembling` of runs, `distillation` from them, `releasing`
+   `ensembling` of runs, `distillation` from them, `releasing` and `rescoring`
 7. the programs' command lines: `train`, `evaluate`, `compare`, `diagnose`, `bias_variance`, `sweep`, `check`,
    `audit`, `release`, `show`; `python -m fer_jax` lists them. They import the work once they know what to do:
    JAX takes seconds to come

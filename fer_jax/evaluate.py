@@ -39,12 +39,16 @@ class EvaluateCommand:
     At its end the run's page, report.html, is written anew. It and the pictures show faces of the data: do
     not publish those of FER2013.
 
+    Released weights, by their name or file, are measured on PublicTest or PrivateTest of a FER2013 file: the
+    figures alone.
+
     Several runs are measured as an ensemble, whose logits are the mean of theirs: its figures, and how each
     run does alone, are written as ensemble_PART.json. No corruptions, mistakes or pictures then.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """The run's folder, such as runs/run6-seed0; or folders of several, or one that holds several."""
+    """The run's folder, such as runs/run6-seed0; or folders of several, or one that holds several; or
+    released weights: mid, or some/folder/mid.safetensors."""
     data: Path | None = None
     """Another file to measure on; by default the data that the run was trained on."""
     split: Part = "val"
@@ -67,7 +71,8 @@ class EvaluateCommand:
     robustness: bool = True
     """Measure the corruptions too: 45 more passes over the images, or over 2,048 of them. One run only."""
     out: Path | None = None
-    """Folder for an ensemble's figures; by default the one that holds the first run."""
+    """Folder for an ensemble's figures, by default the one that holds the first run; for those of released
+    weights, by default none: they are shown alone."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,8 +86,23 @@ def _evaluate(options: EvaluateCommand) -> int:
     if not options.runs:
         raise ConfigError("no run was named; give one such as runs/run6-seed0, or several for an ensemble")
     # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
-    from fer_jax import comparison_runs, ensembling, evaluation
+    from fer_jax import comparison_runs, ensembling, evaluation, rescoring
 
+    weights = [path for path in options.runs if rescoring.are_weights(path)]
+    if weights and len(options.runs) > 1:
+        raise ConfigError(f"{weights[0]} are released weights, which are measured alone; name nothing else")
+    if weights:
+        rescoring.evaluate_weights(
+            weights[0],
+            options.data,
+            part=options.split,
+            on_bad_row=options.on_bad_row,
+            labels=options.labels,
+            ferplus=options.ferplus,
+            views=options.views,
+            out=options.out,
+        )
+        return 0
     # A single path may hold several runs; where it is no run at all, the evaluation says so.
     is_plain = len(options.runs) == 1 and (options.runs[0] / "config.json").is_file()
     folders = list(options.runs) if is_plain else comparison_runs.find_folders(options.runs)

@@ -63,12 +63,21 @@ def choose(runs: Sequence[Trained], source: LabelSource | None, ferplus: Path | 
             "which to measure them: --labels fer2013 or --labels ferplus"
         )
     asked = source or own[0]
-    if ferplus is not None and asked != "ferplus":
-        raise ConfigError("--ferplus names votes, and the labels are FER2013's; give --labels ferplus too")
+    check_votes(asked, ferplus)
     named = [run.config.labels.ferplus for run in runs if run.config.labels.ferplus is not None]
     file = str(ferplus) if ferplus is not None else next(iter(named), None)
     labels = replace(runs[0].config.labels, source=asked, ferplus=file)
     return [replace(run, labels=labels) for run in runs]
+
+
+def check_votes(source: LabelSource, ferplus: Path | None) -> None:
+    """Check that a file of votes is given only where it counts.
+
+    Raises:
+        ConfigError: the labels are FER2013's.
+    """
+    if ferplus is not None and source != "ferplus":
+        raise ConfigError("--ferplus names votes, and the labels are FER2013's; give --labels ferplus too")
 
 
 def relabel(trained: Trained, examples: Examples) -> Examples:

@@ -66,13 +66,18 @@ class Classifier:
             DataError: the images have another shape or dtype.
             ConfigError: there are no such views.
         """
+        logits = self.predict_logits(images, views=views)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
+        """Predict what `predict` makes probabilities of: logits float64 [N, C]; see there."""
         faces = _check_images(images)
         if views not in CHOICES:
             raise ConfigError(f"views came {views!r}; wanted one of {', '.join(CHOICES)}")
         shown = [self._to_logits(show(faces, name)).astype(np.float64) for name in CHOICES[views]]
-        logits = np.mean(shown, axis=0)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        mean: np.ndarray = np.mean(shown, axis=0)
+        return mean
 
 
 def _check_images(images: Any) -> np.ndarray:

@@ -99,6 +99,7 @@ ROWS = (
         "ensembling",
         "distillation",
         "releasing",
+        "rescoring",
     ),
     (
         "train",

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 import fer_jax
-from fer_jax import checkpoint, fer2013, release, release_card, released, train
+from fer_jax import checkpoint, evaluate, fer2013, release, release_card, released, train
 from fer_jax.config import Config, DataConfig, LabelsConfig, SplitConfig, TrainConfig
 from fer_jax.data.ferplus import CHOICES, HEADER
 from fer_jax.data.ferplus import read as read_votes
@@ -235,6 +235,48 @@ def test_what_cannot_be_released_is_refused(
         ConfigError, match=r"leaf params/a holds 70000, which float16 cannot; give --dtype float32"
     ):
         released.pack({"params": {"a": np.array([7e4], np.float32)}}, dtype="float16")
+
+
+def test_released_weights_are_evaluated_by_their_file(
+    weights: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces = load_data(trained, is_other_file=False)
+    data = tmp_path / "fer2013.csv"
+    rows = (
+        f"{label},{' '.join(map(str, image.ravel()))},{fer2013.USAGES[usage]}"
+        for label, image, usage in zip(faces.labels, faces.images, faces.usages, strict=True)
+    )
+    data.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    card = json.loads((weights / "tiny.json").read_text())
+    words = [
+        str(weights / "tiny.safetensors"),
+        "--data",
+        str(data),
+        "--views",
+        "flip",
+        "--out",
+        str(tmp_path),
+    ]
+    for part in ("PublicTest", "PrivateTest"):
+        for more in ([], ["--labels", "ferplus", "--ferplus", str(weights / "fer2013new.csv")]):
+            assert evaluate.main([*words, "--split", part, *more]) == 0
+            kind, name = ("FER+ majority", f"{part}_ferplus") if more else ("FER2013", part)
+            found = json.loads((tmp_path / f"evaluate_tiny_{name}.json").read_text())
+            wanted = next(
+                figures
+                for figures in card["figures"]
+                if (figures["part"], figures["labels"], figures["views"]) == (part, kind, "flip")
+            )
+            assert (found["correct"], found["total"]) == (wanted["correct"], wanted["total"])
+    assert "labels of FER+" in capsys.readouterr().out
+    for bad, status, said in (
+        (words, 2, "--split val is a part of a run's own split"),
+        ([words[0], *words], 2, "which are measured alone"),
+        ([*words, "--split", "all", "--ferplus", "a.csv"], 2, "give --labels ferplus too"),
+        ([str(tmp_path / "no.safetensors"), "--split", "all"], 2, "there are no released weights 'no'"),
+    ):
+        assert evaluate.main(bad) == status
+        assert said in capsys.readouterr().err
 
 
 def test_the_import_is_light() -> None:
