@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fer_jax import train
+from fer_jax import train, training
+from fer_jax.config import DataConfig
+from fer_jax.config_file import load_config
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -62,6 +65,22 @@ def test_a_run_learns(tmp_path: Path) -> None:
     figures = read(tmp_path / "run" / "metrics.json")
     assert figures["train"]["accuracy"] > 0.5
     assert figures["test"]["accuracy_low"] > 1 / 7
+
+
+def test_the_longest_recipe_trains_when_it_is_made_small(tmp_path: Path) -> None:
+    """All of its craft together on each kind of its blocks: what a GPU would otherwise find out first."""
+    best = load_config(ROOT / "configs" / "best.py")
+    kinds = dict.fromkeys(replace(block, features=2) for block in best.model.blocks)
+    config = replace(
+        best,
+        data=DataConfig(source="synthetic", synthetic_examples=70),
+        model=replace(best.model, blocks=tuple(kinds)),
+        optimizer=replace(best.optimizer, warmup_epochs=0.5),
+        train=replace(best.train, epochs=1, batch_size=16),
+    )
+    folder = tmp_path / "run"
+    assert training.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="") == 0
+    assert read(folder / "run.json")["finished"]
 
 
 def test_a_run_leaves_everything_behind(finished: Path) -> None:
