@@ -387,11 +387,11 @@ def write(
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(file: Path | str) -> Iterator[None]:
     """Turn what goes wrong with a JSON of other content into one message.
 
     Args:
-        path: the file, or the folder of files, that is made use of.
+        file: that is made use of, or words for it.
 
     Raises:
         RunError: an entry is missing or of another kind.
@@ -400,7 +400,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError) as error:
         raise RunError(
-            f"{path} is not as this benchmark writes it now ({error!r}); measure again, or name another"
+            f"{file} is not as the benchmarks write it now ({error!r}); measure it again, or name another"
         ) from error
 
 

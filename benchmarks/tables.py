@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 def _write(options: Tables) -> int:
     contents = read(options.results)
     picture = PurePath(os.path.relpath(options.plot, options.readme.parent)).as_posix()
-    with arena.reading(options.results):
+    with arena.reading(f"a file in {options.results}"):
         text, steps = section(contents, picture), list_steps(contents)
         if steps:
             panels = {

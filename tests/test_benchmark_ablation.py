@@ -46,7 +46,7 @@ def row(name: str, correct: list[int], seconds: float) -> dict[str, Any]:
     }
 
 
-def test_the_table_by_hand(tmp_path: Path) -> None:
+def test_the_table_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "ablation.json"
     readme.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
     rows = [row("base", [400, 420], 2), row("worse", [390, 410], 2), row("better", [410, 450], 3)]
@@ -57,6 +57,9 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert lines[4] == ("| the change of better | 60.0 ± 14.1 | 43.0 ± 2.8 | +2.00 | +2.0 | 1.50 × | 1,234 |")
     # Both seeds lose one point: no spread, so no errors to count in.
     assert lines[5] == "| the change of worse | 60.0 ± 14.1 | 40.0 ± 1.4 | -1.00 |  | 1.00 × | 1,234 |"
+    run_folder.write_json(results, {"seeds": [0], "results": [{"name": "another benchmark's"}]})
+    assert ablation.main(["write", "--results", str(results), "--readme", str(readme)]) == 4
+    assert "ablation.json is not as the benchmarks write it now" in capsys.readouterr().err
 
 
 def test_a_tiny_ablation_is_trained_and_collected(
