@@ -1,17 +1,17 @@
 """Released weights measured again, on anybody's file: the figures of `evaluate` without a run's folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
-from fer_jax import display, evaluation, fer2013, label_sets, released, run_folder, runtime
+from fer_jax import display, evaluation, label_sets, released, run_folder, runtime
 from fer_jax.config import BadRow, DataConfig, LabelsConfig, LabelSource
 from fer_jax.data.load import load_examples
 from fer_jax.data.targets import Classes, load_targets
-from fer_jax.errors import ConfigError, DataError
+from fer_jax.errors import ConfigError
 from fer_jax.figures import calibrate, measure
-from fer_jax.trained import OWN_PARTS
+from fer_jax.trained import OWN_PARTS, choose_usage
 from fer_jax.views import CHOICES, ViewChoice
 
 ENDING = ".safetensors"
@@ -67,19 +67,13 @@ def evaluate_weights(
     asked = LabelsConfig(source=source, ferplus=None if ferplus is None else str(ferplus))
     classes: Classes = 8 if len(classifier.labels) == 8 else 7
     targets = load_targets(asked, examples, classes=classes)
-    answers = examples.labels if targets is None else targets.labels
-    is_part = np.ones(len(examples), bool)
-    if part != "all":
-        is_part = examples.usages == fer2013.USAGES.index(part)
-    rows = np.flatnonzero(is_part & (answers != fer2013.UNLABELLED))
-    if not len(rows):
-        raise DataError(
-            f"{examples.description}: it has no rows of {part} with a label; give another file or --split"
-        )
+    if targets is not None:
+        examples = replace(examples, labels=targets.labels)
+    rows = choose_usage(examples, part)
     console.print(f"weights    {classifier.name}: {classifier.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows):,}, labels of {label_sets.WORDS[source]}")
     logits = classifier.predict_logits(examples.images[rows], views=views)
-    measured = (logits, answers[rows])
+    measured = (logits, examples.labels[rows])
     result = measure(*measured) | {
         "weights": {"name": classifier.name, "sha256": classifier.card["tensors"]["sha256"]},
         "split": part,

@@ -167,11 +167,30 @@ def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
                 f"and this is {examples.description}; leave out --data, or use --split PublicTest, "
                 "PrivateTest or all"
             )
-        rows = trained.saved[part]
-    elif part == "all":
-        rows = np.arange(len(examples))
-    else:
-        rows = np.flatnonzero(examples.usages == fer2013.USAGES.index(part))
+        return _keep_labelled(examples, trained.saved[part], part)
+    return choose_usage(examples, part)
+
+
+def choose_usage(examples: Examples, part: str) -> np.ndarray:
+    """Choose the rows of a usage, whatever run they are for.
+
+    Args:
+        examples: the data to measure on.
+        part: "PublicTest" or "PrivateTest" (the usage), or "all".
+
+    Returns:
+        int64 [N], N >= 1, labelled rows.
+
+    Raises:
+        DataError: the data has no such rows.
+    """
+    if part == "all":
+        return _keep_labelled(examples, np.arange(len(examples)), part)
+    rows = np.flatnonzero(examples.usages == fer2013.USAGES.index(part))
+    return _keep_labelled(examples, rows, part)
+
+
+def _keep_labelled(examples: Examples, rows: np.ndarray, part: str) -> np.ndarray:
     rows = rows[examples.labels[rows] != fer2013.UNLABELLED]
     if not len(rows):
         raise DataError(
