@@ -37,6 +37,7 @@ from fer_jax import (
     trained,
 )
 from fer_jax.config import LabelSource
+from fer_jax.config_file import Json
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.metrics import wilson_interval
@@ -77,7 +78,7 @@ TIERS: Final[dict[str, Tier]] = {
     "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
     "vgg": Tier("configs/vgg.py", "VGG"),
     "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
-    "best": Tier("configs/best.py", "ResNet-18 with all the craft"),
+    "best": Tier("configs/best.py", "large network, mixed images"),
 }
 """Name -> tier; one whose teachers are asked for too waits for them."""
 TAUGHT: Final = ("--distill.weight", "0.7", "--distill.temperature", "1", "--loss.label-smoothing", "0")
@@ -262,9 +263,13 @@ def _score(
         "teachers": release_card.name_teachers(first),
         "are_teachers_selected": release_card.are_teachers_selected(first),
         "copies_of_training_images": int(trained.find_copies(members, examples.images[rows.rows]).sum()),
-        "machines": sorted({member.facts["machine"] for member in members}),
+        "machines": sorted({_name_machine(member.facts) for member in members}),
         "data_sha256": examples.sha256,
     }
+
+
+def _name_machine(facts: Json) -> str:
+    return facts["machine"] if facts["device"] == "CPU" else f"{facts['device']} with {facts['machine']}"
 
 
 def _count(logits: np.ndarray, labels: np.ndarray) -> int:

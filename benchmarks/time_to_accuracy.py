@@ -6,11 +6,14 @@
 
 The real program is run to its end and its log is watched from outside, so that everything counts: start-up,
 reading the data, compiling, evaluation, checkpoints. An accuracy is reached when the first epoch that has it
-is in the log. With `--views` the weights at the end are measured in these test-time views too, by the real
-`evaluate`, whose seconds are added. Writes benchmarks/results/time_to_accuracy-CONFIG.json.
+is in the log. Where the config keeps compiled programs, each row says whether some were there before; name an
+empty folder in $FER_JAX_CACHE to see both. With `--views` the weights at the end are measured in these
+test-time views too, by the real `evaluate`, whose seconds are added. Writes
+benchmarks/results/time_to_accuracy-CONFIG.json.
 """
 
 import itertools
+import os
 import shlex
 import sys
 import tempfile
@@ -26,6 +29,7 @@ from rich.table import Table
 from benchmarks import arena, timeline
 from fer_jax import command, run_folder
 from fer_jax.config_file import load_config, to_json
+from fer_jax.data.cache import cache_folder
 from fer_jax.errors import ConfigError
 from fer_jax.views import ViewChoice
 
@@ -101,6 +105,7 @@ def _measure(options: TimeToAccuracy, argv: list[str] | None) -> int:
             "data": "synthetic" if options.data is None else options.data.name,
             "examples": options.examples,
             "targets_percent": options.targets,
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
         },
         results=rows,
         extra={},
@@ -130,6 +135,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         names = [name for name in names if name not in missing]
     if not names:
         raise ConfigError("there is no program to run; name some with --programs")
+    is_cached = load_config(options.config).device.compile_cache
     shared = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
     rows = []
     for seed, name in itertools.product(options.seeds, names):
@@ -138,6 +144,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as scratch:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{options.config.stem}-{name}-seed{seed}"
+            is_compiled = is_cached and any((cache_folder() / "xla").glob("*"))
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
             has_views = name == "jax" and options.views != "single"
             viewed = _measure_views(folder, options.views, run.total_s) if has_views else None
@@ -145,6 +152,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "seed": seed,
+                "found_compiled_programs": is_compiled,
                 "reached": find_targets(run.records, run.ends_s, options.targets),
                 "total_s": run.total_s,
                 "peak_rss_mib": run.peak_rss_mib,

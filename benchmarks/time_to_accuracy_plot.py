@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fer_jax.pictures import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 
+LONGEST_IN_SECONDS = 300.0
 COLOURS = {"jax": TRAIN_COLOUR, "torch-users": QUIET_COLOUR, "torch-tuned": VAL_COLOUR}
 
 
@@ -22,34 +23,47 @@ def plot(content: dict[str, Any], path: Path) -> None:
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
         axes = figure.add_subplot()
-        for row in content["results"]:
-            _draw(axes, row)
-        axes.set_title(f"{content['settings']['config']['name']}: {content['machine']}, {content['device']}")
-        axes.set_xlabel("minutes from the start of the process, everything counted")
+        rows = content["results"]
+        is_short = max(row["ends_s"][-1] for row in rows) <= LONGEST_IN_SECONDS
+        for row in rows:
+            _draw(axes, row, *((1.0, "s") if is_short else (60.0, "min")))
+        name, device = content["settings"]["config"]["name"], content["device"]
+        separator = ", " if device == "CPU" else "\n"
+        axes.set_title(f"{name}: {content['machine']}{separator}{device}")
+        unit = "seconds" if is_short else "minutes"
+        axes.set_xlabel(f"{unit} from the start of the process, everything counted")
         axes.set_ylabel("validation accuracy, %")
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="best", frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(figure, path)
 
 
-def _draw(axes: Axes, row: dict[str, Any]) -> None:
-    minutes = [seconds / 60 for seconds in row["ends_s"]]
+def _draw(axes: Axes, row: dict[str, Any], unit_s: float, unit: str) -> None:
+    times = [seconds / unit_s for seconds in row["ends_s"]]
     percents = [100 * ratio for ratio in row["val_accuracy"]]
-    colour = COLOURS.get(row["name"], QUIET_COLOUR)
-    label = f"{row['name']}, seed {row['seed']}: {max(percents):.1f} % at best"
-    axes.plot(minutes, percents, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+    colour, is_warm = COLOURS.get(row["name"], QUIET_COLOUR), row.get("found_compiled_programs", False)
+    label = f"{row['name']}, seed {row['seed']}{', compiled before' if is_warm else ''}"
+    label += f": {max(percents):.1f} % at best"
+    axes.plot(
+        times,
+        percents,
+        color=colour,
+        marker="o",
+        markersize=3,
+        linestyle="--" if is_warm else "-",
+        linewidth=1.4,
+        label=label,
+    )
     if row.get("viewed"):
         seen = row["viewed"]
-        percent = 100 * seen["correct"] / seen["total"]
-        label = f"its last weights, views {seen['views']}: {percent:.1f} % in {seen['seconds'] / 60:.1f} min"
-        axes.plot(
-            seen["seconds"] / 60, percent, color=colour, marker="*", markersize=9, linestyle="", label=label
-        )
+        percent, time = 100 * seen["correct"] / seen["total"], seen["seconds"] / unit_s
+        label = f"its last weights, views {seen['views']}: {percent:.1f} % in {time:.1f} {unit}"
+        axes.plot(time, percent, color=colour, marker="*", markersize=9, linestyle="", label=label)
     # Of several targets that one epoch reached, the highest says it all.
     highest = {target["epoch"]: target for target in row["reached"] if target["seconds"] is not None}
     for target in highest.values():
-        place = (target["seconds"] / 60, percents[target["epoch"] - 1])
-        words = f"{target['percent']:g} % in {place[0]:.1f} min"
+        place = (target["seconds"] / unit_s, percents[target["epoch"] - 1])
+        words = f"{target['percent']:g} % in {place[0]:.1f} {unit}"
         axes.annotate(
             words,
             place,

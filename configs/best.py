@@ -1,13 +1,19 @@
-"""The candidate for the highest accuracy from scratch: ResNet-18 with all the craft that the field names.
+"""Our most accurate network from scratch: residual blocks, Muon, and mixed images against overfitting.
 
-Why: the published recipes (see `resnet18.py`, `vgg.py`) differ in what regularises them; this run puts their
-parts together, and what each part gains is for the ablation to say.
-Ours: `resnet18.py` with squeeze-and-excite, blurred pooling and stochastic depth; shift, rotation, crop,
-stretch, grays and erasing on half of the images each, mirrors in turn; mixup and cutmix on a part of the
-batch; label smoothing 0.1; averaged weights with batch statistics from clean images.
+Why: the published recipes spend 250 to 300 epochs on 7 to 30 million weights. On a hold-out of Training a
+network of 7.4 million weights knew 93 percent of its images after 22 epochs with our changes to the images
+alone, and had been best at the 17th; with half of the images mixed it went on learning. So this run takes
+fewer weights and more mixing, and leaves out what a ResNet-18 spends on images of full size.
+Ours: the faces halved right behind the first convolution, then five residual blocks of 128 to 256 features,
+the last four with squeeze-and-excite; `ferplus.py`'s schedule and changes to the images, somewhat larger
+crops and shifts, mixup or cutmix on 60 percent of the images, label smoothing 0.1, Muon, averaged weights.
+It is small enough to be part of the package.
+
+Measured: benchmarks/results/accuracy-gpu.json and time_to_accuracy-best.json, shown in README.
 
 Command: python -m fer_jax.train --config configs/best.py --data fer2013.csv --seeds 5
-Cost: 11.3 million parameters, 1.63 billion multiply-accumulates an image; meant for a GPU.
+    python -m fer_jax.evaluate runs/best-seeds0-4 --split PublicTest --views flip  (all five together)
+Cost: 3.9 million parameters, 526 million multiply-accumulates an image; meant for a GPU.
 """
 
 from fer_jax.config import (
@@ -27,51 +33,48 @@ config = Config(
     name="best",
     split=SplitConfig(protocol="official"),
     augment=AugmentConfig(
-        shift_probability=0.5,
-        max_shift_px=6,
+        shift_probability=1.0,
+        max_shift_px=5,
         rotate_probability=0.5,
         max_rotation_deg=12,
         crop_probability=0.5,
-        min_crop_scale=0.85,
-        stretch_probability=0.5,
-        max_stretch=1.2,
+        min_crop_scale=0.8,
         flip_probability=0.5,
         alternate_flip=True,
-        contrast_probability=0.5,
-        brightness_probability=0.5,
         erase_probability=0.5,
-        max_erase_fraction=0.25,
     ),
-    mix=MixConfig(mixup_alpha=0.4, cutmix_alpha=1.0, probability=0.5),
+    mix=MixConfig(mixup_alpha=0.4, cutmix_alpha=1.0, probability=0.6),
     model=ModelConfig(
         blocks=(
-            ConvBlock(features=64),
-            ConvBlock(features=64, kind="residual", squeeze_excite=True),
-            ConvBlock(features=64, kind="residual", squeeze_excite=True),
-            ConvBlock(features=128, kind="residual", pool=True, squeeze_excite=True),
-            ConvBlock(features=128, kind="residual", squeeze_excite=True),
+            ConvBlock(features=64, pool=True),
+            ConvBlock(features=128, kind="residual"),
+            ConvBlock(features=192, kind="residual", pool=True, squeeze_excite=True),
+            ConvBlock(features=192, kind="residual", squeeze_excite=True),
             ConvBlock(features=256, kind="residual", pool=True, squeeze_excite=True),
             ConvBlock(features=256, kind="residual", squeeze_excite=True),
-            ConvBlock(features=512, kind="residual", pool=True, squeeze_excite=True),
-            ConvBlock(features=512, kind="residual", squeeze_excite=True),
         ),
-        pooling="blur",
-        skip_rate=0.1,
         head="mean",
         dense_features=0,
-        dense_dropout_rate=0.2,
+        dense_dropout_rate=0.3,
     ),
     loss=LossConfig(label_smoothing=0.1),
     optimizer=OptimizerConfig(
-        name="sgd",
-        peak_rate=0.1,
-        momentum=0.9,
-        nesterov=True,
-        schedule="cosine",
-        warmup_epochs=5,
-        l2=5e-4,
+        name="muon",
+        peak_rate=0.005,
+        momentum=0.95,
+        schedule="trapezoid",
+        warmup_epochs=1,
+        cooldown_epochs=25,
+        weight_decay=0.05,
     ),
-    average=AverageConfig(ema_decay=0.999),
-    train=TrainConfig(epochs=150, batch_size=128, select="best"),
-    device=DeviceConfig(compute_dtype="bfloat16"),
+    average=AverageConfig(ema_decay=0.998, stats_examples=4096),
+    train=TrainConfig(
+        epochs=36,
+        batch_size=128,
+        select="last",
+        save_epochs=10,
+        eval_batch_size=512,
+        train_eval_examples=1024,
+    ),
+    device=DeviceConfig(compute_dtype="bfloat16", compile_cache=True),
 )

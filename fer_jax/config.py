@@ -154,9 +154,8 @@ class ModelConfig:
         check_types(self, "model.")
         check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
         pools = sum(block.pool for block in self.blocks)
-        check(
-            pools <= 4, "model.blocks", f"{pools} pooled blocks", "at most 4: 48 pixels halve evenly 4 times"
-        )
+        wanted = "at most 4: 48 pixels halve evenly 4 times"
+        check(pools <= 4, "model.blocks", f"{pools} pooled blocks", wanted)
         check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
         check(
             self.head != "classes" or self.dense_features == 0,
@@ -268,6 +267,9 @@ class TrainConfig:
     """Images a step."""
     select: Literal["best", "last"] = "best"
     """Whose weights are the run's result: the epoch of the highest validation accuracy, or the last."""
+    save_epochs: int = 1
+    """Save a checkpoint after every so many epochs, after the last and, for select best, after each that is
+    the best so far. On a GPU an epoch can be shorter than a save. A killed run goes on from the last one."""
     seed: int = 0
     """Seed of the initial weights, the order, the augmentation and the dropout."""
     eval_batch_size: int = 256
@@ -292,13 +294,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self, "train.")
         # The rates of all steps and a batch's images have to fit into memory.
-        for name, most in (("epochs", 10_000), ("batch_size", 65_536), ("eval_batch_size", 65_536)):
+        limits = {"epochs": 10_000, "save_epochs": 10_000, "batch_size": 65_536, "eval_batch_size": 65_536}
+        for name, most in limits.items():
             value = getattr(self, name)
             check(1 <= value <= most, f"train.{name}", value, f"an integer in 1..{most}")
         check_seed("train.seed", self.seed)
-        check(self.train_eval_examples >= 0, "train.train_eval_examples", self.train_eval_examples, ">= 0")
-        check(self.max_examples >= 0, "train.max_examples", self.max_examples, ">= 0")
-        check(self.resample >= 0, "train.resample", self.resample, ">= 0")
+        for name in ("train_eval_examples", "max_examples", "resample"):
+            check_not_negative(f"train.{name}", getattr(self, name))
         check(
             0 <= self.small_epochs <= self.epochs,
             "train.small_epochs",

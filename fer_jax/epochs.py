@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, from any checkpoint on, with a checkpoint after each.
+"""The training loop: epochs of steps, from any checkpoint on, with checkpoints between them.
 
 One run or several: each seed is a lane with a state, a history and a folder of its own, and all lanes take
 the same step at the same time. What an epoch does is a pure function of the config, the data and the state
@@ -21,7 +21,7 @@ import optax
 
 from fer_jax import checkpoint
 from fer_jax.clean_stats import Refresh
-from fer_jax.config import Config
+from fer_jax.config import Config, TrainConfig
 from fer_jax.data.batch import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
@@ -150,13 +150,23 @@ def run_epochs(
         records = _measure(job, lanes, rates=rates[:, -1])
         images = len(lanes) * job.epoch_steps * config.train.batch_size
         speed = {"seconds": time.perf_counter() - started, "images_per_second": images / (trained - started)}
+        is_best = any(record["is_best"] for record in records)
+        stopping = list(signals)
+        is_saved = stopping or _is_saved(config.train, epoch, is_best=is_best)
         for lane, record in zip(lanes, records, strict=True):
             record |= speed
             lane.progress = Progress([*lane.progress.history, record])
-            save(job, lane, is_best=record["is_best"])
+            if is_saved:
+                save(job, lane, is_best=record["is_best"])
         on_epoch(records)
-        if signals:
-            raise StopError(signals[0])
+        if stopping:
+            raise StopError(stopping[0])
+
+
+def _is_saved(train: TrainConfig, epoch: int, *, is_best: bool) -> bool:
+    """Tell whether a checkpoint follows an epoch, from 0, which is the best so far of a lane or not."""
+    is_due = (epoch + 1) % train.save_epochs == 0 or epoch + 1 == train.epochs
+    return is_due or (is_best and train.select == "best")
 
 
 def run_unsaved(

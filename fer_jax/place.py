@@ -11,8 +11,8 @@ from fer_jax import run_folder, run_record
 from fer_jax.config import Config
 from fer_jax.errors import RunError
 
-# The data is known by its hash, not by its place, and a cache changes no bit.
-FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache")
+# The data is known by its hash, not by its place; a cache and fewer checkpoints change no bit.
+FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache", "train.save_epochs")
 # So are the teachers: their hash is compared when a run goes on.
 FREE_TO_RESUME = (*FREE, "distill.teachers")
 

@@ -116,13 +116,36 @@ def read(folder: Path, name: str) -> Classifier:
     if name not in known:
         there = f"there are {', '.join(known)}{suggest(str(name), known)}" if known else f"{folder} has none"
         raise ConfigError(f"there are no released weights {name!r}; {there}")
+    card, tensors = _read_files(folder, name)
+    return build(card, tensors, where=str(folder / f"{name}.json"))
+
+
+def read_variables(folder: Path, name: str, template: Any) -> tuple[Json, Any]:
+    """Read released weights into the form that training gives them.
+
+    Args:
+        folder: that holds them.
+        name: without an ending.
+        template: `params` and `batch_stats`, of which names and shapes count.
+
+    Returns:
+        The card and the variables, float32.
+
+    Raises:
+        RunError: a file is missing, damaged, of another fer_jax, or of another network.
+    """
+    card, tensors = _read_files(folder, name)
+    where = str(folder / f"{name}.json")
+    _check(card, tensors, where=where)
+    return card, _restore(template, tensors, where=where)
+
+
+def _read_files(folder: Path, name: str) -> tuple[Any, bytes]:
     path = folder / f"{name}.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        tensors = (folder / f"{name}.safetensors").read_bytes()
+        return json.loads(path.read_text(encoding="utf-8")), (folder / f"{name}.safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: the card cannot be read: {error}; {_GET_AGAIN}") from None
-    return build(card, tensors, where=str(path))
 
 
 def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
@@ -136,13 +159,26 @@ def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
     Raises:
         RunError: one does not belong to the other, or the card is of another fer_jax.
     """
+    _check(card, tensors, where=where)
+    try:
+        name, labels, model_fields = card["name"], tuple(card["labels"]), card["model"]
+        stats = read_stats(card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
+    # Only with FER+'s labels does a config have eight classes; a network of seven goes with these too.
+    fields = {"name": "released", "labels": {"source": "ferplus"}, "model": model_fields}
+    config = from_json(fields, where=where).model
+    to_logits = _make_logits(config, stats, tensors, classes=len(labels), where=where)
+    return Classifier(name=name, labels=labels, card=card, _to_logits=to_logits)
+
+
+def _check(card: Any, tensors: bytes, *, where: str) -> None:
+    """Refuse a card that is no card, and tensors that are not its own."""
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise RunError(f"{where}: this is no card of format {FORMAT}, which this fer_jax reads; {_GET_AGAIN}")
     try:
-        name, labels, wanted_hash = card["name"], tuple(card["labels"]), card["tensors"]["sha256"]
-        stats = PixelStats(float(card["preprocessing"]["mean"]), float(card["preprocessing"]["std"]))
-        model_fields = card["model"]
-    except (KeyError, TypeError, ValueError) as error:
+        name, wanted_hash = card["name"], card["tensors"]["sha256"]
+    except (KeyError, TypeError) as error:
         raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
     came_hash = hashlib.sha256(tensors).hexdigest()
     if came_hash != wanted_hash:
@@ -150,11 +186,11 @@ def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
             f"{where}: {name}.safetensors is damaged or of another release: its SHA-256 is {came_hash[:12]}, "
             f"the card's {str(wanted_hash)[:12]}; {_GET_AGAIN}"
         )
-    # Only with FER+'s labels does a config have eight classes; a network of seven goes with these too.
-    fields = {"name": "released", "labels": {"source": "ferplus"}, "model": model_fields}
-    config = from_json(fields, where=where).model
-    to_logits = _make_logits(config, stats, tensors, classes=len(labels), where=where)
-    return Classifier(name=name, labels=labels, card=card, _to_logits=to_logits)
+
+
+def read_stats(card: Json) -> PixelStats:
+    """Read from a card what the network's images are standardised with."""
+    return PixelStats(float(card["preprocessing"]["mean"]), float(card["preprocessing"]["std"]))
 
 
 def _make_logits(

@@ -62,7 +62,8 @@ def release_run(
     display.show_data(console, examples)
     out = released.WEIGHTS if out is None else out
     tensors = released.pack({"params": trained.params, "batch_stats": trained.batch_stats}, dtype=dtype)
-    _check_size(out, name, len(tensors))
+    if out == released.WEIGHTS:
+        _check_size(out, name, len(tensors))
     card = _describe(trained, tensors, name=name, dtype=dtype)
     classifier = released.build(card, tensors, where=f"the new card of {name}")
     card["measured_on"] = {
@@ -85,7 +86,7 @@ def _check_size(out: Path, name: str, size: int) -> None:
     others = sum(path.stat().st_size for path in out.glob("*.safetensors") if path.stem != name)
     if others + size > MAX_BYTES:
         raise RunError(
-            f"{name} takes {size:,} bytes and the other weights in {out} {others:,}; wanted at most "
+            f"{name} takes {size:,} bytes and the other weights of the package {others:,}; wanted at most "
             f"{MAX_BYTES:,} together; give --dtype float16, a smaller network, or another --out"
         )
 

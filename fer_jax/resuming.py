@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_jax import checkpoint
+from fer_jax import checkpoint, run_folder
 from fer_jax.epochs import Lane, Progress
 from fer_jax.errors import RunError
 
@@ -27,7 +27,7 @@ def restore(lanes: Sequence[Lane]) -> list[str]:
         Lines for people: what cannot be used, and where the run goes on.
 
     Raises:
-        RunError: a lane has checkpoints and none is whole, or no step is common to all lanes.
+        RunError: a lane has checkpoints and none is whole, its run is light, or no step is common to all.
     """
     found = [_find_whole(lane) for lane in lanes]
     common = [step for step in found[0] if all(step in steps for steps in found)]
@@ -48,6 +48,11 @@ def restore(lanes: Sequence[Lane]) -> list[str]:
 
 def _find_whole(lane: Lane) -> dict[int, Path | None]:
     """List a lane's whole checkpoints by their step, in the order of `NAMES`; None: it has none at all."""
+    if run_folder.is_light(lane.folder):
+        raise RunError(
+            f"{lane.folder} holds a finished run whose checkpoints were taken away; it has nothing to go on "
+            "from: train again, into a new --run-dir"
+        )
     folders = [lane.checkpoints / name for name in NAMES]
     if not any(folder.exists() for folder in folders):
         return {0: None}

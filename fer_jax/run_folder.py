@@ -12,6 +12,18 @@ import filelock
 from fer_jax.errors import RunError
 
 RUNS = Path("runs")
+LIGHT = "weights"
+"""Name of the released weights that make a run light."""
+
+
+def is_light(folder: Path) -> bool:
+    """Say whether a finished run's folder holds released weights in the place of its checkpoints.
+
+    Such a run is a tenth as large; it predicts as before, up to the rounding of its weights, and cannot go
+    on. `python -m fer_jax.release RUN --name weights --out RUN` writes them, `rm -r RUN/checkpoints` does
+    the rest.
+    """
+    return (folder / f"{LIGHT}.safetensors").exists() and not (folder / "checkpoints").exists()
 
 
 def new_folders(names: Sequence[str]) -> list[Path]:

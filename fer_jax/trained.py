@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax import checkpoint, fer2013, run_record
+from fer_jax import checkpoint, fer2013, released, run_folder, run_record
 from fer_jax.command import with_data
 from fer_jax.config import BadRow, Config, LabelsConfig
 from fer_jax.config_file import Json
@@ -25,7 +25,7 @@ from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats, standardise
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import begin_average, init_state
+from fer_jax.state import TrainState, begin_average, init_state
 
 OWN_PARTS: Final = ("train", "val", "test")
 """The parts of a run's own split."""
@@ -70,6 +70,8 @@ class Trained:
 def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     """Read a run's folder: the weights that its config selects, or the next good ones.
 
+    In the place of checkpoints there may be released weights, see `run_folder.is_light`.
+
     Args:
         folder: the run's.
         data: another file to read later with `load_data`; None for the one it was trained on.
@@ -80,16 +82,16 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     """
     config = with_data(run_record.read_config(folder), data, on_bad_row)
     facts, saved = run_record.read_facts(folder), run_record.read_split(folder)
-    wanted = config.train.select
-    others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
-    good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
     model = make_model(config.model, config.device)
     # Its shapes are enough: to draw weights that are thrown away takes seconds.
     template = jax.eval_shape(
         lambda key: begin_average(init_state(key, model, make_optimizer(config.optimizer)), config.average),
         jax_key(0, Stream.INIT),
     )
-    predictor, meta = checkpoint.restore(template, good).predictor, checkpoint.read_meta(good)
+    if run_folder.is_light(folder):
+        read = _read_light(folder, template)
+    else:
+        read = _read_checkpoint(folder, template, wanted=config.train.select)
     return Trained(
         folder=folder,
         config=config,
@@ -97,12 +99,34 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
         facts=facts,
         saved=saved,
         model=model,
-        params=predictor["params"],
-        batch_stats=predictor["batch_stats"],
-        pixel_stats=PixelStats(meta["pixel_mean"], meta["pixel_std"]),
-        checkpoint={"name": good.name, "step": meta["step"]},
-        notes=tuple(f"note: {message}; using {good.name}" for message in damaged),
+        **read,
     )
+
+
+def _read_checkpoint(folder: Path, template: TrainState, *, wanted: str) -> Json:
+    """Read the weights' part of a `Trained` from a checkpoint, or the next good one."""
+    others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
+    good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
+    predictor, meta = checkpoint.restore(template, good).predictor, checkpoint.read_meta(good)
+    return {
+        "params": predictor["params"],
+        "batch_stats": predictor["batch_stats"],
+        "pixel_stats": PixelStats(meta["pixel_mean"], meta["pixel_std"]),
+        "checkpoint": {"name": good.name, "step": meta["step"]},
+        "notes": tuple(f"note: {message}; using {good.name}" for message in damaged),
+    }
+
+
+def _read_light(folder: Path, template: TrainState) -> Json:
+    """Read the same from released weights that stand in for the checkpoints."""
+    card, variables = released.read_variables(folder, run_folder.LIGHT, template.predictor)
+    return {
+        "params": variables["params"],
+        "batch_stats": variables.get("batch_stats", {}),
+        "pixel_stats": released.read_stats(card),
+        "checkpoint": card["training"]["selection"]["checkpoint"],
+        "notes": (),
+    }
 
 
 def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:

@@ -106,6 +106,7 @@ CHANGED = Config(
         max_examples=1,
         resample=1,
         small_epochs=1,
+        save_epochs=2,
         small_side_px=24,
         select="last",
         sampling="balanced",

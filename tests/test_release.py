@@ -22,7 +22,7 @@ from fer_jax.data.ferplus import read as read_votes
 from fer_jax.data.targets import Classes, make_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.released import Classifier
-from fer_jax.trained import Trained, choose_rows, load, load_data, predict
+from fer_jax.trained import Trained, choose_rows, load, load_data, load_finished, predict
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -194,7 +194,7 @@ def test_damage_is_refused_in_words(weights: Path, tmp_path: Path, monkeypatch: 
         RunError, match=r"card: leaf params/dense/bias is \(8,\), the card's network wants \(9,\)"
     ):
         released.build(card, tensors, where="card")
-    with pytest.raises(RunError, match=r"card: the card is damaged: KeyError\('labels'\) in it"):
+    with pytest.raises(RunError, match=r"card: the card is damaged: KeyError\('tensors'\) in it"):
         released.build({"format": 1, "name": "mid"}, tensors, where="card")
     with pytest.raises(RunError, match="no card of format 1"):
         released.build(card | {"format": 2}, tensors, where="card")
@@ -206,6 +206,24 @@ def test_damage_is_refused_in_words(weights: Path, tmp_path: Path, monkeypatch: 
         fer_jax.load("mid")
 
 
+def test_released_weights_stand_in_for_checkpoints(
+    run: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    light = tmp_path / "light"
+    shutil.copytree(run, light)
+    assert release.main([str(light), "--name", "weights", "--out", str(light), "--dtype", "float32"]) == 0
+    shutil.rmtree(light / "checkpoints")
+    found = load_finished(light, None, None)
+    faces = load_data(found, is_other_file=False).images
+    np.testing.assert_array_equal(predict(found, faces)[0], predict(trained, faces)[0])
+    assert found.checkpoint == trained.checkpoint
+    assert train.main([*SMALL, "--run-dir", str(light), "--resume"]) == 4
+    assert "whose checkpoints were taken away" in capsys.readouterr().err
+    (light / "weights.safetensors").write_bytes(b"?")
+    with pytest.raises(RunError, match=r"weights\.safetensors is damaged or of another release"):
+        load_finished(light, None, None)
+
+
 def test_what_cannot_be_released_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +232,9 @@ def test_what_cannot_be_released_is_refused(
     assert "--name is '../mid'; wanted 1 to 40 small letters" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr("fer_jax.releasing.MAX_BYTES", 1000)
-        assert release.main([*words, "mid"]) == 4
+        patch.setattr("fer_jax.released.WEIGHTS", tmp_path / "package")
+        assert release.main([str(run), "--name", "mid"]) == 4
+        assert release.main([*words, "mid"]) == 0
     assert "wanted at most 1,000 together; give --dtype float16" in capsys.readouterr().err
     other = tmp_path / "other.csv"
     other.write_text("emotion,pixels\n" + "3," + " ".join(["7"] * 48 * 48) + "\n")

@@ -75,8 +75,9 @@ def test_the_longest_recipe_trains_when_it_is_made_small(tmp_path: Path) -> None
         best,
         data=DataConfig(source="synthetic", synthetic_examples=70),
         model=replace(best.model, blocks=tuple(kinds)),
-        optimizer=replace(best.optimizer, warmup_epochs=0.5),
+        optimizer=replace(best.optimizer, warmup_epochs=0.5, cooldown_epochs=0.5),
         train=replace(best.train, epochs=1, batch_size=16),
+        device=replace(best.device, compile_cache=False),
     )
     folder = tmp_path / "run"
     assert training.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="") == 0
@@ -98,8 +99,11 @@ def test_a_run_leaves_everything_behind(finished: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bits_and_another_seed_others(finished: Path, tmp_path: Path) -> None:
-    assert run_train(tmp_path / "again") == 0
-    assert last_hash(tmp_path / "again") == last_hash(finished)
+    again = tmp_path / "again"
+    assert run_train(again, "--train.save-epochs", "3", "--train.select", "last") == 0
+    assert last_hash(again) == last_hash(finished)
+    # Saved at the start and after epoch 3 alone.
+    assert read(again / "checkpoints" / "previous" / "meta.json")["step"] == 0
     assert run_train(tmp_path / "other", "--train.seed", "1") == 0
     assert last_hash(tmp_path / "other") != last_hash(finished)
 
