@@ -122,6 +122,8 @@ class Accuracy:
     """Folder of the released weights, whose cards are shown too."""
     readme: Path = arena.ROOT / "README.md"
     """The page to write."""
+    section: str = SECTION
+    """The section of the page that gets the table: another one for --results of other settings."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -140,8 +142,9 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     if options.verb == "write":
         with arena.reading(options.results):
             text = table(run_folder.read_json(options.results))
-        write_section(options.readme, SECTION, text)
-        write_section(options.readme, WEIGHTS_SECTION, weights_table(options.weights))
+        write_section(options.readme, options.section, text)
+        if options.section == SECTION:
+            write_section(options.readme, WEIGHTS_SECTION, weights_table(options.weights))
         print(f"written to {options.readme}")
         return 0
     if options.data is None:

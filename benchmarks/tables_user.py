@@ -181,14 +181,24 @@ def _scaling_lines(content: Content) -> Table:
 
 
 def _accuracy_lines(content: Content) -> Table:
-    """Write a line for each accuracy and each other program."""
+    """Write a line for each accuracy and each other program; runs that found compiled programs apart."""
+    is_warm = [row.get("found_compiled_programs", False) for row in content["results"]]
+    lines: Table = []
+    for wanted, words in ((False, ""), (True, ", programs compiled before")):
+        rows = [row for row, warm in zip(content["results"], is_warm, strict=True) if warm == wanted]
+        if rows:
+            lines += _lines_of_alike({**content, "results": rows}, words)
+    return lines
+
+
+def _lines_of_alike(content: Content, words: str) -> Table:
     settings = content["settings"]
     targets = settings.get("targets_percent", TARGETS)
     ours = [row for row in content["results"] if row["name"] == "jax"]
     if not ours:
         percents = ", ".join(f"{target:g}" for target in targets)
         return [[f"to {percents} % validation accuracy", "", NOT_MEASURED, "", ""]]
-    named = _named(content, "")
+    named = _named(content, "") + words
     others = list(dict.fromkeys(row["name"] for row in content["results"] if row["name"] != "jax"))
     lines = []
     for target in targets:

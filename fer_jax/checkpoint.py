@@ -159,20 +159,42 @@ def restore(template: TrainState, folder: Path) -> TrainState:
     Raises:
         RunError: a leaf is missing, left over, or of another shape or dtype.
     """
-    wanted = flatten(template)
+    leaves = _read(flatten(template), folder, parts=None)
+    return jax.tree.unflatten(jax.tree.structure(template), list(leaves.values()))
+
+
+def restore_predictor(template: TrainState, folder: Path) -> dict[str, Any]:
+    """Read what predicts from a checkpoint: `TrainState.predictor`, without the optimizer's memory.
+
+    Arguments and errors are those of `restore`, but for leaves of the optimizer: another fer_jax may keep
+    others.
+    """
+    leaves = _read(flatten(template), folder, parts=("params", "batch_stats", "average"))
+    blank = template.replace(step=None, opt_state=None)  # type: ignore[attr-defined]
+    state: TrainState = jax.tree.unflatten(jax.tree.structure(blank), list(leaves.values()))
+    return state.predictor
+
+
+def _read(wanted: dict[str, Any], folder: Path, *, parts: tuple[str, ...] | None) -> dict[str, jax.Array]:
+    """Read the leaves whose paths begin with one of some parts, or all, in the order wanted."""
+
+    def is_asked(name: str) -> bool:
+        return parts is None or name.split("/")[0] in parts
+
     found = read_meta(folder)["leaves"]
-    for name in sorted(wanted.keys() | found.keys()):
+    names = [name for name in wanted if is_asked(name)]
+    for name in sorted({*names, *filter(is_asked, found)}):
         want = [list(wanted[name].shape), str(wanted[name].dtype)] if name in wanted else None
         if want != found.get(name):
             raise RunError(
                 f"{folder}: leaf {name} is {_describe(found.get(name))}, the config's network wants "
                 f"{_describe(want)}; use the config that trained it"
             )
-    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in wanted.items()}
+    abstract = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()}
     with ocp.StandardCheckpointer() as checkpointer:
         leaves = checkpointer.restore((folder / "arrays").resolve(), abstract)
     # Orbax gives NumPy arrays; they would go to the device again at every call.
-    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
+    return {name: jnp.asarray(leaves[name]) for name in names}
 
 
 def _describe(leaf: list | None) -> str:

@@ -21,6 +21,10 @@ def _kernels(params: optax.Params) -> optax.Params:
 MUON_RMS = 0.2
 """Root mean square of Muon's updates, about that of Adam's (Liu et al. 2025): one rate suits both."""
 
+NEWTON_SCHULZ = ((3.4445, -4.775, 2.0315),) * 5
+"""Jordan's coefficients, a row for each of Muon's iterations. Optax makes a loop of rows, and five copies of
+its program of a single one: the same bits, but it takes longer to compile, and on a CPU longer to run."""
+
 
 def _matrices(params: optax.Params) -> Any:
     """Say which weights Muon takes as matrices [all inputs, outputs]; None for those that Adam moves.
@@ -59,6 +63,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
         links.append(
             optax.contrib.muon(
                 -1.0,
+                ns_coeffs=NEWTON_SCHULZ,
                 beta=config.momentum,
                 consistent_rms=MUON_RMS,
                 muon_weight_dimension_numbers=_matrices,

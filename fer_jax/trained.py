@@ -107,7 +107,7 @@ def _read_checkpoint(folder: Path, template: TrainState, *, wanted: str) -> Json
     """Read the weights' part of a `Trained` from a checkpoint, or the next good one."""
     others = (name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS) if name != wanted)
     good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
-    predictor, meta = checkpoint.restore(template, good).predictor, checkpoint.read_meta(good)
+    predictor, meta = checkpoint.restore_predictor(template, good), checkpoint.read_meta(good)
     return {
         "params": predictor["params"],
         "batch_stats": predictor["batch_stats"],

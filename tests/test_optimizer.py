@@ -5,10 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax.contrib
 import pytest
 
 from fer_jax.config import OptimizerConfig
-from fer_jax.optimizer import MUON_RMS, make_optimizer, make_schedule, plateau_factor
+from fer_jax.optimizer import MUON_RMS, _matrices, make_optimizer, make_schedule, plateau_factor
 
 RATE = 0.1
 
@@ -196,6 +197,12 @@ def test_muon_makes_kernels_orthogonal_and_is_adam_elsewhere() -> None:
     gradient = jax.tree.map(lambda p: p.at[0].multiply(10.0), params)
     optimizer = make_optimizer(OptimizerConfig(name="muon", momentum=0.95))
     directions, _ = optimizer.update(gradient, optimizer.init(params), params)
+    # As a loop Newton and Schulz's iterations are Optax's own.
+    copies = optax.contrib.muon(
+        -1.0, beta=0.95, consistent_rms=MUON_RMS, muon_weight_dimension_numbers=_matrices
+    )
+    unrolled, _ = copies.update(gradient, copies.init(params), params)
+    np.testing.assert_allclose(directions["conv"]["kernel"], unrolled["conv"]["kernel"], rtol=1e-4, atol=1e-6)
     for name, longer in (("conv", 36), ("dense", 12)):
         matrix = np.asarray(directions[name]["kernel"]).reshape(-1, shapes[name]["kernel"][-1])
         values = np.linalg.svd(matrix, compute_uv=False) / (MUON_RMS * np.sqrt(longer))

@@ -234,7 +234,7 @@ def test_what_cannot_be_released_is_refused(
         patch.setattr("fer_jax.releasing.MAX_BYTES", 1000)
         patch.setattr("fer_jax.released.WEIGHTS", tmp_path / "package")
         assert release.main([str(run), "--name", "mid"]) == 4
-        assert release.main([*words, "mid"]) == 0
+        assert release.main([str(run), "--out", str(tmp_path / "elsewhere"), "--name", "mid"]) == 0
     assert "wanted at most 1,000 together; give --dtype float16" in capsys.readouterr().err
     other = tmp_path / "other.csv"
     other.write_text("emotion,pixels\n" + "3," + " ".join(["7"] * 48 * 48) + "\n")
