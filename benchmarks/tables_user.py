@@ -182,13 +182,12 @@ def _scaling_lines(content: Content) -> Table:
 
 def _accuracy_lines(content: Content) -> Table:
     """Write a line for each accuracy and each other program; runs that found compiled programs apart."""
-    is_warm = [row.get("found_compiled_programs", False) for row in content["results"]]
-    lines: Table = []
-    for wanted, words in ((False, ""), (True, ", programs compiled before")):
-        rows = [row for row, warm in zip(content["results"], is_warm, strict=True) if warm == wanted]
-        if rows:
-            lines += _lines_of_alike({**content, "results": rows}, words)
-    return lines
+    cold = [row for row in content["results"] if not row.get("found_compiled_programs")]
+    warm = [row for row in content["results"] if row.get("found_compiled_programs")]
+    lines = _lines_of_alike({**content, "results": cold}, "") if cold or not warm else []
+    return lines + (
+        _lines_of_alike({**content, "results": warm}, ", programs compiled before") if warm else []
+    )
 
 
 def _lines_of_alike(content: Content, words: str) -> Table:

@@ -194,6 +194,18 @@ def test_seconds_to_an_accuracy_by_hand(tmp_path: Path) -> None:
     assert lines["to 70 % validation accuracy"] == [users, "not reached", "not reached", ""]
 
 
+def test_runs_that_found_compiled_programs_have_lines_of_their_own(tmp_path: Path) -> None:
+    def run(seconds: float, is_warm: bool) -> dict[str, Any]:
+        reached = [{"percent": 70, "seconds": seconds}]
+        return {"name": "jax", "seed": 0, "reached": reached, "found_compiled_programs": is_warm}
+
+    settings = {"config": {"name": "best"}, "data": "a.csv", "examples": 8, "targets_percent": [70]}
+    write(tmp_path, "time_to_accuracy-best", [run(90, False), run(30, True)], settings=settings)
+    lines, what = lines_from(tmp_path), "to 70 % validation accuracy of best, a.csv"
+    assert lines[f"{what}, 1 seed, from the start of the process"][1] == "90.0 s"
+    assert lines[f"{what}, programs compiled before, 1 seed, from the start of the process"][1] == "30.0 s"
+
+
 def test_what_has_no_file_was_not_measured(tmp_path: Path) -> None:
     text = tables.section(tables.read(tmp_path), PICTURE)
     lines = lines_of(text)
