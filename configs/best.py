@@ -1,19 +1,20 @@
 """Our most accurate network from scratch: residual blocks, Muon, and mixed images against overfitting.
 
 Why: the published recipes spend 250 to 300 epochs on 7 to 30 million weights. On a hold-out of Training a
-network of 7.4 million weights knew 93 percent of its images after 22 epochs with our changes to the images
-alone, and had been best at the 17th; with half of the images mixed it went on learning. So this run takes
-fewer weights and more mixing, and leaves out what a ResNet-18 spends on images of full size.
+network of twice as many weights as this one overfitted early with our changes to the images alone; with half
+of the images mixed it went on learning. So this run takes fewer weights and more mixing, and leaves out what
+a ResNet-18 spends on images of full size.
 Ours: the faces halved right behind the first convolution, then five residual blocks of 128 to 256 features,
 the last four with squeeze-and-excite; `ferplus.py`'s schedule and changes to the images, somewhat larger
 crops and shifts, mixup or cutmix on 60 percent of the images, label smoothing 0.1, Muon, averaged weights.
 It is small enough to be part of the package.
 
-Measured: benchmarks/results/accuracy-gpu.json and time_to_accuracy-best.json, shown in README.
+Measured: benchmarks/results/accuracy.json and time_to_accuracy-best.json, shown in README; the released
+weights `best` are its seed 0.
 
 Command: python -m fer_jax.train --config configs/best.py --data fer2013.csv --seeds 5
     python -m fer_jax.evaluate runs/best-seeds0-4 --split PublicTest --views flip  (all five together)
-Cost: 3.9 million parameters, 526 million multiply-accumulates an image; meant for a GPU.
+Cost: 3.8 million parameters, 537 million multiply-accumulates an image; meant for a GPU.
 """
 
 from fer_jax.config import (

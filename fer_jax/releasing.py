@@ -62,7 +62,7 @@ def release_run(
     display.show_data(console, examples)
     out = released.WEIGHTS if out is None else out
     tensors = released.pack({"params": trained.params, "batch_stats": trained.batch_stats}, dtype=dtype)
-    if out == released.WEIGHTS:
+    if out.resolve() == released.WEIGHTS.resolve():
         _check_size(out, name, len(tensors))
     card = _describe(trained, tensors, name=name, dtype=dtype)
     classifier = released.build(card, tensors, where=f"the new card of {name}")

@@ -120,11 +120,17 @@ def _read_checkpoint(folder: Path, template: TrainState, *, wanted: str) -> Json
 def _read_light(folder: Path, template: TrainState) -> Json:
     """Read the same from released weights that stand in for the checkpoints."""
     card, variables = released.read_variables(folder, run_folder.LIGHT, template.predictor)
+    try:
+        stats, mark = released.read_stats(card), card["training"]["selection"]["checkpoint"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / run_folder.LIGHT}.json: the card is damaged: {error!r} in it; release the run again"
+        ) from None
     return {
         "params": variables["params"],
         "batch_stats": variables.get("batch_stats", {}),
-        "pixel_stats": released.read_stats(card),
-        "checkpoint": card["training"]["selection"]["checkpoint"],
+        "pixel_stats": stats,
+        "checkpoint": mark,
         "notes": (),
     }
 
