@@ -29,16 +29,15 @@ from rich.table import Table
 
 from benchmarks import arena
 from benchmarks.latency_worker import KINDS, Job, Net, make_torch_module, save_weights
-from fer_jax import checkpoint, command, pixels, run_record
+from fer_jax import command, pixels, run_record, trained
 from fer_jax.config import DeviceConfig
 from fer_jax.config_file import load_config, to_json
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
-from fer_jax.pixels import PixelStats
 from fer_jax.randomness import Stream, jax_key
-from fer_jax.state import begin_average, init_state
+from fer_jax.state import init_state
 
 QUESTION = "How long does a trained network take for a face?"
 BASELINE = "onnx"
@@ -127,18 +126,14 @@ def _load(options: Latency) -> tuple[Net, str]:
     config = run_record.read_config(options.run) if options.run else load_config(options.config)
     # All compute the same function, in float32, whatever the run's own setting.
     config = dataclasses.replace(config, device=DeviceConfig())
-    model = make_model(config.model, config.device)
-    state = init_state(jax_key(config.train.seed, Stream.INIT), model, make_optimizer(config.optimizer))
     if options.run is None:
+        model = make_model(config.model, config.device)
+        state = init_state(jax_key(config.train.seed, Stream.INIT), model, make_optimizer(config.optimizer))
         stats = pixels.measure(draw_examples(seed=0, examples=SYNTHETIC_EXAMPLES).images)
         return Net(config, state.params, state.batch_stats, stats), "fresh"
-    wanted = config.train.select
-    others = tuple(name for name in (checkpoint.BEST, checkpoint.LAST) if name != wanted)
-    folder, _ = checkpoint.find_good(options.run / "checkpoints", (wanted, *others))
-    template = begin_average(state, config.average)
-    predictor, meta = checkpoint.restore(template, folder).predictor, checkpoint.read_meta(folder)
-    stats = PixelStats(meta["pixel_mean"], meta["pixel_std"])
-    return Net(config, **predictor, stats=stats), f"{folder.name}, step {meta['step']}"
+    run = trained.load(options.run, None, None)
+    words = f"{run.checkpoint['name']}, step {run.checkpoint['step']}"
+    return Net(config, run.params, run.batch_stats, run.pixel_stats), words
 
 
 def _compare(net: Net, names: Sequence[str], size: int, options: Latency) -> list[arena.Result]:

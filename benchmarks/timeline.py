@@ -1,7 +1,7 @@
 """When does a training program finish each epoch? Its log, watched from outside, as its user watches it.
 
 Part of the benchmarks that run whole programs. A program is anything that writes a line to `log.jsonl` in
-its run folder, or in folders within it, at the end of each epoch, when everything of the epoch is saved.
+its run folder, or in folders within it, at the end of each epoch, behind the checkpoint where it saves one.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Timeline:
 
     Attributes:
         records: the log, one record an epoch; of the first log where there are several.
-        ends_s: seconds from the start of the process until each epoch was logged and saved.
+        ends_s: seconds from the start of the process until each epoch was logged.
         total_s: seconds until the process had ended.
         peak_rss_mib: the most memory that the process itself has held; None where the system does not say.
         pauses_s: how long the machine stood still meanwhile, each time; the other figures include it.

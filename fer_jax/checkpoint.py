@@ -1,7 +1,7 @@
 """Checkpoints: Orbax arrays, a JSON of what they are, and a manifest that proves that both are whole.
 
-A run keeps three: `last` (resume from here), `previous` (should `last` be damaged) and `best` (highest
-validation accuracy). Each is a folder:
+A run keeps three: `last` (resume from here), `previous` (should `last` be damaged) and `best` (the last that
+was saved when it had the highest validation accuracy so far). Each is a folder:
 
     arrays/         Orbax: one array a leaf, named by its path, such as `params/block1/conv/kernel`
     meta.json       step, progress, pixel statistics, shape and dtype of every leaf
@@ -186,9 +186,11 @@ def _read(wanted: dict[str, Any], folder: Path, *, parts: tuple[str, ...] | None
     for name in sorted({*names, *filter(is_asked, found)}):
         want = [list(wanted[name].shape), str(wanted[name].dtype)] if name in wanted else None
         if want != found.get(name):
+            is_network = not name.startswith("opt_state/")
             raise RunError(
-                f"{folder}: leaf {name} is {_describe(found.get(name))}, the config's network wants "
-                f"{_describe(want)}; use the config that trained it"
+                f"{folder}: leaf {name} is {_describe(found.get(name))}, the config's "
+                f"{'network' if is_network else 'optimizer'} wants {_describe(want)}; use the config that "
+                f"trained it{'' if is_network else ', and the fer_jax'}, or train again"
             )
     abstract = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()}
     with ocp.StandardCheckpointer() as checkpointer:

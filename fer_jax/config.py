@@ -269,7 +269,7 @@ class TrainConfig:
     """Whose weights are the run's result: the epoch of the highest validation accuracy, or the last."""
     save_epochs: int = 1
     """Save a checkpoint after every so many epochs, after the last and, for select best, after each that is
-    the best so far. On a GPU an epoch can be shorter than a save. A killed run goes on from the last one."""
+    the best so far. On a GPU a save can take as long as an epoch. A killed run goes on from the last one."""
     seed: int = 0
     """Seed of the initial weights, the order, the augmentation and the dropout."""
     eval_batch_size: int = 256

@@ -134,7 +134,7 @@ def run_epochs(
         signals: what `stopping.watch_signals` collects.
         on_step: called with a number of steps of the epoch and the mean objective over these, whenever
             steps are done.
-        on_epoch: called after each epoch, once it is saved, with the record of each lane.
+        on_epoch: called after each epoch, and its checkpoint where there is one, with each lane's record.
 
     Raises:
         StopError: a signal came; all lanes are saved, at the same step.

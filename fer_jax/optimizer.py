@@ -23,7 +23,7 @@ MUON_RMS = 0.2
 
 NEWTON_SCHULZ = ((3.4445, -4.775, 2.0315),) * 5
 """Jordan's coefficients, a row for each of Muon's iterations. Optax makes a loop of rows, and five copies of
-its program of a single one: the same bits, but it takes longer to compile, and on a CPU longer to run."""
+its program of a single one: the same numbers, but it takes longer to compile, and on a CPU longer to run."""
 
 
 def _matrices(params: optax.Params) -> Any:

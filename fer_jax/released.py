@@ -34,7 +34,7 @@ WEIGHTS: Final = Path(__file__).parent / "weights"
 """The folder of the package that holds them."""
 
 _LARGEST_BATCH: Final = 256
-_GET_AGAIN: Final = "install fer_jax again, or release the weights again"
+_GET_AGAIN: Final = "install fer_jax again, copy both files anew, or release the weights again"
 
 
 @dataclass(frozen=True, kw_only=True)

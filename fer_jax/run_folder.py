@@ -19,9 +19,9 @@ LIGHT = "weights"
 def is_light(folder: Path) -> bool:
     """Say whether a finished run's folder holds released weights in the place of its checkpoints.
 
-    Such a run is a tenth as large; it predicts as before, up to the rounding of its weights, and cannot go
-    on. `python -m fer_jax.release RUN --name weights --out RUN` writes them, `rm -r RUN/checkpoints` does
-    the rest.
+    Such a run is small; it predicts as before, up to the rounding of its weights, and cannot go on.
+    `python -m fer_jax.release RUN --name weights --out RUN` writes them, `rm -r RUN/checkpoints` does the
+    rest.
     """
     return (folder / f"{LIGHT}.safetensors").exists() and not (folder / "checkpoints").exists()
 

@@ -89,7 +89,7 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
         jax_key(0, Stream.INIT),
     )
     if run_folder.is_light(folder):
-        read = _read_light(folder, template)
+        read = _read_light(folder, template, facts)
     else:
         read = _read_checkpoint(folder, template, wanted=config.train.select)
     return Trained(
@@ -117,15 +117,21 @@ def _read_checkpoint(folder: Path, template: TrainState, *, wanted: str) -> Json
     }
 
 
-def _read_light(folder: Path, template: TrainState) -> Json:
+def _read_light(folder: Path, template: TrainState, facts: Json) -> Json:
     """Read the same from released weights that stand in for the checkpoints."""
     card, variables = released.read_variables(folder, run_folder.LIGHT, template.predictor)
+    path = folder / f"{run_folder.LIGHT}.json"
     try:
-        stats, mark = released.read_stats(card), card["training"]["selection"]["checkpoint"]
+        stats, training = released.read_stats(card), card["training"]
+        mark, finished = training["selection"]["checkpoint"], training["finished"]
+        seed, data = training["seeds"]["train"], training["data_sha256"]
     except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: the card is damaged: {error!r} in it; copy it anew") from None
+    if (finished, seed, data) != (facts["finished"], facts["seed"], facts["data"]["sha256"]):
         raise RunError(
-            f"{folder / run_folder.LIGHT}.json: the card is damaged: {error!r} in it; release the run again"
-        ) from None
+            f"{path} is of another run: of seed {seed}, finished {finished}, and run.json says seed "
+            f"{facts['seed']}, finished {facts['finished']}; copy the weights of this run into its folder"
+        )
     return {
         "params": variables["params"],
         "batch_stats": variables.get("batch_stats", {}),
