@@ -13,9 +13,10 @@ import pytest
 from benchmarks import latency, latency_worker
 from benchmarks.latency_worker import Job, Net
 from benchmarks.winograd import make_predict, winograd
-from fer_jax import checkpoint, run_folder
+from fer_jax import checkpoint, run_record, runtime
 from fer_jax.config import Config, ConvBlock, DeviceConfig, ModelConfig, TrainConfig
 from fer_jax.config_file import to_json
+from fer_jax.data.split import Split
 from fer_jax.models.table import make_model
 from fer_jax.optimizer import make_optimizer
 from fer_jax.pixels import PixelStats, standardise
@@ -108,7 +109,9 @@ def test_the_program_measures_a_runs_weights(tmp_path: Path) -> None:
     state = make_state(config)
     meta = {"step": 5, "pixel_mean": 100.0, "pixel_std": 50.0}
     checkpoint.save(state, meta, run / "checkpoints", is_best=False)
-    run_folder.write_json(run / "config.json", to_json(config))
+    facts = runtime.describe() | {"data": {}, "split": {}, "started": "", "resumed": [], "seed": 0}
+    rows = np.arange(3)
+    run_record.write(run, config, Split(rows, rows, rows), facts, train_hashes=np.zeros(3, np.uint64))
     out = tmp_path / "latency.json"
     chosen = ("jax-winograd", "torch", "onnx")
     sizes = ("--batch-sizes", "3", "--rounds", "2", "--iterations", "3")

@@ -186,7 +186,7 @@ def test_another_network_or_optimizer_is_refused_with_the_leaf(state: TrainState
     ):
         restore(make_state(3), last)
     with pytest.raises(
-        RunError, match=r"leaf opt_state/1/count is int32 \[\], the config's network wants absent"
+        RunError, match=r"leaf opt_state/1/count is int32 \[\], the config's optimizer wants absent"
     ):
         restore(make_state(optimizer="sgd"), last)
     more = state.replace(params=state.params | {"more": jnp.zeros(4)})  # type: ignore[attr-defined]
