@@ -27,9 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import arena, timeline
-from fer_jax import command, run_folder
+from fer_jax import command, run_folder, runtime
 from fer_jax.config_file import load_config, to_json
-from fer_jax.data.cache import cache_folder
 from fer_jax.errors import ConfigError
 from fer_jax.views import ViewChoice
 
@@ -144,7 +143,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as scratch:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{options.config.stem}-{name}-seed{seed}"
-            is_compiled = name == "jax" and is_cached and any((cache_folder() / "xla").glob("*"))
+            is_compiled = name == "jax" and is_cached and any(runtime.compiled_folder().glob("*"))
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
             has_views = name == "jax" and options.views != "single"
             viewed = _measure_views(folder, options.views, run.total_s) if has_views else None

@@ -164,10 +164,10 @@ def restore(template: TrainState, folder: Path) -> TrainState:
 
 
 def restore_predictor(template: TrainState, folder: Path) -> dict[str, Any]:
-    """Read what predicts from a checkpoint: `TrainState.predictor`, without the optimizer's memory.
+    """Take what predicts from a checkpoint: `TrainState.predictor`.
 
-    Arguments and errors are those of `restore`, but for leaves of the optimizer: another fer_jax may keep
-    others.
+    Arguments and errors are those of `restore`, but leaves of the optimizer are read and not looked at:
+    another fer_jax may keep others.
     """
     leaves = _read(flatten(template), folder, parts=("params", "batch_stats", "average"))
     blank = template.replace(step=None, opt_state=None)  # type: ignore[attr-defined]

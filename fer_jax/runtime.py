@@ -67,6 +67,11 @@ def _computes_on_cpu() -> bool:
     return os.environ.get("JAX_PLATFORMS") == "cpu" or not (has_plugin or has_tpu)
 
 
+def compiled_folder() -> Path:
+    """Name the folder in which `keep_compiled` keeps programs; it may not be there yet."""
+    return cache_folder() / "xla"
+
+
 def keep_compiled() -> str:
     """Let JAX keep compiled programs in the user's cache folder; call it before the first computation.
 
@@ -81,7 +86,7 @@ def keep_compiled() -> str:
     """
     import jax
 
-    named = cache_folder() / "xla"
+    named = compiled_folder()
     named.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = named.resolve()
     danger = find_danger(folder)
