@@ -18,18 +18,11 @@ Command: python -m fer_jax.train --config configs/best.py --data fer2013.csv --s
 Cost: 3.8 million parameters, 537 million multiply-accumulates an image; meant for a GPU.
 """
 
-from fer_jax.config import (
-    Config,
-    ConvBlock,
-    DeviceConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SplitConfig,
-    TrainConfig,
-)
-from fer_jax.config_augment import AugmentConfig
-from fer_jax.config_craft import AverageConfig, MixConfig
+from fer_jax.config.augment import AugmentConfig, MixConfig
+from fer_jax.config.data import SplitConfig
+from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="best",

@@ -13,17 +13,11 @@ Command: python -m fer_jax.train --config configs/ferplus.py --data fer2013.csv 
 Cost: 882 thousand parameters, 54 million multiply-accumulates an image at full size.
 """
 
-from fer_jax.config import (
-    Config,
-    ConvBlock,
-    LabelsConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SplitConfig,
-    TrainConfig,
-)
-from fer_jax.config_augment import AugmentConfig
-from fer_jax.config_craft import AverageConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.data import LabelsConfig, SplitConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import AverageConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="ferplus",

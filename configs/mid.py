@@ -14,17 +14,11 @@ Command: python -m fer_jax.train --config configs/mid.py --data fer2013.csv
 Cost: 882 thousand parameters, 54 million multiply-accumulates an image.
 """
 
-from fer_jax.config import (
-    Config,
-    ConvBlock,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SplitConfig,
-    TrainConfig,
-)
-from fer_jax.config_augment import AugmentConfig
-from fer_jax.config_craft import AverageConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.data import SplitConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="mid",

@@ -10,16 +10,11 @@ Command: python -m fer_jax.train --config configs/resnet18.py --data fer2013.csv
 Cost: 11.2 million parameters, 1.25 billion multiply-accumulates an image; meant for a GPU.
 """
 
-from fer_jax.config import (
-    Config,
-    ConvBlock,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SplitConfig,
-    TrainConfig,
-)
-from fer_jax.config_augment import AugmentConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.data import SplitConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="resnet18",

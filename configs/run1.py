@@ -12,7 +12,9 @@ Measured: train 47.9, val 40.0, test 41.7 percent
 Cost: 6 epochs of 12.5 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="run1",

@@ -10,7 +10,9 @@ Measured: train 97.5, val 43.5, test 41.8 percent
 Cost: 8 epochs of 32.2 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="run2",

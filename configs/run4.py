@@ -12,7 +12,9 @@ Measured: train 54.8 ± 0.5, val 51.9 ± 0.3, test 51.0 ± 0.5 percent
 Cost: 6 epochs of 19.5 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="run4",

@@ -10,7 +10,9 @@ Measured: train 57.7 ± 0.2, val 53.4 ± 1.1, test 52.4 ± 0.5 percent
 Cost: 6 epochs of 21.7 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="run5",

@@ -11,8 +11,10 @@ Measured: train 48.0 ± 1.5, val 47.4 ± 1.3, test 47.2 ± 1.8 percent
 Cost: 6 epochs of 20.6 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
-from fer_jax.config_augment import AugmentConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="run6",

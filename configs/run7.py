@@ -12,15 +12,10 @@ Measured: train 68.2 ± 0.4, val 61.1 ± 0.7, test 59.4 ± 0.3 percent
 Cost: 30 epochs of 17.6 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config import (
-    Config,
-    ConvBlock,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
-from fer_jax.config_augment import AugmentConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="run7",

@@ -44,7 +44,7 @@ The one function to import from here is `load`: released weights.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fer_jax.released import Classifier
+    from fer_jax.inference.weights import Classifier
 
 __version__ = "0.1.0"
 
@@ -60,6 +60,6 @@ def load(name: str) -> "Classifier":
         RunError: a file is missing or damaged.
     """
     # Imported here: `import fer_jax` must not wait for JAX.
-    from fer_jax import released
+    from fer_jax.inference import weights
 
-    return released.read(released.WEIGHTS, name)
+    return weights.read(weights.WEIGHTS, name)

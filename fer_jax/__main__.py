@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from fer_jax.config_file import suggest
+from fer_jax.config.fields import suggest
 
 VERBS = {
     "train": "train a network as a config file says",

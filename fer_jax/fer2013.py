@@ -38,3 +38,18 @@ KNOWN_MD5: Final[dict[str, str]] = {
     "3f0dfb3d3fd99c811a1299cb947e3131": "Kaggle's train.csv",
 }
 """MD5 of a file's bytes -> what the file is."""
+
+NAMES: Final = (*LABELS, "contempt")
+"""Names of FER+'s eight classes: FER2013's seven in their order, and contempt."""
+
+
+def names_of(count: int) -> tuple[str, ...]:
+    """Name the classes of a network, in the order of its outputs.
+
+    Args:
+        count: how many outputs it has, 7 or 8.
+
+    >>> names_of(8)[6:]
+    ('neutral', 'contempt')
+    """
+    return NAMES[:count]

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax import show
-from fer_jax.config_augment import AugmentConfig
-from fer_jax.contact_sheet import contact_sheet
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.report import contact_sheet as report_contact_sheet
+from fer_jax.report.contact_sheet import contact_sheet
+from fer_jax.show import __main__ as show
 
 CONFIG = """
 from fer_jax.config import Config, DataConfig
@@ -63,10 +64,10 @@ def test_the_grid_shows_each_change_and_the_sheet_names_it(name: str) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), dtype=np.uint8)
     change: dict[str, Any] = {f"{name}_probability": 1.0}
     config = AugmentConfig(**change)
-    grid = show.draw_augmented_grid(np.random.default_rng(1), faces, config, versions=2)
+    grid = report_contact_sheet.draw_augmented_grid(np.random.default_rng(1), faces, config, versions=2)
     assert (grid[0] == faces).all()
     assert (grid[1:] != faces).any(axis=(2, 3, 4)).all()
-    assert show.describe(config).endswith(" (100 %)")
+    assert report_contact_sheet.describe(config).endswith(" (100 %)")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ What two cores can pay for twenty changes and three seeds each: a plain network 
 width, shift and flip, cross-entropy, dropout, and the optimizer that comes far in few steps. It has no place
 in a table of results.
 
-Command: python -m benchmarks.ablation train --data train.csv
+Command: python -m benchmarks.accuracy.ablation train --data train.csv
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
-from fer_jax.config_augment import AugmentConfig
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig, TrainConfig
 
 config = Config(
     name="ablation",

@@ -3,10 +3,12 @@
 Large convolutions, so that the step's time is that of the machine's arithmetic; run 6 is small, and its
 time is mostly that of memory. It is not one of the ladder's runs and has no accuracy to report.
 
-Command: python -m benchmarks.step --config benchmarks/nets/vgg.py
+Command: python -m benchmarks.throughput.step --config benchmarks/nets/vgg.py
 """
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig
 
 config = Config(
     name="vgg",

@@ -1,1 +1,1 @@
-"""The host half: files in, NumPy arrays out. Nothing here imports jax."""
+"""From files to `Examples`: readers, splits, targets, batches. NumPy on the host, never JAX."""

@@ -13,11 +13,11 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from fer_jax.config import DataConfig
-from fer_jax.config_file import Json
+from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DataError
+from fer_jax.files import Json
 
 COLUMNS: Final = (
     "row",

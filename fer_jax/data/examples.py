@@ -15,7 +15,7 @@ class Examples:
     Attributes:
         images: uint8 [N, 48, 48, 1], 0 black to 255 white.
         labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none; by FER+'s votes also
-            7, contempt, see `classes.NAMES`.
+            7, contempt, see `fer2013.NAMES`.
         usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none.
         description: one line for people: what the data is and where it came from.
         sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
@@ -41,7 +41,7 @@ def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> t
         classes: C.
 
     Returns:
-        C counts, in the order of `classes.NAMES`.
+        C counts, in the order of `fer2013.NAMES`.
 
     >>> class_counts(np.array([3, 3, 0, -1]))
     (1, 0, 0, 2, 0, 0, 0)

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from fer_jax.config import DataConfig
-from fer_jax.data import cache, folder, synthetic
+from fer_jax.config.data import DataConfig
+from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples
+from fer_jax.data.readers import cache, image_folder
 from fer_jax.errors import DataError
 
 DEFAULT_FOLDER: Final = Path("data")
@@ -57,9 +58,9 @@ def load_examples(config: DataConfig) -> Examples:
     if path is None:
         return synthetic.draw_examples(seed=config.synthetic_seed, examples=config.synthetic_examples)
     if config.source == "tfds":
-        from fer_jax.data import tfds_source  # It is not on every platform.
+        from fer_jax.data.readers import tfds  # It is not on every platform.
 
-        examples = tfds_source.read(path, on_bad_row=config.on_bad_row)
+        examples = tfds.read(path, on_bad_row=config.on_bad_row)
     else:
         examples = cache.read_cached(path, on_bad_row=config.on_bad_row)
     return dataclasses.replace(examples, description=f"{path}: {examples.description}")
@@ -114,7 +115,7 @@ def _find_in(path: Path) -> Path | None:
         DataError: there are several of other names.
     """
     found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
-    if found or folder.holds_images(path):
+    if found or image_folder.holds_images(path):
         return found or path
     others = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".zip") and p.is_file())
     if len(others) > 1:

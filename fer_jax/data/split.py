@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config import SplitConfig
+from fer_jax.config.data import SplitConfig
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream, numpy_rng

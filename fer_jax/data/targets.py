@@ -15,15 +15,15 @@ from typing import Final, Literal
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config import LabelsConfig
-from fer_jax.data import ferplus
+from fer_jax.config.data import LabelsConfig
 from fer_jax.data.examples import Examples
+from fer_jax.data.readers import ferplus
 from fer_jax.data.split import Split
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.randomness import Stream, numpy_rng
 
 Classes = Literal[7, 8]
-"""FER2013's seven expressions, or these and contempt, as in `classes.NAMES`."""
+"""FER2013's seven expressions, or these and contempt, as in `fer2013.NAMES`."""
 
 DEFAULT_FILE: Final = Path("data/fer2013new.csv")
 """Looked for where the config names no file."""

@@ -1,1 +1,1 @@
-"""The device half: Flax Linen modules and the one table from a config to its module."""
+"""Flax Linen modules: layers, blocks, pooling, and the network that a config describes."""

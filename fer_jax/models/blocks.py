@@ -7,9 +7,9 @@ batches; ours are neither, and with 0 a branch's weights would have no gradient 
 import flax.linen as nn
 import jax
 
-from fer_jax.config import ConvBlock, Pooling
+from fer_jax.config.model import ConvBlock, Pooling
+from fer_jax.models.layers import SqueezeExcite, Unit, drop
 from fer_jax.models.pooling import pool
-from fer_jax.models.unit import SqueezeExcite, Unit, drop
 
 NOT_RECTIFIED = frozenset({"depthwise1", "depthwise2", "norm2", "shortcut_norm", "expand"})
 """Names of the layers within blocks that no ReLU follows, other than convolutions before their norm."""

@@ -8,9 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import DeviceConfig, ModelConfig
+from fer_jax.config.model import DeviceConfig, ModelConfig
 from fer_jax.models.blocks import UNITS, skip_rates
-from fer_jax.models.unit import drop
+from fer_jax.models.layers import drop
 
 LAST_LAYER = "logits"
 """Name of every network's last layer; what goes into it are the last features."""
@@ -53,3 +53,8 @@ class CNN(nn.Module):
             # Liu et al. 2014, "Network in network": a map for each class, and its mean.
             return nn.Conv(config.classes, (3, 3), kernel_init=init, name=LAST_LAYER)(x).mean(axis=(1, 2))
         return nn.Dense(config.classes, kernel_init=init, name=LAST_LAYER)(x)
+
+
+def make_model(config: ModelConfig, device: DeviceConfig) -> nn.Module:
+    """Build the Linen module that a config describes; its call is `(x, *, is_training) -> logits`."""
+    return CNN(config, device)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import Pooling
+from fer_jax.config.model import Pooling
 
 
 def pool(x: jax.Array, pooling: Pooling | None) -> jax.Array:

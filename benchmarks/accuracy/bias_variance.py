@@ -1,0 +1,181 @@
+"""Bias and variance of the seven runs, measured: every run on the same reduced scale, one table.
+
+    python -m benchmarks.accuracy.bias_variance measure --data train.csv     # goes on where it was stopped
+    python -m benchmarks.accuracy.bias_variance write                        # -> README.md
+
+`measure` runs `python -m fer_jax.bias_variance` for each run and keeps its JSON in benchmarks/results. The
+defaults are a scale that two cores can pay: a quarter of the features, 2,000 training images, and batches of
+32, because an epoch of fewer images has fewer steps.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from benchmarks.harness import arena
+from benchmarks.harness.sections import write_section
+from fer_jax import cli
+from fer_jax.compare.notebook import NOTEBOOK
+from fer_jax.errors import RunError
+from fer_jax.files import read_json, write_json
+from fer_jax.text import Table, to_markdown
+
+SECTION = "bias-variance"
+
+
+@dataclass(frozen=True)
+class BiasVariance:
+    """Measure the bias and the variance of the runs' errors, or write README's table from the results."""
+
+    verb: Annotated[Literal["measure", "write"], tyro.conf.Positional]
+    """measure: train and decompose what is missing; write: the table."""
+    data: Path | None = None
+    """Kaggle's train.csv or fer2013.csv."""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv, to bound the noise."""
+    runs: tuple[str, ...] = tuple(NOTEBOOK)
+    """Which of configs/."""
+    seeds: int = 5
+    """Training seeds."""
+    resamples: int = 3
+    """Bootstrap resamples of the training images."""
+    width: float = 0.25
+    """What to multiply the features by."""
+    examples: int = 2000
+    """Training images."""
+    batch_size: int = 32
+    """Images a step."""
+    work: Path = arena.ROOT / "runs" / "bias_variance"
+    """Folder of the finished networks' predictions, from which a stopped study goes on."""
+    results: Path = arena.RESULTS
+    """Folder of the JSON files."""
+    readme: Path = arena.ROOT / "README.md"
+    """The page to write."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, measure or write, and return the exit status."""
+    return cli.run(
+        lambda: _run(cli.parse(BiasVariance, argv, prog="python -m benchmarks.accuracy.bias_variance"))
+    )
+
+
+def _run(options: BiasVariance) -> int:
+    if options.verb == "write":
+        write_section(options.readme, SECTION, table(read(options.results)))
+        print(f"written to {options.readme}")
+        return 0
+    for name in options.runs:
+        status = _measure(options, name)
+        if status:
+            return status
+    return 0
+
+
+def _measure(options: BiasVariance, name: str) -> int:
+    out = options.results / f"bias_variance-{name}.json"
+    if out.exists():
+        print(f"{out} is there; delete it to measure {name} again")
+        return 0
+    config = arena.ROOT / "configs" / f"{name}.py"
+    words: list[object] = ["--config", config.relative_to(arena.ROOT), "--width", options.width]
+    words += ["--train.max-examples", options.examples]
+    words += ["--train.batch-size", options.batch_size]
+    words += ["--seeds", options.seeds, "--resamples", options.resamples]
+    for option, path in (("--data", options.data), ("--ferplus", options.ferplus)):
+        words += [option, path.resolve()] if path else []
+    words += ["--work-dir", (options.work / name).resolve(), "--out", out.resolve()]
+    argv = [sys.executable, "-m", "fer_jax.bias_variance", *map(str, words)]
+    status = subprocess.run(argv, cwd=arena.ROOT, check=False).returncode
+    if not status:
+        write_json(out, arena.without_folders(read_json(out)))
+    return status
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Read the results of all runs.
+
+    Raises:
+        RunError: one is missing, or they are not of one scale and data.
+    """
+    paths = [folder / f"bias_variance-{name}.json" for name in NOTEBOOK]
+    for path in paths:
+        if not path.exists():
+            raise RunError(
+                f"{path} is missing; make it with `python -m benchmarks.accuracy.bias_variance measure`"
+            )
+    results: list[dict[str, Any]] = [read_json(path) for path in paths]
+    for path, each in zip(paths, results, strict=True):
+        for field in ("part", "width", "train_images", "seeds", "resamples", "split_sha256", "machine"):
+            if each[field] != results[0][field]:
+                raise RunError(
+                    f"{path}: {field} is another than in {paths[0].name}; measure all at one scale"
+                )
+    return results
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Write the table in Markdown, with a line below it that says how to read it.
+
+    Args:
+        results: of each run, what `fer_jax.bias_variance` wrote.
+    """
+    rows: Table = [
+        [
+            "run",
+            "train",
+            "error",
+            "bias",
+            "variance",
+            "its part of the error",
+            "Brier",
+            "bias",
+            "variance",
+            "of it the seed's",
+        ]
+    ]
+    for each in results:
+        error, brier = each["losses"]["zero_one"], each["losses"]["brier"]
+        train = sum(lane["train_accuracy"] for lane in each["lanes"]) / len(each["lanes"])
+        sources = each["brier_variance"]
+        rows.append(
+            [
+                each["name"],
+                f"{100 * train:.1f}",
+                *(_with_spread(error, name, scale=100, digits=1) for name in ("loss", "bias", "variance")),
+                f"{error['variance'] / error['loss']:.2f}",
+                *(_with_spread(brier, name, scale=1, digits=3) for name in ("loss", "bias", "variance")),
+                f"{sources['seed'] / (sources['seed'] + sources['data']):.2f}",
+            ]
+        )
+    first = results[0]
+    noise = first["noise"]
+    bound = (
+        f" FER+'s annotators disagree with the majority of the others in {100 * noise['zero_one']:.1f} % of "
+        "their votes: so much of the bias may be noise of the labels."
+        if noise
+        else ""
+    )
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"0-1 loss in percent (Domingos 2000: error = bias + variance) and Brier score, ± jackknife over the "
+        f"resamples, on the {first['images']:,} images of {first['part']}; {len(first['seeds'])} seeds × "
+        f"{len(first['resamples'])} bootstrap resamples of {first['train_images']:,} training images, "
+        f"{first['width']:g} × the features of the configs, batches of "
+        f"{first['config']['train']['batch_size']}. Train: accuracy in percent on the resample."
+        f"{bound}"
+    )
+
+
+def _with_spread(parts: dict[str, Any], name: str, *, scale: int, digits: int) -> str:
+    text = f"{scale * parts[name]:.{digits}f}"
+    return text if parts["spread"] is None else f"{text} ± {scale * parts['spread'][name]:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

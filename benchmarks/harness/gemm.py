@@ -1,0 +1,101 @@
+"""What is the machine's own peak? Workers that multiply square matrices, in JAX and in PyTorch.
+
+    python -m benchmarks.harness.gemm --library torch --dtype float32
+
+Other benchmarks start them as candidates of their own, so that a step is held against what the machine could
+do in the same minutes.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.harness.arena import Candidate, Dtype, Library, Result, count_cores, has_gpu, median_s, serve
+from fer_jax import cli
+from fer_jax.runtime import cpu
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """Multiply two square matrices when told to (`go N`, `stop` on standard input)."""
+
+    library: Library = "jax"
+    """Whose multiplication."""
+    dtype: Dtype = "float32"
+    """Of the numbers multiplied."""
+    size: int = 2048
+    """Rows and columns."""
+
+
+def make_candidates(
+    *, libraries: Sequence[Library], dtypes: Sequence[Dtype], size: int | None = None
+) -> list[Candidate]:
+    """Make the candidates that measure the machine's peak; `find_peaks` reads their results.
+
+    Args:
+        libraries: those that are there.
+        dtypes: of the numbers multiplied.
+        size: rows and columns; None: 2048 on CPU, 8192 where there is a GPU.
+    """
+    size = size or (8192 if has_gpu() else 2048)
+    argv = (sys.executable, "-m", "benchmarks.harness.gemm", "--size", str(size))
+    return [
+        Candidate(f"gemm {library} {dtype}", (*argv, "--library", library, "--dtype", dtype), {})
+        for dtype in dtypes
+        for library in libraries
+    ]
+
+
+def find_peaks(results: Sequence[Result]) -> dict[str, float]:
+    """Take the peak of each dtype, in FLOP/s: the best library's median. Other results are passed over."""
+    peaks: dict[str, float] = {}
+    for result in results:
+        if result.name.startswith("gemm "):
+            dtype, flops = result.facts["dtype"], 2 * result.facts["size"] ** 3
+            peaks[dtype] = max(peaks.get(dtype, 0.0), flops / median_s(result))
+    return peaks
+
+
+def _jax_gemm(options: Gemm) -> Callable[[], Any]:
+    import jax
+    import jax.numpy as jnp
+
+    a = jnp.full((options.size, options.size), 0.5, options.dtype)
+    multiply = jax.jit(jnp.matmul)
+    return lambda: multiply(a, a).block_until_ready()
+
+
+def _torch_gemm(options: Gemm) -> Callable[[], Any]:
+    import torch
+
+    torch.set_num_threads(count_cores())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        # As JAX does without being asked: float32 matrices are multiplied in TF32.
+        torch.set_float32_matmul_precision("high")
+    a = torch.full((options.size, options.size), 0.5, dtype=getattr(torch, options.dtype), device=device)
+
+    def run() -> None:
+        a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve as the worker that measures the peak."""
+    return cli.run(lambda: _serve_gemm(cli.parse(Gemm, argv, prog="python -m benchmarks.harness.gemm")))
+
+
+def _serve_gemm(options: Gemm) -> int:
+    cpu.tune_cpu()
+    run = _jax_gemm(options) if options.library == "jax" else _torch_gemm(options)
+    run()
+    serve({"dtype": options.dtype, "size": options.size}, run, untimed_iterations=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

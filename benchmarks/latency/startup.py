@@ -1,0 +1,186 @@
+"""How long is it from the command to the first step? Fresh processes, in fer_jax and in PyTorch.
+
+    python -m benchmarks.latency.startup --config configs/run6.py --data train.csv
+    python -m benchmarks.latency.startup --config configs/run6.py --cases help ours ours-compiled --rounds 3
+
+Each case is started anew, in turns: `--help`, what the libraries alone take, and the real programs until
+their first step is done, in parts: imports, data, compiling. The files themselves stay in the system's
+memory between starts; nothing of ours does, except what a case's name says. Writes
+benchmarks/results/startup-CONFIG.json, every start included.
+"""
+
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import arena, timeline
+from fer_jax import cli
+from fer_jax.config.files import load_config, to_json
+from fer_jax.errors import ConfigError
+
+QUESTION = "How long is it from the command to the first step?"
+CACHE = "FER_JAX_CACHE"
+WIDTH_OF_A_FILE = 140
+STAGES = ("import_s", "data_s", "compile_s", "total_s")
+
+Name = Literal["python", "jax", "help", "ours-first", "ours", "ours-compiled", "torch"]
+
+
+class Case(NamedTuple):
+    """A way to start.
+
+    Attributes:
+        title: what the table calls it.
+        argv: what to run; None: a probe of a program.
+        program: for the probe.
+        words: on the program's command line, besides config and data.
+        has_cache: whether the data has been read before.
+    """
+
+    title: str
+    argv: tuple[str, ...] | None
+    program: str = ""
+    words: tuple[str, ...] = ()
+    has_cache: bool = True
+
+
+CASES: dict[str, Case] = {
+    "python": Case("python, nothing else", ("-c", "pass")),
+    "jax": Case("import jax, flax, optax", ("-c", "import jax, flax.linen, optax")),
+    "help": Case("python -m fer_jax.train --help", ("-m", "fer_jax.train", "--help")),
+    "ours-first": Case("fer_jax, the very first time", None, "ours", has_cache=False),
+    "ours": Case("fer_jax, the data in its cache", None, "ours"),
+    "ours-compiled": Case("fer_jax, compiled programs too", None, "ours", ("--device.compile-cache",)),
+    "torch": Case("PyTorch, the data in fer_jax's cache", None, "torch"),
+}
+
+
+@dataclass(frozen=True)
+class Startup:
+    """Time fresh processes from their start to the first training step."""
+
+    config: Path = Path("configs/run6.py")
+    """What to train."""
+    data: Path | None = None
+    """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic, drawn at each start."""
+    examples: int = 8000
+    """How many synthetic faces."""
+    cases: tuple[Name, ...] = get_args(Name)
+    """What to start. ours-first: no cache of any kind; ours: the parsed data is in fer_jax's cache;
+    ours-compiled: with --device.compile-cache, filled before; torch: a plain PyTorch script."""
+    rounds: int = 5
+    """How often each is started."""
+    out: Path | None = None
+    """The JSON to write; by default benchmarks/results/startup-CONFIG.json."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, measure, and return the exit status."""
+    return cli.run(
+        lambda: _measure(cli.parse(Startup, argv, prog="python -m benchmarks.latency.startup"), argv)
+    )
+
+
+def _measure(options: Startup, argv: list[str] | None) -> int:
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_FILE
+    config = load_config(options.config)
+    names = _choose(options, console)
+    words = [
+        "--config",
+        str(options.config.resolve()),
+        *timeline.data_words(options.data, options.examples),
+    ]
+    starts: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as cache:
+        for name in names:
+            # What is to be in a cache is put there by a start that is not counted.
+            if CASES[name].has_cache and CASES[name].program == "ours":
+                _start(CASES[name], words, cache)
+        for number in range(1, options.rounds + 1):
+            for name in names:
+                starts[name].append(_start(CASES[name], words, cache))
+                console.print(
+                    f"round {number} of {options.rounds}: {CASES[name].title}: "
+                    f"{starts[name][-1]['total_s']:.2f} s"
+                )
+    rows = [_figures(name, starts[name]) for name in names]
+    _show(console, rows, f"{config.name}: seconds from the start of the process")
+    out = options.out or arena.RESULTS / f"startup-{config.name}.json"
+    arena.write(
+        out,
+        question=QUESTION,
+        command=shlex.join(
+            ["python", "-m", "benchmarks.latency.startup", *(sys.argv[1:] if argv is None else argv)]
+        ),
+        settings={
+            "config": to_json(config),
+            "data": "synthetic" if options.data is None else options.data.name,
+            "examples": options.examples,
+            "rounds": options.rounds,
+        },
+        results=rows,
+        extra={},
+    )
+    console.print(f"written to {out}")
+    return 0
+
+
+def _choose(options: Startup, console: Console) -> list[str]:
+    names: list[str] = list(dict.fromkeys(options.cases))
+    if "torch" in names and not arena.is_installed("torch"):
+        console.print(f"PyTorch is not installed, its row is left out: {arena.HOW_TO_INSTALL}")
+        names.remove("torch")
+    if not names:
+        raise ConfigError("there is nothing to start; name some with --cases")
+    return names
+
+
+def _start(case: Case, words: Sequence[str], cache: str) -> dict[str, float]:
+    """Start a case in a fresh process; the seconds of its parts, or only `total_s` where it has none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {CACHE: cache if case.has_cache else f"{scratch}/cache"}
+        if case.argv is not None:
+            started = time.monotonic()
+            timeline.call([sys.executable, *case.argv], environment)
+            return {"total_s": time.monotonic() - started}
+        answer = Path(scratch) / "answer.json"
+        program = [case.program, *words, *case.words, "--run-dir", f"{scratch}/run"]
+        probe = timeline.python("benchmarks.latency.startup_probe", str(answer))
+        timeline.call([*probe, repr(time.monotonic()), *program], environment)
+        return json.loads(answer.read_bytes())
+
+
+def _figures(name: str, starts: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Work out one row from its starts."""
+    stages = {stage: [start[stage] for start in starts] for stage in STAGES if stage in starts[0]}
+    counts = {key: starts[-1].get(key) for key in ("programs", "cache_hits")}
+    facts = {"title": CASES[name].title, "stages_s": stages, **counts}
+    return arena.to_row(arena.Result(name, facts, [[start["total_s"]] for start in starts]))
+
+
+def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
+    table = Table("", title=title, title_justify="left")
+    for column in ("imports done", "data", "XLA compiles", "to the first step, or end"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        stages = row["facts"]["stages_s"]
+        cells = [arena.format_range(stages[stage], 2) if stage in stages else "" for stage in STAGES]
+        table.add_row(row["facts"]["title"], *cells)
+    console.print(table)
+    if any(row["name"] == "ours-compiled" and not row["facts"]["cache_hits"] for row in rows):
+        console.print("note: nothing was found in the compile cache, so ours-compiled compiled anew")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

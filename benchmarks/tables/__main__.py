@@ -1,0 +1,205 @@
+"""How fast is it? README's tables and plot, from the JSON files that the benchmarks wrote.
+
+    python -m benchmarks.tables                             # -> README.md, docs/speed.png
+    python -m benchmarks.tables --results other/results     # from other files
+
+Nothing is measured here. Figures are taken from the raw samples: median, smallest and largest; a ratio is
+taken round by round. What no file has is called "not measured". Where several forms of one library compete,
+the fastest is shown, by its name. The same files give the same text.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from benchmarks.harness import arena
+from benchmarks.harness.gemm import find_peaks
+from benchmarks.harness.sections import write_section
+from benchmarks.tables.parts import roofline_table, same_accuracy_table
+from benchmarks.tables.plot import plot
+from benchmarks.tables.user import (
+    HEAD,
+    KINDS,
+    NOT_MEASURED,
+    NOTHING,
+    Content,
+    flatten,
+    median_and_range,
+    ratio_and_range,
+    to_result,
+)
+from benchmarks.throughput import tricks
+from fer_jax import cli
+from fer_jax.files import read_json
+from fer_jax.text import Table, escape, to_markdown
+
+SECTION = "speed"
+PARTS: dict[str, Callable[[Content], str]] = {
+    "tricks-run6": tricks.markdown_table,
+    "roofline-run6": roofline_table,
+    "roofline-vgg": roofline_table,
+    "same_accuracy-run7": same_accuracy_table,
+}
+"""Sections of README that show one file each, by the file's name, and what writes them."""
+NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
+"""Those that README names whether they were measured or not, by their file."""
+BASELINE = "torch"
+HOW_TO_READ = (
+    "Median (smallest..largest); ratios are taken round by round. The GEMM peak is the machine's best\n"
+    "product of large matrices in the row's precision, in the same minutes. In the last table the fastest\n"
+    "form of each library is shown."
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Write README's figures of speed and their plot from the benchmarks' JSON files."""
+
+    results: Path = arena.RESULTS
+    """Folder of the JSON files."""
+    readme: Path = arena.ROOT / "README.md"
+    """The file whose sections between <!-- speed --> and <!-- /speed -->, and so on, are written."""
+    plot: Path = arena.ROOT / "docs" / "speed.png"
+    """The PNG to draw."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, read, write, and return the exit status."""
+    return cli.run(lambda: _write(cli.parse(Tables, argv, prog="python -m benchmarks.tables")))
+
+
+def _write(options: Tables) -> int:
+    contents = read(options.results)
+    picture = PurePath(os.path.relpath(options.plot, options.readme.parent)).as_posix()
+    with arena.reading(f"a file in {options.results}"):
+        text, steps = section(contents, picture), list_steps(contents)
+        if steps:
+            panels = {
+                f"Train step of {title}, {content['settings']['batch_size']} images; img/s": _train_rows(
+                    content
+                )
+                for title, content in steps.items()
+            }
+            plot(panels, options.plot)
+            print(f"drawn {options.plot}")
+    write_section(options.readme, SECTION, text)
+    for name, part in write_parts(options.results).items():
+        write_section(options.readme, name, part)
+    print(f"written to {options.readme}")
+    return 0
+
+
+def read(folder: Path) -> dict[str, Content]:
+    """Read the files that the tables are made from.
+
+    Returns:
+        What each holds, by its name without `.json`, in alphabetical order.
+    """
+    kinds = "|".join(("step", *KINDS))
+    paths = [path for path in sorted(folder.glob("*.json")) if re.match(rf"({kinds})(-|$)", path.stem)]
+    return {path.stem: read_json(path) for path in paths}
+
+
+def write_parts(folder: Path) -> dict[str, str]:
+    """Write the sections that show one file each, in Markdown, by their name."""
+    paths = {name: folder / f"{name}.json" for name in PARTS}
+    return {
+        name: write(read_json(paths[name])) if paths[name].exists() else NOT_MEASURED
+        for name, write in PARTS.items()
+    }
+
+
+def section(contents: Mapping[str, Content], picture: str) -> str:
+    """Write README's section in Markdown.
+
+    Args:
+        contents: as `read` gives them.
+        picture: where the plot lies, seen from README.
+    """
+    steps = list_steps(contents)
+    parts = [f"![The train step in JAX and in PyTorch]({picture})"] if steps else []
+    for title in dict.fromkeys([*NETS.values(), *steps]):
+        parts.append(f"**Train step of {title}**")
+        parts[-1] += _step_part(steps[title]) if title in steps else f": {NOT_MEASURED}."
+    lines: Table = [HEAD]
+    for kind, write_lines in KINDS.items():
+        own = [content for name, content in contents.items() if name.split("-")[0] == kind]
+        lines += [line for content in own or [NOTHING] for line in write_lines(content)]
+    parts.append(_markdown(lines, left_columns=2))
+    return "\n\n".join([*parts, _tell_places(contents)])
+
+
+def _markdown(lines: Table, *, left_columns: int) -> str:
+    return to_markdown([[escape(cell) for cell in line] for line in lines], left_columns=left_columns)
+
+
+# The train step.
+
+
+def list_steps(contents: Mapping[str, Content]) -> dict[str, Content]:
+    """Choose the files with a train step, named as in headings; those of `NETS` come first."""
+    names = [name for name in dict.fromkeys([*NETS, *contents]) if name in contents]
+    return {
+        NETS.get(name, name.removeprefix("step-")): contents[name]
+        for name in names
+        if name.split("-")[0] == "step" and _train_rows(contents[name])
+    }
+
+
+def _train_rows(content: Content) -> list[dict[str, Any]]:
+    """Choose the rows of the train step; the machine's peak is not one."""
+    return [row for row in content["results"] if row["what"] == "train" and "images_per_s" in row]
+
+
+def _step_part(content: Content) -> str:
+    """Write what follows a network's name: the batch, the machine's peak, and the table."""
+    rows = _train_rows(content)
+    results = {row["name"]: to_result(row) for row in rows}
+    has_device = any(result.facts.get("peak_device_mib") for result in results.values())
+    title = results[BASELINE].facts["title"] if BASELINE in results else "PyTorch tuned"
+    memory = "peak MiB of the device" if has_device else "peak MiB"
+    lines = [["", "ms a step", "img/s", "of the GEMM peak", f"times as fast as {title}", memory]]
+    for row in rows:
+        result, share = results[row["name"]], row["share_of_peak"]
+        ratio = (
+            ratio_and_range(arena.ratios(result, results[BASELINE])) if BASELINE in results else NOT_MEASURED
+        )
+        peak = result.facts.get("peak_device_mib") if has_device else result.facts["peak_rss_mib"]
+        lines.append(
+            [
+                result.facts["title"],
+                median_and_range([1000 * seconds for seconds in flatten(result)]),
+                median_and_range([row["images_per_s"]]),
+                f"{100 * share:.0f} %" if share else NOT_MEASURED,
+                ratio,
+                f"{peak:,.0f}" if peak else NOT_MEASURED,
+            ]
+        )
+    gemms = [to_result(row) for row in content["results"] if row["what"] == "train" and row not in rows]
+    peaks = [f"{flops / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, flops in find_peaks(gemms).items()]
+    told = f"; the machine multiplies matrices at {' and '.join(peaks)}" if peaks else ""
+    return f", {content['settings']['batch_size']} images{told}\n\n{_markdown(lines, left_columns=1)}"
+
+
+def _tell_places(contents: Mapping[str, Content]) -> str:
+    """Say what the figures are, and on which machines, with which versions and when they were taken."""
+    places: dict[str, list[str]] = {}
+    for name, content in contents.items():
+        device = [] if content["device"] == "CPU" else [content["device"]]
+        versions = [f"{each} {content['versions'].get(each, 'not installed')}" for each in ("jax", "torch")]
+        place = "; ".join([", ".join([*device, content["machine"]]), ", ".join(versions)])
+        places.setdefault(place, []).append(name)
+    told = []
+    for place, names in places.items():
+        dates = sorted({contents[name]["date"][:10] for name in names})
+        whose = f"{', '.join(names)}: " if len(places) > 1 else ""
+        told.append(f"{whose}{place}; {' to '.join(dates[:: max(1, len(dates) - 1)])}.")
+    return "\n\n".join([HOW_TO_READ, *told])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""The worker of the step benchmark: one network in one library, stepping over one batch when told to.
+
+`benchmarks.throughput.step` starts it and names it in the table; what it does is in `KINDS`.
+"""
+
+import hashlib
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from benchmarks.harness import arena
+from fer_jax.config.files import from_json
+from fer_jax.config.model import DeviceConfig
+from fer_jax.config.run import Config
+from fer_jax.data.examples import Examples
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.images import standardise
+from fer_jax.randomness import Stream, jax_key
+from fer_jax.runtime import cpu, machine
+
+RATE = 1e-6
+"""Learning rate: so small that the random start neither collapses nor decides the time."""
+WARM_UP_STEPS = 3
+
+What = Literal["train", "eval"]
+
+
+class Kind(NamedTuple):
+    """How a candidate computes.
+
+    Attributes:
+        title: what the table calls it.
+        library: whose.
+        dtype: of the numbers between the layers, whose peak it is held against.
+        options: fields of `DeviceConfig`, or of `torch_nets.Style`.
+        is_tuned: with what `runtime.cpu.tune_cpu` sets.
+    """
+
+    title: str
+    library: arena.Library
+    dtype: arena.Dtype
+    options: dict[str, Any]
+    is_tuned: bool
+
+
+_USERS = {"conv_bias": True, "channels_last": False, "fused_optimizer": False}
+_BF16 = {"bfloat16": True}
+_COMPILED = {"compile_mode": "default"}
+_GRAPHS = {"compile_mode": "max-autotune"}
+KINDS = {
+    "jax": Kind("JAX, fast kernels", "jax", "float32", {}, True),
+    "jax-plain": Kind("JAX, plain kernels", "jax", "float32", {"kernels": "plain"}, True),
+    "jax-bf16": Kind("JAX, fast, bfloat16", "jax", "bfloat16", {"compute_dtype": "bfloat16"}, True),
+    "jax-untuned": Kind("JAX, fast, not tuned", "jax", "float32", {}, False),
+    "torch-users": Kind("PyTorch as users run it", "torch", "float32", _USERS, False),
+    "torch": Kind("PyTorch tuned", "torch", "float32", {}, True),
+    "torch-bf16": Kind("PyTorch tuned, bfloat16", "torch", "bfloat16", _BF16, True),
+    "torch-compile": Kind("PyTorch compiled", "torch", "float32", _COMPILED, True),
+    "torch-compile-bf16": Kind("PyTorch compiled, bfloat16", "torch", "bfloat16", _COMPILED | _BF16, True),
+    "torch-graphs": Kind("PyTorch autotuned, graphs", "torch", "float32", _GRAPHS, True),
+    "torch-graphs-bf16": Kind("PyTorch autotuned, graphs, bf16", "torch", "bfloat16", _GRAPHS | _BF16, True),
+}
+"""Tuned PyTorch has channels last, no needless bias, a fused optimizer and our allocator setting."""
+
+
+class Job(NamedTuple):
+    """What a worker is told, as JSON on its command line.
+
+    Attributes:
+        name: of its kind.
+        what: which step.
+        config: as `to_json` gives it.
+        batch_size: images a step.
+        class_weights: seven. Working them out needs jax, which PyTorch's process is not to import.
+    """
+
+    name: str
+    what: What
+    config: dict[str, Any]
+    batch_size: int
+    class_weights: list[float]
+
+
+class _Loop(NamedTuple):
+    """One network and its step.
+
+    Attributes:
+        run: takes one step, waits until it is done and gives what came out.
+        mean_loss: takes it from what came out.
+        device: where it computes.
+        device_mib: the most memory it has held on an accelerator; None on the CPU.
+        program: what the compiler made of the step, as text; None from PyTorch.
+    """
+
+    run: Callable[[], Any]
+    mean_loss: Callable[[Any], float]
+    device: str
+    device_mib: Callable[[], float | None]
+    program: Callable[[], str | None]
+
+
+def draw_batch(batch_size: int) -> Examples:
+    """Draw the synthetic faces that every candidate steps over."""
+    return draw_examples(seed=0, examples=batch_size)
+
+
+def main() -> int:
+    """Do the job of the command line."""
+    job = Job(*json.loads(sys.argv[1]))
+    # Before the first large array, and before the libraries are imported.
+    tuning = cpu.tune_cpu() if KINDS[job.name].is_tuned else []
+    return serve_steps(job, tuning)
+
+
+def serve_steps(job: Job, tuning: list[str]) -> int:
+    """Make the network, take the first steps, and serve.
+
+    Args:
+        job: what to do.
+        tuning: what was set in this process, for the facts.
+    """
+    kind = KINDS[job.name]
+    config = from_json(job.config, where="the worker's command line")
+    make_loop = _make_jax_loop if kind.library == "jax" else _make_torch_loop
+    loop = make_loop(job, config, kind.options)
+    start = time.perf_counter()
+    outcome = loop.run()
+    facts = {
+        "first_step_s": time.perf_counter() - start,
+        "first_loss": loop.mean_loss(outcome),
+        "device": loop.device,
+        "cores": arena.count_cores(),
+        "tuning": tuning,
+        "program_sha256": _hash_operations(loop.program()),
+    }
+
+    def run() -> None:
+        nonlocal outcome
+        outcome = loop.run()
+
+    def last_words() -> dict[str, Any]:
+        return {"last_loss": loop.mean_loss(outcome), "peak_device_mib": loop.device_mib()}
+
+    for _ in range(WARM_UP_STEPS):
+        run()
+    arena.serve(facts, run, untimed_iterations=1, at_end=last_words)
+    return 0
+
+
+def _hash_operations(program: str | None) -> str | None:
+    """Hash a compiled program without the names of the source files that it came from."""
+    if program is None:
+        return None
+    operations = [line for line in program.splitlines() if " = " in line]
+    return hashlib.sha256(re.sub(r", metadata=\{[^}]*\}", "", "\n".join(operations)).encode()).hexdigest()
+
+
+def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
+    import jax
+
+    from fer_jax.engine.optimizer import make_optimizer
+    from fer_jax.engine.state import init_state
+    from fer_jax.engine.step import Batch, make_eval_step, make_train_step
+    from fer_jax.metrics import counts
+    from fer_jax.models.cnn import make_model
+
+    examples = draw_batch(job.batch_size)
+    stats = standardise.measure(examples.images)
+    weights = np.ones(job.batch_size, np.float32)
+    batch = jax.device_put(Batch(examples.images, examples.labels.astype(np.int32), weights))
+    model, optimizer = make_model(config.model, DeviceConfig(**options)), make_optimizer(config.optimizer)
+    state = init_state(jax_key(0, Stream.INIT), model, optimizer)
+    key, rate = jax_key(0, Stream.DROPOUT), jax.numpy.float32(RATE)
+    train_step = make_train_step(
+        model,
+        optimizer,
+        config.loss,
+        class_weights=np.array(job.class_weights, np.float32),
+        pixel_stats=stats,
+        sam_radius=config.optimizer.sam_radius,
+    )
+    eval_step = make_eval_step(model, pixel_stats=stats)
+    is_train = job.what == "train"
+
+    def train() -> Any:
+        nonlocal state
+        state, objective = train_step(key, state, batch, rate)
+        jax.block_until_ready((state, objective))
+        return objective
+
+    def evaluate() -> Any:
+        return jax.block_until_ready(eval_step(state.params, state.batch_stats, batch))
+
+    def program() -> str | None:
+        step: Any = train_step if is_train else eval_step
+        arguments = (key, state, batch, rate) if is_train else (state.params, state.batch_stats, batch)
+        # JAX has it from the first call, and does not compile it again.
+        return step.lower(*arguments).compile().as_text()
+
+    def device_mib() -> float | None:
+        memory = jax.devices()[0].memory_stats() or {}
+        return memory["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in memory else None
+
+    return _Loop(
+        train if is_train else evaluate,
+        lambda outcome: (
+            float(outcome.loss_sum / outcome.weight_sum) if is_train else counts.mean_loss(outcome)
+        ),
+        machine.describe_device(),
+        device_mib,
+        program,
+    )
+
+
+def _make_torch_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
+    import torch
+
+    from benchmarks.pytorch import nets as torch_nets
+
+    style = torch_nets.Style(**options)
+    device = torch_nets.set_up(style)
+    is_on_gpu = device.type == "cuda"
+    examples = draw_batch(job.batch_size)
+    stats = standardise.measure(examples.images)
+    images = torch.tensor(examples.images, device=device)
+    labels = torch.tensor(examples.labels.astype(np.int64), device=device)
+    torch.manual_seed(0)
+    net = torch_nets.Net(config.model, style).to(device)
+    step: Callable[[Any, Any], Any]
+    if job.what == "train":
+        class_weights = np.array(job.class_weights, np.float32)
+        step = torch_nets.make_train_step(
+            net, config, style, rate=RATE, class_weights=class_weights, pixel_stats=stats
+        )
+    else:
+        step = torch_nets.make_eval_step(net, style, pixel_stats=stats)
+
+    def run() -> Any:
+        outcome = step(images, labels)
+        if is_on_gpu:
+            torch.cuda.synchronize()
+        return outcome
+
+    return _Loop(
+        run,
+        lambda outcome: float(outcome) if job.what == "train" else float(outcome[0] / outcome[1].sum()),
+        f"CUDA {torch.cuda.get_device_name()}" if is_on_gpu else "CPU",
+        lambda: torch.cuda.max_memory_allocated() / 2**20 if is_on_gpu else None,
+        lambda: None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command `audit`: label errors, near copies and images without a face."""

@@ -1,0 +1,48 @@
+"""What a study of bias and variance tells people: its table, and what may be noise. JSON in, text out."""
+
+from fer_jax.files import Json
+from fer_jax.text import align
+
+TITLES = {"zero_one": "0-1 loss, %", "brier": "Brier score", "cross_entropy": "cross-entropy, nats"}
+
+
+def describe(result: Json) -> str:
+    """Lay out a study's result for the terminal.
+
+    Args:
+        result: the content of its JSON.
+    """
+    rows = [["loss", "mean", "= bias", "+ variance", "unbiased", "- biased", "variance / mean"]]
+    for name, title in TITLES.items():
+        parts, scale, digits = result["losses"][name], *((100, 1) if name == "zero_one" else (1, 3))
+        names = ("loss", "bias", "variance", "variance_unbiased", "variance_biased")
+        cells = [_with_spread(parts, each, scale, digits) if each in parts else "" for each in names]
+        share = f"{parts['variance'] / parts['loss']:.2f}" if parts["loss"] else ""
+        rows.append([title, *cells, share])
+    lines = [
+        f"{len(result['seeds'])} seeds on {len(result['resamples'])} resamples of {result['train_images']:,} "
+        f"images, measured on the {result['images']:,} of {result['part']}",
+        align(rows),
+    ]
+    if result["losses"]["zero_one"]["spread"] is not None:
+        lines.append("±: standard error over the resamples (jackknife).")
+    if result["brier_variance"] is not None:
+        seed, data = result["brier_variance"]["seed"], result["brier_variance"]["data"]
+        from_seed = seed / (seed + data) if seed + data else 0.0
+        lines.append(
+            f"Brier variance of one network: {seed:.3f} from the seed, {data:.3f} from the data; "
+            f"the seed's share is {from_seed:.2f}."
+        )
+    if result["noise"] is not None:
+        noise = result["noise"]
+        lines.append(
+            f"Of the bias, at most this is noise of the labels (FER+ votes, {noise['images']:,} images): "
+            f"{100 * noise['zero_one']:.1f} %, {noise['brier']:.3f}, {noise['cross_entropy']:.3f} nats. "
+            f"(FER2013's label is not the votes' majority on {100 * noise['label_is_not_majority']:.1f} %.)"
+        )
+    return "\n".join(lines)
+
+
+def _with_spread(parts: Json, name: str, scale: int, digits: int) -> str:
+    text = f"{scale * parts[name]:.{digits}f}"
+    return text if parts["spread"] is None else f"{text} ± {scale * parts['spread'][name]:.{digits}f}"

@@ -1,0 +1,1 @@
+"""The command `check`: sanity checks before a long training."""

@@ -1,0 +1,212 @@
+"""The program `check` behind its command line: try a run out, judge what it shows, and write it down."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from fer_jax.check import rate_range as check_rate_range
+from fer_jax.check import trial
+from fer_jax.check.finding import Finding
+from fer_jax.check.rate_range import RateRange
+from fer_jax.config.run import Config
+from fer_jax.data import drop_list
+from fer_jax.data.examples import Examples
+from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.split import Split, split_examples
+from fer_jax.data.subsets import take_sample
+from fer_jax.files import Json, replacing, write_json, write_text
+from fer_jax.report import terminal
+from fer_jax.runs import folder as runs_folder
+from fer_jax.runtime import compile_cache, cpu, machine
+from fer_jax.text import Table as Rows
+from fer_jax.text import align, escape, to_markdown
+
+CHECKS: Final = Path("checks")
+SHEET: Final = "augmentation.png"
+RANGE_PLOT: Final = "rate_range.png"
+
+STAGES: Final = ("data", "first steps", "one batch by heart:", "range test:")
+
+MARKS: Final = {"passed": "✓ passed", "warned": "! warned", "failed": "✗ failed"}
+STYLES: Final = {"passed": "", "warned": "yellow", "failed": "bold red"}
+
+Tell = Callable[[int, str], None]
+LayOut = Callable[[Examples], Image.Image]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks gave.
+
+    Attributes:
+        findings: one a check.
+        layers: one record a layer, in the order of the forward pass: `name`, `update_to_weight` and, as
+            `start` and `later` (after the first steps), the figures of `LayerLook`.
+        rate_range: None where it was left out, or the first loss was not finite.
+    """
+
+    findings: list[Finding]
+    layers: list[Json]
+    rate_range: RateRange | None
+
+
+def check(config: Config, *, out: Path | None, is_quick: bool, lay_out: LayOut) -> int:
+    """Check a config on its data, show the findings, and write them into a folder.
+
+    Args:
+        config: of the run.
+        out: the folder to write; None for `checks/NAME`.
+        is_quick: leave out the learning-rate range test.
+        lay_out: makes the contact sheet of the augmentation.
+
+    Returns:
+        The exit status: 1 if a check failed, else 0.
+
+    Raises:
+        FerJaxError: something that is the user's to mend before anything can be checked.
+    """
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    folder = out or CHECKS / config.name
+    settings = [*cpu.tune_cpu(), *([compile_cache.keep_compiled()] if config.device.compile_cache else [])]
+    console.print(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", style="bold")
+    console.print("; ".join([f"runs on    {machine.describe_device()}", machine.describe_cpu(), *settings]))
+    is_synthetic = find_file(config.data) is None
+    if is_synthetic:
+        terminal.show_notice(console, is_chosen=config.data.source == "synthetic")
+    examples = load_examples(config.data)
+    terminal.show_data(console, examples)
+    split, _ = drop_list.obey(config.data, examples, split_examples(examples, config.split))
+    split = take_sample(split, config)
+    with runs_folder.locked(folder):
+        with replacing(folder / SHEET) as new:
+            lay_out(examples).save(new, format="PNG", optimize=True)
+        with terminal.make_bar(console) as bar:
+            task = bar.add_task("starting", total=len(STAGES), speed="")
+
+            def tell(stage: int, what: str) -> None:
+                bar.update(task, description=f"{STAGES[stage]} {what}", completed=stage)
+
+            checked = check_all(config, examples, split, tell, is_quick=is_quick)
+        data = {"description": examples.description, "sha256": examples.sha256, "is_synthetic": is_synthetic}
+        files = _write(folder, config, checked, data)
+    _show(console, checked)
+    console.print(f"written to {folder}: {', '.join(files)}")
+    return int(any(finding.outcome == "failed" for finding in checked.findings))
+
+
+def check_all(config: Config, examples: Examples, split: Split, tell: Tell, *, is_quick: bool) -> Checked:
+    """Make every check.
+
+    Args:
+        config: of the run.
+        examples: all of them.
+        split: rows of each part.
+        tell: called with the number of a stage, see `STAGES`, and how far it is.
+        is_quick: leave out the learning-rate range test.
+    """
+    tell(0, "")
+    on_data = [*trial.check_split(examples, split, config), trial.check_augmentation(config)]
+    tell(1, "")
+    tried = trial.make_trial(config, examples, split)
+    on_network, layers = trial.check_network(tried)
+    findings = [*on_network, trial.check_heart(tried, partial(tell, 2)), *on_data]
+    if is_quick:
+        return Checked(findings, layers, None)
+    found = trial.measure_range(tried, partial(tell, 3))
+    return Checked([*findings, check_rate_range.check_rate(found, config.optimizer.peak_rate)], layers, found)
+
+
+def _show(console: Console, checked: Checked) -> None:
+    """Print the layers, the findings, and what to do about them."""
+    console.print(f"\nlayers, in training mode, after {trial.FIRST_STEPS} steps at the peak rate")
+    console.print(align(layer_rows(checked.layers)))
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    head, *rows = finding_rows(checked.findings)
+    for index, name in enumerate(head):
+        table.add_column(name, no_wrap=index < 2)
+    for finding, row in zip(checked.findings, rows, strict=True):
+        table.add_row(*row, style=STYLES[finding.outcome])
+    console.print(table, soft_wrap=False)
+    console.print()
+    for finding in checked.findings:
+        if finding.advice:
+            console.print(f"{MARKS[finding.outcome][0]} {finding.name}: {finding.advice}")
+
+
+def finding_rows(findings: list[Finding]) -> Rows:
+    """Lay out the findings: outcome, check, what was measured, what was wanted."""
+    rows = [[MARKS[each.outcome], each.name, each.measured, each.wanted] for each in findings]
+    return [["outcome", "check", "measured", "wanted"], *rows]
+
+
+def layer_rows(layers: list[Json]) -> Rows:
+    """Lay out the layers after the first steps; a dash where a figure makes no sense."""
+    rows = [["layer", "mean", "sd", "ReLU zero", "dead", "gradient", "update/weight"]]
+    for layer in layers:
+        later = layer["later"]
+        rows.append(
+            [
+                layer["name"],
+                f"{later['mean']:.3f}",
+                f"{later['sd']:.3f}",
+                *(_percent(later[name]) for name in ("zero_share", "dead_share")),
+                f"{later['gradient_rms']:.1e}",
+                "-" if layer["update_to_weight"] is None else f"{layer['update_to_weight']:.1e}",
+            ]
+        )
+    return rows
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[str]:
+    """Write `check.json`, `check.md` and the plot of the range test; returns the names of all files."""
+    found, files = checked.rate_range, ["check.md", "check.json", SHEET]
+    if found is not None:
+        files.append(RANGE_PLOT)
+        title, peak = f"{config.name}: learning-rate range test", config.optimizer.peak_rate
+        check_rate_range.plot_range(found, folder / RANGE_PLOT, peak_rate=peak, title=title)
+    findings = [asdict(finding) for finding in checked.findings]
+    content = {
+        "name": config.name,
+        "seed": config.train.seed,
+        "data": data,
+        "findings": findings,
+        "layers": checked.layers,
+        "rate_range": None if found is None else asdict(found),
+        "files": files,
+    }
+    write_json(folder / "check.json", _to_json(content))
+    sections = [
+        f"# Check of {config.name}, seed {config.train.seed}",
+        data["description"],
+        to_markdown([[*map(escape, row)] for row in finding_rows(checked.findings)], left_columns=4),
+        "\n".join(f"- **{each.name}**: {each.advice}" for each in checked.findings if each.advice),
+        f"## Layers, in training mode, after {trial.FIRST_STEPS} steps at the peak rate",
+        to_markdown(layer_rows(checked.layers), left_columns=1),
+        *(f"![{name}]({name})" for name in files if name.endswith(".png")),
+    ]
+    write_text(folder / "check.md", "\n\n".join(filter(None, sections)) + "\n")
+    return files
+
+
+def _to_json(content: Any) -> Any:
+    """Turn arrays into lists, and numbers that JSON lacks into null."""
+    if isinstance(content, Mapping):
+        return {name: _to_json(each) for name, each in content.items()}
+    if isinstance(content, list | tuple | np.ndarray):
+        return [_to_json(each) for each in content]
+    if isinstance(content, float):
+        return float(content) if math.isfinite(content) else None
+    return content

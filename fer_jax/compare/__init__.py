@@ -1,0 +1,1 @@
+"""The command `compare`: runs side by side, with tests of their differences."""

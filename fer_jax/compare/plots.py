@@ -1,0 +1,276 @@
+"""Pictures of a comparison of runs as PNG files: curves overlaid, gaps, accuracies, and McNemar's tests.
+
+Drawn in the style of `pictures`; the same figures give the same bytes on the same matplotlib. An entry is
+what `compare.run.describe_entry` returns, a pair what `compare.run.compare_pairs` returns.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
+
+from fer_jax import fer2013
+from fer_jax.compare.text import p_text, signed
+from fer_jax.report.plots import (
+    OBJECTIVE_COLOUR,
+    QUIET_COLOUR,
+    STYLE,
+    TRAIN_COLOUR,
+    VAL_COLOUR,
+    spread,
+    write_png,
+)
+
+Json = dict[str, Any]
+
+# Okabe and Ito's colours without their yellow, which white paper swallows.
+_RUN_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#D55E00")
+_DASHES: Final[tuple[Any, ...]] = ("solid", (0, (5, 2)), (0, (1, 1.5)))
+_RUN_STYLES: Final = tuple((colour, dash) for dash, colour in product(_DASHES, _RUN_COLOURS))
+
+_PART_MARKS: Final = {"train": (TRAIN_COLOUR, "o"), "val": (VAL_COLOUR, "s"), "test": (OBJECTIVE_COLOUR, "D")}
+_OTHER_MARK: Final = ("#CC79A7", "^")
+
+_LOG_TICKS: Final = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
+_PANELS_A_ROW: Final = 4
+
+
+def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
+    """Draw validation and training accuracy of all runs over the epochs; 1600 pixels wide.
+
+    A line is the mean over a run's seeds, the band around it goes from the lowest to the highest seed. Where
+    one run is much longer than another, the epochs are on a logarithmic axis.
+
+    Args:
+        entries: `label` and `seeds`, each with `history`: `epoch`, `train_accuracy`, `val_accuracy` (0..1).
+        path: the PNG to write. It is replaced in one step.
+        title: written above the panels.
+    """
+    lengths = [len(entry["seeds"][0]["history"]["epoch"]) for entry in entries]
+    is_log = max(lengths) > 2.5 * min(lengths)
+    values = [
+        100 * value
+        for entry in entries
+        for seed in entry["seeds"]
+        for part in ("train", "val")
+        for value in seed["history"][f"{part}_accuracy"]
+    ]
+    # A flat ladder must not look lively.
+    span = max(max(values) - min(values), 10)
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(9, 4.8), dpi=1600 / 9, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, part, words in zip(panels, ("val", "train"), ("Validation", "Training"), strict=True):
+            axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
+            _set_epochs(axes, max(lengths), is_log=is_log)
+            _draw_runs(axes, entries, part)
+            axes.set_title(f"{words} accuracy, eval mode")
+            axes.set_xlabel("epoch (logarithmic)" if is_log else "epoch")
+        panels[0].set_ylabel("accuracy (%)")
+        write_png(figure, path)
+
+
+def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
+    if not is_log:
+        axes.set_xlim(0.5, epochs + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(0.9, 1.08 * epochs)
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in _LOG_TICKS if tick <= epochs]))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _curves(entry: Json, part: str) -> np.ndarray:
+    """Take the accuracies of an entry over the epochs; float64 [K, E], in percent."""
+    return 100 * np.array([seed["history"][f"{part}_accuracy"] for seed in entry["seeds"]])
+
+
+def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
+    """Draw a line for each run, and its name in the margin, joined to the line's end. The limits are set."""
+    low, high = axes.get_ylim()
+    ends = [_curves(entry, part).mean(axis=0)[-1] for entry in entries]
+    gap = min(0.055, 0.95 / len(entries))
+    heights = spread([(end - low) / (high - low) for end in ends], min_gap=gap)
+    for index, (entry, end, height) in enumerate(zip(entries, ends, heights, strict=True)):
+        colour, dash = _RUN_STYLES[index % len(_RUN_STYLES)]
+        epochs, curves = entry["seeds"][0]["history"]["epoch"], _curves(entry, part)
+        if len(curves) > 1:
+            axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, lw=0)
+        axes.plot(epochs, curves.mean(axis=0), color=colour, linestyle=dash, zorder=3)
+        axes.plot(epochs[-1], end, color=colour, marker="o", markersize=5, zorder=4)
+        axes.annotate(
+            entry["label"],
+            xy=(epochs[-1], end),
+            xytext=(1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            fontweight="bold",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.55, "shrinkB": 0},
+        )
+
+
+def plot_gaps(entries: Sequence[Json], path: Path, *, title: str) -> None:
+    """Draw train and validation accuracy of each run in a panel of its own; 1600 pixels wide.
+
+    Args:
+        entries: as `plot_curves` takes, with `gap`: train − val of each seed, in points.
+        path: the PNG to write. It is replaced in one step.
+        title: written above the panels.
+    """
+    columns = min(len(entries), _PANELS_A_ROW)
+    rows = -(-len(entries) // columns)
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(9, 0.7 + 2.2 * rows), dpi=1600 / 9, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for axes, entry in zip(panels.flat, entries, strict=False):
+            _draw_gap(axes, entry)
+        for axes in panels.flat[len(entries) :]:
+            axes.set_axis_off()
+        for axes in panels[:, 0]:
+            axes.set_ylabel("accuracy (%)")
+        panels[0, 0].set_ylim(0, 101)
+        marks = [Line2D([], [], color=_PART_MARKS[part][0], label=part) for part in ("train", "val")]
+        figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+        write_png(figure, path)
+
+
+def _draw_gap(axes: Axes, entry: Json) -> None:
+    epochs = entry["seeds"][0]["history"]["epoch"]
+    train, val = (_curves(entry, part).mean(axis=0) for part in ("train", "val"))
+    axes.fill_between(epochs, train, val, color=QUIET_COLOUR, alpha=0.22, linewidth=0)
+    marker = "o" if len(epochs) <= 12 else ""
+    for values, part in ((train, "train"), (val, "val")):
+        axes.plot(epochs, values, color=_PART_MARKS[part][0], marker=marker, markersize=3.5)
+    gap = float(np.mean(entry["gap"]))
+    axes.set_title(f"{entry['label']}: gap {signed(gap)}")
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+    axes.set_xlabel("epoch")
+
+
+def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *, title: str) -> None:
+    """Draw the accuracies of all runs on one scale, with their spread; 1600 pixels wide.
+
+    One seed: the point and Wilson's 95 % interval. Several: each seed, their mean and its standard deviation
+    to either side. The notebook's figures are hollow.
+
+    Args:
+        entries: `label`, `notebook` (None, or part -> text or None) and `seeds`, each with `parts`: part ->
+            `correct`, `total`, `low` and `high` (0..1).
+        parts: to draw, in their order.
+        path: the PNG to write. It is replaced in one step.
+        title: written above.
+    """
+    marks = {part: _PART_MARKS.get(part, _OTHER_MARK) for part in parts}
+    with matplotlib.style.context([*STYLE, {"axes.grid.axis": "x"}]):
+        figure = Figure(figsize=(9, 1.5 + 0.6 * len(entries)), dpi=1600 / 9, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        axes = figure.add_subplot()
+        for row, entry in enumerate(entries):
+            for place, part in enumerate(parts):
+                height = row + 0.22 * (place - (len(parts) - 1) / 2)
+                _draw_accuracy(axes, entry, part, height, marks[part])
+        chance = 100 / fer2013.CLASS_COUNT
+        axes.axvline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.text(chance, -0.62, " guessing", color=QUIET_COLOUR, fontsize=9, va="center")
+        axes.set_yticks(range(len(entries)), [entry["label"] for entry in entries])
+        axes.set_ylim(len(entries) - 0.5, -0.8)
+        axes.set_xlim(10, 101)
+        axes.set_xlabel("accuracy (%)")
+        handles = [
+            Line2D([], [], color=colour, marker=mark, label=part) for part, (colour, mark) in marks.items()
+        ]
+        if any(entry["notebook"] for entry in entries):
+            hollow = {"color": "black", "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+            handles.append(Line2D([], [], label="the notebook's", **hollow))  # type: ignore[arg-type]
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
+        write_png(figure, path)
+
+
+def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tuple[str, str]) -> None:
+    colour, marker = mark
+    counts = [seed["parts"][part] for seed in entry["seeds"] if part in seed["parts"]]
+    values = np.array([100 * each["correct"] / each["total"] for each in counts])
+    if len(values) == 1:
+        ends = [100 * counts[0]["low"], 100 * counts[0]["high"]]
+    elif len(values):
+        mean, sd = values.mean(), values.std(ddof=1)
+        ends = [mean - sd, mean + sd]
+        axes.scatter(values, [height] * len(values), s=10, color=colour, alpha=0.45, linewidth=0, zorder=3)
+    if len(values):
+        axes.hlines(height, *ends, color=colour, linewidth=1.8, zorder=2)
+        axes.plot(values.mean(), height, color=colour, marker=marker, markersize=5.5, zorder=4)
+    told = (entry["notebook"] or {}).get(part)
+    if told is not None:
+        place = float(told.strip("≈≤ "))
+        axes.plot(place, height, color=colour, marker=marker, markersize=6, markerfacecolor="white", zorder=5)
+        if not told[0].isdigit():
+            # On the side that our own figure leaves free.
+            is_right = len(values) > 0 and values.mean() < place
+            axes.annotate(
+                told,
+                xy=(place, height),
+                xytext=(6 if is_right else -6, 0),
+                textcoords="offset points",
+                ha="left" if is_right else "right",
+                va="center",
+                color=colour,
+                fontsize=8.5,
+            )
+
+
+def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, title: str) -> None:
+    """Draw the difference in accuracy of each pair of runs, gray where it is not shown to be real.
+
+    Args:
+        entries: `label`.
+        pairs: one of each two entries: `first` and `second` (their numbers, the first before the second),
+            `difference` (second minus first, −1..1), `p_holm` and `is_real`.
+        path: the PNG to write. It is replaced in one step.
+        title: written above.
+    """
+    size = len(entries) - 1
+    most = max(1.0, *(100 * abs(pair["difference"]) for pair in pairs))
+    colours = np.ones((size, size, 4))
+    colour_map = matplotlib.colormaps["RdBu"]
+    with matplotlib.style.context([*STYLE, {"axes.grid": False}]):
+        shape = (max(2.2 + 0.95 * size, 5.2), 1.5 + 0.62 * size)
+        figure = Figure(figsize=shape, dpi=160, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        axes = figure.add_subplot()
+        for pair in pairs:
+            row, column, points = pair["second"] - 1, pair["first"], 100 * pair["difference"]
+            shade = 0.5 + 0.45 * points / most
+            colours[row, column] = colour_map(shade) if pair["is_real"] else (0.9, 0.9, 0.9, 1)
+            ink = "white" if pair["is_real"] and abs(shade - 0.5) > 0.3 else "black"
+            weight = "bold" if pair["is_real"] else "normal"
+            place: Json = {"ha": "center", "va": "center", "color": ink}
+            axes.text(column, row - 0.16, signed(points), fontweight=weight, fontsize=11, **place)
+            axes.text(column, row + 0.22, p_text(pair["p_holm"]), fontsize=8.5, **place)
+        axes.imshow(colours, aspect="auto")
+        axes.set_xticks(range(size), [entry["label"] for entry in entries[:-1]])
+        axes.set_yticks(range(size), [entry["label"] for entry in entries[1:]])
+        axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=2)
+        axes.set_axisbelow(False)
+        axes.tick_params(which="both", length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("… than this run (gray: not shown to be real)")
+        axes.set_ylabel("how much better is this run …")
+        write_png(figure, path)

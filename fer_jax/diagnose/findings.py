@@ -1,0 +1,67 @@
+"""What a run teaches, in the notebook's kind of words: the findings of the rules, joined into a sentence."""
+
+from typing import Final
+
+from fer_jax.diagnose.advice import Change
+from fer_jax.diagnose.evidence import THRESHOLDS, Evidence
+from fer_jax.diagnose.rules import Finding, judge
+from fer_jax.files import Json
+from fer_jax.text import describe_value
+
+MAX_ACTIONS: Final = 3
+"""Steps that the sentence names; the others stand in the list."""
+
+
+def diagnose(evidence: Evidence) -> Json:
+    """Put the findings into words.
+
+    Returns:
+        The content of `diagnosis.json`: `sentence`; `findings` of `rule`, `holds`, `says`, `figures` and
+        `threshold`; `next` of `field`, `from`, `to` and `why`, each field once; `decomposition`.
+    """
+    findings = judge(evidence)
+    holding = [each for each in findings if each.holds]
+    changes: dict[str, Change] = {}
+    for change in (change for each in holding for change in each.changes):
+        changes.setdefault(change.name, change)
+    return {
+        "sentence": _sentence(evidence, holding),
+        "findings": [
+            {
+                "rule": each.rule,
+                "holds": each.holds,
+                "says": each.says,
+                "figures": each.figures,
+                "threshold": _describe_thresholds(each),
+            }
+            for each in findings
+        ],
+        "next": [{"field": c.name, "from": c.old, "to": c.new, "why": c.why} for c in changes.values()],
+        "decomposition": evidence.decomposition,
+    }
+
+
+def _describe_thresholds(finding: Finding) -> str:
+    chosen = [THRESHOLDS[name] for name in finding.thresholds]
+    return "; ".join(f"{value:.3g}: {why}" for value, why in chosen) or "none: the config alone decides"
+
+
+def _sentence(evidence: Evidence, holding: list[Finding]) -> str:
+    clauses = [each.clause for each in holding] or ["nothing stands out"]
+    steps: dict[str, Change] = {}
+    for each in holding:
+        if each.changes:
+            steps.setdefault(each.action, each.changes[0])
+    actions = [f"{action} ({describe_change(change)})" for action, change in steps.items()]
+    said = f"train {100 * evidence.train_accuracy:.0f}, val {100 * evidence.val_accuracy:.0f}: "
+    said += "; ".join(clauses)
+    return f"{said}; next: {', '.join(actions[:MAX_ACTIONS])}" if actions else said
+
+
+def describe_change(change: Change) -> str:
+    """Write a change in one line.
+
+    >>> describe_change(Change("optimizer.peak_rate", 0.0003, 0.0009, ""))
+    'optimizer.peak_rate 0.0003 → 0.0009'
+    """
+    return f"{change.name} {describe_value(change.old)} → {describe_value(change.new)}"

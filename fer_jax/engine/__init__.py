@@ -1,0 +1,1 @@
+"""Training: state, losses, optimizer, step, and the loop over epochs."""

@@ -1,0 +1,75 @@
+"""How the weights move: an Optax chain without a rate, and the rate as a function of step and history.
+
+The rate is an argument of the train step. That keeps the whole schedule, plateau cuts included, a pure
+function of the config, the step and the validation losses so far: nothing of it has to be stored.
+"""
+
+from typing import Any
+
+import jax
+import optax
+import optax.contrib
+
+from fer_jax.config.training import OptimizerConfig
+
+
+def _kernels(params: optax.Params) -> optax.Params:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+MUON_RMS = 0.2
+"""Root mean square of Muon's updates, about that of Adam's (Liu et al. 2025): one rate suits both."""
+
+NEWTON_SCHULZ = ((3.4445, -4.775, 2.0315),) * 5
+"""Jordan's coefficients, a row for each of Muon's iterations. Optax makes a loop of rows, and five copies of
+its program of a single one: the same numbers, but it takes longer to compile, and on a CPU longer to run."""
+
+
+def _matrices(params: optax.Params) -> Any:
+    """Say which weights Muon takes as matrices [all inputs, outputs]; None for those that Adam moves.
+
+    Left to Adam are biases, norms, the last layer and, of one input channel, the first and depthwise kernels:
+    they are no maps between features (Jordan 2024).
+    """
+
+    def matrix_of(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        names = [each.key for each in path]
+        if names[-1] != "kernel" or "logits" in names or leaf.shape[-2] == 1:
+            return None
+        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(matrix_of, params)
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Chain the gradient's way to a direction of rate 1: clips, L2, momentum, Adam or Muon, decoupled decay.
+
+    Returns:
+        A transformation whose updates are to be multiplied by minus the rate. L2 and weight decay touch
+        the kernels alone, not biases or batch norm (Loshchilov & Hutter 2019 for the decoupled form).
+    """
+    links: list[optax.GradientTransformation] = []
+    if config.clip_value:
+        links.append(optax.clip(config.clip_value))
+    if config.clip_norm:
+        links.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.l2:
+        links.append(optax.add_decayed_weights(config.l2, mask=_kernels))
+    if config.name == "sgd":
+        links.append(optax.trace(decay=config.momentum, nesterov=config.nesterov))
+    elif config.name == "muon":
+        # It multiplies by minus its rate, which is the train step's to do. Its Adam is Dozat's (2016).
+        links.append(
+            optax.contrib.muon(
+                -1.0,
+                ns_coeffs=NEWTON_SCHULZ,
+                beta=config.momentum,
+                consistent_rms=MUON_RMS,
+                muon_weight_dimension_numbers=_matrices,
+            )
+        )
+    else:
+        links.append(optax.scale_by_adam())
+    if config.weight_decay:
+        links.append(optax.add_decayed_weights(config.weight_decay, mask=_kernels))
+    return optax.chain(*links)

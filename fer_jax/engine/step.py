@@ -1,0 +1,171 @@
+"""The jitted steps: one of training, one of evaluation. Both take a fixed-shape batch and return sums."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fer_jax import fer2013
+from fer_jax.config.training import LossConfig
+from fer_jax.engine.averages import Pace, move
+from fer_jax.engine.losses import cross_entropy, to_shares, weigh
+from fer_jax.engine.state import TrainState
+from fer_jax.images import mixing
+from fer_jax.images.mixing import Mix
+from fer_jax.images.standardise import PixelStats, standardise
+from fer_jax.metrics.counts import Counts, count
+
+_SMALLEST_NORM = 1e-12
+"""Of a gradient that still says where uphill is."""
+
+
+class Batch(NamedTuple):
+    """B images of a fixed B; what is missing in the last batch is padding of weight 0.
+
+    Attributes:
+        images: uint8 [B, 48, 48, 1].
+        labels: int32 [B], 0..C-1; to be learnt also the shares of the C classes, float32 [B, C] of row sum 1.
+        weights: float32 [B], 1 for an example, 0 for padding.
+        mix: how training mixes the images; None for not at all.
+    """
+
+    images: Any
+    labels: Any
+    weights: Any
+    mix: Mix | None = None
+
+
+class Objective(NamedTuple):
+    """The training loss as sums; `loss_sum / weight_sum` is its mean.
+
+    Attributes:
+        loss_sum: float32 [], weighted sum over the batch, in nats.
+        weight_sum: float32 [], sum of the example weights times their class weights.
+    """
+
+    loss_sum: jax.Array
+    weight_sum: jax.Array
+
+
+class TrainStep(Protocol):
+    """A train step, see `make_train_step`."""
+
+    def __call__(
+        self, key: jax.Array, state: TrainState, batch: Batch, rate: Any, *, side_px: int = ...
+    ) -> tuple[TrainState, Objective]:
+        """Take it."""
+
+
+EvalStep = Callable[[Any, Any, Batch], Counts]
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    loss: LossConfig,
+    *,
+    class_weights: np.ndarray,
+    pixel_stats: PixelStats,
+    sam_radius: float = 0.0,
+    pace: Pace | None = None,
+) -> TrainStep:
+    """Make the jitted train step.
+
+    Args:
+        model: see `make_model`.
+        optimizer: see `make_optimizer`; its updates are multiplied by minus the rate.
+        loss: label smoothing and focal loss.
+        class_weights: float32 [C].
+        pixel_stats: of the training images.
+        sam_radius: sharpness-aware minimisation (Foret et al. 2021): the gradient that counts is taken this
+            far up the first one, on the same batch with the same dropout. Running statistics and objective
+            are those of the first pass. 0 takes one gradient.
+        pace: of the average of a state that has one, see `begin_average`.
+
+    Returns:
+        (key, state, batch, rate float32 [], *, side_px) -> (state, objective). `key` is the same at every
+        step: the step number is folded in. The state is donated: the one passed in cannot be used again.
+        `side_px` is static: to each size of image belongs a compiled program.
+    """
+
+    def train_step(
+        key: jax.Array,
+        state: TrainState,
+        batch: Batch,
+        rate: jax.Array,
+        *,
+        side_px: int = fer2013.IMAGE_SHAPE[0],
+    ) -> tuple[TrainState, Objective]:
+        dropout_key = jax.random.fold_in(key, state.step)
+        x, targets = present(batch, pixel_stats, classes=len(class_weights), side_px=side_px)
+        weights = weigh(batch.weights, targets, class_weights)
+
+        def objective(params: Any) -> tuple[jax.Array, tuple[Objective, Any]]:
+            logits, updated = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                x,
+                is_training=True,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
+            losses = cross_entropy(
+                logits, targets, label_smoothing=loss.label_smoothing, focal_gamma=loss.focal_gamma
+            )
+            sums = Objective((losses * weights).sum(), weights.sum())
+            return sums.loss_sum / sums.weight_sum, (sums, updated.get("batch_stats", {}))
+
+        grads, (sums, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+        if sam_radius:
+            length = sam_radius / jnp.maximum(optax.tree.norm(grads), _SMALLEST_NORM)
+            uphill = jax.tree.map(lambda param, grad: param + length * grad, state.params, grads)
+            grads, _ = jax.grad(objective, has_aux=True)(uphill)
+        directions, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, optax.tree.scale(-rate, directions))
+        average = state.average
+        if pace is not None:
+            average = average | {"params": move(average["params"], params, pace(state.step))}
+        return TrainState(state.step + 1, params, batch_stats, opt_state, average), sums
+
+    return jax.jit(train_step, donate_argnums=1, static_argnames="side_px")
+
+
+def present(batch: Batch, pixel_stats: PixelStats, *, classes: int, side_px: int) -> tuple[Any, Any]:
+    """Make what the network sees in training: standardised, mixed and resized.
+
+    Args:
+        batch: to be learnt.
+        pixel_stats: of the training images.
+        classes: C.
+        side_px: height and width; smaller images are bilinear, filtered against aliasing.
+
+    Returns:
+        Images float32 [B, side_px, side_px, 1], and their targets as the batch has them; of mixed images
+        float32 [B, C].
+    """
+    x, targets = standardise(batch.images, pixel_stats), batch.labels
+    if batch.mix is not None:
+        x, targets = mixing.apply(x, to_shares(targets, classes), batch.weights, batch.mix)
+    if side_px != x.shape[1]:
+        x = jax.image.resize(x, (len(x), side_px, side_px, x.shape[3]), "linear")
+    return x, targets
+
+
+def make_eval_step(model: nn.Module, *, pixel_stats: PixelStats) -> EvalStep:
+    """Make the jitted evaluation step: no dropout, running statistics, plain cross-entropy.
+
+    Returns:
+        (params, batch_stats, batch) -> counts.
+    """
+
+    def eval_step(params: Any, batch_stats: Any, batch: Batch) -> Counts:
+        x = standardise(batch.images, pixel_stats)
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits: Any = model.apply(variables, x, is_training=False)
+        losses = cross_entropy(logits, batch.labels, label_smoothing=0.0)
+        return count(logits, batch.labels, losses, batch.weights)
+
+    return jax.jit(eval_step)

@@ -1,0 +1,1 @@
+"""The command `evaluate`: measure a run, an ensemble or released weights."""

@@ -1,0 +1,359 @@
+"""What a network gets wrong, shown: its most confident mistakes, what it looked at, what it had learnt from.
+
+The mistakes are the rows that it is surest of and wrong about. Beside each stand the training images
+nearest to it in the network's own eyes (its last features). Where they all carry the predicted label, the
+training data says the same as the network, and the image's own label may be the one in doubt.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import scipy.special
+from matplotlib import colormaps
+from rich.console import Console
+
+from fer_jax import fer2013
+from fer_jax.data.examples import Examples
+from fer_jax.evaluate import saliency
+from fer_jax.fer2013 import NAMES
+from fer_jax.files import Json, replacing, write_json
+from fer_jax.inference.predictor import predict
+from fer_jax.inference.rows import find_copies
+from fer_jax.inference.run_weights import Trained
+from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.report import terminal
+from fer_jax.report.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
+
+MISTAKE_COUNT: Final = 35
+NEIGHBOUR_COUNT: Final = 5
+SHOWN_WITH_NEIGHBOURS: Final = 5
+FACES_PER_CLASS: Final = 3
+
+_COLUMNS: Final = 5
+_HEAT: Final = colormaps["viridis"]
+
+
+class Mistake(NamedTuple):
+    """A wrong prediction.
+
+    Attributes:
+        row: of the examples.
+        true: its label, 0..C-1.
+        predicted: the class of the largest logit.
+        confidence: that class's probability, 0..1.
+    """
+
+    row: int
+    true: int
+    predicted: int
+    confidence: float
+
+
+class Neighbour(NamedTuple):
+    """A training image near to another image.
+
+    Attributes:
+        row: of the examples.
+        label: 0..C-1, or -1 where FER+ decides none.
+        distance: cosine distance of the last features, 0 (same direction) to 2.
+    """
+
+    row: int
+    label: int
+    distance: float
+
+
+def find_mistakes(logits: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, count: int) -> list[Mistake]:
+    """Find the most confident wrong predictions.
+
+    Args:
+        logits: float [N, C].
+        labels: int [N], 0..C-1.
+        rows: int [N], which examples they are.
+        count: how many to give; fewer where there are fewer.
+
+    Returns:
+        Most confident first; of equals the one that comes first.
+
+    >>> find_mistakes(np.array([[2.0, 2.0], [0.0, 5.0]]), np.array([1, 1]), np.array([40, 41]), count=9)
+    [Mistake(row=40, true=1, predicted=0, confidence=0.5)]
+    """
+    predicted = logits.argmax(axis=1)
+    confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    first = wrong[np.argsort(-confidences[wrong], kind="stable")][:count]
+    return [
+        Mistake(int(rows[place]), int(labels[place]), int(predicted[place]), float(confidences[place]))
+        for place in first
+    ]
+
+
+def cosine_distances(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Measure 1 − cos of the angle between the features of two sets of images.
+
+    Args:
+        features: float [M, D].
+        others: float [T, D].
+
+    Returns:
+        float64 [M, T], 0..2; 1 where one of the two is all zeros and has no direction.
+    """
+
+    def to_length_1(vectors: np.ndarray) -> np.ndarray:
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.where(lengths > 0, lengths, 1)
+
+    cosines = to_length_1(features.astype(np.float64)) @ to_length_1(others.astype(np.float64)).T
+    return 1 - np.clip(cosines, -1, 1)
+
+
+def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
+    """Find the images that a run was trained on, in its own data or in another file that holds them.
+
+    Args:
+        trained: whose split counts.
+        examples: the data at hand. In another file than the run's own, training images are known by their
+            hash; images of PublicTest and PrivateTest are none, even where they are copies of one.
+
+    Returns:
+        int64 [T], rows of `examples`, ascending, each once; T may be 0.
+    """
+    if examples.sha256 == trained.facts["data"]["sha256"]:
+        return np.unique(trained.saved["train"])  # A bootstrap resample names a row more than once.
+    may_train = (examples.usages <= fer2013.USAGES.index("Training")) & (
+        examples.labels != fer2013.UNLABELLED
+    )
+    rows = np.flatnonzero(may_train)
+    return rows[find_copies([trained], examples.images[rows])]
+
+
+def find_neighbours(
+    trained: Trained, examples: Examples, rows: np.ndarray, features: np.ndarray, *, count: int
+) -> list[list[Neighbour]]:
+    """Find the training images nearest to some images by their last features.
+
+    Args:
+        trained: the network.
+        examples: where the training images are looked for, see `find_training_rows`.
+        rows: int [M], the images; none is its own neighbour.
+        features: float [M, D], theirs, as `inference.predictor.predict` gives them.
+        count: how many for each; fewer where there are fewer.
+
+    Returns:
+        M lists, nearest first.
+    """
+    train_rows = find_training_rows(trained, examples) if len(rows) else np.array([], np.int64)
+    if not len(train_rows):
+        return [[] for _ in rows]
+    distances = _distances_to(trained, examples, train_rows, features)
+    distances[rows[:, None] == train_rows] = np.inf
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    return [
+        [
+            Neighbour(int(train_rows[place]), int(examples.labels[train_rows[place]]), float(line[place]))
+            for place in places
+            if np.isfinite(line[place])
+        ]
+        for line, places in zip(distances, nearest, strict=True)
+    ]
+
+
+def _distances_to(
+    trained: Trained, examples: Examples, train_rows: np.ndarray, features: np.ndarray
+) -> np.ndarray:
+    """Measure the distances [M, T]; the training features, which may be large, are kept for a moment only."""
+    chunk = 4 * trained.config.train.eval_batch_size
+    parts = []
+    with terminal.make_bar(Console()) as bar:
+        task = bar.add_task("training images' features", total=len(train_rows), speed="")
+        for start in range(0, len(train_rows), chunk):
+            images = examples.images[train_rows[start : start + chunk]]
+            parts.append(cosine_distances(features, predict(trained, images)[1]))
+            bar.advance(task, len(images))
+    return np.concatenate(parts, axis=1)
+
+
+def write_pictures(
+    trained: Trained,
+    examples: Examples,
+    rows: np.ndarray,
+    logits: np.ndarray,
+    features: np.ndarray,
+    *,
+    stem: Path,
+) -> tuple[list[Json], dict[str, str]]:
+    """Write the pictures of mistakes, saliency and neighbours; there is none of what does not occur.
+
+    `STEM_faces.json` holds the same tiles (picture -> what `report.contact_sheet.sheet_record` gives), from which a
+    page lays them out for its screen.
+
+    Args:
+        trained: the network.
+        examples: the data.
+        rows: int [N], the rows that were measured, N >= 1.
+        logits: float [N, C], of these rows.
+        features: float [N, D], their last features.
+        stem: path and start of the name of the PNGs.
+
+    Returns:
+        The 35 most confident mistakes for the record, labels in words, each with its 5 nearest training
+        images; and picture -> file name, of `mistakes` (1040 × 1968 pixels if full), `saliency` (1559 × 1684:
+        3 faces of each class) and `neighbours` (1262 × 1466: 5 of the mistakes, of different kinds first).
+    """
+    labels = examples.labels[rows]
+    mistakes = find_mistakes(logits, labels, rows, count=MISTAKE_COUNT)
+    place_of = {int(row): place for place, row in enumerate(rows)}
+    places = [place_of[each.row] for each in mistakes]
+    neighbours = find_neighbours(trained, examples, rows[places], features[places], count=NEIGHBOUR_COUNT)
+    wrong_count = int((logits.argmax(axis=1) != labels).sum())
+    sheets = {
+        "mistakes": _lay_out_mistakes(
+            examples, mistakes, title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are mistaken"
+        ),
+        "saliency": _lay_out_saliency(trained, examples, rows, logits),
+        "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
+    }
+    names = {}
+    for name, sheet in sheets.items():
+        path = stem.with_name(f"{stem.name}_{name}.png")
+        # An older picture beside new figures would tell of another measurement.
+        path.unlink(missing_ok=True)
+        if sheet is not None:
+            with replacing(path) as new:
+                tile_sheet(sheet).save(new, format="PNG", optimize=True)
+            names[name] = path.name
+    tiles = {name: sheet_record(sheet) for name, sheet in sheets.items() if sheet is not None}
+    write_json(stem.with_name(f"{stem.name}_faces.json"), tiles)
+    return [_to_json(*each) for each in zip(mistakes, neighbours, strict=True)], names
+
+
+def _name(label: int) -> str:
+    # FER+ decides no label for some of the images that a run was trained on.
+    return "undecided" if label == fer2013.UNLABELLED else NAMES[label]
+
+
+def _to_json(mistake: Mistake, neighbours: list[Neighbour]) -> Json:
+    near = [each._asdict() | {"label": _name(each.label)} for each in neighbours]
+    words = {"true": NAMES[mistake.true], "predicted": NAMES[mistake.predicted]}
+    return mistake._asdict() | words | {"neighbours": near}
+
+
+def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title: str) -> Sheet | None:
+    if not mistakes:
+        return None
+    tiles = [Tile(examples.images[each.row], _caption(each)) for each in mistakes]
+    rows = [tiles[start : start + _COLUMNS] for start in range(0, len(tiles), _COLUMNS)]
+    return Sheet(
+        rows=rows,
+        zoom=4,
+        row_labels=[""] * len(rows),
+        column_labels=[""] * _COLUMNS,
+        wide_gaps_after=(),
+        title=title,
+        subtitle=f"The {len(mistakes)} most confident mistakes, the surest first: true → predicted label, "
+        "and the network's probability of the predicted one.",
+    )
+
+
+def _caption(mistake: Mistake) -> Caption:
+    words = f"{NAMES[mistake.true]} → {NAMES[mistake.predicted]}"
+    return (words, "plain"), (_percent(mistake.confidence), "quiet")
+
+
+def _percent(probability: float) -> str:
+    # No network is quite sure: 0.9997 is not 100 %.
+    return f"{100 * probability:.1f} %" if probability < 0.9995 else "> 99.9 %"
+
+
+def _lay_out_neighbours(
+    examples: Examples, mistakes: Sequence[Mistake], neighbours: list[list[Neighbour]], *, title: str
+) -> Sheet | None:
+    if not any(neighbours):
+        return None
+    # Of each confusion one before a second: five of the same kind would teach less.
+    seen: Counter[tuple[int, int]] = Counter()
+    turns = []
+    for number, each in enumerate(mistakes):
+        turns.append((seen[each.true, each.predicted], number))
+        seen[each.true, each.predicted] += 1
+    chosen = [number for _, number in sorted(turns)[:SHOWN_WITH_NEIGHBOURS]]
+    rows = []
+    for number in chosen:
+        mistake = mistakes[number]
+        roles: dict[int, Role] = {mistake.true: "right", mistake.predicted: "wrong"}
+        rows.append([Tile(examples.images[mistake.row], _caption(mistake))])
+        for near in neighbours[number]:
+            role = roles.get(near.label, "plain")
+            caption: Caption = (_name(near.label), role), (f"distance {near.distance:.3f}", "quiet")
+            rows[-1].append(Tile(examples.images[near.row], caption))
+    return Sheet(
+        rows=rows,
+        zoom=4,
+        row_labels=[""] * len(rows),
+        column_labels=["mistake", "nearest", "2nd", "3rd", "4th", "5th"],
+        wide_gaps_after=(0,),
+        title=f"{title}: mistakes and their nearest training images",
+        subtitle="Nearest by the cosine distance of the last features; under each its label: "
+        "blue is the mistake's true label, orange the predicted one.",
+    )
+
+
+def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
+    labels, predicted = examples.labels[rows], logits.argmax(axis=1)
+    confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
+    of_class = (np.flatnonzero(labels == label) for label in range(logits.shape[1]))
+    picked = {
+        NAMES[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
+        for label, places in enumerate(of_class)
+        if len(places)
+    }
+    places = np.concatenate(list(picked.values()))
+    faces = examples.images[rows[places]]
+    variables = {"params": trained.params, "batch_stats": trained.batch_stats}
+    cams, gradients = (
+        np.asarray(show(trained.model, variables, faces, predicted[places], pixel_stats=trained.pixel_stats))
+        for show in (saliency.grad_cam, saliency.input_gradients)
+    )
+    triples = []
+    for number, place in enumerate(places):
+        is_right, said = predicted[place] == labels[place], NAMES[predicted[place]]
+        first: tuple[str, Role] = (f"✓ {said}", "right") if is_right else (f"✗ {said}", "wrong")
+        caption: Caption = (first, (_percent(confidences[place]), "quiet"))
+        maps = (_overlay(faces[number, ..., 0], cams[number]), _colour(_stretch(gradients[number])))
+        triples.append([Tile(faces[number], caption), *(Tile(each, ()) for each in maps)])
+    ends = np.cumsum([len(some) for some in picked.values()])
+    lines = [
+        [tile for triple in triples[end - len(some) : end] for tile in triple]
+        for end, some in zip(ends, picked.values(), strict=True)
+    ]
+    return Sheet(
+        rows=lines,
+        zoom=3,
+        row_labels=list(picked),
+        column_labels=["face", "Grad-CAM", "gradient"] * FACES_PER_CLASS,
+        wide_gaps_after=range(2, 3 * FACES_PER_CLASS - 1, 3),
+        title=f"{trained.title}: what the network looks at",
+        subtitle="Faces of each class, drawn at random; under each what the network says (✓ right, ✗ wrong). "
+        "Grad-CAM (Selvaraju et al. 2017): where the last convolution block finds what speaks for it. "
+        "Gradient (Simonyan et al. 2013): the pixels whose change would move its logit most. "
+        "Grad-CAM colours what counts, gradients are dark where nothing does; yellow is the most of a face.",
+    )
+
+
+def _stretch(heat: np.ndarray) -> np.ndarray:
+    """Let the brightest hundredth of the pixels be 1: a single one would leave all others dark."""
+    return np.minimum(heat / max(float(np.quantile(heat, 0.99)), np.finfo(np.float32).tiny), 1)
+
+
+def _colour(heat: np.ndarray) -> np.ndarray:
+    """Colour a map 0..1 [48, 48]; viridis is read alike by all eyes, and in gray. uint8 [48, 48, 3]."""
+    return (255 * _HEAT(heat)[..., :3]).round().astype(np.uint8)
+
+
+def _overlay(face: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay a map 0..1 over a gray face, both [48, 48], the hotter the less transparent; uint8 [48, 48, 3]."""
+    opacity = 0.75 * heat[..., None]
+    return ((1 - opacity) * face[..., None] + opacity * _colour(heat)).round().astype(np.uint8)

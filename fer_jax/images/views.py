@@ -1,0 +1,85 @@
+"""Test-time views: an image is shown to the network in several ways, and the logits are averaged.
+
+Each view is an affine map of `augment`, with bilinear grays between pixels and the edge pixels going on
+beyond the picture.
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+
+from fer_jax import fer2013
+from fer_jax.images import affine, augment
+
+ViewChoice = Literal["single", "flip", "shifts", "flip-shifts", "ten-crop"]
+
+SHIFT_PX: Final = 2
+CROP_PX: Final = 44
+
+_IDENTITY: Final = "identity"
+
+
+def _flipped(name: str) -> str:
+    return "flip" if name == _IDENTITY else f"{name} + flip"
+
+
+def _shift(down_px: float, right_px: float) -> np.ndarray:
+    return affine.shift_map(np.array([[down_px, right_px]]))[0]
+
+
+def _crop(down: int, right: int) -> np.ndarray:
+    """Stretch a crop over the whole picture; the crop stands in a corner (-1 or 1 each) or the middle (0)."""
+    side = fer2013.IMAGE_SHAPE[0]
+    room_px = (side - CROP_PX) / 2
+    return affine.crop_map(np.array([[CROP_PX / side, down * room_px, right * room_px]]))[0]
+
+
+_SHIFTS: Final = {
+    f"shifted up {SHIFT_PX} px": _shift(-SHIFT_PX, 0),
+    f"shifted down {SHIFT_PX} px": _shift(SHIFT_PX, 0),
+    f"shifted left {SHIFT_PX} px": _shift(0, -SHIFT_PX),
+    f"shifted right {SHIFT_PX} px": _shift(0, SHIFT_PX),
+}
+_CROPS: Final = {
+    f"crop {CROP_PX} px top left": _crop(-1, -1),
+    f"crop {CROP_PX} px top right": _crop(-1, 1),
+    f"crop {CROP_PX} px bottom left": _crop(1, -1),
+    f"crop {CROP_PX} px bottom right": _crop(1, 1),
+    f"crop {CROP_PX} px middle": _crop(0, 0),
+}
+_PLAIN: Final = {_IDENTITY: np.eye(3), **_SHIFTS, **_CROPS}
+_FLIP: Final = affine.flip_map(np.array([True]))[0]
+_MAPS: Final = _PLAIN | {_flipped(name): plain @ _FLIP for name, plain in _PLAIN.items()}
+
+
+def _and_flipped(names: tuple[str, ...]) -> tuple[str, ...]:
+    return (*names, *map(_flipped, names))
+
+
+CHOICES: Final[dict[ViewChoice, tuple[str, ...]]] = {
+    "single": (_IDENTITY,),
+    "flip": _and_flipped((_IDENTITY,)),
+    "shifts": (_IDENTITY, *_SHIFTS),
+    "flip-shifts": _and_flipped((_IDENTITY, *_SHIFTS)),
+    "ten-crop": _and_flipped(tuple(_CROPS)),
+}
+"""Choice -> names of its views, in order. Ten crops: Krizhevsky, Sutskever and Hinton 2012 (AlexNet)."""
+
+
+def show(images: np.ndarray, name: str) -> np.ndarray:
+    """Show images in one view.
+
+    Args:
+        images: uint8 [N, 48, 48, 1].
+        name: of the view, one of those in `CHOICES`.
+
+    Returns:
+        uint8 [N, 48, 48, 1]; the identity gives each bit back.
+
+    >>> faces = np.arange(48 * 48, dtype=np.uint8).reshape(1, 48, 48, 1)
+    >>> bool((show(faces, "flip") == faces[:, :, ::-1]).all())
+    True
+    """
+    matrix = affine.round_maps(_MAPS[name][None])
+    draws = augment.Draws(np.repeat(matrix, len(images), axis=0), np.zeros((len(images), 4), np.int32))
+    return augment.apply(images, draws)

@@ -1,0 +1,1 @@
+"""Anything that predicts: runs and released weights read back, views, ensembles."""

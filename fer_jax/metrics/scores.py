@@ -1,0 +1,134 @@
+"""Scores derived from counts and predictions: Wilson intervals, per-class ratios, top-2 hits, ROC-AUC."""
+
+from typing import Any
+
+import numpy as np
+
+from fer_jax.fer2013 import NAMES
+from fer_jax.metrics.counts import Counts, mean_loss
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """95 % score interval of a proportion (Wilson 1927).
+
+    >>> tuple(round(end, 4) for end in wilson_interval(8, 10))
+    (0.4902, 0.9433)
+    """
+    from scipy.stats import binomtest  # It takes half a second, for which only the end of a run has to wait.
+
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def summarise(counts: Counts) -> dict[str, Any]:
+    """Turn counts into every reported figure, ready for JSON.
+
+    Args:
+        counts: of at least one example.
+
+    Returns:
+        `correct`, `total`, `accuracy` with `accuracy_low` and `accuracy_high` (Wilson, 95 %), `loss`,
+        `balanced_accuracy` (mean recall of the classes that have examples), `macro_f1` (mean over the
+        same classes), `per_class` and `confusion`. A ratio without a denominator is None.
+    """
+    confusion = np.asarray(counts.confusion, np.int64)
+    correct, total = int(np.trace(confusion)), int(confusion.sum())
+    low, high = wilson_interval(correct, total)
+    rows = [_class_figures(confusion, index) for index in range(len(confusion))]
+    present = [row for row in rows if row["count"]]
+    return {
+        "correct": correct,
+        "total": total,
+        "accuracy": correct / total,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "loss": mean_loss(counts),
+        "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
+        "macro_f1": float(np.mean([row["f1"] for row in present])),
+        "per_class": rows,
+        "confusion": confusion.tolist(),
+    }
+
+
+def _class_figures(confusion: np.ndarray, index: int) -> dict[str, Any]:
+    hits = int(confusion[index, index])
+    examples, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
+    return {
+        "label": NAMES[index],
+        "precision": hits / predicted if predicted else None,
+        "recall": hits / examples if examples else None,
+        "f1": 2 * hits / (examples + predicted) if examples + predicted else None,
+        "count": examples,
+        "predicted": predicted,
+    }
+
+
+def top2_hits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Say which images have their label among the two classes with the largest logits.
+
+    Of equal logits the earlier class counts as the larger, as for `argmax`.
+
+    Args:
+        logits: float [N, C].
+        labels: int [N], 0..C-1.
+
+    Returns:
+        bool [N].
+
+    >>> top2_hits(np.array([[3.0, 1, 2, 0, 0, 0, 0]]).repeat(3, axis=0), np.array([0, 1, 2])).tolist()
+    [True, False, True]
+    """
+    top2 = np.argsort(-logits, axis=1, kind="stable")[:, :2]
+    return (top2 == labels[:, None]).any(axis=1)
+
+
+def confusion_ratios(confusions: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the ratios of many confusion matrices at once, defined as in `summarise`.
+
+    Args:
+        confusions: float or int [R, C, C], each of at least one example.
+
+    Returns:
+        `accuracy`, `balanced_accuracy` and `macro_f1`, each float64 [R].
+    """
+    hits = confusions.diagonal(axis1=1, axis2=2).astype(np.float64)
+    examples, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
+    # A class without examples counts for nothing: its hits are 0, and it is not among the present.
+    recalls, f1s = hits / np.maximum(examples, 1), 2 * hits / np.maximum(examples + predicted, 1)
+    present = (examples > 0).sum(axis=1)
+    return {
+        "accuracy": hits.sum(axis=1) / examples.sum(axis=1),
+        "balanced_accuracy": recalls.sum(axis=1) / present,
+        "macro_f1": f1s.sum(axis=1) / present,
+    }
+
+
+def roc_auc(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute the area under the ROC curve, for many weightings of the images at once.
+
+    It is the Mann-Whitney statistic: the share of all pairs of a positive and a negative in which the
+    positive has the larger score, ties for one half (Hanley and McNeil 1982, "The Meaning and Use of the
+    Area under a Receiver Operating Characteristic (ROC) Curve"). An image of weight 2 counts as two images.
+
+    Args:
+        scores: float [N], larger for what looks more like a positive.
+        is_positive: bool [N].
+        weights: float [R, N], each >= 0.
+
+    Returns:
+        float64 [R], in 0..1; NaN where the positives or the negatives weigh nothing.
+
+    >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True]), np.ones((1, 4)))
+    array([0.875])
+    """
+    negatives = np.flatnonzero(~is_positive)
+    negatives = negatives[np.argsort(scores[negatives])]
+    below = np.searchsorted(scores[negatives], scores[is_positive], side="left")
+    up_to = np.searchsorted(scores[negatives], scores[is_positive], side="right")
+    # Weight of the first k negatives, for k from 0 on.
+    cumulated = np.zeros((len(weights), len(negatives) + 1))
+    np.cumsum(weights[:, negatives], axis=1, out=cumulated[:, 1:])
+    positives = weights[:, is_positive]
+    wins = (positives * (cumulated[:, below] + cumulated[:, up_to])).sum(axis=1) / 2
+    pairs = positives.sum(axis=1) * cumulated[:, -1]
+    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)

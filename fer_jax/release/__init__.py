@@ -1,0 +1,1 @@
+"""The command `release`: weights of a run as a file with a card."""

@@ -1,0 +1,145 @@
+"""What the card of released weights says beside their figures: origin, input, limits."""
+
+from pathlib import Path
+from typing import Final
+
+from fer_jax.config.files import to_json
+from fer_jax.config.run import Config
+from fer_jax.data.readers.cache import NOT_CACHED
+from fer_jax.files import Json
+from fer_jax.images.standardise import PixelStats
+
+TERMS: Final = (
+    "FER2013 (Goodfellow et al. 2013, Challenges in Representation Learning) was collected from the web for "
+    "a Kaggle competition, whose rules say what it may be used for: https://www.kaggle.com/c/challenges-in-"
+    "representation-learning-facial-expression-recognition-challenge/rules. The pictures belong to their "
+    "owners, and none is in these files. Read the rules before you use the weights."
+)
+TERMS_FERPLUS: Final = (
+    "The votes of FER+ (Barsoum et al. 2016) are from https://github.com/microsoft/FERPlus."
+)
+TERMS_SYNTHETIC: Final = "Faces drawn by fer_jax from a seed, no person among them; Apache-2.0."
+
+LIMITS: Final = (
+    "It sees one centred, cut-out, upright gray face of 48 × 48 pixels; it does not find faces, and it gives "
+    "probabilities for whatever it is shown, face or not.",
+    "The labels are noisy: one human rater agrees with the others on about 70 % of these faces. A few points "
+    "between two networks can be chance: see the intervals.",
+    "Classes are unequal, and disgust is rare; see the counts of each class.",
+    "FER2013 does not say who is on its pictures. How accuracy differs by age, sex or skin was not measured "
+    "and must be taken to differ.",
+    "The probabilities are as the network gives them: no temperature was fitted.",
+)
+MISUSE: Final = (
+    "An expression is not an emotion, and a guess from one picture is not a measurement of a person.",
+    "Not for decisions about people, such as in hiring, school, policing, borders, credit, insurance or "
+    "health, nor for watching them. At work and in education the EU's AI Act (Article 5) forbids systems "
+    "that infer emotions, but for medical or safety reasons.",
+    "Not for recognising who somebody is: it was not trained for that.",
+)
+
+_RULES: Final = {
+    "official": "FER2013's usages: Training is train, PublicTest is val, PrivateTest is test",
+    "seed": "the Training rows, 70/15/15, stratified by class, by the split seed",
+}
+_VAL_ROLES: Final = {
+    "best": "the epoch was selected on it",
+    "last": "measured after each epoch; no epoch was selected on it",
+}
+
+
+def describe_preprocessing(stats: PixelStats) -> Json:
+    """Say what the network wants to see, for JSON."""
+    return {
+        "shape": [48, 48, 1],
+        "dtype": "uint8",
+        "range": "whole gray levels, 0 black to 255 white",
+        "mean": stats.mean,
+        "std": stats.std,
+        "rule": "(gray level - mean) / std; predict does it: give it the gray levels",
+        "crop": (
+            "as in FER2013: an upright face in the middle that fills the square from the forehead to the "
+            "chin, with little around it; turn colours to gray (luma, as PIL's convert('L')), then shrink to "
+            "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy."
+        ),
+    }
+
+
+def public_config(config: Config) -> Json:
+    """Turn a config into JSON that others may read: of a path the file's name alone is left."""
+    fields = to_json(config)
+    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus")):
+        place = fields[section][name]
+        fields[section][name] = None if place is None else Path(place).name
+    fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]
+    return fields
+
+
+def describe_training(facts: Json, config: Config, checkpoint: Json) -> Json:
+    """Say how the weights came to be, for JSON.
+
+    Args:
+        facts: the content of the finished run's `run.json`.
+        config: of the run.
+        checkpoint: `name` and `step` of the weights.
+    """
+    data = facts["data"]
+    terms = [TERMS_SYNTHETIC if data["is_synthetic"] else TERMS]
+    has_votes = config.labels.source == "ferplus"
+    return {
+        "data": public_description(data["description"], is_synthetic=data["is_synthetic"]),
+        "data_sha256": data["sha256"],
+        "labels": f"FER+, {config.labels.mode}" if has_votes else "FER2013",
+        "terms": " ".join([*terms, *([TERMS_FERPLUS] if has_votes else [])]),
+        "split": {"protocol": config.split.protocol, "rule": _RULES[config.split.protocol]} | facts["split"],
+        "selection": {"rule": facts["selection"], "epoch": facts["measured_epoch"], "checkpoint": checkpoint},
+        "teachers": facts.get("teachers"),
+        "epochs": config.train.epochs,
+        "seeds": {"train": config.train.seed, "split": config.split.seed},
+        "seconds": facts["seconds_total"],
+        "finished": facts["finished"],
+        **{name: facts[name] for name in ("machine", "device", "versions", "git")},
+    }
+
+
+def name_teachers(facts: Json) -> list[str]:
+    """Name the runs that taught one: from its `run.json`, or from what a card says of its training."""
+    return [run["run"] for run in _list_teachers(facts)]
+
+
+def are_teachers_selected(facts: Json) -> bool:
+    """Say whether a teacher of a run had its epoch selected on its validation part; see `name_teachers`."""
+    return any(run.get("select") == "best" for run in _list_teachers(facts))
+
+
+def _list_teachers(facts: Json) -> list[Json]:
+    found: list[Json] = (facts.get("teachers") or {}).get("runs", [])
+    return found
+
+
+def public_description(description: str, *, is_synthetic: bool) -> str:
+    """Take the paths off the description of some data.
+
+    >>> description = "/home/me/fer2013.csv: 3,589 PublicTest rows; not cached: /home/me: No space left"
+    >>> public_description(description, is_synthetic=False)
+    '3,589 PublicTest rows'
+    """
+    public = description.partition(NOT_CACHED)[0]
+    return public if is_synthetic else public.partition(": ")[2]
+
+
+def role_of(part: str, config: Config, facts: Json) -> str:
+    """Say what a part was to the run: what its figure is worth depends on it.
+
+    Args:
+        part: "train", "val" or "test" of the run's split, "PublicTest" or "PrivateTest".
+        config: of the run.
+        facts: the content of its `run.json`.
+    """
+    if part == "train":
+        return "trained on"
+    is_val = part == "val" or (part == "PublicTest" and config.split.protocol == "official")
+    if not is_val:
+        return "held back from training and selection"
+    of_teachers = "; its teachers' epochs were" if are_teachers_selected(facts) else ""
+    return _VAL_ROLES[config.train.select] + of_teachers

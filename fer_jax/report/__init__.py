@@ -1,0 +1,1 @@
+"""What people look at: text, plots, contact sheets, and the run's page."""

@@ -1,0 +1,1 @@
+"""Run folders: where they are, what is in them, checkpoints and records."""

@@ -1,0 +1,131 @@
+"""Where a run is written: a folder for each seed, and one for what several seeds have in common.
+
+One seed: `runs/NAME-seedS`. Several: an ordinary folder for each, and `runs/NAME-seedsA-B` for their report.
+With `--run-dir` this is the one that is named, and the seeds' folders are in it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fer_jax.config.fields import FREE_TO_RESUME
+from fer_jax.config.run import Config
+from fer_jax.errors import RunError
+from fer_jax.runs import folder as runs_folder
+from fer_jax.runs import record
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run of one seed or several is written.
+
+    Attributes:
+        configs: of each seed.
+        folders: of each seed.
+        home: the folder of what they have in common; of a single seed its own.
+    """
+
+    configs: list[Config]
+    folders: list[Path]
+    home: Path
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds."""
+        return [config.train.seed for config in self.configs]
+
+    @property
+    def title(self) -> str:
+        """The name of the config and its seeds, for people."""
+        first, last = self.seeds[0], self.seeds[-1]
+        return f"{self.configs[0].name}, " + (
+            f"seed {first}" if first == last else f"seeds {first} to {last}"
+        )
+
+
+def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed: bool) -> Place:
+    """Choose the folders of a new run, or find those of the run to go on with.
+
+    Args:
+        config: of the first seed.
+        count: how many seeds, from the config's on.
+        run_dir: the home; None chooses a new one, or finds the newest.
+        is_resumed: go on with a run.
+
+    Raises:
+        ConfigError: the last seed is too large.
+        RunError: a new run's home holds one already; the run to go on with is not there, or is another one.
+    """
+    seeds = [config.train.seed + number for number in range(count)]
+    configs = [replace(config, train=replace(config.train, seed=seed)) for seed in seeds]
+    names = [f"{config.name}-seed{seed}" for seed in seeds]
+    home_name = names[0] if count == 1 else f"{config.name}-seeds{seeds[0]}-{seeds[-1]}"
+    if run_dir:
+        home, folders = run_dir, [run_dir if count == 1 else run_dir / f"seed{seed}" for seed in seeds]
+    else:
+        find = runs_folder.newest_folders if is_resumed else runs_folder.new_folders
+        home, *folders = find([home_name, *names])
+    if not is_resumed:
+        if (home / "run.json").exists():
+            raise RunError(f"{home} holds a run already; add --resume to go on, or give another --run-dir")
+        return Place(configs, folders, home)
+    trained = record.read_facts(home).get("seeds", seeds)
+    if trained != seeds:
+        raise RunError(f"{home} has the seeds {trained}, asked for were {seeds}; ask for the same")
+    for one, folder in zip(configs, folders, strict=True):
+        change = record.find_config_change(folder, one, free=FREE_TO_RESUME)
+        if change:
+            raise RunError(f"{change}; resume with the same config, or train into another --run-dir")
+    return Place(configs, folders, home)
+
+
+def find_folders(paths: Sequence[Path]) -> list[Path]:
+    """Find the runs that are meant: each path is a run's folder, or a folder that holds some.
+
+    Args:
+        paths: a folder of runs stands for all in it, by name; a folder of several seeds for these.
+
+    Returns:
+        Folders with a `run.json`, each once.
+
+    Raises:
+        RunError: no such folder, or one without a run.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise RunError(
+                f"there is no folder {path}; give runs such as runs/run6-seed0, or a folder of runs"
+            )
+        is_run = (path / "run.json").is_file()
+        inside = [path] if is_run else [each for each in path.iterdir() if (each / "run.json").is_file()]
+        if not inside:
+            raise RunError(f"{path} holds no run: neither it nor a folder in it has a run.json; give another")
+        for folder in sorted(inside, key=_by_number):
+            found |= {each.resolve(): each for each in _seeds_of(folder)}
+    return list(found.values())
+
+
+def _by_number(path: Path) -> list[tuple[bool, int, str]]:
+    # run10 comes after run9.
+    pieces = re.split(r"(\d+)", path.name)
+    return [(piece.isdigit(), int(piece) if piece.isdigit() else 0, piece) for piece in pieces]
+
+
+def _seeds_of(folder: Path) -> list[Path]:
+    """Give a run's own folder; of several seeds trained together, the folder of each."""
+    facts = record.read_facts(folder)
+    if "folders" not in facts:
+        return [folder]
+    return [_find_seed(folder, Path(named)) for named in facts["folders"]]
+
+
+def _find_seed(home: Path, named: Path) -> Path:
+    # The name is that of the day of the training; since then all may have moved together.
+    for folder in (home / named.name, home.parent / named.name, named):
+        if (folder / "run.json").is_file():
+            return folder
+    raise RunError(
+        f"{home} is about the run {named}, which is not there; put it back, or name the runs one by one"
+    )

@@ -1,0 +1,63 @@
+"""The folder in which compiled programs are kept between runs, and whether it is safe to read."""
+
+import os
+import stat
+from pathlib import Path
+
+from fer_jax.errors import RunError
+from fer_jax.files import cache_folder
+
+
+def compiled_folder() -> Path:
+    """Name the folder in which `keep_compiled` keeps programs; it may not be there yet."""
+    return cache_folder() / "xla"
+
+
+def keep_compiled() -> str:
+    """Let JAX keep compiled programs in the user's cache folder; call it before the first computation.
+
+    What is read from there runs as code. The folder is therefore made for the user alone, and is refused
+    where somebody else could write: in it, or in a folder above it, where it could be exchanged.
+
+    Returns:
+        The folder, for the start-up lines.
+
+    Raises:
+        RunError: the folder is not safe.
+    """
+    import jax
+
+    named = compiled_folder()
+    named.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = named.resolve()
+    danger = find_danger(folder)
+    if danger:
+        raise RunError(
+            f"compiled programs cannot be kept in {folder}: {danger}, and what is read from there is run; "
+            "mend that, name another place with $FER_JAX_CACHE, or give --device.no-compile-cache"
+        )
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return f"compiled programs are kept in {folder}"
+
+
+def find_danger(folder: Path) -> str | None:
+    """Say who else could write into a folder or exchange it.
+
+    Args:
+        folder: without symbolic links in its path.
+
+    Returns:
+        The first fault, naming its folder; None where there is none, and on systems without POSIX owners.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    for place in (folder, *folder.parents):
+        found = place.stat()
+        # In a sticky folder, such as /tmp, only the owner of an entry may exchange it.
+        is_sticky = bool(found.st_mode & stat.S_ISVTX) and place != folder
+        if found.st_uid not in ({os.geteuid()} if place == folder else {os.geteuid(), 0}):
+            return f"{place} belongs to another user"
+        if found.st_mode & 0o022 and not is_sticky:
+            return f"{place} is writable by others"
+    return None

@@ -1,0 +1,59 @@
+"""CPU settings that have to be made before JAX starts: the allocator and XLA's flags."""
+
+import ctypes
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+# What each flag does was measured on these versions; another XLA may not know it, and would not start.
+_XLA_VERSIONS = ("0.10.2", "0.12.0.1")
+_XLA_FLAGS = {
+    "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION": (
+        "XLA's one-thread convolution fusion is off"
+    ),
+    # The pass takes out jax.lax.optimization_barrier: what is kept would be computed again at each use.
+    "--xla_disable_hlo_passes=cse_barrier_expander": "XLA keeps what it is told to keep",
+}
+
+
+@functools.cache
+def tune_cpu() -> list[str]:
+    """Set what makes XLA's CPU steps faster; call it before the first computation.
+
+    On glibc: large arrays are kept and used again instead of being given back to the system, which
+    would cost up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
+    the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. A
+    flag that stands in `XLA_FLAGS` stays as it is; `FER_JAX_TUNE=0` in the environment leaves everything.
+
+    Returns:
+        What was set, for the start-up lines; nothing on other systems.
+    """
+    settings: list[str] = []
+    if os.environ.get("FER_JAX_TUNE") == "0":
+        return settings
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        settings.append("glibc keeps freed memory")
+    is_known = importlib.metadata.version("jaxlib") in _XLA_VERSIONS and platform.machine() == "x86_64"
+    if is_known and _computes_on_cpu():
+        for flag, what in _XLA_FLAGS.items():
+            flags = os.environ.get("XLA_FLAGS", "")
+            if flag.split("=")[0] not in flags:
+                os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+                settings.append(what)
+    return settings
+
+
+def _computes_on_cpu() -> bool:
+    """Tell, without starting JAX, that no GPU or TPU can take part: its compiler reads the same flags."""
+    has_plugin = bool(importlib.metadata.entry_points(group="jax_plugins"))
+    has_tpu = importlib.util.find_spec("libtpu") is not None
+    return os.environ.get("JAX_PLATFORMS") == "cpu" or not (has_plugin or has_tpu)

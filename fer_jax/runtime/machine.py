@@ -1,0 +1,81 @@
+"""The machine: what a program sets before the first computation, and what it tells about where it runs."""
+
+import datetime
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fer_jax.runtime.cpu import tune_cpu
+
+
+def describe_cpu() -> str:
+    """Name the processor and count the cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        pairs = (line.partition(":") for line in lines)
+        facts = {key.strip(): value.strip() for key, _, value in pairs}
+        name = facts.get("model name", name)
+        # Clouds call every generation of a processor the same; its speed and its bits are not.
+        if "cpu family" in facts and "model" in facts:
+            name += f" (family {facts['cpu family']}, model {facts['model']})"
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def describe_device() -> str:
+    """Name what JAX computes on: `CPU`, or the platform and kind of its first accelerator."""
+    # Imported here so that tune_cpu can run before anything of jax.
+    import jax
+
+    device = jax.devices()[0]
+    return "CPU" if device.platform == "cpu" else f"{device.platform.upper()} {device.device_kind}"
+
+
+def list_versions() -> dict[str, str]:
+    """List the versions that decide a run's bits."""
+    names = ("fer-jax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+def git_commit() -> str | None:
+    """Name the commit of the source, with -dirty behind it where files were changed.
+
+    Returns:
+        None where the source is not in a git checkout of its own (installed in an environment, say).
+    """
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def now() -> str:
+    """Tell the time: ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def describe_place() -> dict[str, Any]:
+    """Gather what decides the bits that a network gives here, but for the source; ready for JSON."""
+    return {
+        "machine": describe_cpu(),
+        "device": describe_device(),
+        "tuning": tune_cpu(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "versions": list_versions(),
+    }
+
+
+def describe() -> dict[str, Any]:
+    """Gather everything of the place that may decide a run's bits, ready for JSON."""
+    return {**describe_place(), "git": git_commit()}

@@ -1,0 +1,1 @@
+"""The command `show`: a contact sheet of images and their augmented versions."""

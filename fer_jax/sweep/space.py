@@ -1,0 +1,189 @@
+"""What a sweep may change: a Python file of config fields with their ranges, checked before anything runs.
+
+A space file ends in a dict from config field to what it may be:
+
+    space = {
+        "optimizer.peak_rate": (1e-4, 1e-2, "log"),  # also "linear", and "int" or "log-int" for whole numbers
+        "model.blocks.*.dropout_rate": (0.0, 0.4, "linear"),  # one value for all blocks; .0. is the first one
+        "optimizer.schedule": ["constant", "cosine"],
+    }
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from fer_jax.config.fields import suggest
+from fer_jax.config.files import run_file, to_json
+from fer_jax.config.overrides import Value, apply, find_field, list_leaves
+from fer_jax.config.run import Config
+from fer_jax.errors import ConfigError
+from fer_jax.files import Json
+
+KINDS: Final = ("linear", "log", "int", "log-int")
+FIXED: Final = (
+    "name",
+    "data",
+    "labels",
+    "split",
+    "device",
+    "train.seed",
+    "train.resample",
+    "train.select",
+    "train.eval_batch_size",
+    "train.train_eval_examples",
+)
+"""Fields and sections that no sweep may change: what trials are measured with, and what changes no figure."""
+_WANTED: Final = (
+    f"a tuple (low, high, kind) with low < high and one of {', '.join(KINDS)}, or a list of two different "
+    "choices or more"
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Attributes:
+        low: the smallest.
+        high: the largest, > low.
+        kind: one of `KINDS`. With a log equal ratios are equally likely, else equal differences; with an int
+            there are whole numbers alone.
+    """
+
+    low: float
+    high: float
+    kind: str
+
+    @property
+    def is_log(self) -> bool:
+        """Whether equal ratios are equally likely."""
+        return self.kind.startswith("log")
+
+    @property
+    def is_int(self) -> bool:
+        """Whether there are whole numbers alone."""
+        return self.kind.endswith("int")
+
+    @property
+    def tried(self) -> tuple[Value, ...]:
+        """The values on which the config's word is asked: both ends."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of some values.
+
+    Attributes:
+        values: at least two, all different.
+    """
+
+    values: tuple[Value, ...]
+
+    @property
+    def tried(self) -> tuple[Value, ...]:
+        """The values on which the config's word is asked: all."""
+        return self.values
+
+
+Space = dict[str, Range | Choices]
+"""Config field -> what it may be, in the file's order."""
+
+
+def load_space(path: Path, config: Config) -> Space:
+    """Run a space file, and hold it against the config that it changes.
+
+    Args:
+        path: a Python file that defines `space = {...}`.
+        config: the base, which gives all other fields.
+
+    Raises:
+        ConfigError: no such file, an error in it, an unknown field, a range that is none, or a value that the
+            config refuses whatever one other field of the space is.
+    """
+    if not path.is_file():
+        known = sorted({*path.parent.glob("*.py"), *Path("configs/spaces").glob("*.py")})
+        there = f"; there are {', '.join(map(str, known))}" if known else ""
+        raise ConfigError(f"there is no space file {path}{there}")
+    content = run_file(path).get("space")
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f'{path} defines no `space`: end it with `space = {{"optimizer.peak_rate": ...}}`')
+    space = {str(name): _read(str(path), str(name), value) for name, value in content.items()}
+    _check_fields(str(path), space, config)
+    _check_values(str(path), space, config)
+    return space
+
+
+def to_plain(space: Space) -> Json:
+    """Turn a space into JSON: of each field its `choices`, or `low`, `high` and `kind`.
+
+    >>> to_plain({"train.epochs": Range(2, 8, "int"), "optimizer.nesterov": Choices((False, True))})
+    {'train.epochs': {'low': 2, 'high': 8, 'kind': 'int'}, 'optimizer.nesterov': {'choices': [False, True]}}
+    """
+    return {
+        name: {"choices": list(domain.values)} if isinstance(domain, Choices) else asdict(domain)
+        for name, domain in space.items()
+    }
+
+
+def _read(where: str, name: str, value: object) -> Range | Choices:
+    """Turn a range or the choices of the file into a domain."""
+    if isinstance(value, list) and all(each is None or isinstance(each, str | int | float) for each in value):
+        if len(set(value)) == len(value) >= 2:
+            return Choices(tuple(value))
+    elif isinstance(value, tuple) and len(value) == 3 and value[2] in KINDS:
+        low, high, kind = value
+        wanted = int if kind.endswith("int") else int | float
+        is_number = all(isinstance(end, wanted) and not isinstance(end, bool) for end in (low, high))
+        if is_number and math.isfinite(low) and math.isfinite(high) and low < high:
+            if kind.startswith("log") and low <= 0:
+                raise ConfigError(f"{where}: {name} is {value!r}; wanted low > 0, since zero has no log")
+            # Whole ends of a range that is not of whole numbers are floats: its other values are.
+            return Range(low, high, kind) if kind.endswith("int") else Range(float(low), float(high), kind)
+    raise ConfigError(f"{where}: {name} is {value!r}; wanted {_WANTED}")
+
+
+def _check_fields(where: str, space: Space, config: Config) -> None:
+    """Refuse fields that are not there, that no sweep may change, and those that are set twice."""
+    fields, seen = to_json(config), dict[str, str]()
+    for name in space:
+        if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
+            raise ConfigError(
+                f"{where}: {name} cannot be swept: it is what all trials share; set it in the config"
+            )
+        places = list(find_field(fields, name))
+        if not places:
+            known = [path for path, _ in list_leaves(fields)]
+            raise ConfigError(f"{where}: there is no config field {name!r}{suggest(name, known)}")
+        for holder, key, place in places:
+            if isinstance(holder[key], dict | list):
+                raise ConfigError(f"{where}: {name} is a group of fields; name one of them")
+            if place in seen:
+                raise ConfigError(f"{where}: {name} and {seen[place]} both set {place}; leave one out")
+            seen[place] = name
+
+
+def _check_values(where: str, space: Space, config: Config) -> None:
+    """Refuse a value that the config takes neither alone nor with one other field of the space changed."""
+
+    def refusal(params: dict[str, Value]) -> str | None:
+        try:
+            apply(config, params, where=where)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    for name, domain in space.items():
+        others = [(other, value) for other in space if other != name for value in space[other].tried]
+        for value in domain.tried:
+            why = refusal({name: value})
+            if why and all(refusal({name: value, other: each}) for other, each in others):
+                is_whole = (
+                    isinstance(domain, Range) and not domain.is_int and "int" in why.split("wanted")[-1]
+                )
+                hint = '; give whole numbers and "int"' if is_whole else ""
+                raise ConfigError(
+                    f"{where}: {name} cannot be {value!r}: {why.removeprefix(f'{where}: ')}{hint}"
+                )

@@ -1,0 +1,340 @@
+"""A sweep's memory, an Optuna study in a database: whose turn it is, what came out, what a kill left behind.
+
+Several processes may share it. Each takes its turns behind a file lock, and holds another file lock while its
+trial runs: the system lets go of that when the process ends, killed or not, and so the others know which
+trials nobody works on any more. Such a trial is marked failed, and the next turn is its repetition.
+
+What the sampler suggests is a function of the sweep's seed, the trial's place and the results so far. One
+process therefore makes the same sweep whether it was killed on the way or not.
+"""
+
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import filelock
+import optuna
+import sqlalchemy
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import Json
+from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.sweep.space import Choices, Space
+
+Pruner = Literal["median", "halving", "none"]
+
+RANDOM_TRIALS: Final = 10
+"""Trials before the sampler (Bergstra et al. 2011, tree-structured Parzen estimator) learns from results."""
+MEDIAN_TRIALS: Final = 5
+"""Finished trials before the median says anything."""
+HALVING_FACTOR: Final = 3
+"""Successive halving (Li et al. 2018, ASHA) lets one trial in so many go on, at so many times the epochs."""
+IMPORTANCE_TRIALS: Final = 10
+"""Finished trials below which no importances are given: they would be chance."""
+
+_BUSY_SECONDS: Final = 60
+_DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
+    sqlalchemy.exc.SQLAlchemyError,
+    optuna.exceptions.StorageInternalError,
+)
+_DECIDES, _PLACE, _REPEATS = "decides", "place", "repeats"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A sweep that turns are taken in.
+
+    Attributes:
+        study: in its database.
+        space: what the trials may be.
+        seed: of the sampler.
+        folder: of the lock files; one for all processes that share a file database.
+        is_file: the database is a file, so that whoever shares it shares its folder's locks.
+        shown: the database's URL, for messages.
+    """
+
+    study: optuna.Study
+    space: Space
+    seed: int
+    folder: Path
+    is_file: bool
+    shown: str
+
+    @property
+    def place(self) -> str:
+        """Where the locks of this process's trials are: on other machines nobody can see them."""
+        return f"{platform.node()}:{self.folder}"
+
+    @contextmanager
+    def door(self) -> Iterator[None]:
+        """Keep the other processes out: of taking turns, and of writing the report."""
+        with filelock.FileLock(self.folder / f".{self.study.study_name}.lock"):
+            yield
+
+    def lock_of(self, number: int) -> filelock.BaseFileLock:
+        """Make the lock that is held while a trial runs."""
+        return filelock.FileLock(self.folder / f".{self.study.study_name}.trial{number}.lock", timeout=0)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A trial that this process is to run.
+
+    Attributes:
+        trial: with its `number` and `params`; takes the accuracy of each epoch.
+        lock: held while it runs.
+    """
+
+    trial: optuna.Trial
+    lock: filelock.BaseFileLock
+
+
+def open_board(
+    storage: str,
+    name: str,
+    space: Space,
+    decides: Json,
+    *,
+    pruner: Pruner,
+    spared_epochs: int,
+    seed: int,
+    folder: Path,
+) -> Board:
+    """Open a sweep's study, or begin it.
+
+    Args:
+        storage: SQLAlchemy's URL of the database.
+        name: of the study in it.
+        space: what the trials may be.
+        decides: everything that decides a trial's result or which trials come; ready for JSON.
+        pruner: median: a trial ends where its best epoch so far is below the median of the others at that
+            epoch; halving: where it is not in the best third at epochs 1, 3, 9 ... times the spared ones.
+        spared_epochs: no trial ends before so many, >= 1.
+        seed: of the sampler, in [0, 2**32).
+        folder: of the lock files where the database is no file.
+
+    Raises:
+        ConfigError: a URL that names no database.
+        RunError: the database cannot be used, or holds another sweep of this name.
+    """
+    # What Optuna calls experimental is what we want; its log would break the progress bar.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        url = sqlalchemy.make_url(storage)
+    except sqlalchemy.exc.ArgumentError:
+        raise ConfigError(f"--storage is {storage!r}; wanted a URL such as sqlite:///runs/sweep.db") from None
+    shown, is_file = url.render_as_string(hide_password=True), url.get_backend_name() == "sqlite"
+    if is_file:
+        if url.database in (None, "", ":memory:"):
+            raise ConfigError(f"--storage is {shown!r}, which no file keeps; wanted sqlite:///PATH")
+        folder = Path(str(url.database)).absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    pruners: dict[Pruner, BasePruner] = {
+        "median": MedianPruner(n_startup_trials=MEDIAN_TRIALS, n_warmup_steps=spared_epochs),
+        "halving": SuccessiveHalvingPruner(min_resource=spared_epochs, reduction_factor=HALVING_FACTOR),
+        "none": NopPruner(),
+    }
+    with filelock.FileLock(folder / f".{name}.lock"), database_errors(shown, ImportError, RuntimeError):
+        wait = {"connect_args": {"timeout": _BUSY_SECONDS}} if is_file else {}
+        study = optuna.create_study(
+            storage=RDBStorage(storage, engine_kwargs=wait),
+            study_name=name,
+            direction="maximize",
+            pruner=pruners[pruner],
+            load_if_exists=True,
+        )
+        if _DECIDES not in study.user_attrs:
+            study.set_user_attr(_DECIDES, decides)
+        kept = study.user_attrs[_DECIDES]
+    if change := _find_change(kept, decides):
+        raise RunError(
+            f"{shown} holds another sweep {name!r}: its {change}; go on with the same, or give another --name"
+        )
+    return Board(study, space, seed, folder.absolute(), is_file, shown)
+
+
+@contextmanager
+def database_errors(shown: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn what a database does not allow into one message.
+
+    Args:
+        shown: its URL.
+        others: what else means the same here, beside the errors of SQLAlchemy and Optuna's storage.
+
+    Raises:
+        RunError: it cannot be used: it is locked, gone, or of another kind.
+    """
+    try:
+        yield
+    except _DATABASE_ERRORS + others as error:
+        first = str(error).strip().splitlines()[0]
+        raise RunError(
+            f"the sweep's database {shown} cannot be used: {first}; mend it, or give another --storage"
+        ) from None
+
+
+def _find_change(old: Any, new: Any, name: str = "") -> str | None:
+    """Name the first entry that differs between two JSON values, with both."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        found = (
+            _find_change(old.get(key), new.get(key), f"{name}.{key}" if name else str(key)) for key in keys
+        )
+        return next((change for change in found if change), None)
+    return None if old == new else f"{name} is {old!r}, and here it is {new!r}"
+
+
+def take(board: Board, *, most: int) -> Turn | None:
+    """Take the next turn: a trial that a dead process left, or a new one.
+
+    Args:
+        board: the sweep.
+        most: how many trials the sweep is to have, over all processes; a repeated one counts once.
+
+    Returns:
+        None where there are as many.
+    """
+    with board.door():
+        _take_back(board)
+        trials = _current(board.study)
+        if len(trials) >= most and all(each.state != TrialState.WAITING for each in trials):
+            return None
+        # A sampler of its own for each place: one that went on would begin again after every kill.
+        sampler_seed = int(numpy_rng(board.seed, Stream.SWEEP, len(trials)).integers(2**32))
+        board.study.sampler = TPESampler(
+            seed=sampler_seed, n_startup_trials=RANDOM_TRIALS, constant_liar=True
+        )
+        trial = board.study.ask(_distributions(board.space))
+        trial.set_user_attr(_PLACE, board.place)
+        lock = board.lock_of(trial.number)
+        lock.acquire()
+        return Turn(trial, lock)
+
+
+def finish(board: Board, turn: Turn, *, value: float | None, facts: Json) -> None:
+    """Write down what came of a turn.
+
+    Args:
+        board: the sweep.
+        turn: what `take` gave.
+        value: the objective; None for a trial that was stopped, whose `facts` say `why`.
+        facts: kept with the trial; ready for JSON.
+    """
+    state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+    with board.door():
+        for name, fact in facts.items():
+            turn.trial.set_user_attr(name, fact)
+        board.study.tell(turn.trial, value, state=state)
+        release(turn.lock)
+
+
+def release(lock: filelock.BaseFileLock) -> None:
+    """Let go of a trial: if it is not finished, somebody's next turn is its repetition."""
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def take_back(board: Board) -> None:
+    """Mark the trials that nobody works on any more as failed, and line up their repetitions."""
+    with board.door():
+        _take_back(board)
+
+
+def _take_back(board: Board) -> None:
+    repeated = _repeated(board.study)
+    for trial in board.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not board.is_file and trial.user_attrs.get(_PLACE) != board.place:
+            continue
+        lock = board.lock_of(trial.number)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            continue
+        if trial.number not in repeated:
+            board.study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
+        board.study.tell(trial.number, state=TrialState.FAIL)
+        release(lock)
+
+
+def _repeated(study: optuna.Study) -> set[int]:
+    """List the numbers of the trials that have a repetition."""
+    return {
+        trial.user_attrs[_REPEATS]
+        for trial in study.get_trials(deepcopy=False)
+        if _REPEATS in trial.user_attrs
+    }
+
+
+def _current(study: optuna.Study) -> list[FrozenTrial]:
+    """List the trials without those that another one repeats."""
+    repeated = _repeated(study)
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.number not in repeated]
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    made: dict[str, BaseDistribution] = {}
+    for name, domain in space.items():
+        if isinstance(domain, Choices):
+            made[name] = CategoricalDistribution(domain.values)
+        elif domain.is_int:
+            made[name] = IntDistribution(int(domain.low), int(domain.high), log=domain.is_log)
+        else:
+            made[name] = FloatDistribution(domain.low, domain.high, log=domain.is_log)
+    return made
+
+
+def list_trials(board: Board) -> list[Json]:
+    """List all trials in the order of their numbers, ready for JSON.
+
+    Returns:
+        Of each `number`, `state` (complete, pruned, running, waiting, failed; interrupted where another trial
+        repeats it), `params`, `value` (None where not complete), `curve` (the objective after each epoch) and
+        what `finish` was given.
+    """
+    repeated, listed = _repeated(board.study), []
+    for trial in board.study.get_trials(deepcopy=False):
+        state = {TrialState.FAIL: "failed"}.get(trial.state, trial.state.name.lower())
+        facts = {name: fact for name, fact in trial.user_attrs.items() if name != _PLACE}
+        listed.append(
+            {
+                "number": trial.number,
+                "state": "interrupted" if trial.number in repeated else state,
+                "value": trial.value if trial.state == TrialState.COMPLETE else None,
+                "params": dict(trial.params),
+                "curve": [value for _, value in sorted(trial.intermediate_values.items())],
+                **facts,
+            }
+        )
+    return listed
+
+
+def measure_importances(board: Board) -> dict[str, float] | None:
+    """Measure how much each field decides whether a trial is among the best tenth.
+
+    PED-ANOVA (Watanabe et al. 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces"): shares that sum to 1, largest first.
+
+    Returns:
+        None with fewer than `IMPORTANCE_TRIALS` complete trials.
+    """
+    done = board.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(done) < IMPORTANCE_TRIALS:
+        return None
+    found = get_param_importances(board.study, evaluator=PedAnovaImportanceEvaluator())
+    return {name: float(share) for name, share in found.items()}

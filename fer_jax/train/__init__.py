@@ -1,0 +1,1 @@
+"""The command `train`: the main job."""

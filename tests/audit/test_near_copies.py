@@ -1,0 +1,119 @@
+"""Copies: planted ones are found, whatever was done to them, and other faces are not called copies."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax.audit import near_copies
+from fer_jax.audit.near_copies import find_copies, find_pairs, join_pairs, perceptual_hashes
+from fer_jax.audit.not_faces import find_not_faces
+from fer_jax.data.synthetic import draw_examples
+
+FACES = draw_examples(seed=5, examples=1400).images
+SOURCES = np.arange(0, 1400, 28)
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def brighten(face: np.ndarray) -> np.ndarray:
+    return np.clip(face * 1.15 + 18.0, 0, 255).astype(np.uint8)
+
+
+def shift(face: np.ndarray) -> np.ndarray:
+    return np.pad(face, ((1, 0), (1, 0), (0, 0)), mode="edge")[:48, :48]
+
+
+def compress(face: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(face[:, :, 0])).save(buffer, format="JPEG", quality=50)
+    return np.asarray(Image.open(buffer))[:, :, None]
+
+
+def mirror(face: np.ndarray) -> np.ndarray:
+    return face[:, ::-1]
+
+
+def mirror_and_compress(face: np.ndarray) -> np.ndarray:
+    return compress(mirror(face))
+
+
+@pytest.mark.parametrize("change", [brighten, shift, compress, mirror, mirror_and_compress])
+def test_planted_copies_are_found_and_nothing_else(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    changed = np.stack([change(FACES[row]) for row in SOURCES])
+    copies = find_copies(np.concatenate([FACES, changed]), on_step=ignore)
+    found = copies.near[len(FACES) :] == SOURCES
+    assert found.mean() >= 0.95
+    # At most one drawn face in two hundred is called a copy: one pair in 200,000. All have one painter.
+    others = copies.near[: len(FACES)] != np.arange(len(FACES))
+    assert others.mean() <= 0.005
+    assert (copies.exact == np.arange(len(copies.exact))).all()
+    is_planted = copies.pairs.second >= len(FACES)
+    is_mirrored = change in (mirror, mirror_and_compress)
+    assert (copies.pairs.is_mirrored[is_planted] == is_mirrored).mean() >= 0.95
+
+
+def test_exact_copies_are_groups_and_join_their_near_ones() -> None:
+    images = np.concatenate([FACES[:10], FACES[[3, 3, 7]], brighten(FACES[7])[None]])
+    copies = find_copies(images, on_step=ignore)
+    assert copies.exact.tolist() == [*range(10), 3, 3, 7, 13]
+    assert copies.near.tolist() == [*range(10), 3, 3, 7, 7]
+    assert copies.pairs.first.tolist() == [7] and copies.pairs.second.tolist() == [13]
+
+
+def test_pairs_are_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.concatenate([FACES[:60], [brighten(face) for face in FACES[:20]], FACES[20:30, :, ::-1]])
+    # Blocks that do not divide the rows, so that their borders are seen.
+    monkeypatch.setattr(near_copies, "_BLOCK", (7, 31))
+    pairs = find_pairs(images, on_step=ignore)
+    plain, mirrored = (hashes.tolist() for hashes in perceptual_hashes(images))
+    proposed = {
+        (i, j)
+        for i in range(len(images))
+        for j in range(i + 1, len(images))
+        if min((plain[i] ^ other).bit_count() for other in (plain[j], mirrored[j]))
+        <= near_copies.MAX_DISTANCE_BITS
+    }
+    found = [*zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]
+    assert found == sorted(set(found)) and len(found) >= 28
+    assert set(found) <= proposed
+    for i, j in proposed - set(found):
+        both = [images[j], images[j][:, ::-1]]
+        best = max(np.corrcoef(images[i].ravel(), other.ravel())[0, 1] for other in both)
+        assert best < near_copies.MIN_CORRELATION + 0.02
+
+
+def test_the_hash_of_a_mirror_image_needs_no_mirroring() -> None:
+    hashes, mirrored = perceptual_hashes(FACES[:200])
+    again, back = perceptual_hashes(FACES[:200, :, ::-1])
+    assert np.bitwise_count(mirrored ^ again).max() <= 2  # rounding at the median
+    assert np.bitwise_count(hashes ^ back).max() <= 2
+    assert np.bitwise_count(hashes ^ mirrored).mean() > 10
+
+
+def test_flat_images_are_exact_copies_or_none() -> None:
+    flat = np.zeros((3, 48, 48, 1), np.uint8)
+    flat[1], flat[2, 0, 0] = 9, 1
+    copies = find_copies(np.concatenate([flat, flat[:1]]), on_step=ignore)
+    assert copies.near.tolist() == [0, 1, 2, 0]
+
+
+def test_pairs_join_to_groups_named_by_their_smallest_member() -> None:
+    first, second = np.array([5, 2, 0]), np.array([6, 5, 1])
+    assert join_pairs(8, first, second).tolist() == [0, 0, 2, 3, 4, 2, 2, 7]
+
+
+def test_flat_and_strange_images_stand_out_of_faces() -> None:
+    rng = np.random.default_rng(0)
+    stripes = np.tile(np.array([[0, 0, 255, 255]], np.uint8), (48, 12))[None, :, :, None]
+    noise = rng.integers(0, 256, (1, 48, 48, 1), np.uint8)
+    flat = np.full((1, 48, 48, 1), 7, np.uint8)
+    found = find_not_faces(np.concatenate([FACES[:700], flat, stripes, noise]))
+    assert found.is_flat.tolist() == [False] * 700 + [True, False, False]
+    assert found.is_strange[700:].tolist() == [False, True, True]
+    assert found.is_strange[:700].mean() <= 0.01
+    assert (found.distance >= 0).all() and (found.distance <= 1.001).all()

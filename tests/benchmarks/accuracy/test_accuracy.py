@@ -1,0 +1,189 @@
+"""The tiers: two tiny ones trained side by side, one taught by the other, measured, and a table by hand."""
+
+import contextlib
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks.accuracy import accuracy
+from benchmarks.accuracy.accuracy import Tier
+from benchmarks.harness import unattended
+from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import read_json, read_json_lines, write_json
+
+RECORD = '''"""Small."""
+
+from fer_jax.config import Config, ConvBlock, LabelsConfig, ModelConfig, SplitConfig, TrainConfig
+
+config = Config(
+    name="small",
+    labels=LabelsConfig({labels}),
+    split=SplitConfig(protocol="official"),
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), head="mean", dense_features=0),
+    train=TrainConfig(epochs=2, batch_size=16, select="last"),
+)
+'''
+
+
+def vote(label: int, row: int, usage: str) -> str:
+    """Write ten votes for a face: for what it shows; in the rows that 16 divides for nothing."""
+    counts = dict.fromkeys(CHOICES, 0) | {CHOICE_OF_LABEL[label] if row % 16 else "unknown": 10}
+    return ",".join([usage, "", *map(str, counts.values())])
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write data of both usages, votes, a config that learns them and one that does not; give the options."""
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    record, by_votes, data = tmp_path / "small.py", tmp_path / "votes.py", tmp_path / "fer2013.csv"
+    plus = tmp_path / "fer2013new.csv"
+    record.write_text(RECORD.format(labels=""))
+    by_votes.write_text(RECORD.format(labels=f'source="ferplus", mode="votes", ferplus={str(plus)!r}'))
+    faces = draw_examples(seed=0, examples=70)
+    usages = ["PublicTest" if row % 4 == 0 else "Training" for row in range(len(faces))]
+    rows = (
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}"
+        for label, image, usage in zip(faces.labels, faces.images, usages, strict=True)
+    )
+    data.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    plus.write_text("\n".join([",".join(HEADER), *map(vote, faces.labels, range(len(faces)), usages)]))
+    tiers = {"plain": Tier(str(by_votes), "plain"), "taught": Tier(str(record), "taught", is_taught=True)}
+    monkeypatch.setattr(accuracy, "TIERS", tiers)
+    words = ["--data", str(data), "--tiers", "plain", "taught", "--teachers", "plain", "--seeds", "2"]
+    return [*words, "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "accuracy.json")]
+
+
+def test_tiers_are_trained_in_turn_and_measured(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert accuracy.main(["collect", *small]) == 4
+    assert "has no finished run of a tier" in capsys.readouterr().err
+    assert accuracy.main(["train", *small, "--minutes", "0"]) == 6
+    assert "4 of 4 runs are not finished: plain-seed0, " in capsys.readouterr().out
+    assert accuracy.main(["train", *small, "--lanes", "2"]) == 0
+    for verb in ("train", "collect"):
+        assert accuracy.main([verb, *small, "--options=--train.epochs 1"]) == 4
+        assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
+    assert accuracy.main(["train", *small, "--teacher-seeds", "1"]) == 4
+    assert "the teachers plain-seed0, plain-seed1, wanted are plain-seed0; name" in capsys.readouterr().err
+    assert accuracy.main(["collect", *small]) == 0
+    plain, by_fer2013, taught = read_json(tmp_path / "accuracy.json")["results"]
+    assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []
+    assert [row["labels"] for row in (plain, by_fer2013, taught)] == ["FER+", "FER2013", "FER2013"]
+    assert by_fer2013["total"] == taught["total"] == 18 and by_fer2013["oracle_correct"] is None
+    assert by_fer2013["correct"]["flip"][0] >= plain["correct"]["flip"][0]
+    assert plain["total"] == 13 and plain["seeds"] == [0, 1] and plain["copies_of_training_images"] == 0
+    log = read_json_lines(tmp_path / "runs" / "plain-seed1" / "log.jsonl")
+    hits = [round(13 * record["val_accuracy"]) for record in log]
+    assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
+
+
+def weights_table_of(folder: Path, card: dict[str, Any]) -> str:
+    write_json(folder / "a.json", card)
+    (folder / "a.safetensors").touch()
+    return accuracy.weights_table(folder)
+
+
+def test_the_tables_by_hand(tmp_path: Path) -> None:
+    row: dict[str, Any] = {
+        "words": "a network",
+        "labels": "FER2013",
+        "teachers": ["b-seed0"],
+        "are_teachers_selected": True,
+        "copies_of_training_images": 7,
+        "total": 1000,
+        "seconds": [60.0, 120.0, 600.0],
+        "seeds": [0, 1, 2],
+        "correct": {"single": [640, 650, 660], "flip": [660, 660, 660], "ten-crop": [650, 670, 690]},
+        "ensemble_correct": {"single": 660, "flip": 670, "ten-crop": 700},
+        "oracle_correct": [650, 660, 670],
+        "select": "last",
+        "parameters": 1234,
+        "macs": 5_600_000,
+        "epochs": 9,
+        "machines": ["a machine"],
+    }
+    readme, results = tmp_path / "README.md", tmp_path / "accuracy.json"
+    readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n<!-- weights -->\n<!-- /weights -->\n")
+    other = row | {"labels": "FER+", "oracle_correct": None}
+    write_json(results, {"results": [row, other]})
+    assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
+    figures = {"part": "PublicTest", "labels": "FER2013", "views": "flip", "accuracy": 0.5, "correct": 1}
+    card = {
+        "parameters": 1234,
+        "tensors": {"bytes": 2500},
+        "config": {"name": "small"},
+        "training": {"seeds": {"train": 3}, "teachers": {"runs": [{"run": "b-seed0"}]}},
+        "figures": [figures | {"total": 2, "low": 0.1, "high": 0.9}, figures | {"part": "train"}],
+    }
+    assert (
+        "| `a` | 1,234 | 2 | `small`, seed 3, taught by b-seed0 | flip | 50.0 % (1 of 2; 10.0 to 90.0) | – |"
+        in (weights_table_of(tmp_path, card))
+    )
+    assert readme.read_text().splitlines()[4].endswith("| 70.0 (67.1 to 72.8) | – |")
+    assert readme.read_text().splitlines()[3] == (
+        "| a network by b-seed0, whose epochs were chosen on these images "
+        "| FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
+        "| 67.0 ± 2.0 | 67.0 (64.0 to 69.8) | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
+    )
+
+
+def test_a_failed_run_is_set_aside_with_what_waits_for_it(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = unattended.Training(tmp_path / "bad", ("--config", "nowhere.py"))
+    waits = unattended.Training(tmp_path / "waits", (), after=(bad.folder,))
+    words = ("--config", str(tmp_path / "small.py"), "--data", str(tmp_path / "fer2013.csv"))
+    good = unattended.Training(tmp_path / "good", (*words, "--train.epochs", "1"))
+    console = Console()
+    failures = unattended.finish([bad, waits, good], lanes=1, minutes=None, console=console)
+    assert "ended with status 2" in failures[bad.folder]
+    assert "there is no config file nowhere.py" in failures[bad.folder]
+    assert failures.keys() == {bad.folder, waits.folder} and unattended.is_finished(good.folder)
+    with pytest.raises(RunError, match=r"bad: ended with status 2(.|\n)*waits: waits for a run that failed"):
+        unattended.train([bad, waits, good], lanes=1, minutes=None, console=console)
+    capsys.readouterr()
+    assert (
+        unattended.train([bad, replace(good, folder=tmp_path / "new")], lanes=1, minutes=0, console=console)
+        == 6
+    )
+    assert "2 of 2 runs are not finished" in capsys.readouterr().out
+
+
+def test_what_cannot_end_is_refused_before_it_begins(tmp_path: Path) -> None:
+    one = unattended.Training(tmp_path / "one", ("--config", "nowhere.py"))
+    with pytest.raises(RunError, match=r"waits for .*bad, which is not finished and not asked for"):
+        unattended.finish([replace(one, after=(tmp_path / "bad",))], lanes=1, minutes=None, console=Console())
+    with pytest.raises(RunError, match=r"one waits for .*one, which is not finished"):
+        unattended.finish([replace(one, after=(one.folder,))], lanes=1, minutes=None, console=Console())
+    for lanes, wanted in (
+        (9999, r"--lanes is 9999, and this machine has \d+ cores"),
+        (0, "--lanes is 0; wanted 1"),
+    ):
+        with pytest.raises(ConfigError, match=wanted):
+            unattended.finish([one], lanes=lanes, minutes=None, console=Console())
+
+
+def test_a_signal_stops_and_saves_all(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unattended, "watch_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+    assert accuracy.main(["train", *small]) == 128 + signal.SIGTERM
+    assert "what ran is saved; call again to go on" in capsys.readouterr().out
+
+
+def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.main(["train", "--tiers", "magic"]) == 2
+    assert "there is no tier magic; there are speedrun, tiny, " in capsys.readouterr().err
+    assert accuracy.main(["train"]) == 2
+    assert "--data names no file" in capsys.readouterr().err
+    assert accuracy.main(["train", "--seeds", "0"]) == 2
+    assert "--seeds and --teacher-seeds: wanted 1 at least" in capsys.readouterr().err
+    assert accuracy.main(["train", "--teachers", "tiny-distilled"]) == 2
+    assert "tiny-distilled, which would wait for itself" in capsys.readouterr().err

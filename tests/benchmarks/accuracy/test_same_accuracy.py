@@ -1,0 +1,61 @@
+"""The comparison of an old and a new training: figures from the folders, and mistakes in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.accuracy import same_accuracy
+from fer_jax.config.files import to_json
+from fer_jax.config.run import Config
+from fer_jax.files import write_json
+
+
+def counts(correct: int) -> dict[str, Any]:
+    return {part: {"correct": correct, "total": 10} for part in same_accuracy.PARTS}
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    folders = []
+    for seed, correct in enumerate((6, 8)):
+        folder = tmp_path / f"seed{seed}"
+        folder.mkdir()
+        write_json(folder / "config.json", to_json(Config(name="tiny")))
+        facts = dict.fromkeys(
+            ("data", "split", "started", "resumed", "versions", "machine", "device", "tuning", "xla_flags"),
+            "x",
+        )
+        more = {
+            "git": "g",
+            "seed": seed,
+            "selection": "last",
+            "last_state_sha256": "s",
+            "finished": "f",
+            "batches": "b",
+        }
+        write_json(folder / "run.json", facts | more)
+        write_json(folder / "metrics.json", counts(correct))
+        folders.append(str(folder))
+    ladder = {"rows": [{"name": "tiny", "seeds": [counts(5), counts(7)]}]}
+    write_json(tmp_path / "ladder.json", ladder)
+    return [*folders, "--ladder", str(tmp_path / "ladder.json"), "--out", str(tmp_path / "out.json")]
+
+
+def test_new_runs_are_held_against_the_ladder(words: list[str]) -> None:
+    assert same_accuracy.main(words) == 0
+    content = json.loads(Path(words[-1]).read_text())
+    (row,) = [each for each in content["results"] if each["part"] == "val"]
+    # Means 60 and 70, both with a deviation of sqrt(200): the standard error is sqrt(200 / 2 + 200 / 2).
+    assert row["difference"] == pytest.approx(10)
+    assert row["in_standard_errors"] == pytest.approx(10 / 200**0.5)
+    assert [seed["val"]["correct"] for seed in content["now"]] == [6, 8]
+
+
+def test_a_run_that_is_not_finished_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(words[1]) / "run.json"
+    write_json(path, json.loads(path.read_text()) | {"finished": None})
+    assert same_accuracy.main(words) == 4
+    assert "not a finished run of tiny" in capsys.readouterr().err
+    assert not Path(words[-1]).exists()

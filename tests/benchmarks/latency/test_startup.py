@@ -1,0 +1,57 @@
+"""The start-up benchmark at tiny size."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import arena
+from benchmarks.latency import startup
+
+RECORD = '''"""Tiny."""
+
+from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
+
+config = Config(
+    name="tiny",
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), dense_features=4),
+    train=TrainConfig(batch_size=16),
+)
+'''
+
+
+def test_starts_are_timed_in_their_parts(tmp_path: Path) -> None:
+    config, out = tmp_path / "tiny.py", tmp_path / "out.json"
+    config.write_text(RECORD)
+    cases = ["python", "ours-compiled", *(["torch"] if arena.is_installed("torch") else [])]
+    words = ["--config", str(config), "--examples", "70", "--rounds", "1", "--out", str(out)]
+    assert startup.main([*words, "--cases", *cases]) == 0
+    rows = {row["name"]: row["facts"] for row in json.loads(out.read_text())["results"]}
+    assert list(rows) == cases
+    assert list(rows["python"]["stages_s"]) == ["total_s"]
+    for name in cases[1:]:
+        seconds = {stage: values[0] for stage, values in rows[name]["stages_s"].items()}
+        parts = seconds["import_s"] + seconds["data_s"] + seconds["compile_s"]
+        assert seconds["data_s"] > 0 and parts < seconds["total_s"]
+    ours = rows["ours-compiled"]
+    # What the uncounted start compiled, the counted one found.
+    assert 0 < ours["cache_hits"] <= ours["programs"]
+    assert ours["stages_s"]["compile_s"][0] > 0
+
+
+def test_a_failing_program_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(RECORD)
+    words = ["--config", str(config), "--data", str(tmp_path / "none.csv"), "--cases", "ours-first"]
+    assert startup.main([*words, "--out", str(tmp_path / "out.json")]) == 4
+    error = capsys.readouterr().err
+    assert "ended with status 3" in error and "none.csv" in error
+
+
+def test_without_pytorch_its_row_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arena, "is_installed", lambda module: False)
+    assert startup.main(["--cases", "torch"]) == 2
+    printed = capsys.readouterr()
+    assert "pip install 'fer-jax[bench]'" in printed.out and "--cases" in printed.err

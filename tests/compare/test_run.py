@@ -1,0 +1,389 @@
+"""The program `compare` on tiny runs of synthetic faces: its figures, its files, and what it refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax.compare import __main__ as compare
+from fer_jax.compare import plots
+from fer_jax.compare import text as compare_text
+from fer_jax.compare.entries import Entry, SeedRun, put_together
+from fer_jax.compare.notebook import NOTEBOOK
+from fer_jax.compare.run import describe_entry
+from fer_jax.config.augment import AugmentConfig
+from fer_jax.config.changes import list_changes
+from fer_jax.config.files import load_config
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig
+from fer_jax.train import __main__ as train
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    *("--config", str(ROOT / "configs" / "run1.py"), "--train.epochs", "2", "--train.batch-size", "16"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "280"),
+    *("--model.blocks.0.features", "2", "--model.dense-features", "4"),
+)
+PICTURES = ("accuracies", "tests", "curves", "gaps")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def rewrite(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(read(path) | fields))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of one config, trained together, and one of another that learns faster."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert train.main([*SMALL, "--seeds", "2", "--run-dir", str(folder / "slow")]) == 0
+    faster = ("--name", "fast", "--optimizer.peak-rate", "0.05", "--train.epochs", "4")
+    assert train.main([*SMALL, *faster, "--run-dir", str(folder / "fast")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(runs: Path) -> Any:
+    assert compare.main([str(runs / "slow"), str(runs / "fast")]) == 0
+    return read(runs / "compare.json")
+
+
+def test_seeds_are_one_line_and_every_figure_is_that_of_the_runs(runs: Path, compared: Any) -> None:
+    slow, fast = compared["runs"]
+    assert [slow["label"], fast["label"]] == ["run1", "fast"]
+    assert [[seed["seed"] for seed in run["seeds"]] for run in (slow, fast)] == [[0, 1], [0]]
+    for run, folders in ((slow, ("slow/seed0", "slow/seed1")), (fast, ("fast",))):
+        for seed, folder in zip(run["seeds"], folders, strict=True):
+            figures = read(runs / folder / "metrics.json")
+            for part in ("train", "val", "test"):
+                assert seed["parts"][part]["correct"] == figures[part]["correct"]
+                assert seed["parts"][part]["high"] == pytest.approx(figures[part]["accuracy_high"])
+            history = [json.loads(line) for line in (runs / folder / "log.jsonl").read_text().splitlines()]
+            best = max(record["val_accuracy"] for record in history)
+            assert history[seed["best_epoch"] - 1]["val_accuracy"] == best
+    assert slow["parameters"] == read(runs / "slow" / "seed1" / "run.json")["parameters"]
+    assert fast["changes"] == [["optimizer.peak_rate", "0.01", "0.05"], ["train.epochs", "2", "4"]]
+    assert slow["notebook"] is None  # Its figures are not about synthetic faces.
+
+
+def test_the_pair_is_counted_on_the_images_of_the_first_seeds(runs: Path, compared: Any) -> None:
+    (pair,) = compared["pairs"]
+    slow, fast = (read(runs / name / "metrics.json")["val"] for name in ("slow/seed0", "fast"))
+    assert compared["images"] == slow["total"]
+    assert pair["only_second"] - pair["only_first"] == fast["correct"] - slow["correct"]
+    assert pair["only_first"] + pair["only_second"] <= slow["total"]
+    assert pair["low"] < pair["difference"] < pair["high"]
+    assert pair["p"] == pair["p_holm"]
+    assert pair["is_real"] == (pair["p"] < 0.05)
+    assert pair["are_seeds_apart"] is None
+
+
+def test_another_part_of_a_folder_goes_where_it_is_told(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "docs"
+    assert compare.main([str(runs), "--split", "test", "--out", str(out), "--name", "ladder"]) == 0
+    printed = capsys.readouterr().out
+    assert "note: right on" not in printed
+    assert {path.name for path in out.iterdir()} == {
+        *("ladder.md", "ladder.html", "ladder.json"),
+        *(f"ladder_{name}.png" for name in PICTURES),
+    }
+    result = read(out / "ladder.json")
+    # By name, and each seed once.
+    assert [(run["label"], len(run["seeds"])) for run in result["runs"]] == [("fast", 1), ("run1", 2)]
+    assert result["images"] == read(runs / "fast" / "metrics.json")["test"]["total"]
+    for name in PICTURES:
+        assert min(Image.open(out / f"ladder_{name}.png").size) > 300
+    text = (out / "ladder.md").read_text()
+    assert all(f"(ladder_{name}.png)" in text for name in PICTURES)
+    assert "SYNTHETIC FACES" in text
+    assert str(tmp_path) not in text and str(runs.parent) not in text
+    assert text.rstrip().endswith("--split test --out docs --name ladder\n```")
+    for line in compare_text.verdict(result):
+        assert line in text and line in printed
+    page = (out / "ladder.html").read_text()
+    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert "SYNTHETIC FACES" in page and "Which differences are real" in page
+
+
+def test_all_rows_are_predicted_by_every_seed(runs: Path, tmp_path: Path) -> None:
+    assert compare.main([str(runs), "--split", "all", "--out", str(tmp_path)]) == 0
+    result = read(tmp_path / "compare.json")
+    assert result["images"] == 280
+    assert result["parts"] == ["train", "val", "test", "all"]
+    for run in result["runs"]:
+        for seed in run["seeds"]:
+            known = {part: seed["parts"][part]["correct"] for part in result["parts"]}
+            # The split leaves no row out here, so the parts add up to all.
+            total = sum(seed["parts"][part]["total"] for part in ("train", "val", "test"))
+            if total == 280:
+                assert known["all"] == known["train"] + known["val"] + known["test"]
+            assert seed["parts"]["all"]["total"] == 280
+
+
+@pytest.fixture
+def copies(runs: Path, tmp_path: Path) -> Path:
+    """Copy two of the runs, to be spoilt; without their checkpoints."""
+    for name, folder in (("slow", runs / "slow" / "seed0"), ("fast", runs / "fast")):
+        shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    return tmp_path
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *words: Path | str) -> tuple[int, str]:
+    status, err = compare.main([str(word) for word in words]), capsys.readouterr().err
+    assert err.count("error:") == 1 and "Traceback" not in err
+    return status, err
+
+
+def test_it_refuses_less_than_two_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, err = refuse(capsys)
+    assert (status, "no run was named" in err) == (2, True)
+    status, err = refuse(capsys, runs / "slow")
+    assert status == 4
+    assert "run1 (seed 0, 1)" in err and "name another" in err
+    status, err = refuse(capsys, runs / "fast", runs / "fast")
+    assert (status, "fast (seed 0)" in err) == (4, True)
+
+
+def test_it_refuses_folders_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, err = refuse(capsys, tmp_path)
+    assert (status, f"{tmp_path} holds no run" in err) == (4, True)
+    status, err = refuse(capsys, tmp_path / "nowhere")
+    assert (status, "there is no folder" in err) == (4, True)
+
+
+def test_it_refuses_a_run_that_is_not_finished(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(copies / "fast" / "run.json", finished=None)
+    status, err = refuse(capsys, copies)
+    assert status == 4
+    assert f"{copies / 'fast'} is not finished" in err and "--resume" in err
+
+
+def test_it_refuses_other_data(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = read(copies / "slow" / "run.json")["data"]
+    rewrite(copies / "slow" / "run.json", data=data | {"sha256": "0" * 64})
+    status, err = refuse(capsys, copies)
+    assert status == 4
+    assert f"{copies / 'slow'} was trained on other data than {copies / 'fast'}" in err
+
+
+def test_it_refuses_another_split(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(copies / "slow" / "split.npz") as parts:
+        rows = dict(parts)
+    # What was trained on may differ; what is compared may not.
+    rows |= {"train": rows["train"][:-5], "test": rows["test"][::-1]}
+    np.savez(copies / "slow" / "split.npz", **rows)
+    status, err = refuse(capsys, copies)
+    assert status == 4
+    assert "another split" in err and "their test images differ" in err
+
+
+def test_it_refuses_a_name_with_a_folder(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, err = refuse(capsys, runs, "--name", "docs/ladder")
+    assert (status, "--out" in err) == (2, True)
+
+
+def test_changes_are_told_in_rows() -> None:
+    before = Config(name="a", model=ModelConfig(blocks=(ConvBlock(dropout_rate=0.1),) * 2))
+    blocks = (ConvBlock(features=64), ConvBlock())
+    after = Config(name="b", model=ModelConfig(blocks=blocks), augment=AugmentConfig(flip_probability=0.5))
+    assert list_changes(before, after) == [
+        ["augment.flip_probability", "0.0", "0.5"],
+        ["model.blocks.0.features", "32", "64"],
+        ["model.blocks.*.dropout_rate", "0.1", "0.0"],
+    ]
+    deeper = replace(after, model=ModelConfig(blocks=(*blocks, ConvBlock(pool=True))))
+    block = "features 32, batch_norm true, pool true, dropout_rate 0.0, kind plain, squeeze_excite false"
+    assert list_changes(after, deeper) == [["model.blocks.2", "–", block]]
+    assert list_changes(deeper, after) == [["model.blocks.2", block, "–"]]
+    named = replace(before, name="c", optimizer=OptimizerConfig(name="adamw"))
+    assert list_changes(before, named) == [["optimizer.name", "adam", "adamw"]]
+
+
+def make_run(name: str, seed: int, folder: str, *, rate: float) -> SeedRun:
+    config = Config(name=name, optimizer=OptimizerConfig(peak_rate=rate))
+    config = replace(config, train=replace(config.train, seed=seed))
+    return SeedRun(folder=Path(folder), config=config, facts={}, metrics={}, history=[])
+
+
+def test_runs_go_together_by_config_and_labels_tell_them_apart() -> None:
+    runs = [
+        make_run("run6", 1, "runs/run6-seed1", rate=0.1),
+        make_run("run6", 0, "runs/run6-seed0", rate=0.1),
+        make_run("run7", 0, "runs/run7-seed0", rate=0.2),
+        make_run("run6", 0, "runs/run6-seed0-2", rate=0.3),
+        make_run("run7", 0, "runs/run7-seed0-2", rate=0.2),  # The same again is no further seed.
+        make_run("run7", 1, "runs/run7-seed1", rate=0.2),
+        make_run("run8", 0, "runs/run8-seed0", rate=0.2),
+    ]
+    entries = put_together(runs)
+    assert [[run.folder.name for run in entry.seeds] for entry in entries] == [
+        ["run6-seed0", "run6-seed1"],
+        ["run7-seed0", "run7-seed1"],
+        ["run6-seed0-2"],
+        ["run7-seed0-2"],
+        ["run8-seed0"],
+    ]
+    labels = [entry.label for entry in entries]
+    assert labels == ["run6-seed0", "run7-seed0", "run6-seed0-2", "run7-seed0-2", "run8"]
+
+
+def test_the_notebooks_words_are_those_of_its_own_step() -> None:
+    facts = dict.fromkeys(("parameters", "macs", "selection", "machine", "device", "git"), "")
+    figures = {part: {"accuracy": 0.5, "correct": 5, "total": 10} for part in ("train", "val")}
+    record = dict.fromkeys(("epoch", "images_per_second", "seconds", "train_accuracy", "val_accuracy"), 1)
+    entries = {}
+    for name, rate in (("run5", 0.1), ("run6", 0.2), ("run7", 0.3)):
+        run = make_run(name, 0, name, rate=rate)
+        run = replace(run, facts={**facts, "versions": {}}, metrics=figures, history=[record])
+        entries[name] = Entry(name, [run])
+
+    def change(before: str | None, name: str) -> str:
+        told = entries[before] if before else None
+        described = describe_entry(entries[name], told, "val", [], has_notebook=True)
+        return str(described["change"])
+
+    assert change("run5", "run6") == NOTEBOOK["run6"][0]
+    assert change("run5", "run7") == "optimizer.peak_rate 0.1 → 0.3"
+    assert change("run7", "run6") == "optimizer.peak_rate 0.3 → 0.2"
+    assert change(None, "run6") == "the first"
+
+
+def make_entry(label: str, correct: list[int], *, epochs: int, total: int = 1000) -> dict[str, Any]:
+    """Make what `compare.run.describe_entry` gives; its seeds are right on so many images of a part."""
+    seeds = []
+    for seed, right in enumerate(correct):
+        counts = {"correct": right, "total": total, "low": right / total - 0.03, "high": right / total + 0.03}
+        rise = [right / total * (epoch + 1) / epochs for epoch in range(epochs)]
+        history = {"epoch": [*range(1, epochs + 1)], "train_accuracy": rise, "val_accuracy": rise}
+        parts = dict.fromkeys(("train", "val", "test"), counts)
+        seeds.append({"seed": seed, "parts": parts, "best_epoch": epochs - seed, "history": history})
+    notebook = NOTEBOOK[label][1]
+    return {
+        "label": label,
+        "change": NOTEBOOK[label][0],
+        "changes": [["optimizer.peak_rate", "0.1", "0.2"]],
+        "notebook": notebook if any(notebook.values()) else None,
+        "parameters": 1_274_599,
+        "macs": 23_078_656,
+        "epochs": epochs,
+        "images_per_second": 1420.9,
+        "seconds_per_epoch": 14.15,
+        "gap": [7.0] * len(seeds),
+        "selection": "the last, with no selection",
+        "machine": "a machine; CPU",
+        "versions": "python 3.11.7",
+        "seeds_together": 1,
+        "seeds": seeds,
+    }
+
+
+def make_result() -> dict[str, Any]:
+    def pair(first: int, second: int, difference: float, p: float, are_apart: bool | None) -> dict[str, Any]:
+        return {
+            "first": first,
+            "second": second,
+            "only_first": 10,
+            "only_second": 20,
+            "difference": difference,
+            "low": difference - 0.02,
+            "high": difference + 0.02,
+            "p": p,
+            "p_holm": p,
+            "is_real": p < 0.05,
+            "are_seeds_apart": are_apart,
+        }
+
+    return {
+        "part": "val",
+        "parts": ["train", "val", "test"],
+        "images": 4306,
+        "labels": "FER2013",
+        "data": {"description": "train.csv", "sha256": "5" * 64, "is_synthetic": False},
+        "level": 0.05,
+        "runs": [
+            make_entry("run5", [530, 540], epochs=6),
+            make_entry("run6", [470], epochs=6),
+            make_entry("run7", [600, 620, 610], epochs=30),
+        ],
+        "pairs": [
+            pair(0, 1, -0.06, 1e-9, None),
+            pair(0, 2, 0.07, 1e-9, False),
+            pair(1, 2, 0.13, 0.0812, True),
+        ],
+        "command": "python -m fer_jax.compare runs",
+        "has_speed": True,
+    }
+
+
+def test_the_verdict_says_which_differences_are_real_and_what_seeds_say() -> None:
+    said = compare_text.verdict(make_result())
+    assert said == [
+        "2 of 3 differences in accuracy on the 4,306 images of val are shown to be real.",
+        "Not shown to be real: run6 → run7 +13.0 points, p = 0.081.",
+        "Real: more than the luck of these images explains, by McNemar's exact test (two-sided), corrected "
+        "for all pairs (Holm), at 5 %.",
+        "Real for the tested networks, yet the seeds of the two overlap: run5 → run7.",
+        "Not shown for the tested networks, yet every seed of one beats all of the other: run6 → run7.",
+        "run6: one seed; how far another would move the figures is not known.",
+    ]
+    assert compare_text.steps(make_result()) == [
+        "run5 → run6 (augmentation on top): −6.0 points, 95 % interval −8.0 to −4.0; real.",
+        "run6 → run7 (less dropout, label smoothing, class weights): +13.0 points, 95 % interval +11.0 to "
+        "+15.0; not shown to be real.",
+    ]
+
+
+def test_the_table_has_intervals_spreads_and_the_notebook() -> None:
+    head, run5, run6, run7 = compare_text.main_table(make_result())
+    cells = dict(zip(head, run5, strict=True))
+    assert (cells["notebook"], cells["val"]) == ("≈ 56 / ≤ 51 / –", "53.5 ± 0.7")
+    assert (cells["seeds"], cells["best epoch"]) == ("2", "5 – 6 of 6")
+    assert (cells["parameters"], cells["MACs"], cells["img/s"]) == ("1,274,599", "23.1 M", "1,421")
+    cells = dict(zip(head, run6, strict=True))
+    assert (cells["val"], cells["gap"], cells["best epoch"]) == ("47.0 (44.0 – 50.0)", "7.0", "6 of 6")
+    assert dict(zip(head, run7, strict=True))["notebook"] == "– / – / –"
+    assert "Images a second" in compare_text.table_note(make_result())
+    silent = make_result() | {"has_speed": False}
+    assert set(head) - set(compare_text.main_table(silent)[0]) == {"img/s", "s an epoch"}
+    assert "Images a second" not in compare_text.table_note(silent)
+
+
+def test_the_markdown_escapes_what_would_end_a_cell() -> None:
+    result = make_result()
+    result["runs"][1]["change"] = "a | b"
+    text = compare_text.markdown(result, {name: f"{name}.png" for name in PICTURES})
+    assert "a \\| b" in text and "| a | b |" not in text
+
+
+def test_every_picture_but_the_tests_follows_the_figures(tmp_path: Path) -> None:
+    result = make_result()
+    entries, pairs = result["runs"], result["pairs"]
+
+    def draw(entries: list[dict[str, Any]], stem: str) -> list[bytes]:
+        paths = [tmp_path / f"{stem}_{name}.png" for name in PICTURES]
+        plots.plot_accuracies(entries, result["parts"], paths[0], title="a")
+        plots.plot_tests(entries, pairs, paths[1], title="a")
+        plots.plot_curves(entries, paths[2], title="a")
+        plots.plot_gaps(entries, paths[3], title="a")
+        return [path.read_bytes() for path in paths]
+
+    first = draw(entries, "first")
+    others = draw([*entries[:2], make_entry("run7", [300, 310, 320], epochs=30)], "other")
+    assert [old == new for old, new in zip(first, others, strict=True)] == [False, True, False, False]
+    assert Image.open(tmp_path / "first_curves.png").size[0] == 1600
+
+
+def test_the_notebooks_runs_are_the_configs() -> None:
+    assert list(NOTEBOOK) == sorted(path.stem for path in (ROOT / "configs").glob("run?.py"))
+    assert all(load_config(ROOT / "configs" / f"{name}.py").name == name for name in NOTEBOOK)

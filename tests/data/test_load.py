@@ -1,0 +1,203 @@
+import dataclasses
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax.config.data import DataConfig, SplitConfig
+from fer_jax.data import load
+from fer_jax.data.examples import Examples
+from fer_jax.data.readers import cache, kaggle
+from fer_jax.data.split import split_examples
+from fer_jax.errors import DataError
+
+HEADER = "emotion,pixels,Usage\n"
+
+
+def row(value: int, *, label: int = 3) -> str:
+    return f"{label},{' '.join([str(value)] * 2304)},Training\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with its own cache beside it and no variable set."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    return tmp_path / "work"
+
+
+def write_csv(path: Path, text: str = HEADER + row(1) + row(2), *, age_s: int = 60) -> Path:
+    """Write a CSV that looks as if it had been lying there for a while."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    before = path.stat().st_mtime_ns - age_s * 10**9
+    os.utime(path, ns=(before, before))
+    return path
+
+
+def read(path: Path) -> Examples:
+    return cache.read_cached(path, on_bad_row="stop")
+
+
+def forbid_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, *, on_bad_row: str) -> Examples:
+        raise AssertionError(f"parsed {path}")
+
+    monkeypatch.setattr(kaggle, "read", fail)
+
+
+def test_the_second_read_does_not_parse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(folder / "a.csv")
+    first = read(path)
+    other = write_csv(folder / "copy" / "b.csv")
+    forbid_parsing(monkeypatch)
+    for again in (read(path), read(other)):
+        np.testing.assert_array_equal(again.images, first.images)
+        assert (
+            dataclasses.replace(again, images=first.images, labels=first.labels, usages=first.usages) == first
+        )
+
+
+def test_a_settled_file_is_not_even_hashed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(folder / "a.csv")
+    read(path)
+    memory = next((folder.parent / "cache" / "files").iterdir())
+    later = path.stat().st_ctime_ns + 10**10
+    os.utime(memory, ns=(later, later))
+    forbid_parsing(monkeypatch)
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed"))
+    read(path)
+
+
+def test_changed_content_is_noticed(folder: Path) -> None:
+    path = write_csv(folder / "a.csv")
+    read(path)
+    write_csv(path, HEADER + row(3) + row(4))  # the same size, and within the same tick of many a clock
+    assert read(path).images[:, 0, 0, 0].tolist() == [3, 4]
+    sad = folder / "mirror" / "sad"
+    sad.mkdir(parents=True)
+    for value in (5, 6):
+        Image.new("L", (48, 48), value).save(sad / "1.png")
+        assert read(sad.parent).images[0, 0, 0, 0] == value
+
+
+@pytest.mark.parametrize("suffix", [".images.npy", ".labels.npy", ".json"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "remove"])
+def test_a_damaged_cache_is_rebuilt(suffix: str, harm: str, folder: Path) -> None:
+    path = write_csv(folder / "a.csv")
+    first = read(path)
+    victim = next(
+        each for each in (folder.parent / "cache" / "examples").iterdir() if each.name.endswith(suffix)
+    )
+    good = victim.read_bytes()
+    if harm == "remove":
+        victim.unlink()
+    else:
+        flipped = bytes(byte ^ 1 for byte in good[-9:])
+        victim.write_bytes({"flip": good[:-9] + flipped, "cut": good[:-9], "empty": b""}[harm])
+    again = read(path)
+    np.testing.assert_array_equal(again.images, first.images)
+    np.testing.assert_array_equal(again.labels, first.labels)
+    assert ("rebuilt" in again.description) == ((suffix, harm) != (".json", "remove"))
+    assert victim.read_bytes() == good
+    assert read(path).description == first.description
+
+
+def test_skipped_rows_are_kept_and_never_served_to_stop(folder: Path) -> None:
+    path = write_csv(folder / "a.csv", HEADER + row(1) + row(2, label=9))
+    first, second = (cache.read_cached(path, on_bad_row="skip") for _ in range(2))
+    assert len(second) == len(second.skipped_rows) == 1
+    assert first.skipped_rows == second.skipped_rows
+    with pytest.raises(DataError, match="line 3, field emotion"):
+        read(path)
+
+
+def test_an_unwritable_cache_costs_a_note_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(folder / "a.csv")
+    monkeypatch.setenv("FER_JAX_CACHE", str(path / "below a file"))
+    examples = read(path)
+    assert len(examples) == 2
+    assert "not cached" in examples.description
+
+
+def test_many_at_once_agree(folder: Path) -> None:
+    path = write_csv(folder / "a.csv")
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(read(path).sha256)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [read(path).sha256] * 8
+    assert not list((folder.parent / "cache").rglob(".new-*"))
+
+
+def test_search_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load.find_file(DataConfig()) is None
+    assert load.load_examples(DataConfig(synthetic_examples=70)).description.startswith("70 synthetic")
+    (folder / "data").mkdir()
+    assert load.find_file(DataConfig()) is None
+    (folder / "data" / "train" / "sad").mkdir(parents=True)
+    assert load.find_file(DataConfig()) == Path("data")
+    for name in (
+        "train.csv",
+        "fer2013.csv",
+        "icml_face_data.csv",
+    ):  # each richer than the one before, or as rich
+        write_csv(folder / "data" / name)
+        assert load.find_file(DataConfig()) == Path("data") / name
+    write_csv(folder / "variable.csv")
+    monkeypatch.setenv("FER_JAX_DATA", "variable.csv")
+    assert load.find_file(DataConfig()) == Path("variable.csv")
+    write_csv(folder / "given" / "train.csv")
+    assert load.find_file(DataConfig(path="given")) == Path("given/train.csv")
+    assert load.find_file(DataConfig(path="given", source="synthetic")) is None
+    assert load.load_examples(DataConfig(path="given")).description.startswith(
+        "given/train.csv: 2 Training rows"
+    )
+
+
+@pytest.mark.parametrize("place", ["path", "variable"])
+@pytest.mark.parametrize("name", ["nothing.csv", "empty"])
+def test_what_is_given_must_be_there(
+    place: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv(folder / "data" / "train.csv")
+    (folder / "empty").mkdir()
+    if place == "variable":
+        monkeypatch.setenv("FER_JAX_DATA", name)
+    with pytest.raises(DataError, match=name):
+        load.load_examples(DataConfig(path=name if place == "path" else None))
+
+
+@pytest.mark.parametrize("source", ["kaggle", "tfds"])
+def test_a_file_or_nothing(source: str, folder: Path) -> None:
+    with pytest.raises(DataError) as error:
+        load.load_examples(DataConfig(source=source))  # type: ignore[arg-type]
+    message = str(error.value)
+    assert str(folder / "data") in message
+    assert "kaggle competitions download" in message
+    assert "https://www.kaggle.com/" in message
+
+
+def test_unlabelled_files_load_and_are_refused_for_training(folder: Path) -> None:
+    path = write_csv(folder / "test.csv", "pixels\n" + " ".join(["0"] * 2304) + "\n")
+    examples = load.load_examples(DataConfig(path=str(path)))
+    assert examples.labels.tolist() == [-1]
+    with pytest.raises(DataError, match=r"test\.csv.*no labels"):
+        split_examples(examples, SplitConfig())
+
+
+def test_a_folder_is_searched_for_files_of_other_names_too(folder: Path) -> None:
+    (folder / "data").mkdir(exist_ok=True)
+    path = write_csv(folder / "data" / "mine.csv")
+    assert load.find_file(DataConfig()) == path.relative_to(folder)
+    write_csv(folder / "data" / "other.csv")
+    with pytest.raises(DataError, match=r"mine\.csv, other\.csv.*--data"):
+        load.find_file(DataConfig())

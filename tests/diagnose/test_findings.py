@@ -1,0 +1,274 @@
+"""The rules: the notebook's conclusions on its six runs, each rule on a made curve, and the program."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_jax.config.fields import flatten
+from fer_jax.config.files import load_config, to_json
+from fer_jax.config.model import ModelConfig
+from fer_jax.config.run import Config
+from fer_jax.config.training import LossConfig, OptimizerConfig
+from fer_jax.diagnose import __main__ as diagnose
+from fer_jax.diagnose import advice
+from fer_jax.diagnose.evidence import THRESHOLDS, Evidence, gather
+from fer_jax.diagnose.findings import diagnose as put_into_words
+from fer_jax.diagnose.rules import judge
+from fer_jax.metrics.counts import Counts
+from fer_jax.metrics.scores import summarise
+from fer_jax.train import __main__ as train_command
+
+ROOT = Path(__file__).parents[2]
+LADDER = json.loads((ROOT / "benchmarks" / "results" / "ladder.json").read_text())
+SEEDS = [
+    pytest.param(row["name"], seed, id=f"{row['name']}-seed{seed['seed']}")
+    for row in LADDER["rows"]
+    for seed in row["seeds"]
+    if row["name"] != "run7"
+]
+
+# What the notebook concluded from each run, as rules, and what it did not.
+CONCLUSIONS = {
+    "run1": ({"bias", "too simple", "sensitive"}, {"variance", "acceptable", "over-regularised"}),
+    "run2": ({"variance", "rate too low", "overfitting"}, {"bias", "acceptable", "collapsed"}),
+    "run3": (
+        {"bias", "over-regularised"},
+        {"variance", "acceptable", "rate too low", "overfitting", "unbalanced classes"},
+    ),
+    "run4": ({"acceptable", "poor features", "unbalanced classes"}, {"bias", "variance", "rate too low"}),
+    "run5": ({"acceptable", "poor features", "unbalanced classes"}, {"bias", "variance", "rate too low"}),
+    "run6": ({"bias", "over-regularised"}, {"variance", "acceptable", "too simple", "rate too low"}),
+}
+# The step that it drew from that: config field -> the next value.
+NEXT: dict[str, dict[str, Any]] = {
+    "run1": {"model.blocks.0.batch_norm": True},
+    "run2": {"optimizer.peak_rate": 0.0009, "model.dense_dropout_rate": 0.25},
+    "run3": {"model.blocks.0.dropout_rate": 0.25, "model.dense_dropout_rate": 0.25},
+    "run4": {"loss.label_smoothing": 0.1, "loss.class_weights": "sqrt"},
+    "run5": {"loss.label_smoothing": 0.1, "loss.class_weights": "sqrt"},
+    "run6": {"model.blocks.0.dropout_rate": 0.0, "model.dense_dropout_rate": 0.125, "optimizer.l2": 0.0},
+}
+WORDS = {
+    "run1": "large bias; too simple a network of 1 convolution",
+    "run2": "the loss falls linearly over the last 8 epochs: the rate is too low",
+    "run3": "large bias; too much dropout",
+    "run4": "acceptable bias and variance; unbalanced classes",
+    "run5": "acceptable bias and variance; unbalanced classes",
+    "run6": "large bias; with augmentation, too much other regularisation",
+}
+
+
+def evidence_of(name: str, seed: dict[str, Any]) -> Evidence:
+    loss = seed["history"][-1]["val_loss"] * seed["val"]["total"]
+    val = summarise(Counts(loss, np.array(seed["val_confusion"])))
+    metrics = {"train": {"accuracy": seed["train"]["correct"] / seed["train"]["total"]}, "val": val}
+    return gather(load_config(ROOT / "configs" / f"{name}.py"), seed["history"], metrics, None)
+
+
+@pytest.mark.parametrize(("name", "seed"), SEEDS)
+def test_the_rules_draw_the_notebooks_conclusions(name: str, seed: dict[str, Any]) -> None:
+    evidence = evidence_of(name, seed)
+    holding = {finding.rule for finding in judge(evidence) if finding.holds}
+    wanted, unwanted = CONCLUSIONS[name]
+    assert wanted <= holding and not unwanted & holding, holding
+    result = put_into_words(evidence)
+    steps = {step["field"]: step["to"] for step in result["next"]}
+    assert {field: steps.get(field) for field in NEXT[name]} == NEXT[name]
+    assert WORDS[name] in result["sentence"]
+    assert result["sentence"].startswith(f"train {100 * evidence.train_accuracy:.0f}, val ")
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_advice_starts_from_the_configs_own_values() -> None:
+    for row in LADDER["rows"]:
+        config = load_config(ROOT / "configs" / f"{row['name']}.py")
+        fields = flatten(to_json(config))
+        for k, block in enumerate(to_json(config)["model"]["blocks"]):
+            fields |= flatten({"model": {"blocks": {str(k): block}}})
+        for step in put_into_words(evidence_of(row["name"], row["seeds"][0]))["next"]:
+            if step["field"] != "model.blocks":
+                assert json.loads(fields[step["field"]]) == step["from"], step
+                assert step["from"] != step["to"]
+
+
+BALANCED = (100,) * 7
+
+
+def made(
+    objective: Sequence[float],
+    val_loss: Sequence[float] | None = None,
+    *,
+    train: float = 0.65,
+    val: float = 0.63,
+    config: Config | None = None,
+    counts: tuple[int, ...] = BALANCED,
+    recalls: tuple[float, ...] = (0.6,) * 7,
+    decomposition: dict[str, Any] | None = None,
+) -> Evidence:
+    losses = val_loss or [1.0] * len(objective)
+    history = [
+        {"epoch": k + 1, "objective": a, "train_loss": 1.0, "val_loss": b}
+        for k, (a, b) in enumerate(zip(objective, losses, strict=True))
+    ]
+    return Evidence(config or Config(name="a"), history, train, val, counts, recalls, decomposition)
+
+
+FLAT = [1.0] * 6
+
+
+def holding(evidence: Evidence) -> set[str]:
+    return {finding.rule for finding in judge(evidence) if finding.holds}
+
+
+def test_a_line_is_told_from_a_curve_that_levels_off() -> None:
+    line = [2 - 0.05 * k for k in range(14)]
+    levelling = [1 + math.exp(-k / 3) for k in range(14)]
+    assert "rate too low" in holding(made(line))
+    assert "rate too low" not in holding(made(levelling))
+    assert "rate too low" not in holding(made([2 - 0.01 * k for k in range(14)]))  # straight, but slow
+    assert "rate too low" not in holding(made([*line[:-10], *[1.0] * 10]))  # only the last ten count
+    assert "rate too low" not in holding(made(line[:3]))
+    said = {finding.rule: finding for finding in judge(made(line))}["rate too low"]
+    assert said.figures == pytest.approx({"nats an epoch": -0.05, "R²": 1.0, "epochs": 10})
+
+
+def test_val_loss_that_rises_while_train_falls_is_overfitting() -> None:
+    falling = [1.5, 1.3, 1.1, 1.0, 0.9, 0.8]
+    assert "overfitting" in holding(made(falling, [1.5, 1.4, 1.35, 1.36, 1.38, 1.41]))
+    assert "overfitting" not in holding(made(falling, [1.5, 1.4, 1.35, 1.36, 1.37, 1.38]))
+    assert "overfitting" not in holding(made([1.5, 1.3, 1.1, 1.2, 1.3, 1.4], [1.5, 1.4, 1.35, 1.4, 1.5, 1.6]))
+    rising = put_into_words(made(falling, [1.5, 1, 1, 1.1, 1.2, 1.3]))
+    stop = {change["field"]: change for change in rising["next"]}
+    assert (stop["train.epochs"]["from"], stop["train.epochs"]["to"]) == (10, 2)
+
+
+def test_a_run_whose_val_loss_still_falls_is_unfinished() -> None:
+    assert "unfinished" in holding(made(FLAT, [1.6, 1.5, 1.4, 1.35, 1.3, 1.28]))
+    assert "unfinished" not in holding(made(FLAT, [1.6, 1.3, 1.29, 1.288, 1.287, 1.286]))
+    assert "unfinished" not in holding(made(FLAT, [1.6, 1.5, 1.4, 1.2, 1.3, 1.28]))
+
+
+def test_no_better_than_the_frequent_class_is_a_collapse() -> None:
+    counts = (100, 100, 100, 400, 100, 100, 100)
+    assert "collapsed" in holding(made(FLAT, train=0.42, val=0.4, counts=counts))
+    assert "collapsed" not in holding(made(FLAT, train=0.47, val=0.45, counts=counts))
+    stuck = made(FLAT, train=0.30, val=0.3)
+    stuck.history[-1]["train_loss"] = math.log(7) - 0.01
+    assert "collapsed" in holding(stuck)
+    slow = made([2 - 0.03 * k for k in range(6)], train=0.42, val=0.4, counts=counts)
+    assert "collapsed" not in holding(slow) and "rate too low" in holding(slow)
+
+
+def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
+    rare = (100, 10, 100, 300, 100, 100, 100)
+    low, high = (0.6, 0.1, 0.6, 0.8, 0.6, 0.6, 0.6), (0.6, 0.5, 0.6, 0.8, 0.6, 0.6, 0.6)
+    assert "unbalanced classes" in holding(made(FLAT, counts=rare, recalls=low))
+    assert "unbalanced classes" not in holding(made(FLAT, counts=rare, recalls=high))
+    assert "unbalanced classes" not in holding(made(FLAT, recalls=low))
+    assert "unbalanced classes" not in holding(made(FLAT, train=0.38, val=0.38, counts=rare, recalls=low))
+    smoothed = Config(name="a", loss=LossConfig(label_smoothing=0.1, class_weights="sqrt"))
+    result = put_into_words(made(FLAT, counts=rare, recalls=low, config=smoothed))
+    assert "next: class weights (loss.class_weights sqrt → balanced)" in result["sentence"]
+
+
+def decomposed(bias: float, variance: float) -> dict[str, Any]:
+    parts = {"loss": bias + variance, "bias": bias, "variance": variance, "spread": None}
+    losses = dict.fromkeys(("zero_one", "brier", "cross_entropy"), parts)
+    return {"losses": losses, "brier_variance": {"seed": 0.03, "data": 0.01}, "noise": None}
+
+
+def test_the_measured_variance_speaks_where_the_gap_is_not_small() -> None:
+    measured = made(FLAT, train=0.68, val=0.60, decomposition=decomposed(0.31, 0.19))
+    assert "variance" in holding(measured) and "acceptable" not in holding(measured)
+    assert "variance, 0.38 of the error" in put_into_words(measured)["sentence"]
+    assert "variance" not in holding(made(FLAT, train=0.68, val=0.60))
+    assert "variance" not in holding(replace(measured, decomposition=decomposed(0.3, 0.1)))
+    assert "variance" not in holding(replace(measured, val_accuracy=0.66))
+
+
+def test_brakes_come_off_in_halves_and_augmentation_last() -> None:
+    model = ModelConfig(dense_dropout_rate=0.5)
+    config = Config(name="a", model=model, optimizer=OptimizerConfig(name="adamw", weight_decay=0.1))
+    steps = [change[:3] for change in advice.release(config)]
+    assert steps == [("model.dense_dropout_rate", 0.5, 0.25), ("optimizer.weight_decay", 0.1, 0.0)]
+    flipped = replace(Config(name="a"), augment=replace(config.augment, flip_probability=0.5))
+    assert [change[:3] for change in advice.release(flipped)] == [("augment.flip_probability", 0.5, 0.25)]
+    low = made(FLAT, train=0.4, val=0.39, config=flipped)
+    assert "too much augmentation" in put_into_words(low)["sentence"]
+    assert "too simple" in holding(made(FLAT, train=0.4, val=0.39))
+
+
+def test_nothing_holds_for_a_good_run() -> None:
+    result = put_into_words(made(FLAT, train=0.70, val=0.66))
+    assert result["sentence"] == "train 70, val 66: acceptable bias and variance"
+    assert result["next"] == []
+
+
+def test_every_threshold_is_used_and_explained() -> None:
+    findings = judge(made(FLAT, decomposition=decomposed(0.3, 0.1)))
+    used = {name for finding in findings for name in finding.thresholds}
+    assert used == set(THRESHOLDS)
+    assert all(threshold.why for threshold in THRESHOLDS.values())
+
+
+SMALL = (
+    "--config",
+    str(ROOT / "configs" / "run6.py"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "280"),
+    *("--model.blocks.0.features", "2", "--model.blocks.1.features", "4", "--model.blocks.2.features", "4"),
+    *("--model.dense-features", "8", "--train.batch-size", "64", "--train.epochs", "4"),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert train_command.main([*SMALL, "--run-dir", str(folder)]) == 0
+    return folder
+
+
+def test_the_program_writes_what_it_says(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert diagnose.main([str(finished)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    result = json.loads((finished / "diagnosis.json").read_text())
+    assert result["sentence"] in shown and "over-regularised" in shown
+    assert [finding["rule"] for finding in result["findings"] if finding["holds"]][:1] == ["collapsed"]
+    assert set(result["findings"][0]) == {"rule", "holds", "says", "figures", "threshold"}
+    assert set(result["next"][0]) == {"field", "from", "to", "why"}
+    assert result["decomposition"] is None
+    page = (finished / "report.html").read_text()
+    assert "hardly better than always answering" in page
+    study = study_of("run6")
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(study))
+    assert diagnose.main([str(finished), "--bias-variance", str(path)]) == 0
+    assert "at width 0.5, 100 training images" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((finished / "diagnosis.json").read_text())["decomposition"] == study
+
+
+def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.json"
+    for content, wanted in (({"name": "run2"}, "no result of"), (study_of("run2"), "of the config run2")):
+        other.write_text(json.dumps(content))
+        assert diagnose.main([str(finished), "--bias-variance", str(other)]) == 4
+        assert wanted in capsys.readouterr().err
+    assert diagnose.main([str(finished), "--bias-variance", "nowhere.json"]) == 4
+    assert "nothing is there" in capsys.readouterr().err
+    assert diagnose.main([str(tmp_path)]) == 4
+    assert "not the folder of a run" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    assert diagnose.main([str(tmp_path)]) == 4
+    assert "not finished" in capsys.readouterr().err
+
+
+def study_of(name: str) -> dict[str, Any]:
+    size = {"images": 30, "width": 0.5, "train_images": 100, "seeds": [0, 1], "resamples": [1]}
+    return decomposed(0.5, 0.3) | {"name": name, "part": "val", "command": "python"} | size

@@ -1,0 +1,240 @@
+"""The fast kernels against the plain layers under jit: values, every gradient, statistics."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
+from fer_jax.models import kernels
+from fer_jax.models.blocks import ConvUnit
+from fer_jax.models.cnn import make_model
+
+KEY = jax.random.key(0)
+WORDS = jax.random.key_data(jax.random.key(3))
+SHAPE = (16, 12, 8, 6)
+FAST, PLAIN = DeviceConfig(kernels="fast"), DeviceConfig(kernels="plain")
+
+
+def normal(seed: int, shape: tuple[int, ...]) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def plain(x: jax.Array, scale: jax.Array, bias: jax.Array, is_pooled: bool, rate: float) -> jax.Array:
+    """Compute what `norm_relu_pool_drop` computes with the layers as they are, and JAX's own gradient."""
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    x = nn.relu((x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias)
+    return kernels.drop(WORDS, nn.max_pool(x, (2, 2), (2, 2)) if is_pooled else x, rate=rate)
+
+
+CASES = {
+    "plain": (normal(1, SHAPE), normal(2, (6,)) ** 2, normal(3, (6,))),
+    "scales of both signs": (normal(1, SHAPE), normal(2, (6,)), normal(3, (6,))),
+    "a scale of zero": (normal(1, SHAPE), jnp.array([0.0, 1, -1, 0, 2, 1]), jnp.ones(6)),
+    "far from zero": (normal(1, SHAPE) + 5, normal(2, (6,)), normal(3, (6,))),
+    "a dead channel": (normal(1, SHAPE), jnp.ones(6), jnp.array([-9.0, 0, 0, 0, 0, 0])),
+    "ties": (jnp.round(normal(1, SHAPE)), normal(2, (6,)), normal(3, (6,))),
+    "narrow": (normal(1, SHAPE) * 1e-3, jnp.ones(6), jnp.zeros(6)),
+}
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("is_pooled", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_are_those_of_the_plain_layers(case: str, is_pooled: bool, rate: float) -> None:
+    x, scale, bias = CASES[case]
+
+    def fast(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        return kernels.norm_relu_pool_drop(x, scale, bias, WORDS, is_pooled, rate)[0]
+
+    def slow(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        return plain(x, scale, bias, is_pooled, rate)
+
+    def both(function: Any) -> tuple[jax.Array, Any]:
+        out, pull = jax.vjp(function, x, scale, bias)
+        return out, pull(normal(4, out.shape))
+
+    (out, gradients), (wanted_out, wanted) = jax.jit(lambda: both(fast))(), jax.jit(lambda: both(slow))()
+    np.testing.assert_allclose(out, wanted_out, atol=1e-4)
+    for ours, theirs in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(jnp.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_each_living_window_passes_on_a_gradient_of_mass_1(levels: int) -> None:
+    """Behind a convolution, under jit, with many ties and with none."""
+    x = jax.random.randint(KEY, (16, 24, 24, 3), 0, levels) / levels
+    kernel = jnp.zeros((3, 3, 3, 8)).at[1, 1].set(normal(5, (3, 8)))
+
+    @jax.jit
+    def masses(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def block(offset: jax.Array) -> jax.Array:
+            before = jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            return kernels.norm_relu_pool_drop(before, jnp.ones(8), offset, WORDS, True, 0.0)[0]
+
+        # The offset reaches each window once, whichever of the four values is chosen.
+        out, pull = jax.vjp(block, jnp.zeros(8))
+        return out, pull(jnp.ones_like(out))[0]
+
+    out, mass = masses(x)
+    np.testing.assert_array_equal(mass, (out > 0).sum((0, 1, 2)))
+
+
+def test_the_gradient_of_a_window_lands_on_its_first_largest_value() -> None:
+    x = jnp.array([1.0, 5, 5, 2, 0, 0, 0, 3]).reshape(1, 2, 4, 1)  # Windows (1 5 / 0 0) and (5 2 / 0 3).
+    saved = jax.jit(lambda x: kernels._forward(x, jnp.ones(1), jnp.zeros(1), WORDS, True, 0.0)[1])(x)
+    np.testing.assert_array_equal(saved.largest.reshape(-1), [1, 0])
+    assert saved.largest.dtype == jnp.uint8
+
+
+@pytest.mark.parametrize("is_pooled", [True, False])
+def test_the_convolution_of_gray_images_is_a_convolution(is_pooled: bool) -> None:
+    x, kernel = normal(1, (5, 8, 6, 1)), normal(2, (3, 3, 1, 4))
+    wanted = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    found = kernels.conv_one_channel(x, kernel, is_pooled=is_pooled)
+    if is_pooled:
+        found = found.reshape(5, 4, 3, 2, 2, 4).transpose(0, 1, 3, 2, 4, 5).reshape(5, 8, 6, 4)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_strided_convolution_of_gray_images_is_one() -> None:
+    x, kernel = normal(1, (5, 8, 6, 1)), normal(2, (3, 3, 1, 4))
+    wanted = jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    found = kernels.conv_one_channel(x, kernel, is_pooled=False, stride=2)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_depthwise_convolution_and_its_gradients_are_the_library_s() -> None:
+    layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
+    x, kernel, cotangent = normal(1, SHAPE), normal(2, (3, 3, 1, 6)), normal(3, SHAPE)
+
+    def library(x: jax.Array, kernel: jax.Array) -> Any:
+        return layer.apply({"params": {"kernel": kernel}}, x)
+
+    def both(function: Any) -> tuple[jax.Array, Any]:
+        out, pull = jax.vjp(function, x, kernel)
+        return out, pull(cotangent)
+
+    ours, theirs = jax.jit(lambda: both(kernels.conv_depthwise))(), jax.jit(lambda: both(library))()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+NETWORKS = {
+    "pooled": ModelConfig(blocks=(ConvBlock(features=3, pool=True), ConvBlock(features=4, pool=True))),
+    "like VGG": ModelConfig(blocks=(ConvBlock(features=3), ConvBlock(features=4, pool=True)), head="mean"),
+    "residual": ModelConfig(
+        blocks=(
+            ConvBlock(features=3, pool=True),
+            ConvBlock(features=4, kind="residual", pool=True, squeeze_excite=True),
+            ConvBlock(features=4, kind="residual"),
+        ),
+        head="mean",
+        dense_features=0,
+    ),
+    "strided": ModelConfig(
+        blocks=(ConvBlock(features=3, pool=True), ConvBlock(features=4, kind="residual", pool=True)),
+        pooling="stride",
+    ),
+    "separable, blurred": ModelConfig(
+        blocks=(
+            ConvBlock(features=3, pool=True, squeeze_excite=True),
+            ConvBlock(features=4, kind="separable", pool=True),
+        ),
+        pooling="blur",
+        head="classes",
+        dense_features=0,
+    ),
+    "no batch norm": ModelConfig(blocks=(ConvBlock(features=3, batch_norm=False, pool=True),)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_fast_network_is_the_plain_one(name: str) -> None:
+    """From the same bits at the start: logits, gradients and running statistics in training mode."""
+    fast, slow = make_model(NETWORKS[name], FAST), make_model(NETWORKS[name], PLAIN)
+    x = normal(1, (8, 48, 48, 1)) + 0.5
+    variables, same = (jax.jit(lambda m=m: m.init(KEY, x, is_training=False))() for m in (fast, slow))
+    jax.tree.map(np.testing.assert_array_equal, variables, same)
+
+    def train(model: nn.Module) -> Any:
+        def loss(params: Any) -> Any:
+            logits, after = model.apply(
+                variables | {"params": params}, x, is_training=True, mutable=["batch_stats"]
+            )
+            return (logits * normal(2, logits.shape)).sum(), (logits, after)
+
+        return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+
+    ours, theirs = train(fast), train(slow)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * max(1e-3, float(jnp.abs(b).max()))),
+        ours,
+        theirs,
+    )
+
+
+@pytest.mark.parametrize("kind", ["fast", "plain"])
+def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any) -> None:
+    config, x = NETWORKS["pooled"], normal(1, (8, 48, 48, 1))
+    exact = make_model(config, DeviceConfig(kernels=kind))
+    rough = make_model(config, DeviceConfig(kernels=kind, compute_dtype="bfloat16"))
+    variables = jax.jit(lambda: rough.init(KEY, x, is_training=False))()
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+    (found, after), (wanted, _) = (
+        jax.jit(lambda m=m: m.apply(variables, x, is_training=True, mutable=["batch_stats"]))()
+        for m in (rough, exact)
+    )
+    assert found.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(after)} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(found, wanted, atol=0.05 * float(jnp.abs(wanted).max()))
+
+
+def test_the_mask_is_as_even_and_independent_as_a_random_one() -> None:
+    shape, rate = (32, 16, 16, 24), 0.25
+    masks = np.stack(
+        [
+            kernels.keep_mask(jax.random.key_data(jax.random.fold_in(KEY, step)), shape, rate=rate)
+            for step in range(3)
+        ]
+    ).astype(float)
+    signs = (masks - (1 - rate)) / np.sqrt(rate * (1 - rate))  # Mean 0, variance 1 if fair.
+
+    def scores(products: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+        """Give z-scores: the mean of n independent products of unit variance, in standard errors."""
+        count = np.prod([products.shape[axis] for axis in axes])
+        return np.abs(products.mean(axis=axes)) * np.sqrt(count)
+
+    assert scores(signs, (0, 1, 2, 3, 4)) < 4
+    assert scores(signs, (0, 1, 2, 3)).max() < 4.5  # Each channel.
+    assert scores(signs, (0, 2, 3, 4)).max() < 4.5  # Each image.
+    assert scores(signs[0] * signs[1], (0, 1, 2, 3)) < 4  # One step and the next.
+    for axis in (1, 2, 3, 4):  # Neighbours along each axis.
+        one, other = np.delete(signs, 0, axis), np.delete(signs, -1, axis)
+        assert scores(one * other, (0, 1, 2, 3, 4)) < 4
+
+
+def test_a_block_drops_by_its_key_and_scales_what_it_keeps() -> None:
+    unit = ConvUnit(ConvBlock(features=4, pool=True, dropout_rate=0.25), FAST)
+    quiet = ConvUnit(ConvBlock(features=4, pool=True), FAST)
+    x = normal(1, (16, 24, 24, 1))
+    variables = unit.init(KEY, x, is_training=False)
+
+    def train(module: nn.Module, seed: int) -> np.ndarray:
+        rngs = {"dropout": jax.random.key(seed)}
+        return np.asarray(module.apply(variables, x, is_training=True, rngs=rngs, mutable=["batch_stats"])[0])
+
+    whole, dropped, other = train(quiet, 0), train(unit, 0), train(unit, 1)
+    is_alive = whole > 0
+    kept = dropped[is_alive] > 0
+    assert abs(kept.mean() - 0.75) < 0.02
+    np.testing.assert_allclose(dropped[is_alive][kept], whole[is_alive][kept] / 0.75, rtol=1e-6)
+    assert (dropped != other).any()

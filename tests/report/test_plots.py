@@ -1,0 +1,87 @@
+"""Pictures: they open, have the promised size, and hold still."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax.report.plots import TRAIN_COLOUR, VAL_COLOUR, plot_confusion, plot_curves, spread
+
+
+def make_history(*, epochs: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "rate": 0.01 / epoch,
+            "objective": 2.0 / epoch,
+            "train_loss": 1.9 / epoch,
+            "train_accuracy": 0.9 - 0.6 / epoch,
+            "val_loss": 1.8 - 0.1 * epoch,
+            "val_accuracy": 0.5 - 0.2 / epoch,
+            "seconds": 1.5,
+            "images_per_second": 900.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def has_colour(path: Path, colour: str) -> bool:
+    wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
+    return bool((np.asarray(Image.open(path).convert("RGB")) == wanted).all(axis=-1).any())
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_curves_open_with_the_promised_size_and_show_both_parts(tmp_path: Path, epochs: int) -> None:
+    path = tmp_path / "curves.png"
+    plot_curves(make_history(epochs=epochs), path, title="run6", measured_epoch=epochs)
+    assert Image.open(path).size == (1600, 800)
+    assert has_colour(path, TRAIN_COLOUR)
+    assert has_colour(path, VAL_COLOUR)
+
+
+def test_same_numbers_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
+    history = make_history(epochs=3)
+    plot_curves(history, tmp_path / "a.png", title="run6", measured_epoch=3)
+    with matplotlib.rc_context({"figure.facecolor": "black", "font.size": 20}):
+        plot_curves(history, tmp_path / "b.png", title="run6", measured_epoch=3)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_measured_epoch_is_marked(tmp_path: Path) -> None:
+    history = make_history(epochs=5)
+    plot_curves(history, tmp_path / "a.png", title="run6", measured_epoch=3)
+    plot_curves(history, tmp_path / "b.png", title="run6", measured_epoch=5)
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_confusion_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "confusion_val.png"
+    path.write_bytes(b"old")
+    plot_confusion(np.diag([5, 0, 7, 1000, 1, 2, 3]), path, title="run6, val")
+    assert Image.open(path).size == (1120, 1040)
+    assert [each.name for each in tmp_path.iterdir()] == ["confusion_val.png"]
+
+
+def test_confusion_is_shaded_by_row_share_with_true_classes_down(tmp_path: Path) -> None:
+    confusion = np.zeros((7, 7), np.int64)
+    confusion[0, 6] = 9
+    confusion[3, 3], confusion[3, 6] = 100_000, 20_000
+    plot_confusion(confusion, tmp_path / "confusion.png", title="")
+    red, _, blue = np.asarray(Image.open(tmp_path / "confusion.png").convert("RGB")).astype(int).T
+    is_dark = ((red < 100) & (blue > red + 50)).T
+    height, width = is_dark.shape
+    assert is_dark[: height // 4, 2 * width // 3 :].sum() > 5000
+    assert not is_dark[3 * height // 4 :].any()
+
+
+def test_spread_keeps_order_and_distance() -> None:
+    heights = [0.5, 0.51, 0.49, 0.0, 0.07]
+    placed = spread(heights, min_gap=0.1)
+    assert np.argsort(placed).tolist() == np.argsort(heights).tolist()
+    assert np.diff(sorted(placed)).min() >= 0.1 - 1e-9
+    assert placed[0] == pytest.approx(0.5)
+    assert spread([0.2, 0.8], min_gap=0.1) == [0.2, 0.8]

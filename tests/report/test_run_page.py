@@ -1,0 +1,428 @@
+"""The page of a run: every section is there, nothing is loaded from elsewhere, all text is escaped."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fer_jax import fer2013
+from fer_jax.config.files import to_json
+from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.overrides import option
+from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig
+from fer_jax.errors import RunError
+from fer_jax.files import write_json
+from fer_jax.report import measured, run_page
+from fer_jax.report.charts import curve_charts, reliability_chart, robustness_charts
+
+NBSP = "\N{NO-BREAK SPACE}"
+VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline"}
+
+
+class Page(HTMLParser):
+    """What a page is made of; an end tag that closes nothing, or the wrong thing, is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.replace(NBSP, " ").split())
+
+    def find(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def make_figures(correct: int) -> dict[str, Any]:
+    """Give what `metrics.scores.summarise` does where angry is right so often of 10, and else taken for happy."""
+    confusion = [[10 if row == column else 0 for column in range(7)] for row in range(7)]
+    confusion[0] = [correct, 0, 0, 10 - correct, 0, 0, 0]
+    per_class: list[dict[str, Any]] = [
+        {"label": label, "precision": 0.75, "recall": 1.0, "f1": 0.8, "count": 10, "predicted": 10}
+        for label in fer2013.LABELS
+    ]
+    per_class[1]["precision"] = None
+    total, right = 70, 60 + correct
+    return {
+        "correct": right,
+        "total": total,
+        "accuracy": right / total,
+        "accuracy_low": 0.5,
+        "accuracy_high": 0.99,
+        "loss": 1.23456,
+        "balanced_accuracy": 0.9,
+        "macro_f1": 0.8,
+        "per_class": per_class,
+        "confusion": confusion,
+    }
+
+
+def make_bins() -> list[dict[str, Any]]:
+    bins: list[dict[str, Any]] = [
+        {"low": n / 15, "high": (n + 1) / 15, "count": 0, "confidence": None, "accuracy": None}
+        for n in range(15)
+    ]
+    bins[14] |= {"count": 70, "confidence": 0.98, "accuracy": 0.9}
+    return bins
+
+
+def make_evaluation(part: str, correct: int) -> dict[str, Any]:
+    return make_figures(correct) | {
+        "split": part,
+        "views": ["identity", "identity, flipped"],
+        "top2_accuracy": 0.95,
+        "top2_correct": 66,
+        "roc_auc": dict.fromkeys(fer2013.LABELS, 0.9) | {"disgust": None},
+        "macro_roc_auc": 0.9,
+        "calibration": {"ece": 0.08, "bins": make_bins(), "temperature": 1.5, "fitted_on": "val"}
+        | {"scaled": {"ece": 0.02, "loss": 1.1, "bins": make_bins()}},
+        "intervals": {"level": 0.95, "resamples": 1000, "seed": 0}
+        | {name: [0.5, 0.99] for name in measured.FIGURES}
+        | {"roc_auc": {label: [0.8, 0.95] for label in fer2013.LABELS}},
+        "robustness": {
+            "total": 70,
+            "clean_correct": 63,
+            "corruptions": [
+                {
+                    "name": "blur",
+                    "what": "px",
+                    "levels": [0.5, 1, 1.5, 2, 3],
+                    "correct": [63, 56, 49, 42, 35],
+                },
+                {"name": "noise", "what": "grays", "levels": [5, 10, 20, 30, 40], "correct": [63] * 5},
+            ],
+        },
+        "mistakes": [
+            {"row": 17, "true": "angry", "predicted": "happy", "confidence": 0.987}
+            | {"neighbours": [{"row": 4, "label": "happy", "distance": 1.25}]}
+        ],
+        "pictures": {
+            name: f"evaluate_{part}_{name}.png"
+            for name in ("mistakes", "saliency", "neighbours", "reliability")
+        },
+    }
+
+
+def make_faces() -> dict[str, Any]:
+    buffer = io.BytesIO()
+    Image.new("L", (48, 48), 7).save(buffer, format="PNG")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    tile = {"png": png, "alt": "a face", "words": [["angry → <happy>", "wrong"], ["98.7 %", "quiet"]]}
+    rows = [{"label": label, "tiles": [tile]} for label in ("angry", "happy")]
+    return {name: {"subtitle": name, "rows": rows} for name in ("mistakes", "saliency", "neighbours")}
+
+
+def make_history() -> list[dict[str, Any]]:
+    return [
+        {"epoch": epoch, "step": 10 * epoch, "rate": 0.001, "objective": 1.9 - 0.1 * epoch}
+        | {"train_loss": 1.5, "train_accuracy": 0.4 + 0.1 * epoch, "val_loss": 1.6, "val_accuracy": 0.5}
+        | {"is_best": True, "seconds": 2.0, "images_per_second": 500.0}
+        for epoch in (1, 2, 3)
+    ]
+
+
+def make_run(*, is_synthetic: bool) -> dict[str, Any]:
+    return {
+        "command": "python -m fer_jax.train --config configs/run7.py --data 'a&b<script>x</script>.csv'",
+        "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:14:05+00:00",
+        "seed": 3,
+        "versions": {"jax": "0.10.2"},
+        "device": "CPU",
+        "machine": "a <b>cheap</b> one, 2 cores",
+        "data": {"description": "some faces", "sha256": "da7a", "is_synthetic": is_synthetic},
+        "split": {
+            "sha256": "5p117",
+            "sizes": {"train": 70, "val": 70, "test": 70},
+            "copies_of_training_images": {"val": 0, "test": 2},
+        },
+        "git": "0123abc-dirty",
+        "parameters": 1234567,
+        "macs": 23000000,
+        "seconds_total": 600.0,
+        "seconds_per_epoch": 30.0,
+        "measured_epoch": 3,
+        "selection": "the last, with no selection",
+        "last_state_sha256": "57a7e",
+    }
+
+
+def make_folder(folder: Path, *, is_synthetic: bool) -> Path:
+    folder.mkdir(parents=True)
+    config = Config(
+        name="run7",
+        model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), dense_features=4),
+        optimizer=OptimizerConfig(peak_rate=0.01),
+    )
+    write_json(folder / "config.json", to_json(config))
+    write_json(folder / "run.json", make_run(is_synthetic=is_synthetic))
+    metrics = {"train": make_figures(10), "val": make_figures(3), "test": make_figures(2)}
+    write_json(folder / "metrics.json", metrics)
+    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in make_history()))
+    for part, correct in (("val", 3), ("test", 2), ("PublicTest", 1)):
+        write_json(folder / f"evaluate_{part}.json", make_evaluation(part, correct))
+        write_json(folder / f"evaluate_{part}_faces.json", make_faces())
+    diagnosis = {
+        "sentence": "train 100, val 90: <variance>.",
+        "findings": [
+            {
+                "rule": "bias",
+                "holds": False,
+                "says": "little bias",
+                "figures": {},
+                "threshold": "train < 60 %",
+            },
+            {"rule": "variance", "holds": True, "says": "a gap of 10", "figures": {"gap": 10.0}}
+            | {"threshold": "gap > 5 points"},
+        ],
+        "next": [{"field": "optimizer.peak_rate", "from": 0.01, "to": 0.0003, "why": "it is too high"}],
+        "decomposition": None,
+    }
+    write_json(folder / "diagnosis.json", diagnosis)
+    return folder
+
+
+def read(folder: Path) -> Page:
+    return Page(run_page.write(folder).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("pages") / "run7-seed3", is_synthetic=False)
+
+
+def test_every_section_is_there_and_in_order(full: Path) -> None:
+    shown = read(full)
+    assert [each["id"] for each in shown.find("section")] == [*run_page.CONTENTS]
+    links = [each["href"] for each in shown.find("a")]
+    assert links[:-1] == [f"#{name}" for name in run_page.CONTENTS]
+    assert not [each for each in shown.find("p") if each.get("class") == "missing"][1:]
+    assert "python -m fer_jax.bias_variance" in shown.words  # The one thing that is missing.
+    levels = [int(tag[1]) for tag, _ in shown.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and 1 not in levels[1:]
+    assert all(later <= before + 1 for before, later in pairwise(levels))
+
+
+def test_it_tells_the_figures(full: Path) -> None:
+    words = read(full).words
+    assert "run7, seed 3" in words
+    assert "90.0 % 50.0 to 99.0 % 63 of 70" in words  # 60 + 3 of 70 on val.
+    assert "Gap train − val +10.0 points; train 100.0 %" in words
+    assert "optimizer.peak_rate 0.01 0.001" in words
+    assert "model.blocks[0] 2 features, batch norm, pooling 32 features, batch norm" in words
+    assert "block1/conv 48 × 48 × 2" in words
+    assert "angry as happy (70 % of angry)" in words
+    assert (
+        "On average it says 98.0 % and is right in 90.0 %: it is too sure of itself, by 8.0 points." in words
+    )
+    assert "temperature of 1.50, fitted on val, it is 2.0 %" in words
+    assert "from blur: 40.0 points" in words  # 63 and 35 of 70.
+    assert "17 angry happy 98.7 %" in words
+    assert "happy (4, 1.250)" in words
+    assert "--optimizer.peak-rate 0.0003 now 0.01 it is too high" in words
+    assert "gap 10. Threshold: gap > 5 points." in words
+    assert "git checkout 0123abc # and the changes that were not committed then python -m" in words
+    assert "Exact copies of training images: 0 in val, 2 in test. Such images are no fair test." in words
+    assert "averaged over 2 views of each image: identity; identity, flipped." in words
+
+
+def test_validation_comes_first_and_the_other_parts_are_folded(full: Path) -> None:
+    text = run_page.write(full).read_text(encoding="utf-8")
+    for name in ("confusion", "classes", "calibration", "robustness", "mistakes", "saliency", "neighbours"):
+        section = text[text.index(f'<section id="{name}">') :]
+        section = section[: section.index("</section>")]
+        titles = re.findall(r"<(h3|summary)>(Validation|Test|PublicTest): 70 images<", section)
+        assert titles == [("h3", "Validation"), ("summary", "Test"), ("summary", "PublicTest")], name
+
+
+@pytest.mark.parametrize(
+    ("file", "section", "command"),
+    [
+        ("metrics.json", "result", "fer_jax.train --config configs/run7.py"),
+        ("log.jsonl", "curves", "fer_jax.train --config configs/run7.py"),
+        ("evaluate_*", "calibration", "fer_jax.evaluate {folder} --split val"),
+        ("evaluate_*", "robustness", "fer_jax.evaluate {folder} --split val"),
+        ("evaluate_*_faces.json", "saliency", "fer_jax.evaluate {folder} --split val"),
+        ("evaluate_*", "mistakes", "fer_jax.evaluate {folder} --split val"),
+        ("evaluate_*", "neighbours", "fer_jax.evaluate {folder} --split val"),
+        ("diagnosis.json", "diagnosis", "fer_jax.diagnose {folder}"),
+    ],
+)
+def test_a_section_without_its_file_names_the_command(
+    full: Path, tmp_path: Path, file: str, section: str, command: str
+) -> None:
+    folder = tmp_path / "some run"
+    shutil.copytree(full, folder)
+    for path in folder.glob(file):
+        path.unlink()
+    text = run_page.write(folder).read_text(encoding="utf-8")
+    Page(text)
+    text = text[text.index(f'<section id="{section}">') :]
+    missing = re.search(r'<p class="missing">.*?</p>', text[: text.index("</section>")])
+    assert missing is not None
+    assert command.format(folder=f"&#39;{folder}&#39;") in missing[0]
+
+
+def test_the_parts_of_the_error_are_told(full: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(full, folder)
+    parts = {"loss": 0.4, "bias": 0.3, "variance": 0.1}
+    diagnosis = json.loads((folder / "diagnosis.json").read_text())
+    diagnosis["decomposition"] = {
+        "part": "val",
+        "images": 70,
+        "width": 0.5,
+        "train_images": 8000,
+        "seeds": [0, 1],
+        "resamples": [1, 2, 3],
+        "losses": {
+            name: parts | {"spread": dict.fromkeys(parts, 0.02)}
+            for name in ("zero_one", "brier", "cross_entropy")
+        },
+        "brier_variance": {"seed": 0.06, "data": 0.04},
+        "noise": {"images": 70, "zero_one": 0.15, "brier": 0.2, "cross_entropy": 0.5},
+        "command": "python -m fer_jax.bias_variance --config configs/run7.py",
+    }
+    write_json(folder / "diagnosis.json", diagnosis)
+    words = read(folder).words
+    assert "Over 2 training seeds on each of 3 resamples of 8,000 training images, 40.0 % of the 70" in words
+    assert "30.0 % is bias" in words and "10.0 % is variance" in words and "At most 15.0 % is noise" in words
+    assert "0–1 loss, % 40.0 ± 2.0 30.0 ± 2.0 10.0 ± 2.0 0.25 15.0" in words
+    assert "cross-entropy, nats 0.400 ± 0.020 0.300 ± 0.020 0.100 ± 0.020 0.25 0.500" in words
+    assert "0.5 times as wide" in words
+    assert "0.060 from the seed, 0.040 from the data" in words
+
+
+def test_text_is_escaped(full: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a&b<i>"
+    shutil.copytree(full, folder)
+    (folder / "diagnosis.json").unlink()
+    shown = read(folder)
+    assert not shown.find("script") and not shown.find("i")
+    assert "'a&b<script>x</script>.csv'" in shown.text
+    assert "a <b>cheap</b> one, 2 cores" in shown.text
+    assert f"fer_jax.diagnose '{folder}'" in shown.text
+
+
+def test_nothing_is_loaded_from_elsewhere(full: Path) -> None:
+    text = run_page.write(full).read_text(encoding="utf-8")
+    shown = Page(text)
+    for tag, attributes in shown.tags:
+        for name in {"src", "href", "srcset", "action", "data", "xlink:href"} & attributes.keys():
+            assert attributes[name].startswith(("data:", "#")), (tag, attributes[name])
+        assert not [name for name in attributes if name.startswith("on")]
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in shown.tags}
+    assert "@import" not in text and "url(" not in text
+    policy = [each["content"] for each in shown.find("meta") if "http-equiv" in each]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_pictures_and_charts_can_be_read_without_seeing_them(full: Path) -> None:
+    shown = read(full)
+    images = shown.find("img")
+    assert len(images) == 18  # Two of mistakes, saliency and neighbours of three parts.
+    assert all(each["alt"] and each["src"].startswith("data:image/png;base64,") for each in images)
+    assert all((each["width"], each["height"]) == ("48", "48") for each in images)
+    assert all(each["role"] == "img" and each["aria-label"] for each in shown.find("svg"))
+    assert shown.find("html") == [{"lang": "en"}]
+    assert len(shown.find("caption")) == len(shown.find("table"))
+
+
+def test_synthetic_faces_are_named_and_real_ones_are_not(full: Path, tmp_path: Path) -> None:
+    drawn = make_folder(tmp_path / "drawn", is_synthetic=True)
+    assert "SYNTHETIC FACES: not a FER2013 result." in read(drawn).words
+    assert "synthetic" not in read(full).words.lower()
+    warning = "This page holds pictures of the data."
+    assert warning in read(full).words and warning not in read(drawn).words
+
+
+def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path) -> None:
+    first = run_page.write(full).read_bytes()
+    names = {path.name for path in full.iterdir()}
+    assert run_page.write(full).read_bytes() == first
+    assert {path.name for path in full.iterdir()} == names
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"run\.json is missing: .* is not the folder of a run"):
+        run_page.write(tmp_path)
+
+
+def test_curves_stand_where_their_numbers_say() -> None:
+    accuracy, loss, rate = curve_charts(make_history(), 3)
+    train, val = accuracy.lines
+    assert [name for name, *_ in loss.lines] == ["train", "val", "objective"]
+    assert rate.frame.low_y == 0
+    # Epochs 1 to 3 on an axis from 0.5 to 3.5, from 46 to 290: a third of it an epoch.
+    assert [x for x, _ in train.points] == pytest.approx(
+        [46 + 244 / 6, 46 + 244 / 2, 46 + 244 * 5 / 6], abs=0.06
+    )
+    assert accuracy.guide_x == train.points[-1][0]
+    # 50, 60 and 70 % rise evenly, and val's 50 % is where train began.
+    heights = [y for _, y in train.points]
+    assert (
+        heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.11)
+        and heights[2] < heights[1]
+    )
+    assert {y for _, y in val.points} == {heights[0]}
+    assert "After the last: train 70, val 50." in accuracy.alt
+
+
+def test_a_reliability_diagram_shows_the_bins_that_have_images() -> None:
+    bins = make_bins()
+    bins[7] |= {"count": 35, "confidence": 0.5, "accuracy": 0.5}
+    half, sure = reliability_chart("A", bins).bars
+    frame = reliability_chart("A", bins).frame
+    assert half.top == pytest.approx((frame.top + frame.bottom) / 2)
+    assert half.middle == pytest.approx((frame.left + frame.right) / 2)
+    assert half.low > half.top > half.high  # An SVG's y grows downwards.
+    assert sure.share_top - 258 == pytest.approx(2 * (half.share_top - 258))
+
+
+def test_robustness_charts_begin_with_the_clean_images() -> None:
+    blur, noise = robustness_charts(make_evaluation("val", 3)["robustness"])
+    assert {y for _, y in noise.lines[0].points} == {noise.guide_y}
+    assert blur.lines[0].points[0][1] == blur.guide_y
+    assert [tick.text for tick in blur.x_ticks] == ["0.5", "1", "1.5", "2", "3"]
+    assert "Clean 90.0 %; 0.5: 90.0 %, 1: 80.0 %" in blur.alt
+
+
+def test_an_option_is_what_train_takes() -> None:
+    assert option("model.dense_dropout_rate", 0.5) == "--model.dense-dropout-rate 0.5"
+    assert option("model.blocks[1].dropout_rate", 0.25) == "--model.blocks.1.dropout-rate 0.25"
+    assert option("optimizer.nesterov", True) == "--optimizer.nesterov"
+    assert option("split.group_duplicates", False) == "--split.no-group-duplicates"
+    assert option("loss.class_weights", "sqrt") == "--loss.class-weights sqrt"
+    block = {"features": 8, "pool": True}
+    assert option("model.blocks", [block, block]) == (
+        "ModelConfig(blocks=(ConvBlock(features=8, pool=True), ConvBlock(features=8, pool=True),))"
+    )

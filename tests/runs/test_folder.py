@@ -1,0 +1,106 @@
+"""Run folders: numbered, held by one process at a time, and written whole or not at all."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_jax.errors import RunError
+from fer_jax.files import json_line, read_json, read_json_lines, write_json
+from fer_jax.runs import folder as runs_folder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fer_jax.run_folder import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def assert_refused(folder: Path, message: str) -> None:
+    with pytest.raises(RunError, match=re.escape(message)), runs_folder.locked(folder):
+        pass
+
+
+def test_the_lock_is_refused_while_another_process_holds_it_and_free_once_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "runs" / "a"
+    words = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout and holder.stdout.readline() == "held\n"
+            assert_refused(folder, f"another run is writing in {folder}: wait")
+        finally:
+            holder.kill()
+    with runs_folder.locked(folder):
+        assert_refused(folder, "another run")
+    with pytest.raises(ZeroDivisionError), runs_folder.locked(folder):
+        raise ZeroDivisionError
+    with runs_folder.locked(folder):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        assert_refused(path, f"the run folder {path} cannot be used: ")
+
+
+def test_folders_are_numbered_and_the_newest_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=r"there is no run runs/a\.b-seed1 to resume"):
+        runs_folder.newest_folders(["a.b-seed1"])
+    made = []
+    for _ in range(11):
+        made += runs_folder.new_folders(["a.b-seed1"])
+        made[-1].mkdir(parents=True)
+        (made[-1] / "run.json").touch()
+    assert [path.name for path in made[:3]] == ["a.b-seed1", "a.b-seed1-2", "a.b-seed1-3"]
+    for other in ("a.b-seed10-99", "a.b-seed1-99x", "x-a.b-seed1-99", "aXb-seed1-99", "a.b-seed1-"):
+        (tmp_path / "runs" / other).mkdir()
+        (tmp_path / "runs" / other / "run.json").touch()
+    (tmp_path / "runs" / "a.b-seed1-12").mkdir()
+    assert runs_folder.newest_folders(["a.b-seed1"]) == made[-1:]
+    assert runs_folder.newest_folders(["a.b-seed10"])[0].name == "a.b-seed10-99"
+    several = ["a.b-seeds1-10", "a.b-seed1", "a.b-seed10"]
+    new = runs_folder.new_folders(several)
+    assert [path.name for path in new] == [f"{name}-12" for name in several]
+    new[0].mkdir()
+    (new[0] / "run.json").touch()
+    assert runs_folder.newest_folders(several) == new
+
+
+def test_json_comes_back_and_what_json_lacks_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    content = {"ä": [1, 2.5, None, {"b": "×"}]}
+    write_json(path, content)
+    assert read_json(path) == content
+    for bad in (float("nan"), float("inf"), {1, 2}, path):
+        with pytest.raises((TypeError, ValueError)):
+            write_json(path, {"fine": 1, "bad": bad})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_line(float("nan"))
+    assert read_json(path) == content
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_lines_of_json_come_back(tmp_path: Path) -> None:
+    records = [{"a": 1}, {"a": "line\nbreak \u2028 and more"}]
+    (tmp_path / "log.jsonl").write_text("".join(map(json_line, records)), encoding="utf-8")
+    assert read_json_lines(tmp_path / "log.jsonl") == records
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"{tmp_path}/run.json is missing: .* not the folder of a run"):
+        read_json(tmp_path / "run.json")
+    for content in (b"{", b"", b"\xff\xfe"):
+        (tmp_path / "run.json").write_bytes(content)
+        with pytest.raises(RunError, match=f"{tmp_path}/run.json cannot be read: .*; restore it"):
+            read_json(tmp_path / "run.json")

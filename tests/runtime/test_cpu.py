@@ -1,0 +1,102 @@
+"""The machine: what is set before JAX starts, and where compiled programs are kept."""
+
+import importlib.metadata
+import os
+import platform
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fer_jax.runtime import cpu
+from fer_jax.runtime.compile_cache import find_danger
+from fer_jax.train import __main__ as train
+
+COMPILE = """
+import jax
+from fer_jax.runtime import keep_compiled
+print(keep_compiled())
+jax.jit(lambda x: x * 2 + 1)(3.0)
+"""
+
+
+def test_compiled_programs_are_kept_for_the_user_alone(tmp_path: Path) -> None:
+    environment = os.environ | {"FER_JAX_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", COMPILE]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    folder = tmp_path / "cache" / "xla"
+    assert f"kept in {folder.resolve()}" in done.stdout
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert any(path.is_file() for path in folder.iterdir())
+
+
+def test_a_cache_that_others_could_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path))
+    (tmp_path / "xla").mkdir()
+    (tmp_path / "xla").chmod(0o770)
+    words = ["--config", str(Path(__file__).parents[2] / "configs" / "run6.py")]
+    assert train.main([*words, "--device.compile-cache", "--run-dir", str(tmp_path / "run")]) == 4
+    assert f"{tmp_path / 'xla'} is writable by others" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_danger_is_seen_in_the_folder_and_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path.resolve() / "above" / "xla"
+    folder.mkdir(parents=True, mode=0o700)
+    assert find_danger(folder) is None
+    folder.parent.chmod(0o777)
+    assert find_danger(folder) == f"{folder.parent} is writable by others"
+    folder.parent.chmod(0o1777)  # Sticky, as /tmp is: nobody else may exchange what is in it.
+    assert find_danger(folder) is None
+    folder.chmod(0o1777)
+    assert find_danger(folder) == f"{folder} is writable by others"
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert find_danger(folder) == f"{folder} belongs to another user"
+
+
+@pytest.fixture
+def xla_flags(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Give a function: XLA_FLAGS before -> XLA_FLAGS after `tune_cpu`, as on a known machine without GPU."""
+    monkeypatch.delenv("FER_JAX_TUNE", raising=False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.10.2")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ())
+
+    def tuned(before: str) -> str:
+        monkeypatch.setenv("XLA_FLAGS", before)
+        cpu.tune_cpu.cache_clear()
+        cpu.tune_cpu()
+        return os.environ["XLA_FLAGS"]
+
+    return tuned
+
+
+def test_xla_flags_are_added_to_those_of_the_user_and_never_over_them(
+    xla_flags: Callable[[str], str],
+) -> None:
+    assert xla_flags("").split() == list(cpu._XLA_FLAGS)
+    mine = "--xla_disable_hlo_passes=dce --xla_cpu_max_isa=AVX2"
+    assert xla_flags(mine).split() == [*mine.split(), next(iter(cpu._XLA_FLAGS))]
+
+
+@pytest.mark.parametrize("change", ["unknown version", "GPU plugin", "another processor", "switched off"])
+def test_xla_flags_are_left_alone(
+    change: str, xla_flags: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An XLA that does not know a flag would not start, and a GPU's compiler would read them too."""
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    match change:
+        case "unknown version":
+            monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.0")
+        case "GPU plugin":
+            monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ("xla_cuda13",))
+        case "another processor":
+            monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        case _:
+            monkeypatch.setenv("FER_JAX_TUNE", "0")
+    assert xla_flags("") == ""

@@ -1,0 +1,175 @@
+"""A tiny sweep on synthetic faces, by its command line: what it finds, writes and spells out."""
+
+import contextlib
+import importlib.util
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_jax import cli
+from fer_jax.sweep import __main__ as sweep
+from fer_jax.train.__main__ import TrainCommand
+
+ROOT = Path(__file__).parents[2]
+HAS_OPTUNA = importlib.util.find_spec("optuna") is not None
+needs_optuna = pytest.mark.skipif(
+    not HAS_OPTUNA, reason="the extra sweep is not installed: pip install 'fer-jax[sweep]'"
+)
+SMALL = (
+    *("--config", str(ROOT / "configs" / "run1.py")),
+    *("--split.protocol", "official", "--train.batch-size", "16", "--train.epochs", "3"),
+    *("--train.select", "best", "--train.seed", "5", "--model.blocks.0.batch-norm"),
+    *("--model.blocks.0.pool", "--model.blocks.0.features", "4", "--model.dense-features", "16"),
+)
+SETTINGS = ("--trials", "6", "--seeds", "2", "--holdout", "0.25", "--sweep-seed", "1")
+TRAINING, PUBLIC = 224, 42
+RATES = (1e-7, 0.01)
+
+
+def write_data(path: Path) -> None:
+    """Write faces that are easy to tell apart: a bright band on noise, each class at a height of its own."""
+    rng, lines = np.random.default_rng(0), ["emotion,pixels,Usage"]
+    for row in range(TRAINING + PUBLIC):
+        pixels = rng.integers(0, 60, (48, 48))
+        pixels[6 * (row % 7) : 6 * (row % 7) + 6] += 150
+        usage = "Training" if row < TRAINING else "PublicTest"
+        lines.append(f"{row % 7},{' '.join(map(str, pixels.ravel()))},{usage}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_space(folder: Path, space: str) -> Path:
+    path = folder / "rates.py"
+    path.write_text(f"space = {space}\n")
+    return path
+
+
+def run_sweep(folder: Path, *more: str) -> int:
+    space = write_space(folder, f'{{"optimizer.peak_rate": {list(RATES)}}}')
+    data = ("--data", str(folder / "bands.csv"))
+    place = ("--storage", f"sqlite:///{folder / 'rates.db'}", "--out", str(folder / "out"))
+    return sweep.main([*SMALL, "--space", str(space), *data, *place, *more])
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "out" / "sweep.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    write_data(folder / "bands.csv")
+    assert run_sweep(folder, *SETTINGS) == 0
+    return folder
+
+
+@needs_optuna
+def test_the_better_of_two_rates_is_found(finished: Path) -> None:
+    result = read(finished)
+    trials = result["trials"]
+    assert {trial["params"]["optimizer.peak_rate"] for trial in trials} == set(RATES)
+    best = trials[result["best"]["number"]]
+    assert best["params"]["optimizer.peak_rate"] == RATES[1]
+    assert best["value"] == max(trial["value"] for trial in trials) == np.mean(best["accuracies"])
+    assert best["value"] > 2 * min(trial["value"] for trial in trials)
+    assert len(best["accuracies"]) == 2 and len(best["curve"]) == 3
+    # A trial is a function of its parameters: each rate is trained once, and its figures are copied.
+    outcomes = {(trial["params"]["optimizer.peak_rate"], tuple(trial["curve"])) for trial in trials}
+    assert len(trials) == 6 and len(outcomes) == 2
+    assert [trial["seconds"] > 0 for trial in trials] == ["same_as" not in trial for trial in trials]
+    assert sum("same_as" in trial for trial in trials) == 4
+    # PublicTest neither teaches nor judges.
+    assert result["images"] == {"train": TRAINING * 3 // 4, "val": TRAINING // 4}
+    assert {path.name for path in (finished / "out").iterdir()} >= {"history.png", "slices.png"}
+
+
+@needs_optuna
+def test_the_same_command_goes_on_and_finds_nothing_to_do(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = read(finished)
+    assert run_sweep(finished, *SETTINGS) == 0
+    assert read(finished)["trials"] == before["trials"]
+    printed = capsys.readouterr().out
+    words = shlex.split(
+        next(line for line in printed.splitlines() if line.startswith("python -m fer_jax.train"))
+    )
+    found = cli.parse(TrainCommand, words[3:], prog="train").settings
+    assert (found.optimizer.peak_rate, found.train.seed, found.model.dense_features) == (RATES[1], 5, 16)
+    assert found.data.path == str(finished / "bands.csv")
+    assert "Chosen and measured on the same" in printed
+
+
+@needs_optuna
+def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_sweep(finished, *SETTINGS, "--seeds", "1") == 4
+    assert "its seeds is [5, 6], and here it is [5]" in capsys.readouterr().err
+
+
+@needs_optuna
+def test_a_database_that_fails_between_trials_is_named(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sqlalchemy.exc
+
+    from fer_jax.sweep import study
+
+    def take(*args: Any, **more: Any) -> None:
+        raise sqlalchemy.exc.OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(study, "take", take)
+    assert run_sweep(finished, *SETTINGS) == 4
+    assert "rates.db cannot be used: (builtins.Exception) database is locked" in capsys.readouterr().err
+
+
+@needs_optuna
+def test_a_signal_ends_the_trial_and_lines_it_up_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_jax.sweep import run
+
+    monkeypatch.setattr(run, "watch_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    assert run_sweep(tmp_path, *SETTINGS) == 128 + signal.SIGTERM
+    stopped, lined_up = read(tmp_path)["trials"]
+    assert (stopped["state"], lined_up["state"], lined_up["repeats"]) == ("interrupted", "waiting", 0)
+    assert not list(tmp_path.glob(".*trial*.lock"))
+
+
+SLIPS = [
+    (("--trials", "0"), "--trials is 0"),
+    (("--seeds", "0"), "--seeds is 0"),
+    (("--holdout", "1"), "--holdout is 1"),
+    (("--hours", "0"), "--hours is 0"),
+    (("--spared-epochs", "0"), "--spared-epochs is 0"),
+    (("--labels.source", "ferplus"), "labels.source is ferplus"),
+    (("--distill.teachers", "runs/x"), "only training knows teachers"),
+    (("--train.resample", "1"), "train.resample is 1"),
+    (("--optimizer.peek-rate", "1"), "peek-rate"),
+]
+
+
+@pytest.mark.parametrize(("words", "wanted"), SLIPS, ids=lambda value: str(value)[-30:])
+def test_a_slip_gives_one_message(
+    tmp_path: Path, words: tuple[str, ...], wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: Any = run_sweep(tmp_path, *words)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    captured = capsys.readouterr()
+    assert wanted in captured.err + captured.out
+
+
+def test_without_optuna_the_way_to_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert run_sweep(tmp_path) == 2
+    assert "pip install 'optuna>=4'" in capsys.readouterr().err

@@ -1,0 +1,210 @@
+"""The main job end to end, on synthetic faces: it learns, resumes to the same bits, and refuses in words."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_jax.config.data import DataConfig
+from fer_jax.config.files import load_config
+from fer_jax.train import __main__ as train
+from fer_jax.train import run as train_run
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    "--config",
+    str(ROOT / "configs" / "run6.py"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "420"),
+    *("--model.blocks.0.features", "4", "--model.blocks.1.features", "8", "--model.blocks.2.features", "8"),
+    *("--model.dense-features", "16", "--train.batch-size", "16", "--train.epochs", "3"),
+)
+
+
+def run_train(folder: Path, *more: str) -> int:
+    return train.main([*SMALL, "--run-dir", str(folder), *more])
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def last_hash(folder: Path) -> str:
+    digest: str = read(folder / "run.json")["last_state_sha256"]
+    return digest
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert run_train(folder) == 0
+    return folder
+
+
+def test_a_run_learns(tmp_path: Path) -> None:
+    size = [
+        "--model.blocks.0.features",
+        "8",
+        "--model.blocks.1.features",
+        "16",
+        "--model.dense-features",
+        "64",
+    ]
+    plain = [f"--augment.{name}-probability=0" for name in ("shift", "rotate", "crop")]
+    plain += [f"--model.blocks.{block}.dropout-rate=0" for block in range(3)] + [
+        "--model.dense-dropout-rate=0"
+    ]
+    quick = ["--data.synthetic-examples=1400", "--optimizer.peak-rate=0.002", "--train.epochs=8"]
+    assert run_train(tmp_path / "run", *size, *plain, *quick) == 0
+    figures = read(tmp_path / "run" / "metrics.json")
+    assert figures["train"]["accuracy"] > 0.5
+    assert figures["test"]["accuracy_low"] > 1 / 7
+
+
+def test_the_longest_recipe_trains_when_it_is_made_small(tmp_path: Path) -> None:
+    """All of its craft together on each kind of its blocks: what a GPU would otherwise find out first."""
+    best = load_config(ROOT / "configs" / "best.py")
+    kinds = dict.fromkeys(replace(block, features=2) for block in best.model.blocks)
+    config = replace(
+        best,
+        data=DataConfig(source="synthetic", synthetic_examples=70),
+        model=replace(best.model, blocks=tuple(kinds)),
+        optimizer=replace(best.optimizer, warmup_epochs=0.5, cooldown_epochs=0.5),
+        train=replace(best.train, epochs=1, batch_size=16),
+        device=replace(best.device, compile_cache=False),
+    )
+    folder = tmp_path / "run"
+    assert train_run.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="") == 0
+    assert read(folder / "run.json")["finished"]
+
+
+def test_a_run_leaves_everything_behind(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    wanted = {"config.json", "run.json", "log.jsonl", "metrics.json", "split.npz", "report.md", "tensorboard"}
+    assert wanted | {"curves.png", "confusion_val.png", "checkpoints"} <= names
+    assert {path.name for path in (finished / "checkpoints").iterdir()} == {"best", "last", "previous"}
+    history = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    figures = read(finished / "metrics.json")
+    assert figures["val"]["accuracy"] == history[-1]["val_accuracy"]
+    run = read(finished / "run.json")
+    assert run["finished"] and run["data"]["is_synthetic"]
+    assert sum(run["split"]["sizes"].values()) <= 420
+
+
+def test_the_same_run_gives_the_same_bits_and_another_seed_others(finished: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert run_train(again, "--train.save-epochs", "3", "--train.select", "last") == 0
+    assert last_hash(again) == last_hash(finished)
+    # Saved at the start and after epoch 3 alone.
+    assert read(again / "checkpoints" / "previous" / "meta.json")["step"] == 0
+    assert run_train(tmp_path / "other", "--train.seed", "1") == 0
+    assert last_hash(tmp_path / "other") != last_hash(finished)
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "fer_jax.train", *SMALL, "--run-dir", str(folder), *more]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_resumed_run_gives_the_same_bits(
+    finished: Path, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    folder = tmp_path / "stopped"
+    process = start(folder)
+    wait_for(folder / "log.jsonl", process)
+    process.send_signal(sent)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == status, output
+    assert "--resume" in output
+    assert run_train(folder, "--resume") == 0
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_live_run_keeps_its_folder_and_a_killed_one_resumes_to_the_same_bits(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "killed"
+    process = start(folder)
+    wait_for(folder / "log.jsonl", process)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert run_train(folder, "--resume") == 4
+        assert "another run is writing" in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.communicate()
+    assert run_train(folder, "--resume") == 0
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    (folder / "checkpoints" / "last" / "meta.json").write_text("{")
+    assert run_train(folder, "--resume") == 0
+    output = capsys.readouterr().out
+    assert "meta.json is damaged" in output
+    assert "using previous" in output
+    assert last_hash(folder) == last_hash(finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(tmp_path / "run", "--optimizer.peak-rate", "1e30") == 5
+    message = capsys.readouterr().err
+    assert "step" in message
+    assert "peak_rate" in message
+    assert read(tmp_path / "run" / "checkpoints" / "last" / "meta.json")["step"] == 0
+
+
+SLIPS: list[tuple[Sequence[str], int, str]] = [
+    ((), 2, "--config"),
+    (("--config", "configs/run66.py"), 2, "did you mean 'configs/run6.py'"),
+    (("--config", "configs/run6.py", "--optimizer.peek-rate", "1"), 2, "--optimizer.peak-rate"),
+    (("--config", "configs/run6.py", "--optimizer.peak-rate", "fast"), 2, "'fast'"),
+    (("--config", "configs/run6.py", "--optimizer.peak-rate", "-1"), 2, "optimizer.peak_rate is -1.0"),
+    (("--config", "configs/run6.py", "--train.epochs", "1.5"), 2, "1.5"),
+    (("--config", "configs/run6.py", "--optimizer.schedule", "cosin"), 2, "cosine"),
+    (("--config", "README.md"), 2, "README.md, line"),
+    (("--config", "configs/run6.py", "--data", "nowhere.csv"), 3, "nowhere.csv"),
+    (("--config", "configs/run6.py", "--data", "README.md"), 3, "README.md"),
+    (("--config", "configs/run6.py", "--resume", "--run-dir", "nowhere"), 4, "nowhere"),
+    (("--config", "configs/run6.py", "--run-dir", "README.md"), 4, "README.md"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "wanted"), SLIPS, ids=lambda value: str(value)[-40:])
+def test_a_slip_gives_one_message_and_its_status(
+    words: Sequence[str], status: int, wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("configs", "README.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_jax.train", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("run.json"))
