@@ -1,4 +1,4 @@
-# Everything from a fresh checkout, given make and Python >= 3.11. `make help` lists what there is to do.
+# Everything from a fresh checkout, given make and Python >= 3.11. `make help` lists the targets.
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -6,46 +6,55 @@ CONFIG ?= configs/run6.py
 ARGS ?=
 EXTRAS ?=
 comma := ,
-READY := $(VENV)/.ready$(EXTRAS:%=-%)
+READY := $(VENV)/.ready-dev$(EXTRAS:%=$(comma)%)
 UNFINISHED := $(VENV)/.unfinished
 
-.PHONY: help setup train test format clean
+.NOTPARALLEL:
+.PHONY: help setup train test docs format update clean
 
-help: ## list what there is to do
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  ARGS     options of the job:          make train ARGS="--train.epochs 2"   (ARGS=--help lists them)'
-	@echo '  CONFIG   another experiment record:   make train CONFIG=configs/run7.py'
-	@echo '  EXTRAS   gpu, cuda12, tpu, sweep, bench:  make train EXTRAS=gpu'
-	@echo '  PYTHON   the Python to set up with:   make setup PYTHON=/opt/python3.12/bin/python3'
+	@echo '  ARGS     options of make train:          make train ARGS="--train.epochs 2"   (ARGS=--help lists them)'
+	@echo '  CONFIG   another experiment:             make train CONFIG=configs/run7.py'
+	@echo '  EXTRAS   more packages, comma-separated: make train EXTRAS=gpu'
+	@echo '           gpu, cuda12, tpu, sweep, bench, docs'
+	@echo '  PYTHON   the Python to set up with:      make setup PYTHON=/opt/python3.12/bin/python3'
 
-setup: $(READY) ## make .venv and install everything into it (the others do this when it is needed)
+setup: $(READY) ## create .venv and install everything into it (the other targets do this when needed)
 
-train: $(READY) ## train run 6: the main job
+train: $(READY) ## train run 6, the main job
 	@$(RUN) fer_jax.train --config $(CONFIG) $(ARGS)
 
-test: $(READY) ## check format, lint and types, then run every test
+test: $(READY) ## check formatting, lint and types, then run all tests
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) pytest
 
-format: $(READY) ## format the code and mend what lint can mend
+docs: $(VENV)/.ready-dev,docs ## build the documentation into docs/_build/html; a warning is an error
+	$(RUN) sphinx -W --keep-going -b html docs docs/_build/html
+
+format: $(READY) ## format the code and fix what ruff can fix
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
-clean: ## remove .venv and the tools' caches; keeps data/ and runs/
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
-	find fer_jax configs tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+update: $(VENV)/.ready-dev,update ## pin the newest versions in constraints/, for every Python and platform
+	$(VENV)/bin/python constraints/renew.py
 
-# The mark `.unfinished` stands from the first to the last moment of a set-up: what an interrupted one left
-# behind is thrown away, while a .venv that somebody made by hand is only added to. A Python is tried by
-# running it, because a version manager's `python3.13` may exist and yet not run.
-$(READY): pyproject.toml
+clean: ## remove .venv, built files and caches; keep data/ and runs/
+	rm -rf $(VENV) dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# `.unfinished` exists from the start to the end of a set-up: what an interrupted one left behind is thrown
+# away, while a .venv that somebody made by hand is only added to. A Python is tried by running it, because a
+# version manager's `python3.13` may exist and yet not run. $* is the list of extras.
+# An older pip cannot pin what a package is built with.
+$(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
 	@if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
 	@if $(VENV)/bin/python -c '' 2>/dev/null; then exit 0; fi; \
 	seen=''; \
-	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
 	  version=$$("$$python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
 	  if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	    seen="$$seen  $$python is $$version: too old;"; continue; \
@@ -62,6 +71,13 @@ $(READY): pyproject.toml
 	  echo "Found:$${seen:-  no Python that runs}"; \
 	  echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv), or name it: make setup PYTHON=...'; \
 	} >&2; exit 1
-	@echo 'Installing the packages of pyproject.toml'
-	@$(RUN) pip install -qq --disable-pip-version-check -e '.[dev$(EXTRAS:%=$(comma)%)]'
+	@pins=constraints/python$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
+	if [ -e "$$pins" ]; then \
+	  echo "Installing the packages of pyproject.toml [$*] in the versions of $$pins"; \
+	  options="--constraint $$pins --build-constraint $$pins"; \
+	else \
+	  echo "There is no $$pins: installing the newest packages that pyproject.toml [$*] allows"; \
+	fi; \
+	$(RUN) pip install -qq --disable-pip-version-check $${options:+--constraint $$pins} 'pip>=25.3' && \
+	$(RUN) pip install -qq --disable-pip-version-check $$options -e '.[$*]'
 	@touch $@ && rm -f $(UNFINISHED)
