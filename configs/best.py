@@ -1,28 +1,36 @@
-"""Our most accurate network from scratch: residual blocks, Muon, and mixed images against overfitting.
+"""Our most accurate network trained from scratch: residual blocks, Muon, and mixup and CutMix.
 
-Why: the published recipes (`vgg.py`, `resnet18.py`) spend hundreds of epochs on many more weights. Tried on
-a hold-out of Training, a wider network overfitted early with our changes to the images alone, and went on
-learning with half of the images mixed. So this run takes fewer weights and more mixing, and leaves out what a
-ResNet-18 spends on images of full size.
-Ours: the faces halved right behind the first convolution, then five residual blocks of 128 to 256 features,
-the last four with squeeze-and-excite; `ferplus.py`'s changes to the images, with somewhat larger crops and
-shifts; a constant rate with a linear end; mixup or cutmix on 60 percent of the images, label smoothing 0.1,
-Muon, averaged weights.
+Why: the published recipes (`vgg.py`, `resnet18.py`) train many more weights for hundreds of epochs. On a
+hold-out of Training, a wider network overfitted early with our augmentation alone, and kept improving with
+half of the images mixed. So this run has fewer weights and more mixing, and avoids a ResNet-18's expensive
+layers at full resolution.
+Ours: pooling right after the first convolution, then five residual blocks of 128 to 256 features, the last
+four with squeeze-and-excitation; the augmentation of `ferplus.py` with slightly stronger crops and shifts; a
+constant learning rate with a linear decay at the end; mixup or CutMix on 60 percent of the images, label
+smoothing 0.1, Muon, averaged weights.
 It is small enough to be part of the package.
 
-Measured: benchmarks/results/accuracy.json and time_to_accuracy-best.json, shown in README; the released
-weights `best` are its seed 0.
+Measured: benchmarks/results/accuracy.json and time_to_accuracy-best.json, see docs/results/accuracy.md; the
+released weights `best` are its seed 0.
 
 Command: python -m fer_jax.train --config configs/best.py --data fer2013.csv --seeds 5
-    python -m fer_jax.evaluate runs/best-seeds0-4 --split PublicTest --views flip  (all five together)
-Cost: 3.8 million parameters, 537 million multiply-accumulates an image; meant for a GPU.
+    python -m fer_jax.evaluate runs/best-seeds0-4 --split PublicTest --views flip  (the ensemble of all five)
+Cost: 3.8 million parameters, 537 million multiply-accumulates per image; meant for a GPU.
 """
 
-from fer_jax.config.augment import AugmentConfig, MixConfig
-from fer_jax.config.data import SplitConfig
-from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    AverageConfig,
+    Config,
+    ConvBlock,
+    DeviceConfig,
+    LossConfig,
+    MixConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="best",

@@ -1,23 +1,30 @@
-"""What ten annotators saw: `mid.py`'s network, aimed at the votes of FER+ instead of FER2013's labels.
+"""FER+: the network of `mid.py`, trained on the votes of ten annotators instead of FER2013's labels.
 
-Why: Barsoum et al. 2016 found that a network learns more from the annotators' votes than from their majority;
-on FER2013's own labels it then scores by another standard, which is why a result names its labels.
-Ours: eight classes, contempt among them; the votes' shares as targets, the rows that the official rule
-decides; `mid.py`'s changes to the images and rectangles grayed out besides; `speedrun.py`'s schedule over 42
-epochs, 14 of them at 32 pixels. The shares are soft already, so there is no label smoothing.
+Why: Barsoum et al. 2016 found that a network learns more from the annotators' votes than from their majority.
+Results on FER+'s and FER2013's labels cannot be compared, which is why each result names its labels.
+Ours: eight classes, including contempt; the votes as soft labels, for the rows that the official rule
+decides; the augmentation of `mid.py` plus random erasing; the schedule of `speedrun.py` over 42 epochs, 14 of
+them at 32 pixels. No label smoothing, since the labels are soft already.
 
-Measured: benchmarks/results/accuracy.json, shown in README; the released weights `ferplus` are its seed 0.
+Measured: benchmarks/results/accuracy.json, see docs/results/accuracy.md; the released
+weights `ferplus` are its seed 0.
 
 Command: python -m fer_jax.train --config configs/ferplus.py --data fer2013.csv  (with data/fer2013new.csv)
-    python -m fer_jax.evaluate runs/ferplus-seed0 --labels fer2013 --split PublicTest  (by the other labels)
-Cost: 882 thousand parameters, 54 million multiply-accumulates an image at full size.
+    python -m fer_jax.evaluate runs/ferplus-seed0 --labels fer2013 --split PublicTest  (with the other labels)
+Cost: 882 thousand parameters, 54 million multiply-accumulates per image at full size.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.data import LabelsConfig, SplitConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    AverageConfig,
+    Config,
+    ConvBlock,
+    LabelsConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="ferplus",

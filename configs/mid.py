@@ -1,24 +1,31 @@
-"""Our mid-size network: the small one wider and deeper, for a CPU in everyday use.
+"""Our mid-size network: the small one made wider and deeper, for everyday use on a CPU.
 
-Why: the published networks of 5 to 30 million weights take 350 to 1,250 million multiply-accumulates an
-image; the question is how much of their accuracy stays with a tenth of that.
-Ours: residual blocks of 64 to 192 features, the narrowest without squeeze-and-excite, where the maps are 24,
-12 and 6 pixels wide: on a CPU convolutions run slower on smaller ones, and what follows them on larger ones.
-A global mean and a little dropout behind it. The recipe is that of `speedrun.py`, longer, with stronger
-augmentation and a cosine: 32 pixels for the first 18 of 42 epochs, label smoothing 0.1, Muon, averaged
-weights.
+Why: the published networks with 5 to 30 million weights take 350 to 1,250 million multiply-accumulates per
+image; the question is how much of their accuracy remains with a tenth of that.
+Ours: residual blocks of 64 to 192 features (the narrowest without squeeze-and-excitation) at 24, 12 and 6
+pixels: on a CPU convolutions are slow on smaller feature maps, and the other layers on larger ones. Then
+global average pooling and a little dropout. The recipe is that of `speedrun.py`, longer, with stronger
+augmentation and a cosine schedule: 32 pixels for the first 18 of 42 epochs, label smoothing 0.1, Muon,
+averaged weights.
 
-Measured: benchmarks/results/accuracy.json, shown in README; the released weights `mid` are its seed 0.
+Measured: benchmarks/results/accuracy.json, see docs/results/accuracy.md; the released
+weights `mid` are its seed 0.
 
 Command: python -m fer_jax.train --config configs/mid.py --data fer2013.csv
-Cost: 882 thousand parameters, 54 million multiply-accumulates an image.
+Cost: 882 thousand parameters, 54 million multiply-accumulates per image.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.data import SplitConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    AverageConfig,
+    Config,
+    ConvBlock,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="mid",

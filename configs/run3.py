@@ -1,8 +1,8 @@
-"""Run 3: a higher rate, and dropout after every ReLU. Too much of a good thing.
+"""Run 3: a higher learning rate, and dropout after every ReLU. Too much regularisation.
 
-The notebook's: the rate raised, dropout p = 0.5 after every ReLU; train 30, val 30. Its diagnosis: too much
-regularisation, large bias.
-Ours: run 2's network; the rate, ten times run 2's.
+The notebook's: the learning rate raised, dropout p = 0.5 after every ReLU; train 30, val 30. Its
+diagnosis: too much regularisation, large bias.
+Ours: run 2's network; ten times its learning rate.
 
 Command: python -m fer_jax.train --config configs/run3.py --data train.csv
 Measured: train 28.9, val 28.2, test 28.5 percent
@@ -10,9 +10,7 @@ Measured: train 28.9, val 28.2, test 28.5 percent
 Cost: 4 epochs of 35.6 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="run3",

@@ -1,4 +1,4 @@
-"""Run 4: less dropout, and pooling. Bias and variance come into balance.
+"""Run 4: less dropout, and pooling. Bias and variance are balanced.
 
 The notebook's (runs 4 and 5 together): dropout tuned, pooling layers added; val at most 51, train about 5
 points above. Its diagnosis: acceptable bias and variance, poor features; the classes are unbalanced, and
@@ -12,9 +12,7 @@ Measured: train 54.8 ± 0.5, val 51.9 ± 0.3, test 51.0 ± 0.5 percent
 Cost: 6 epochs of 19.5 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="run4",

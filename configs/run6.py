@@ -1,9 +1,9 @@
-"""Run 6: augmentation on top of everything else. The main job.
+"""Run 6: augmentation in addition to everything else. The main step.
 
 The notebook's: shift towards the edges, rotation, random crop, added to run 5; train 46, test 46. Its
 diagnosis: large bias: with augmentation, the other regularisation must now be reduced.
-Ours: the ranges (up to 6 pixels, 15 degrees, a crop of at least 0.8 of the side), each on every image; the
-rest is run 5, its six epochs included, so that augmentation is the only change.
+Ours: the ranges (up to 6 pixels, 15 degrees, crops of at least 0.8 of the side), each on every image;
+otherwise run 5, including its six epochs, so that augmentation is the only change.
 
 Command: python -m fer_jax.train --config configs/run6.py --data train.csv
 Measured: train 48.0 ± 1.5, val 47.4 ± 1.3, test 47.2 ± 1.8 percent
@@ -11,10 +11,7 @@ Measured: train 48.0 ± 1.5, val 47.4 ± 1.3, test 47.2 ± 1.8 percent
 Cost: 6 epochs of 20.6 s on AMD EPYC, 2 cores.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="run6",

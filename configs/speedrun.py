@@ -1,23 +1,29 @@
-"""The shortest way to a good accuracy: few epochs, small faces first, a full rate until these are over.
+"""The fastest way to a good accuracy: few epochs that start with small images and a high learning rate.
 
-Why: nobody publishes how many seconds FER2013 takes. What the speed runs on CIFAR-10 (airbench) found to pay
-off early is put together here: large first steps with Muon, mirrors in turn, smaller images at the start,
+Why: nobody publishes how many seconds FER2013 takes. This run combines what the speed runs on CIFAR-10
+(airbench) found to help early: large first steps with Muon, alternating flips, smaller images at the start,
 averaged weights.
-Ours: `mid.py`'s network, 32 pixels for the first 8 of 17 epochs; the rate stays full that long and then falls
-in a straight line to zero, so that most of the learning is done on images of full size. A cosine had used up
-its rate before these came. Only as many images for train accuracy and clean statistics as these need.
+Ours: the network of `mid.py`, 32 pixels for the first 8 of 17 epochs; the learning rate stays at its peak
+for as long and then falls linearly to zero, so that most of the learning happens at full resolution, where a
+cosine would already be low. Train accuracy and batch statistics are measured on few images.
 
-Measured: benchmarks/results/time_to_accuracy-speedrun.json and accuracy.json, shown in README.
+Measured: benchmarks/results/time_to_accuracy-speedrun.json and accuracy.json, see docs/results/accuracy.md.
 
-Command: python -m benchmarks.time_to_accuracy --config configs/speedrun.py --data fer2013.csv
-Cost: 882 thousand parameters, 54 million multiply-accumulates an image at full size.
+Command: python -m benchmarks.accuracy.time_to_accuracy --config configs/speedrun.py --data fer2013.csv
+Cost: 882 thousand parameters, 54 million multiply-accumulates per image at full size.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.data import SplitConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    AverageConfig,
+    Config,
+    ConvBlock,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="speedrun",

@@ -1,23 +1,29 @@
 """Our small network: residual blocks of dense convolutions, at most as large as mini-Xception.
 
-Why: mini-Xception spends its time in depthwise and pointwise convolutions at full resolution, which wait for
-memory; a dense 3 × 3 convolution does more with every number it reads. So the faces are halved right behind
-the first convolution and again inside the second block, and most weights stand where the maps are small.
-Ours: one plain convolution, then three residual blocks, the last two with squeeze-and-excite, and a global
-mean; most of the work is done where the maps are 12 pixels wide. It is trained long, on half of
-`speedrun.py`'s batch and on images of full size alone, with shifts, small turns, mirrors in turn, label
-smoothing 0.1, Muon and averaged weights. The released weights were taught by both seeds of `mid.py`:
-`tiny-distilled` in `benchmarks/accuracy.py`, measured in its JSON.
+Why: mini-Xception spends its time in depthwise and pointwise convolutions at full resolution, which are
+limited by memory bandwidth; a dense 3 × 3 convolution computes more per number it reads. So there is pooling
+right after the first convolution and again in the second block, and most weights are at low resolution.
+Ours: one plain convolution, then three residual blocks, the last two with squeeze-and-excitation, and global
+average pooling; most of the work is at 12 pixels. It is trained for many epochs at full resolution, with half
+the batch size of `speedrun.py`, shifts, small rotations, alternating flips, label smoothing 0.1, Muon and
+averaged weights. The released weights were distilled from both seeds of `mid.py`: `tiny-distilled` in
+`benchmarks/accuracy/__main__.py`, with results in its JSON.
 
 Command: python -m fer_jax.train --config configs/tiny.py --data fer2013.csv
-Cost: 54,896 parameters, 7.8 million multiply-accumulates an image.
+Cost: 54,896 parameters, 7.8 million multiply-accumulates per image.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.data import SplitConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    AverageConfig,
+    Config,
+    ConvBlock,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="tiny",

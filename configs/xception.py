@@ -1,19 +1,24 @@
 """Mini-Xception (Arriaga et al. 2017): separable convolutions, 57 thousand parameters.
 
-Why: the small network that most demos of facial expressions use, 66 percent by its authors, who select on
-their test set. It is what our own small network is held against.
-Ours: its layers at 48 × 48 in place of 64 × 64, zeros around the images, 2 × 2 windows for its pooling; run
-7's augmentation, label smoothing 0.1, AdamW, a warm-up and a cosine.
+Why: the small network in most demos of facial expressions; its authors report 66 percent, selected on their
+test set. It is the baseline for our own small network.
+Ours: its layers at 48 × 48 instead of 64 × 64, zero padding, pooling over 2 × 2 windows; run 7's
+augmentation, label smoothing 0.1, AdamW, warm-up and cosine.
 
 Command: python -m fer_jax.train --config configs/xception.py --data fer2013.csv
-Cost: 56,951 parameters, 6.3 million multiply-accumulates an image.
+Cost: 56,951 parameters, 6.3 million multiply-accumulates per image.
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.data import SplitConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config import (
+    AugmentConfig,
+    Config,
+    ConvBlock,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 config = Config(
     name="xception",

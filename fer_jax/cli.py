@@ -1,18 +1,20 @@
-"""What the programs share on the command line: parsing, config overrides, and one message for a mistake."""
+"""What all commands share: the parsing of the command line, and one message for a user error."""
 
 import argparse
 import dataclasses
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
-from fer_jax import fer2013
+from fer_jax.config.data import BadRow
 from fer_jax.config.files import load_config
+from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
 
@@ -22,11 +24,33 @@ EXIT_CODES = (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConfigCommand:
+    """The options of a command that takes a config file and an option for every field of the config."""
+
+    config: Path
+    """Config file, such as configs/run7.py."""
+    settings: Annotated[Config, tyro.conf.arg(name="")]
+    data: Path | None = None
+    """Kaggle CSV, .zip or folder of images; short for --data.path."""
+    on_bad_row: BadRow | None = None
+    """What to do with a malformed row; short for --data.on-bad-row."""
+
+    def to_config(self) -> Config:
+        """Return the config with the short options applied."""
+        return with_data(self.settings, self.data, self.on_bad_row)
+
+
+def command_line(prog: str, argv: list[str] | None) -> str:
+    """Spell out the command line of this process for the records."""
+    return shlex.join([*prog.split(), *(sys.argv[1:] if argv is None else argv)])
+
+
 def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
-    """Parse the command line into a dataclass whose field docstrings are the help text.
+    """Parse the command line into a dataclass; the docstrings of its fields are the help text.
 
     A command with a field `settings: Config` (and `config: Path`) gets an option for every field of the
-    config; the config file's values are their defaults. `--help` ends the program with 0, a wrong name
+    config, with the config file's values as defaults. `--help` ends the program with status 0, a wrong name
     or type with 2 and a message.
 
     Raises:
@@ -42,50 +66,30 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
 
 
 def _settings(argv: list[str]) -> Config:
-    """Load the config named on the command line; the plain defaults where none is."""
+    """Load the config named on the command line; without one, take the defaults."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--config", type=Path)
     try:
         path = first.parse_known_args(argv)[0].config
     except argparse.ArgumentError:
-        path = None  # `--config` without a value: the second parse says so.
+        path = None  # `--config` without a value: the second parse reports it.
     try:
         return load_config(path) if path else Config(name="run")
     except ConfigError:
         if "-h" in argv or "--help" in argv:
-            return Config(name="run")  # Help is wanted most when something is wrong.
+            return Config(name="run")  # Help is needed most when something is wrong.
         raise
 
 
-def refuse_other_targets(settings: Config) -> None:
-    """Refuse a config that aims at FER+'s labels or at teachers, in a program that knows FER2013's alone.
-
-    Raises:
-        ConfigError: it does.
-    """
-    source, classes = settings.labels.source, settings.model.classes
-    if source != "fer2013":
-        seven = "" if classes == fer2013.CLASS_COUNT else f" --model.classes {fer2013.CLASS_COUNT}"
-        raise ConfigError(
-            f"labels.source is {source}, and only training and its evaluation know it; "
-            f"give --labels.source fer2013{seven}"
-        )
-    if settings.distill.teachers:
-        raise ConfigError(
-            f"distill.teachers names {settings.distill.teachers[0]}, and only training knows teachers; "
-            "give --distill.teachers with none behind it"
-        )
-
-
 def run(program: Callable[[], int]) -> int:
-    """Run a program; turn a user's mistake into one message on stderr and its exit status."""
+    """Run a program, and turn a user error into one message on stderr and an exit status."""
     try:
         return program()
     except FerJaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # The reader (such as `head`) has gone; without this Python complains again at exit.
+        # The reader (such as `head`) has closed the pipe; without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Mistakes that are the user's to mend. Each carries one clear message and its exit status.
+"""User errors, each with a message and an exit status: command line, config, data, run folder.
 
 | exit | meaning |
 |---|---|
@@ -8,12 +8,12 @@
 | 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
 | 130, 143 | stopped by SIGINT or SIGTERM, after saving |
-| 141 | whoever read the output has gone |
+| 141 | the reader of the output is gone |
 """
 
 
 class FerJaxError(Exception):
-    """A mistake with a message for the user: what came, where, what was wanted, what to do."""
+    """A user error: its message names what was found, where, what was expected and what to do."""
 
     exit_code = 1
 

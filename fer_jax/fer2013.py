@@ -1,4 +1,4 @@
-"""Facts about FER2013: names, shapes, counts and checksums. Nothing here computes.
+"""Facts about FER2013: names, shapes, counts and checksums.
 
 Source of the counts: Kaggle's *Challenges in Representation Learning* (2013), checked against the files.
 """
@@ -11,7 +11,7 @@ LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutra
 CLASS_COUNT: Final = len(LABELS)
 
 IMAGE_SHAPE: Final = (48, 48, 1)
-"""Height, width, channels of a face; uint8, 0 black to 255 white."""
+"""Height, width and channels of an image; uint8, 0 black to 255 white."""
 
 PIXEL_COUNT: Final = 48 * 48
 
@@ -19,7 +19,7 @@ USAGES: Final = ("Training", "PublicTest", "PrivateTest")
 """Kaggle's `Usage` names, in file order."""
 
 UNLABELLED: Final = -1
-"""Stands in an integer label or usage array where the file gives none."""
+"""Label or usage of a row for which the file has none."""
 
 CLASS_COUNTS: Final[dict[str, tuple[int, ...]]] = {
     "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -32,7 +32,7 @@ ROW_COUNTS: Final[dict[str, int]] = {usage: sum(counts) for usage, counts in CLA
 """Official rows by usage: 28,709, 3,589 and 3,589."""
 
 MERGED_TEST_ROWS: Final = ROW_COUNTS["PublicTest"] + ROW_COUNTS["PrivateTest"]
-"""7,178: the "test" of the folder mirrors, which is PublicTest and PrivateTest put together."""
+"""7,178: the "test" of the folder mirrors, which is PublicTest and PrivateTest merged."""
 
 KNOWN_MD5: Final[dict[str, str]] = {
     "3f0dfb3d3fd99c811a1299cb947e3131": "Kaggle's train.csv",
@@ -44,10 +44,10 @@ NAMES: Final = (*LABELS, "contempt")
 
 
 def names_of(count: int) -> tuple[str, ...]:
-    """Name the classes of a network, in the order of its outputs.
+    """Return the class names of a network, in the order of its outputs.
 
     Args:
-        count: how many outputs it has, 7 or 8.
+        count: its outputs, 7 or 8.
 
     >>> names_of(8)[6:]
     ('neutral', 'contempt')

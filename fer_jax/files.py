@@ -1,10 +1,9 @@
-"""Files: atomic writes, JSON, and arrays kept in the user's cache folder."""
+"""Files: atomic writes, JSON, and arrays in the user's cache folder."""
 
 import contextlib
-import io
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,65 +24,72 @@ def cache_folder() -> Path:
 
 
 def read_array(name: str) -> np.ndarray | None:
-    """Read an array that `keep_array` kept; None where it is missing or damaged.
-
-    Args:
-        name: of the file within the cache, such as answers/0123; it has to say all that the content hangs on.
-    """
-    try:
-        with np.load(cache_folder() / f"{name}.npz", allow_pickle=False) as arrays:
-            array: np.ndarray = arrays["array"]
-            return array
-    except Exception:  # Damage shows as whatever the reader trips over; the cure is the same.
-        return None
+    """Read an array that `keep_array` cached under a name such as `answers/0123`; None without a good one."""
+    return (read_arrays(cache_folder() / f"{name}.npz") or {}).get("array")
 
 
 def keep_array(name: str, array: np.ndarray) -> None:
-    """Keep an array for `read_array`; where it cannot be written it is made again next time."""
-    # A zip has a checksum of its content.
-    content = io.BytesIO()
-    np.savez(content, array=array)
+    """Cache an array under a name that identifies its content; a disk that is full is no error."""
     with contextlib.suppress(OSError):
-        write_array(cache_folder() / f"{name}.npz", content.getvalue())
+        write_arrays(cache_folder() / f"{name}.npz", array=array)
 
 
-def write_array(path: Path, content: bytes | np.ndarray) -> None:
-    """Write beside the place and rename, so that a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Read an .npz file; None if it is missing or damaged, so that its content is computed again."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content, allow_pickle=False)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        # Opened here, since NumPy does not close a damaged file.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception:  # A damaged file can raise anything.
+        return None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a place to write in, which becomes the file when all went well: whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    yield temporary
-    temporary.replace(path)
+    """Replace a file atomically: a reader sees the old file or the new one, never half of it.
+
+    Yields:
+        A new path in the same folder, made if need be. It becomes `path` on success, and is deleted on
+        failure.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, atomically."""
+    with replacing(path) as new, new.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write an .npz file, atomically; as a zip file it carries a checksum of its content."""
+    with replacing(path) as new, new.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file, atomically."""
     with replacing(path) as new:
         new.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all; a number that JSON lacks (NaN, infinity) is refused."""
+    """Write JSON, atomically.
+
+    Raises:
+        ValueError: a number that JSON does not have (NaN, infinity).
+    """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """Read a .jsonl file that `json_line` wrote.
+    """Read a .jsonl file.
 
     Raises:
         RunError: the file is missing or damaged.

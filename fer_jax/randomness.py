@@ -1,7 +1,7 @@
-"""The only maker of randomness: (seed, stream, indices) -> a NumPy Generator or a JAX key.
+"""The only source of randomness: (seed, stream, indices) -> a NumPy Generator or a JAX key.
 
-Nothing random is ever stored. A generator is a pure function of what it is for, so a batch can be made
-again from (seed, step) alone and a resumed run sees the same numbers as an uninterrupted one.
+No random state is stored. A generator depends only on its purpose, so a batch can be made again from
+(seed, step) alone, and a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Stream(IntEnum):
-    """What randomness is for. A number is part of every result: never change or reuse one."""
+    """The purposes of randomness. The numbers are part of every result: never change or reuse one."""
 
     SPLIT = 1
     EPOCH_ORDER = 2
@@ -35,12 +35,12 @@ class Stream(IntEnum):
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
-    """Make the generator of one stream at one place.
+    """Make the generator of a stream at some indices.
 
     Args:
         seed: the user's seed, in [0, 2**32).
         stream: what the numbers are for.
-        *indices: where in the stream, such as the epoch or the step; each >= 0.
+        *indices: position in the stream, such as the epoch or the step; each >= 0.
 
     Returns:
         A Philox generator, independent of that of any other (seed, stream, indices).
@@ -50,22 +50,17 @@ def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    # The leading length keeps (seed, 1) and (seed, 1, 0) apart: SeedSequence ignores trailing zeros.
+    # The leading length distinguishes (seed, 1) and (seed, 1, 0): SeedSequence ignores trailing zeros.
     entropy = (len(indices), seed, int(stream), *indices)
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
 
 
 def jax_key(seed: int, stream: Stream) -> "jax.Array":
-    """Make the JAX key of one stream.
+    """Make the typed JAX key, shape [], of one stream, from a seed in [0, 2**32).
 
-    Args:
-        seed: the user's seed, in [0, 2**32).
-        stream: what the numbers are for.
-
-    Returns:
-        A typed key, shape []. Fold the step in inside the program: `jax.random.fold_in(key, step)`.
+    Fold the step in inside the program: `jax.random.fold_in(key, step)`.
     """
-    # Imported here so that the host half, which uses numpy_rng alone, starts without jax.
+    # Imported here: the host half uses numpy_rng alone and starts without jax.
     import jax
 
     return jax.random.fold_in(jax.random.key(seed), int(stream))

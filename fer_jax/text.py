@@ -1,14 +1,19 @@
-"""Tables of text: rows of cells to aligned lines for the terminal, and to Markdown."""
+"""Text: numbers in words, rows of cells as aligned lines for the terminal or as Markdown."""
 
 import json
-from typing import Any
+import statistics
+from collections.abc import Sequence
+from typing import Any, Final
 
 Table = list[list[str]]
-"""Rows of as many cells each; the first row is the head."""
+"""Rows with the same number of cells; the first row is the head."""
+
+MISSING: Final = "–"
+"""What stands for a number that does not exist, such as a ratio without a denominator."""
 
 
 def align(rows: Table) -> str:
-    """Pad every column to its widest cell: the first to the left, the others to the right.
+    """Pad each column to its widest cell; the first column is left-aligned, the others right-aligned.
 
     >>> print(align([["seed", "val"], ["0", "9.5"], ["10", "10"]]))
     seed  val
@@ -27,47 +32,84 @@ def align(rows: Table) -> str:
 
 
 def to_markdown(rows: Table, *, left_columns: int) -> str:
-    """Write a table in Markdown; all columns but the first `left_columns` stand to the right."""
+    """Write a table in Markdown; all columns after the first `left_columns` are right-aligned."""
     rules = ["---" if column < left_columns else "---:" for column in range(len(rows[0]))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rules, *rows[1:]])
 
 
 def escape(text: str) -> str:
-    """Make a text fit for a cell in Markdown: a bar would end the cell."""
+    """Escape the bars in a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
-def describe_value(value: Any) -> str:
-    """Write a value of the config; of a list only its length.
+def join(words: Sequence[str]) -> str:
+    """Join words as a sentence does.
 
-    >>> describe_value(0.5), describe_value("best"), describe_value([{}, {}])
-    ('0.5', 'best', '2 blocks')
+    >>> join(["run5"]), join(["run5", "run6", "run7"])
+    ('run5', 'run5, run6 and run7')
     """
-    if isinstance(value, list):
-        return f"{len(value)} block{'s' if len(value) > 1 else ''}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Write a ratio (0..1) as percent; None, a ratio without a denominator, as a dash.
+def decimal(value: float | None, *, digits: int = 3, missing: str = MISSING) -> str:
+    """Write a number with a fixed number of decimals.
 
-    >>> percent(0.6147).split()
-    ['61.5', '%']
+    >>> decimal(-0.5), decimal(None)
+    ('−0.500', '–')
     """
-    return "–" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+    return missing if value is None else _minus(f"{value:.{digits}f}")
 
 
-def ratio(value: float | None, digits: int = 3) -> str:
-    """Write a number with a fixed count of decimals; None as a dash.
+def percent(ratio: float | None, *, digits: int = 1, missing: str = MISSING) -> str:
+    """Write a ratio (0..1) in percent.
 
-    >>> ratio(-0.5)
-    '−0.500'
+    >>> percent(0.6147), percent(0.6147, digits=2), percent(None)
+    ('61.5 %', '61.47 %', '–')
     """
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    return missing if ratio is None else f"{decimal(100 * ratio, digits=digits)} %"
+
+
+def confidence(probability: float) -> str:
+    """Write a probability in percent; no network is certain, so 0.9997 is not 100 %.
+
+    >>> confidence(0.987), confidence(0.9997)
+    ('98.7 %', '> 99.9 %')
+    """
+    return percent(probability) if probability < 0.9995 else "> 99.9 %"
+
+
+def signed(value: float, *, digits: int = 1) -> str:
+    """Write a difference with its sign.
+
+    >>> signed(-1.25), signed(7.3)
+    ('−1.2', '+7.3')
+    """
+    return _minus(f"{value:+.{digits}f}")
+
+
+def interval(
+    ends: Sequence[float] | None, *, scale: float = 1, digits: int = 3, missing: str = MISSING
+) -> str:
+    """Write an interval; `scale` multiplies both ends, 100 for ratios in percent.
+
+    >>> interval([0.4, 0.6], scale=100, digits=1), interval(None)
+    ('40.0 – 60.0', '–')
+    """
+    return missing if ends is None else " – ".join(decimal(scale * end, digits=digits) for end in ends)
+
+
+def mean_and_spread(values: Sequence[float], *, digits: int = 1) -> str:
+    """Write mean ± sample standard deviation; a single value has no spread.
+
+    >>> mean_and_spread([42.0, 44.0]), mean_and_spread([42.0])
+    ('43.0 ± 1.4', '42.0')
+    """
+    mean = decimal(statistics.mean(values), digits=digits)
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def thousands(value: int) -> str:
-    """Write a whole number with a comma at every third digit.
+    """Write an integer with a comma after every third digit.
 
     >>> thousands(28709)
     '28,709'
@@ -75,32 +117,23 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
-def figure(value: Any) -> str:
-    """Write a value of JSON: a number with four digits at most, any other as it is.
+def number(value: Any) -> str:
+    """Write a JSON value: a float with four significant digits, anything else in full.
 
-    >>> figure(0.123456), figure(28709), figure(None), figure(True)
+    >>> number(0.123456), number(28709), number(None), number(True)
     ('0.1235', '28,709', '–', 'True')
     """
     if value is None:
-        return "–"
+        return MISSING
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int):
         return thousands(value)
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else json.dumps(value)
-
-
-def signed(points: float) -> str:
-    """Write a difference in points with its sign.
-
-    >>> signed(-1.25), signed(7.3)
-    ('−1.2', '+7.3')
-    """
-    return f"{points:+.1f}".replace("-", "−")
+    return _minus(f"{value:.4g}") if isinstance(value, float) else json.dumps(value)
 
 
 def duration(seconds: float) -> str:
-    """Write seconds in the units that people use.
+    """Write a time in hours, minutes and seconds.
 
     >>> duration(16.2), duration(427.8), duration(3725)
     ('16 s', '7 min 8 s', '1 h 2 min')
@@ -110,3 +143,20 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def describe_value(value: Any) -> str:
+    """Write the value of a config field; of a list only its length.
+
+    >>> describe_value(0.5), describe_value("best"), describe_value(None), describe_value([{}, {}])
+    ('0.5', 'best', 'none', '2 blocks')
+    """
+    if isinstance(value, list):
+        return f"{len(value)} block{'s' if len(value) > 1 else ''}"
+    if value is None:
+        return "none"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,19 +1,96 @@
-"""What all tests share: a program that one of them compiled is not compiled again by the next."""
+"""What all tests share: JAX's strict settings, one store of compiled programs, and a compiler in a hurry."""
 
+import contextlib
 import os
-import shutil
-import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
+import filelock
 import pytest
+
+STRICT: Final = {
+    # An array is broadcast along new axes where the code says so, and nowhere else.
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    # A key is used once.
+    "JAX_DEBUG_KEY_REUSE": "1",
+}
+COMPILED_BYTES: Final = 256 * 2**20
+TINY_RUN: Final = (
+    *("--config", str(Path(__file__).parent.parent / "configs" / "run1.py")),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "140"),
+    *("--model.blocks.0.features", "2", "--model.blocks.0.pool", "--model.dense-features", "4"),
+    *("--train.batch-size", "16", "--train.epochs", "1"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled programs in a fresh folder for as long as the tests run.
+    """Set JAX up, before anything imports it, in this process and in those that the tests start.
 
-    Many tests start the same small training, in this process or in one of its own, and XLA takes most of its
-    time. Each of pytest's workers has a folder of its own: JAX writes there without a lock.
+    XLA takes most of the time of many tests, so what one of them has compiled is kept for all workers, and
+    for the next run of the tests. With a limit to the store's size JAX takes a file lock when it reads or
+    writes, as workers that share it need.
     """
-    folder = tempfile.mkdtemp(prefix="fer_jax-compiled-")
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    folder = config.rootpath / ".pytest_cache" / "compiled"
+    folder.mkdir(parents=True, exist_ok=True)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        remove_unfinished(folder)
+    os.environ |= STRICT | {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_COMPILATION_CACHE_MAX_SIZE": str(COMPILED_BYTES),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove programs that a killed process was about to write: JAX writes the time of use last."""
+    for program in folder.glob("*-cache"):
+        if not program.with_name(program.name.removesuffix("-cache") + "-atime").exists():
+            program.unlink()
+
+
+@contextlib.contextmanager
+def without_optimisations() -> Iterator[None]:
+    """Let XLA leave out its optimisations, in this process and in those that it starts."""
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name.upper(), "1")
+        jax.clear_caches()
+        jax.config.update(name, True)
+        try:
+            yield
+        finally:
+            jax.config.update(name, False)
+            jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def quick_compile() -> Iterator[None]:
+    """Let XLA leave out its optimisations for the tests of a module.
+
+    For tests of programs from end to end on tiny networks: there XLA takes longer to compile than to compute.
+    What is computed, and that its bits are the same, is tested with the compiler as users have it.
+    """
+    with without_optimisations():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a network once for all tests, and all workers, that need some finished run; copy it to change it.
+
+    It is run 1 with two feature maps, after an epoch on 140 synthetic faces: the splits are the defaults.
+    """
+    from fer_jax.train import __main__ as train
+
+    home = tmp_path_factory.getbasetemp()
+    home = home.parent if "PYTEST_XDIST_WORKER" in os.environ else home
+    folder, mark = home / "tiny-run", home / "tiny-run-finished"
+    with filelock.FileLock(home / "tiny-run.lock"):
+        if not mark.exists():
+            with without_optimisations():
+                assert train.main([*TINY_RUN, "--run-dir", str(folder)]) == 0
+            mark.touch()
+    return folder

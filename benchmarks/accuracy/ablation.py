@@ -1,13 +1,13 @@
 """What does each ingredient of a recipe gain? One change at a time, several seeds each, one table.
 
-    python -m benchmarks.accuracy.ablation train --data train.csv     # goes on where it was stopped
+    python -m benchmarks.accuracy.ablation train --data train.csv     # resumes where it was stopped
     python -m benchmarks.accuracy.ablation collect                    # -> benchmarks/results/ablation.json
-    python -m benchmarks.accuracy.ablation write                      # -> README.md
+    python -m benchmarks.accuracy.ablation write                      # -> docs/results/ablation.md
 
-`train` runs `python -m fer_jax.train` for the base and for each ingredient, with the same seeds, so that the
-same weights, order and augmentation meet a change in one thing. It ends with status 6 where `--minutes` left
-something to do. The defaults are a scale that two cores can pay: a short schedule ranks what helps early, and
-flatters what learns fast over what needs long to pay off.
+`train` runs `python -m fer_jax.train` for the base and for each ingredient with the same seeds, so that only
+one thing changes while initial weights, order and augmentation stay the same. It ends with status 6 if
+`--minutes` left runs unfinished. The default scale is affordable on two cores. Its short schedule favours
+changes that help early over those that need long training.
 """
 
 import shlex
@@ -21,130 +21,130 @@ from typing import Annotated, Any, Final, Literal
 import tyro
 from rich.console import Console
 
-from benchmarks.harness import arena, timeline, unattended
-from benchmarks.harness.sections import write_section
+from benchmarks.harness import bench, timeline, unattended
+from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.harness.unattended import Training
 from fer_jax import cli
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines
-from fer_jax.report.markdown import mean_and_spread
-from fer_jax.text import Table, to_markdown
+from fer_jax.text import Table, mean_and_spread, to_markdown
 
 BASE: Final = "base"
 SECTION: Final = "ablation"
 PARTS: Final = ("val", "test")
+PROGRAM: Final = "python -m benchmarks.accuracy.ablation"
 QUESTION: Final = "What does each ingredient of a recipe gain?"
 
 INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
     BASE: ("shift and flip, Muon, cosine, dropout 0.2", ""),
     "geometry": (
-        "rotation and crop on every second image",
+        "rotation and crop, each on half of the images",
         "--augment.rotate-probability 0.5 --augment.max-rotation-deg 12 --augment.crop-probability 0.5",
     ),
     "stretch": (
-        "zoom and stretch on every second image",
+        "zoom and stretch, each on half of the images",
         "--augment.zoom-probability 0.5 --augment.stretch-probability 0.5",
     ),
     "colour": (
-        "brightness, contrast, gamma on every second image",
+        "brightness, contrast and gamma, each on half of the images",
         "--augment.brightness-probability 0.5 --augment.contrast-probability 0.5 "
         "--augment.gamma-probability 0.5",
     ),
-    "erasing": ("random erasing of every second image", "--augment.erase-probability 0.5"),
-    "alternate-flip": ("mirrored in turn instead of by chance", "--augment.alternate-flip"),
+    "erasing": ("random erasing on half of the images", "--augment.erase-probability 0.5"),
+    "alternate-flip": ("alternating flip instead of random flip", "--augment.alternate-flip"),
     "mixup": ("mixup, alpha 0.2", "--mix.mixup-alpha 0.2"),
-    "cutmix": ("cutmix of every second image", "--mix.cutmix-alpha 1 --mix.probability 0.5"),
+    "cutmix": ("cutmix on half of the images", "--mix.cutmix-alpha 1 --mix.probability 0.5"),
     "smoothing": ("label smoothing 0.1", "--loss.label-smoothing 0.1"),
     "focal": ("focal loss, gamma 2", "--loss.focal-gamma 2"),
-    "class-weights": ("class weights 1 / sqrt(share)", "--loss.class-weights sqrt"),
+    "class-weights": ("class weights 1 / sqrt(class frequency)", "--loss.class-weights sqrt"),
     "effective": ("class weights by effective number", "--loss.class-weights effective"),
-    "sampling": ("sampling by sqrt(share)", "--train.sampling sqrt"),
-    "ema": ("average of the weights, exponential, 0.99", "--average.ema-decay 0.99"),
+    "sampling": ("sampling by sqrt(class frequency)", "--train.sampling sqrt"),
+    "ema": ("exponential moving average of the weights, decay 0.99", "--average.ema-decay 0.99"),
     "swa": ("average of the weights over the last 3 epochs", "--average.swa-epochs 3"),
-    "adamw": ("AdamW instead of Muon, rate 0.003", "--optimizer.name adamw --optimizer.peak-rate 0.003"),
+    "adamw": (
+        "AdamW instead of Muon, learning rate 0.003",
+        "--optimizer.name adamw --optimizer.peak-rate 0.003",
+    ),
     "sgd": (
-        "SGD with Nesterov momentum and L2 instead of Muon, rate 0.1",
+        "SGD with Nesterov momentum and L2 instead of Muon, learning rate 0.1",
         "--optimizer.name sgd --optimizer.momentum 0.9 --optimizer.nesterov --optimizer.weight-decay 0 "
         "--optimizer.l2 0.0005 --optimizer.peak-rate 0.1",
     ),
     "trapezoid": (
-        "a constant rate with a linear end of 3 epochs instead of a cosine",
+        "constant learning rate with a 3-epoch linear decay instead of a cosine",
         "--optimizer.schedule trapezoid --optimizer.cooldown-epochs 3",
     ),
     "sam": ("sharpness-aware, radius 0.05: two passes a step", "--optimizer.sam-radius 0.05"),
     "resizing": ("32 px for the first 4 epochs", "--train.small-epochs 4 --train.small-side-px 32"),
     "squeeze-excite": (
-        "squeeze-and-excite behind each block",
+        "squeeze-and-excite after each block",
         "--model.blocks.0.squeeze-excite --model.blocks.1.squeeze-excite --model.blocks.2.squeeze-excite",
     ),
     "residual": (
         "residual blocks instead of the second and third",
         "--model.blocks.1.kind residual --model.blocks.2.kind residual",
     ),
-    "blur": ("blurred maxima instead of maxima", "--model.pooling blur"),
+    "blur": ("blurred max pooling instead of max pooling", "--model.pooling blur"),
     "no-dropout": ("no dropout", "--model.dense-dropout-rate 0"),
     "self-distillation": (
-        "half of the target from the base's seeds together, temperature 1",
+        "self-distillation: half of the target from an ensemble of the base's seeds, temperature 1",
         "--distill.temperature 1 --distill.teachers {base}",
     ),
 }
-"""Name -> what is changed, in words, and as options of `python -m fer_jax.train`; {base}: the base's runs."""
+"""By name: the change in words, and as options of `python -m fer_jax.train`; {base}: the base's runs."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Train a base and single changes of it, collect their figures, or write README's table.
+    """Train a base and single changes of it, collect their results, or write the table of the docs.
 
-    Exit status 6: something is left to train in another call.
+    Exit status 6: some runs are not finished; call again.
     """
 
     verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
-    """train: what is not finished; collect: the figures into a JSON; write: the table from it."""
+    """train: the runs that are not finished; collect: their results into the JSON; write: its table."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic."""
     config: Path = Path("benchmarks/nets/ablation.py")
-    """The base."""
+    """The config of the base."""
     ingredients: tuple[str, ...] = tuple(INGREDIENTS)
-    """Which of them; the base is needed to compare with."""
+    """Ingredients; the base is needed for the comparison."""
     seeds: int = 3
-    """How many seeds of each, two at least."""
+    """Seeds of each, at least two."""
     lanes: int = 1
-    """Ingredients at a time, each on its own cores. As many in every call: a run's cores are part of its
-    machine, and only runs of one machine are compared."""
+    """Ingredients at a time, each on its own cores. Give the same number in every call: only runs on the same
+    machine, with the same number of cores, are compared."""
     minutes: float | None = None
-    """Stop what runs after so many minutes, or up to two later, since each has to save; the next call goes
-    on. By default there is no limit."""
-    runs: Path = arena.ROOT / "runs" / "ablation"
+    """Stop and save the runs after this many minutes, or up to two later; the next call resumes them. By
+    default there is no limit."""
+    runs: Path = bench.ROOT / "runs" / "ablation"
     """Folder of the runs."""
-    results: Path = arena.RESULTS / "ablation.json"
+    results: Path = bench.RESULTS / "ablation.json"
     """The JSON."""
-    readme: Path = arena.ROOT / "README.md"
-    """The page to write."""
+    pages: tuple[Path, ...] = PAGES
+    """Pages, or folders of pages, with the section to write."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, do one verb, and return the exit status."""
-    return cli.run(
-        lambda: _do(cli.parse(Ablation, argv, prog="python -m benchmarks.accuracy.ablation"), argv)
-    )
+    """Parse the options, do one verb, and return the exit status."""
+    return cli.run(lambda: _do(cli.parse(Ablation, argv, prog=PROGRAM), argv))
 
 
 def _do(options: Ablation, argv: list[str] | None) -> int:
     unknown = [name for name in options.ingredients if name not in INGREDIENTS]
     if unknown:
         raise ConfigError(
-            f"--ingredients {unknown[0]}: there is no such one; there are {', '.join(INGREDIENTS)}"
+            f"--ingredients {unknown[0]}: unknown; the ingredients are {', '.join(INGREDIENTS)}"
         )
     if options.seeds < 2:
-        raise ConfigError(f"--seeds is {options.seeds}; wanted 2 at least: one seed has no spread")
+        raise ConfigError(f"--seeds is {options.seeds}; it must be at least 2: one seed has no spread")
     if options.verb == "train":
         return _train(options)
     if options.verb == "collect":
-        return _collect(options, sys.argv[1:] if argv is None else argv)
-    with arena.reading(options.results):
+        return _collect(options, argv)
+    with bench.reading(options.results):
         text = table(read_json(options.results))
-    write_section(options.readme, SECTION, text)
-    print(f"written to {options.readme}")
+    print(f"written to {write_section(options.pages, SECTION, text)}")
     return 0
 
 
@@ -166,16 +166,16 @@ def _training(options: Ablation, name: str) -> Training:
     return Training(runs / name, tuple(words), after)
 
 
-def _collect(options: Ablation, words: list[str]) -> int:
+def _collect(options: Ablation, argv: list[str] | None) -> int:
     rows, shared = collect(options)
     base_log = timeline.find_logs(options.runs / BASE)[0]
-    arena.write(
+    bench.write(
         options.results,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.accuracy.ablation", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings={"config": read_json(base_log.with_name("config.json"))},
         results=rows,
-        # Machine and versions are those of the trainings.
+        # Machine and versions of the training runs.
         extra=shared,
     )
     print(f"written to {options.results}")
@@ -183,10 +183,10 @@ def _collect(options: Ablation, words: list[str]) -> int:
 
 
 def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Gather the figures of all ingredients: integers of each seed and cost, and what all share.
+    """Collect the counts of each seed and the cost of all ingredients, and the facts that all share.
 
     Raises:
-        RunError: an ingredient is not finished, has other settings or seeds than are wanted, or was trained
+        RunError: an ingredient is not finished, has other settings or seeds than required, or was trained
             on other data than the base.
     """
     names = dict.fromkeys((BASE, *options.ingredients))
@@ -199,7 +199,7 @@ def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds"):
             if row[key] != first[key]:
                 raise RunError(
-                    f"{row['name']}: its {key} is {row[key]}, the base's {first[key]}; train it anew"
+                    f"{row['name']}: its {key} is {row[key]}, the base's is {first[key]}; train it again"
                 )
     shared = {key: first[key] for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds")}
     return [{key: value for key, value in row.items() if key not in shared} for row in rows], shared
@@ -207,9 +207,7 @@ def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def _figures(folder: Path, name: str) -> dict[str, Any]:
     if not (folder / "metrics.json").exists():
-        raise RunError(
-            f"{folder} has no finished {name}; train it with `python -m benchmarks.accuracy.ablation train`"
-        )
+        raise RunError(f"{folder} has no finished {name}; train it with `{PROGRAM} train`")
     run, metrics = (read_json(folder / f"{stem}.json") for stem in ("run", "metrics"))
     change, words = INGREDIENTS[name]
     return {
@@ -233,10 +231,10 @@ def _figures(folder: Path, name: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Write the table: accuracy of each ingredient, and what it gains over the base seed by seed."""
+    """Return the table: the accuracy of each ingredient, and its gain over the base with the same seeds."""
     first = results["results"][0]
     rows: Table = [
-        ["ingredient", "train", "val and test", "gain", "in standard errors", "time", "parameters"]
+        ["change", "train", "val + test", "gain", "in standard errors", "time per epoch", "parameters"]
     ]
     gained = {row["name"]: _gains(row, first) for row in results["results"]}
     order = sorted(results["results"][1:], key=lambda row: -statistics.mean(gained[row["name"]]))
@@ -244,7 +242,7 @@ def table(results: dict[str, Any]) -> str:
         gains = gained[row["name"]]
         rows.append(
             [
-                row["change"],
+                _describe(row),
                 mean_and_spread([100 * ratio for ratio in row["train_accuracy"]]),
                 mean_and_spread([100 * correct / row["total"] for correct in row["correct"]]),
                 "" if row is first else f"{statistics.mean(gains):+.2f}",
@@ -256,11 +254,18 @@ def table(results: dict[str, Any]) -> str:
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy in percent, mean ± standard deviation over {len(results['seeds'])} seeds, on the "
-        f"{first['total']:,} images of val and test together, after the last of {first['epochs']} epochs on "
-        f"{first['images']:,} images. Gain: in points over the base, same seeds, and in its standard errors "
-        "over these. Time: of an epoch, as that of the base; rough, since several ran at a time. "
+        f"{first['total']:,} images of val and test combined, after the last of {first['epochs']} epochs on "
+        f"{first['images']:,} images. Gain: points over the base with the same seeds, and the same in "
+        "standard errors over the seeds. Time per epoch: relative to the base; approximate, because several "
+        "trainings ran at once. "
         f"{results['machine']}."
     )
+
+
+def _describe(row: dict[str, Any]) -> str:
+    """Return the description of a row's ingredient; the JSON's if the ingredient no longer exists."""
+    words: str = INGREDIENTS[row["name"]][0] if row["name"] in INGREDIENTS else row["change"]
+    return words
 
 
 def _gains(row: dict[str, Any], base: dict[str, Any]) -> list[float]:

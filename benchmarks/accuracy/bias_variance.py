@@ -1,11 +1,11 @@
-"""Bias and variance of the seven runs, measured: every run on the same reduced scale, one table.
+"""Bias and variance of the seven runs: every run at the same reduced scale, in one table.
 
-    python -m benchmarks.accuracy.bias_variance measure --data train.csv     # goes on where it was stopped
-    python -m benchmarks.accuracy.bias_variance write                        # -> README.md
+    python -m benchmarks.accuracy.bias_variance measure --data train.csv     # resumes where it was stopped
+    python -m benchmarks.accuracy.bias_variance write                        # -> docs/results/ladder.md
 
-`measure` runs `python -m fer_jax.bias_variance` for each run and keeps its JSON in benchmarks/results. The
-defaults are a scale that two cores can pay: a quarter of the features, 2,000 training images, and batches of
-32, because an epoch of fewer images has fewer steps.
+`measure` runs `python -m fer_jax.bias_variance` for each run and writes its JSON to benchmarks/results. The
+default scale is affordable on two cores: a quarter of the features, 2,000 training images, and batches of 32,
+because an epoch with fewer images has fewer steps.
 """
 
 import subprocess
@@ -17,58 +17,56 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from benchmarks.harness import arena
-from benchmarks.harness.sections import write_section
+from benchmarks.harness import bench
+from benchmarks.harness.sections import PAGES, write_section
 from fer_jax import cli
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, write_json
 from fer_jax.text import Table, to_markdown
 
+PROGRAM = "python -m benchmarks.accuracy.bias_variance"
 SECTION = "bias-variance"
 
 
 @dataclass(frozen=True)
 class BiasVariance:
-    """Measure the bias and the variance of the runs' errors, or write README's table from the results."""
+    """Measure the bias and variance of the seven runs, or write the docs' table from the results."""
 
     verb: Annotated[Literal["measure", "write"], tyro.conf.Positional]
-    """measure: train and decompose what is missing; write: the table."""
+    """measure: train and decompose the missing runs; write: the table."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv."""
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv, to bound the noise."""
+    """FER+'s fer2013new.csv, to bound the label noise."""
     runs: tuple[str, ...] = tuple(NOTEBOOK)
-    """Which of configs/."""
+    """Runs to measure, by the names of their configs."""
     seeds: int = 5
     """Training seeds."""
     resamples: int = 3
     """Bootstrap resamples of the training images."""
     width: float = 0.25
-    """What to multiply the features by."""
+    """Factor on the features of every block."""
     examples: int = 2000
     """Training images."""
     batch_size: int = 32
-    """Images a step."""
-    work: Path = arena.ROOT / "runs" / "bias_variance"
-    """Folder of the finished networks' predictions, from which a stopped study goes on."""
-    results: Path = arena.RESULTS
+    """Images per step."""
+    work: Path = bench.ROOT / "runs" / "bias_variance"
+    """Folder of the finished networks' predictions, from which a stopped study resumes."""
+    results: Path = bench.RESULTS
     """Folder of the JSON files."""
-    readme: Path = arena.ROOT / "README.md"
-    """The page to write."""
+    pages: tuple[Path, ...] = PAGES
+    """Pages, or folders of pages, with the section to write."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure or write, and return the exit status."""
-    return cli.run(
-        lambda: _run(cli.parse(BiasVariance, argv, prog="python -m benchmarks.accuracy.bias_variance"))
-    )
+    """Parse the options, measure or write, and return the exit status."""
+    return cli.run(lambda: _run(cli.parse(BiasVariance, argv, prog=PROGRAM)))
 
 
 def _run(options: BiasVariance) -> int:
     if options.verb == "write":
-        write_section(options.readme, SECTION, table(read(options.results)))
-        print(f"written to {options.readme}")
+        print(f"written to {write_section(options.pages, SECTION, table(read(options.results)))}")
         return 0
     for name in options.runs:
         status = _measure(options, name)
@@ -80,10 +78,10 @@ def _run(options: BiasVariance) -> int:
 def _measure(options: BiasVariance, name: str) -> int:
     out = options.results / f"bias_variance-{name}.json"
     if out.exists():
-        print(f"{out} is there; delete it to measure {name} again")
+        print(f"{out} exists; delete it to measure {name} again")
         return 0
-    config = arena.ROOT / "configs" / f"{name}.py"
-    words: list[object] = ["--config", config.relative_to(arena.ROOT), "--width", options.width]
+    config = bench.ROOT / "configs" / f"{name}.py"
+    words: list[object] = ["--config", config.relative_to(bench.ROOT), "--width", options.width]
     words += ["--train.max-examples", options.examples]
     words += ["--train.batch-size", options.batch_size]
     words += ["--seeds", options.seeds, "--resamples", options.resamples]
@@ -91,9 +89,9 @@ def _measure(options: BiasVariance, name: str) -> int:
         words += [option, path.resolve()] if path else []
     words += ["--work-dir", (options.work / name).resolve(), "--out", out.resolve()]
     argv = [sys.executable, "-m", "fer_jax.bias_variance", *map(str, words)]
-    status = subprocess.run(argv, cwd=arena.ROOT, check=False).returncode
+    status = subprocess.run(argv, cwd=bench.ROOT, check=False).returncode
     if not status:
-        write_json(out, arena.without_folders(read_json(out)))
+        write_json(out, bench.without_folders(read_json(out)))
     return status
 
 
@@ -101,42 +99,38 @@ def read(folder: Path) -> list[dict[str, Any]]:
     """Read the results of all runs.
 
     Raises:
-        RunError: one is missing, or they are not of one scale and data.
+        RunError: one is missing, or they differ in scale or data.
     """
     paths = [folder / f"bias_variance-{name}.json" for name in NOTEBOOK]
     for path in paths:
         if not path.exists():
-            raise RunError(
-                f"{path} is missing; make it with `python -m benchmarks.accuracy.bias_variance measure`"
-            )
+            raise RunError(f"{path} is missing; measure it with `{PROGRAM} measure`")
     results: list[dict[str, Any]] = [read_json(path) for path in paths]
     for path, each in zip(paths, results, strict=True):
         for field in ("part", "width", "train_images", "seeds", "resamples", "split_sha256", "machine"):
             if each[field] != results[0][field]:
-                raise RunError(
-                    f"{path}: {field} is another than in {paths[0].name}; measure all at one scale"
-                )
+                raise RunError(f"{path}: {field} differs from {paths[0].name}'s; measure all at one scale")
     return results
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Write the table in Markdown, with a line below it that says how to read it.
+    """Return the table in Markdown, with a line below it that explains it.
 
     Args:
-        results: of each run, what `fer_jax.bias_variance` wrote.
+        results: the JSON that `fer_jax.bias_variance` wrote for each run.
     """
     rows: Table = [
         [
             "run",
             "train",
-            "error",
+            "0-1 loss",
             "bias",
             "variance",
-            "its part of the error",
-            "Brier",
+            "variance / loss",
+            "Brier score",
             "bias",
             "variance",
-            "of it the seed's",
+            "share of variance due to the seed",
         ]
     ]
     for each in results:
@@ -156,14 +150,14 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     first = results[0]
     noise = first["noise"]
     bound = (
-        f" FER+'s annotators disagree with the majority of the others in {100 * noise['zero_one']:.1f} % of "
-        "their votes: so much of the bias may be noise of the labels."
+        f" FER+ annotators disagree with the majority of the others in {100 * noise['zero_one']:.1f} % of "
+        "their votes: up to that much of the bias may be label noise."
         if noise
         else ""
     )
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"0-1 loss in percent (Domingos 2000: error = bias + variance) and Brier score, ± jackknife over the "
+        f"0-1 loss in percent (Domingos 2000: loss = bias + variance) and Brier score, ± jackknife over the "
         f"resamples, on the {first['images']:,} images of {first['part']}; {len(first['seeds'])} seeds × "
         f"{len(first['resamples'])} bootstrap resamples of {first['train_images']:,} training images, "
         f"{first['width']:g} × the features of the configs, batches of "

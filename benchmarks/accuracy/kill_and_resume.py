@@ -1,10 +1,10 @@
-"""Does a killed run go on to the same bits? Kill training at random moments, resume it, compare hashes.
+"""Does a killed and resumed run end with the same bits? Kill at random moments, resume, compare hashes.
 
     python -m benchmarks.accuracy.kill_and_resume --trials 20
 
-Each trial trains a small network on synthetic faces, kills the process with SIGKILL at a random moment of
-a random epoch, `--kills` times, lets it finish with --resume and compares the SHA-256 over every bit of
-its last state with that of a run that nobody disturbed. Writes benchmarks/results/kill_and_resume.json.
+Each trial trains a small network on synthetic faces, kills the process `--kills` times with SIGKILL at a
+random moment of a random epoch, lets it finish with --resume, and compares the SHA-256 of its last state with
+that of an uninterrupted run. Writes benchmarks/results/kill_and_resume.json.
 """
 
 import random
@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import bench
 from fer_jax import cli
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, write_json
 from fer_jax.runtime import machine
 
-ROOT = Path(__file__).parent.parent
+PROGRAM = "python -m benchmarks.accuracy.kill_and_resume"
 EPOCHS = 8
 SMALL_RUN = shlex.split(f"""
 --config configs/run6.py --data.source synthetic --data.synthetic-examples 700
@@ -35,35 +36,33 @@ SMALL_RUN = shlex.split(f"""
 
 @dataclass(frozen=True)
 class KillAndResume:
-    """Kill training at random moments, resume it, and compare its last bits with an undisturbed run."""
+    """Kill training at random moments, resume it, and compare its last state with an uninterrupted run's."""
 
     trials: int = 20
-    """How many runs to disturb."""
+    """Number of runs to kill."""
     kills: int = 1
-    """How often to kill each."""
+    """Kills per run."""
     seed: int = 0
-    """Seed of the moments."""
-    out: Path = ROOT / "benchmarks" / "results" / "kill_and_resume.json"
+    """Seed of the random moments."""
+    out: Path = bench.RESULTS / "kill_and_resume.json"
     """The JSON to write."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run the trials, and return 0 if all hashes agree, else 1."""
-    return cli.run(
-        lambda: _run(cli.parse(KillAndResume, argv, prog="python -m benchmarks.accuracy.kill_and_resume"))
-    )
+    """Parse the options, run the trials, and return 0 if all hashes agree, else 1."""
+    return cli.run(lambda: _run(cli.parse(KillAndResume, argv, prog=PROGRAM)))
 
 
 def _run(options: KillAndResume) -> int:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        _finish(Path(scratch) / "undisturbed")
-        wanted = _hash(Path(scratch) / "undisturbed")
+        _finish(Path(scratch) / "uninterrupted")
+        wanted = _hash(Path(scratch) / "uninterrupted")
         trials = []
         for number in range(options.trials):
             trial = _try(rng, Path(scratch) / f"trial{number}", options.kills)
             trials.append(trial | {"wanted": wanted})
-            bits = "same" if trial["sha256"] == wanted else "OTHER"
+            bits = "same" if trial["sha256"] == wanted else "DIFFERENT"
             print(f"trial {number + 1}: killed, resumed at steps {trial['resumed_at_steps']}, {bits} bits")
     agreeing = sum(trial["sha256"] == wanted for trial in trials)
     print(f"{agreeing} of {options.trials} runs ended with the same bits")
@@ -84,7 +83,7 @@ def _try(rng: random.Random, folder: Path, kills: int) -> dict[str, Any]:
             meta = folder / "checkpoints" / "last" / "meta.json"
             killed_at.append(read_json(meta)["step"] if meta.exists() else None)
         else:
-            # It was done before the moment came: begin again, so that each trial has its kills.
+            # It finished before the moment came: start again, so that each trial has its kills.
             _check(process, folder)
             shutil.rmtree(folder)
             killed_at.clear()
@@ -93,7 +92,7 @@ def _try(rng: random.Random, folder: Path, kills: int) -> dict[str, Any]:
 
 
 def _kill_in_some_epoch(rng: random.Random, process: subprocess.Popen[bytes], log: Path) -> bool:
-    """Wait for a random epoch's line in the log and a random while longer; False if the run ended before."""
+    """Kill after a random epoch's line in the log and a random delay; False if the run ended before."""
     done = _count_lines(log)
     epoch, delay_seconds = rng.randrange(min(done, EPOCHS - 1), EPOCHS), rng.uniform(0, 0.5)
     while process.poll() is None:
@@ -121,11 +120,11 @@ def _check(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start the run, or resume it where there is something to resume."""
+    """Start the run, or resume it if it has been started before."""
     words = [sys.executable, "-m", "fer_jax.train", *SMALL_RUN, "--run-dir", str(folder)]
     if (folder / "run.json").exists():
         words.append("--resume")
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(words, cwd=bench.ROOT, stdout=subprocess.DEVNULL)
 
 
 def _hash(folder: Path) -> str:

@@ -1,15 +1,13 @@
-"""Did speed cost learning? A run trained anew against its figures in the ladder's JSON, seed by seed.
+"""Did the speed-up cost accuracy? A run trained again against its results in the ladder's JSON, seed by seed.
 
     python -m fer_jax.train --config configs/run7.py --data train.csv --seeds 3
     python -m benchmarks.accuracy.same_accuracy runs/run7-seed0 runs/run7-seed1 runs/run7-seed2
 
-Reads the folders of the new runs and benchmarks/results/ladder.json, writes
-benchmarks/results/same_accuracy-RUN.json with the integers of both, and prints the difference of the means
-in standard errors.
+Reads the folders of the new runs and benchmarks/results/ladder.json, writes the counts of both to
+benchmarks/results/same_accuracy-RUN.json, and prints the difference of the means in standard errors.
 """
 
 import math
-import shlex
 import statistics
 import sys
 from collections.abc import Sequence
@@ -21,43 +19,40 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import arena
+from benchmarks.harness import bench
 from fer_jax import cli
 from fer_jax.config.files import to_json
 from fer_jax.errors import RunError
 from fer_jax.files import read_json
 from fer_jax.runs import record
 
-QUESTION = "Did speed cost learning?"
+PROGRAM = "python -m benchmarks.accuracy.same_accuracy"
+QUESTION = "Did the speed-up cost accuracy?"
 PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class SameAccuracy:
-    """Hold runs of one config against those of the same config in an earlier ladder."""
+    """Compare runs of one config with those of the same config in an earlier ladder."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of the new runs, one a seed, two at least."""
-    ladder: Path = arena.RESULTS / "ladder.json"
+    """Folders of the new runs, one per seed, at least two."""
+    ladder: Path = bench.RESULTS / "ladder.json"
     """JSON of `benchmarks.accuracy.ladder collect`."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/same_accuracy-RUN.json."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, compare, and return the exit status."""
-    return cli.run(
-        lambda: _compare(
-            cli.parse(SameAccuracy, argv, prog="python -m benchmarks.accuracy.same_accuracy"), argv
-        )
-    )
+    """Parse the options, compare, and return the exit status."""
+    return cli.run(lambda: _compare(cli.parse(SameAccuracy, argv, prog=PROGRAM), argv))
 
 
 def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
     config = record.read_config(options.runs[0])
     rows = [row for row in read_json(options.ladder)["rows"] if row["name"] == config.name]
     if not rows or min(len(rows[0]["seeds"]), len(options.runs)) < 2:
-        raise RunError(f"{options.ladder} and the runs must both have two seeds or more of {config.name}")
+        raise RunError(f"{options.ladder} and the runs must each have at least two seeds of {config.name}")
     before, after = rows[0]["seeds"], [_read(folder, config.name) for folder in options.runs]
     results = [compare_part(part, before, after) for part in PARTS]
     table = Table("", "before", "now", "now − before", title=f"{config.name}: accuracy in percent")
@@ -67,12 +62,11 @@ def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
         table.add_row(row["part"], *means, shift)
     console = Console(highlight=False)
     console.print(table)
-    out = options.out or arena.RESULTS / f"same_accuracy-{config.name}.json"
-    words = sys.argv[1:] if argv is None else argv
-    arena.write(
+    out = options.out or bench.RESULTS / f"same_accuracy-{config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.accuracy.same_accuracy", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings={"config": to_json(config)},
         results=results,
         extra={"before": before, "now": after},
@@ -82,13 +76,13 @@ def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    """Read a finished run: its seed, commit and integers."""
-    facts, config = record.read_facts(folder), record.read_config(folder)
-    if config.name != name or not facts["finished"]:
-        raise RunError(f"{folder} is not a finished run of {name}; train it to its end")
+    """Read a finished run: its seed, commit and counts."""
+    run, config = record.read_record(folder), record.read_config(folder)
+    if config.name != name or not run.finished:
+        raise RunError(f"{folder} is not a finished run of {name}; finish its training first")
     metrics = read_json(folder / "metrics.json")
     counts = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
-    return {**{key: facts[key] for key in ("seed", "git", "selection", "last_state_sha256")}, **counts}
+    return {**{key: getattr(run, key) for key in ("seed", "git", "selection", "last_state_sha256")}, **counts}
 
 
 def compare_part(
@@ -97,13 +91,13 @@ def compare_part(
     """Compare the mean accuracy of two sets of seeds.
 
     Args:
-        part: which images.
-        before: of each seed `{part: {"correct", "total"}}`, two at least.
+        part: the part of the images.
+        before: `{part: {"correct", "total"}}` of each seed, at least two.
         after: likewise.
 
     Returns:
-        `before` and `now` with `mean` and `sd` in percent, their `difference` in points, and that
-        `in_standard_errors`: of a difference of two means over seeds (Welch).
+        `before` and `now` with `mean` and `sd` in percent, their `difference` in points, and the same
+        `in_standard_errors` of the difference of two means (Welch).
 
     >>> counts = [[{"val": {"correct": n, "total": 100}} for n in ns] for ns in ((50, 52), (52, 54))]
     >>> found = compare_part("val", *counts)

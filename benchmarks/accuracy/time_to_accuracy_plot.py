@@ -1,4 +1,4 @@
-"""The picture of the time-to-accuracy benchmark: validation accuracy over seconds, a line for each run."""
+"""The plot of the time-to-accuracy benchmark: validation accuracy over time, a line for each run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ COLOURS = {"jax": TRAIN_COLOUR, "torch-users": QUIET_COLOUR, "torch-tuned": VAL_
 
 
 def plot(content: dict[str, Any], path: Path) -> None:
-    """Draw what `benchmarks.accuracy.time_to_accuracy` wrote, with a mark where a target was reached first.
+    """Draw the JSON of `benchmarks.accuracy.time_to_accuracy`, with a label where each target is reached.
 
     Args:
-        content: of its JSON.
-        path: the PNG to write, in one step.
+        content: the JSON.
+        path: the PNG to write.
     """
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
@@ -31,7 +31,7 @@ def plot(content: dict[str, Any], path: Path) -> None:
         separator = ", " if device == "CPU" else "\n"
         axes.set_title(f"{name}: {content['machine']}{separator}{device}")
         unit = "seconds" if is_short else "minutes"
-        axes.set_xlabel(f"{unit} from the start of the process, everything counted")
+        axes.set_xlabel(f"{unit} from the start of the process, everything included")
         axes.set_ylabel("validation accuracy, %")
         axes.legend(loc="best", frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def _draw(axes: Axes, row: dict[str, Any], unit_s: float, unit: str) -> None:
     times = [seconds / unit_s for seconds in row["ends_s"]]
     percents = [100 * ratio for ratio in row["val_accuracy"]]
     colour, is_warm = COLOURS.get(row["name"], QUIET_COLOUR), row.get("found_compiled_programs", False)
-    label = f"{row['name']}, seed {row['seed']}{', compiled before' if is_warm else ''}"
+    label = f"{row['name']}, seed {row['seed']}{', compiled programs cached' if is_warm else ''}"
     label += f": {max(percents):.1f} % at best"
     axes.plot(
         times,
@@ -57,9 +57,9 @@ def _draw(axes: Axes, row: dict[str, Any], unit_s: float, unit: str) -> None:
     if row.get("viewed"):
         seen = row["viewed"]
         percent, time = 100 * seen["correct"] / seen["total"], seen["seconds"] / unit_s
-        label = f"its last weights, views {seen['views']}: {percent:.1f} % in {time:.1f} {unit}"
+        label = f"its final weights with {seen['views']} TTA: {percent:.1f} % in {time:.1f} {unit}"
         axes.plot(time, percent, color=colour, marker="*", markersize=9, linestyle="", label=label)
-    # Of several targets that one epoch reached, the highest says it all.
+    # If one epoch reaches several targets, only the highest is labelled.
     highest = {target["epoch"]: target for target in row["reached"] if target["seconds"] is not None}
     for target in highest.values():
         place = (target["seconds"] / unit_s, percents[target["epoch"] - 1])

@@ -1,18 +1,16 @@
-"""How fast is one thing against another? Live processes that take turns, so that all meet the same machine.
+"""Compare the speed of several candidates fairly: live processes that take turns on the same machine.
 
-Each candidate is a worker process with its own allocator, flags and libraries. They are started one after
-another, each says when it is ready, and then they are measured in turns, A B C A B C, so that a change of
-the machine's speed meets all of them. A worker is any program that calls `serve`; started by hand, it is told
-what to do by lines on its standard input: `go 5` runs five times, `stop` ends it. `benchmarks.harness.gemm` is one.
+Each candidate is a worker process with its own allocator, flags and libraries. The workers start one after
+another, each reports when it is ready, and then they are measured in turns, A B C A B C, so that a change in
+the machine's speed affects all of them alike. A worker is any program that calls `serve`. One started by hand
+reads its commands from standard input: `go 5` runs five iterations, `stop` ends it. An example is
+`benchmarks.harness.gemm`.
 """
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import itertools
 import json
 import os
-import re
 import resource
 import statistics
 import subprocess
@@ -28,18 +26,14 @@ from typing import IO, Any, Literal
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.harness import bench
 from fer_jax.errors import RunError
-from fer_jax.files import write_json
-from fer_jax.runtime import machine
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-HOW_TO_INSTALL = "pip install 'fer-jax[bench]'"
 ANSWERS = "FER_JAX_ARENA_ANSWERS"
-"""Environment variable with the number of the file descriptor that a worker answers on."""
+"""Environment variable: the file descriptor on which a worker answers."""
 TAIL_CHARACTERS = 2000
 PATIENCE_SECONDS = 30.0
-"""How long a worker that was told to stop may take over it."""
+"""How long a worker may take to end after it was told to stop."""
 
 Library = Literal["jax", "torch"]
 Dtype = Literal["float32", "bfloat16"]
@@ -51,8 +45,8 @@ class Candidate:
 
     Attributes:
         name: its row in the table.
-        command: argv of the worker, run in the root of the repository.
-        environment: variables on top of the inherited ones.
+        command: the worker's command line, run in the root of the repository.
+        environment: variables in addition to the inherited ones.
     """
 
     name: str
@@ -62,12 +56,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one candidate.
+    """The measurements of one candidate.
 
     Attributes:
-        name: of the candidate.
-        facts: what the worker said when it was ready and at its end; `start_s`, seconds from its start
-            until it was ready, and `peak_rss_mib` are always there.
+        name: the candidate's.
+        facts: what the worker reported when it was ready and when it ended; always with `start_s`, the
+            seconds from its start until it was ready, and `peak_rss_mib`.
         samples: seconds of each iteration, [rounds][iterations].
     """
 
@@ -86,14 +80,13 @@ def serve(
     untimed_iterations: int = 0,
     at_end: Callable[[], Mapping[str, Any]] = dict,
 ) -> None:
-    """Be a worker: say what is ready, run when told to, and end when told to or when nobody listens.
+    """Be a worker: report the facts, run when told to, and end when told to or when nobody is listening.
 
     Args:
-        facts: ready for JSON, such as compile seconds and versions.
-        run: one iteration. It must not return before its result is there.
-        untimed_iterations: run so often before the measured ones of each turn, to be warm again after
-            the others' turns.
-        at_end: gives facts that are known only then, such as the last loss.
+        facts: ready for JSON, such as the seconds of compiling.
+        run: one iteration. It must not return before its result has been computed.
+        untimed_iterations: extra runs at the start of each turn, to be warm again after the others' turns.
+        at_end: returns the facts that are known only at the end, such as the last loss.
     """
     with os.fdopen(int(os.environ.get(ANSWERS, "1")), "w", encoding="utf-8") as answers:
 
@@ -117,17 +110,25 @@ def _time(run: Callable[[], Any]) -> float:
 
 
 def peak_rss_mib() -> float:
-    """Tell the most memory that this process has held, in MiB."""
-    with contextlib.suppress(OSError, StopIteration):
-        # On Linux not getrusage: its peak includes the memory of the process that started this one.
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    """Return the peak memory of this process in MiB."""
+    # On Linux not getrusage: its peak includes the memory of the process that started this one.
+    known = peak_rss_mib_of("self")
+    if known is not None:
+        return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
+def peak_rss_mib_of(pid: int | Literal["self"]) -> float | None:
+    """Return the peak memory of a process in MiB; None if it has ended, or where the system is not Linux."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    return None
+
+
 def tail(printed: bytes) -> str:
-    """Give the end of what a program printed, for a message."""
+    """Return the end of what a program printed, for a message."""
     return printed.decode(errors="replace")[-TAIL_CHARACTERS:].strip()
 
 
@@ -149,14 +150,14 @@ class _Worker:
         try:
             self.process = subprocess.Popen(
                 candidate.command,
-                cwd=ROOT,
-                # Several processes share the GPU here: JAX may not take most of its memory at the start.
+                cwd=bench.ROOT,
+                # Several processes share the GPU: JAX must not reserve most of its memory at the start.
                 env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
                 | os.environ
                 | dict(candidate.environment)
                 | {ANSWERS: str(writing)},
                 stdin=subprocess.PIPE,
-                # Answers have a pipe of their own, so that no library can print into them.
+                # Answers have their own pipe, so that no library can print into them.
                 stdout=stderr,
                 stderr=stderr,
                 pass_fds=(writing,),
@@ -188,7 +189,7 @@ class _Worker:
         return json.loads(line)
 
     def failure(self) -> RunError:
-        """Say how the worker ended, with the tail of what it printed."""
+        """Make the error that says how the worker ended and what it printed last."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE_SECONDS)
         self._stderr.flush()
@@ -199,7 +200,7 @@ class _Worker:
         )
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing, and close its pipes."""
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
@@ -216,14 +217,14 @@ def compare(candidates: Sequence[Candidate], *, rounds: int, iterations: int) ->
 
     Args:
         candidates: with different names.
-        rounds: how often each has its turn.
-        iterations: measured runs of each turn.
+        rounds: turns of each candidate.
+        iterations: measured runs per turn.
 
     Returns:
         One result for each candidate, in their order.
 
     Raises:
-        RunError: a worker ended too early; the message has the end of what it printed.
+        RunError: a worker ended early; the message contains the end of what it printed.
     """
     total = len(candidates) * (rounds + 1)
     with ExitStack() as stack, _progress(total) as advance:
@@ -260,16 +261,16 @@ def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield lambda text, count: bar.update(task, description=text, advance=count)
 
 
-# The figures.
+# Statistics of the samples.
 
 
 def median_s(result: Result) -> float:
-    """Take the median of all samples, in seconds."""
+    """Return the median of all samples in seconds."""
     return statistics.median(itertools.chain(*result.samples))
 
 
 def spread(result: Result) -> dict[str, float]:
-    """Take smallest, quartiles and largest of all samples, in seconds: `min`, `q1`, `median`, `q3`, `max`."""
+    """Return `min`, `q1`, `median`, `q3` and `max` of all samples in seconds."""
     samples = list(itertools.chain(*result.samples))
     # Quartiles of one sample are that sample.
     q1, median, q3 = statistics.quantiles(samples * 2 if len(samples) == 1 else samples, method="inclusive")
@@ -277,7 +278,7 @@ def spread(result: Result) -> dict[str, float]:
 
 
 def ratios(result: Result, baseline: Result) -> list[float]:
-    """Divide the baseline's median by the result's, round by round: above 1 is faster than the baseline.
+    """Divide the baseline's median by the result's in each round; above 1 is faster than the baseline.
 
     >>> ratios(Result("a", {}, [[1.0], [1.0]]), Result("b", {}, [[2.0], [3.0]]))
     [2.0, 3.0]
@@ -287,7 +288,7 @@ def ratios(result: Result, baseline: Result) -> list[float]:
 
 
 def to_row(result: Result) -> dict[str, Any]:
-    """Turn a result into JSON: name, facts, spread in seconds and the samples themselves."""
+    """Convert a result to JSON: name, facts, spread in seconds, and the samples themselves."""
     return {
         "name": result.name,
         "facts": result.facts,
@@ -296,8 +297,13 @@ def to_row(result: Result) -> dict[str, Any]:
     }
 
 
+def milliseconds(row: Mapping[str, Any]) -> list[float]:
+    """Return all samples of a row made by `to_row`, in milliseconds."""
+    return [1000 * seconds for samples in row["samples_s"] for seconds in samples]
+
+
 def format_range(values: Sequence[float], decimals: int) -> str:
-    """Write median, smallest and largest.
+    """Format median, minimum and maximum.
 
     >>> format_range([3.0, 1.0, 2.0], 1)
     '2.0 (1.0..3.0)'
@@ -305,122 +311,3 @@ def format_range(values: Sequence[float], decimals: int) -> str:
     return (
         f"{statistics.median(values):.{decimals}f} ({min(values):.{decimals}f}..{max(values):.{decimals}f})"
     )
-
-
-# The place, and the file.
-
-
-def is_installed(module: str) -> bool:
-    """Say whether a library of the extra `bench` is there, without importing it."""
-    return importlib.util.find_spec(module) is not None
-
-
-def has_gpu() -> bool:
-    """Say whether an NVIDIA GPU is there, without starting any library."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
-
-
-def multiplies_bfloat16() -> bool:
-    """Say whether the machine has instructions for bfloat16; products without them can take minutes each."""
-    cpu = Path("/proc/cpuinfo")
-    return (
-        has_gpu()
-        or not cpu.exists()
-        or re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", cpu.read_text()) is not None
-    )
-
-
-def list_versions() -> dict[str, str]:
-    """List the versions of what a run needs and of the libraries that it is compared with."""
-    others = (
-        "torch",
-        "torchvision",
-        "triton",
-        "onnx",
-        "onnxruntime",
-        "opencv-python-headless",
-        "opencv-python",
-        "pillow",
-    )
-    versions = machine.list_versions()
-    for name in others:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
-
-
-def write(
-    out: Path,
-    *,
-    question: str,
-    command: str,
-    settings: Mapping[str, Any],
-    results: Sequence[Mapping[str, Any]],
-    extra: Mapping[str, Any],
-) -> None:
-    """Write one benchmark's JSON, with the machine, the versions, the commit and the date.
-
-    Call it after `compare`: naming the device starts JAX in this process.
-
-    Args:
-        out: the file; its folder is made if need be.
-        question: what was asked.
-        command: what to type to ask it again.
-        settings: what was chosen, ready for JSON.
-        results: one a row, see `to_row`.
-        extra: more entries of the file.
-
-    Paths lose their folders, see `without_folders`.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "question": question,
-        "command": command,
-        "date": machine.now(),
-        "git": machine.git_commit(),
-        "machine": machine.describe_cpu(),
-        "device": machine.describe_device(),
-        "versions": list_versions(),
-        "settings": settings,
-        "results": results,
-    }
-    write_json(out, without_folders({**content, **extra}))
-
-
-@contextmanager
-def reading(file: Path | str) -> Iterator[None]:
-    """Turn what goes wrong with a JSON of other content into one message.
-
-    Args:
-        file: that is made use of, or words for it.
-
-    Raises:
-        RunError: an entry is missing or of another kind.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{file} is not as the benchmarks write it now ({error!r}); measure it again, or name another"
-        ) from error
-
-
-def without_folders(content: Any) -> Any:
-    """Take the folders of absolute paths out of every text: they say where a file lay, not what it is.
-
-    Args:
-        content: texts, numbers, lists and mappings, nested.
-
-    Returns:
-        The same, with paths below the repository seen from its root, and of others the file's name alone.
-
-    >>> without_folders({"command": f"train --config {ROOT}/configs/run6.py --data /home/me/train.csv"})
-    {'command': 'train --config configs/run6.py --data train.csv'}
-    """
-    if isinstance(content, str):
-        return re.sub(r"(?<![\w.:/])/(?:[\w.~-]+/)+", "", content.replace(f"{ROOT}/", ""))
-    if isinstance(content, Mapping):
-        return {name: without_folders(value) for name, value in content.items()}
-    if isinstance(content, Sequence):
-        return [without_folders(value) for value in content]
-    return content

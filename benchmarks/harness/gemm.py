@@ -1,8 +1,8 @@
-"""What is the machine's own peak? Workers that multiply square matrices, in JAX and in PyTorch.
+"""The machine's peak: workers that multiply square matrices, in JAX and in PyTorch.
 
     python -m benchmarks.harness.gemm --library torch --dtype float32
 
-Other benchmarks start them as candidates of their own, so that a step is held against what the machine could
+Other benchmarks start them as additional candidates, so that a step is compared with what the machine could
 do in the same minutes.
 """
 
@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness.arena import Candidate, Dtype, Library, Result, count_cores, has_gpu, median_s, serve
+from benchmarks.harness.arena import Candidate, Dtype, Library, Result, count_cores, median_s, serve
+from benchmarks.harness.bench import has_gpu
 from fer_jax import cli
 from fer_jax.runtime import cpu
 
 
 @dataclass(frozen=True)
 class Gemm:
-    """Multiply two square matrices when told to (`go N`, `stop` on standard input)."""
+    """Multiply two square matrices on command (`go N`, `stop` on standard input)."""
 
     library: Library = "jax"
-    """Whose multiplication."""
+    """The library that multiplies."""
     dtype: Dtype = "float32"
-    """Of the numbers multiplied."""
+    """Type of the numbers."""
     size: int = 2048
     """Rows and columns."""
 
@@ -34,9 +35,9 @@ def make_candidates(
     """Make the candidates that measure the machine's peak; `find_peaks` reads their results.
 
     Args:
-        libraries: those that are there.
-        dtypes: of the numbers multiplied.
-        size: rows and columns; None: 2048 on CPU, 8192 where there is a GPU.
+        libraries: those that are installed.
+        dtypes: of the numbers.
+        size: rows and columns; None: 2048 on a CPU, 8192 where there is a GPU.
     """
     size = size or (8192 if has_gpu() else 2048)
     argv = (sys.executable, "-m", "benchmarks.harness.gemm", "--size", str(size))
@@ -48,7 +49,7 @@ def make_candidates(
 
 
 def find_peaks(results: Sequence[Result]) -> dict[str, float]:
-    """Take the peak of each dtype, in FLOP/s: the best library's median. Other results are passed over."""
+    """Return the peak of each dtype in FLOP/s: the faster library's median. Other results are ignored."""
     peaks: dict[str, float] = {}
     for result in results:
         if result.name.startswith("gemm "):
@@ -72,7 +73,7 @@ def _torch_gemm(options: Gemm) -> Callable[[], Any]:
     torch.set_num_threads(count_cores())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
-        # As JAX does without being asked: float32 matrices are multiplied in TF32.
+        # As JAX does by default: float32 matrices are multiplied in TF32.
         torch.set_float32_matmul_precision("high")
     a = torch.full((options.size, options.size), 0.5, dtype=getattr(torch, options.dtype), device=device)
 
@@ -85,7 +86,7 @@ def _torch_gemm(options: Gemm) -> Callable[[], Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve as the worker that measures the peak."""
+    """Be the worker that measures the peak."""
     return cli.run(lambda: _serve_gemm(cli.parse(Gemm, argv, prog="python -m benchmarks.harness.gemm")))
 
 

@@ -1,10 +1,9 @@
-"""When does a training program finish each epoch? Its log, watched from outside, as its user watches it.
+"""When a training program finishes each epoch: its log, watched from outside, as a user watches it.
 
-Part of the benchmarks that run whole programs. A program is anything that writes a line to `log.jsonl` in
-its run folder, or in folders within it, at the end of each epoch, behind the checkpoint where it saves one.
+For the benchmarks that run whole programs. A program is anything that appends a line to `log.jsonl` in its
+run folder, or in folders inside it, at the end of each epoch, after saving its checkpoint if it has one.
 """
 
-import contextlib
 import itertools
 import os
 import shlex
@@ -17,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import arena
+from rich.console import Console
+
+from benchmarks.harness import arena, bench
 from fer_jax.errors import RunError
 from fer_jax.files import read_json_lines
 from fer_jax.runtime.signals import watch_signals
 
 POLL_SECONDS = 0.1
-"""How often the log is looked at: often enough for epochs of a second, and hardly any work."""
+"""How often the log is read: often enough for epochs of a second, and hardly any work."""
 PAUSE_SECONDS = 1.0
-"""If nobody looked for so long, the machine stood still: a virtual one may be paused by its host."""
+"""If two looks at the log are further apart, the machine was paused, as virtual machines can be."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Timeline:
         records: the log, one record an epoch; of the first log where there are several.
         ends_s: seconds from the start of the process until each epoch was logged.
         total_s: seconds until the process had ended.
-        peak_rss_mib: the most memory that the process itself has held; None where the system does not say.
-        pauses_s: how long the machine stood still meanwhile, each time; the other figures include it.
+        peak_rss_mib: peak memory of the process itself; None where the system is not Linux.
+        pauses_s: how long each pause of the machine was; all other times include them.
     """
 
     records: list[dict[str, Any]]
@@ -48,31 +49,36 @@ class Timeline:
 
     @property
     def epoch_s(self) -> list[float]:
-        """Seconds of each epoch but the first, which compiles; with evaluation, checkpoint and log."""
+        """Seconds of each epoch except the first, which compiles; with evaluation, checkpoint and log."""
         return [end - start for start, end in itertools.pairwise(self.ends_s)]
 
 
 def python(module: str, *words: str) -> list[str]:
-    """Write the command line of a module of this repository."""
+    """Return the command line of a module of this repository."""
     return [sys.executable, "-m", module, *words]
 
 
 def data_words(data: Path | None, examples: int) -> list[str]:
-    """Write the options that choose the data: a file, or so many synthetic faces."""
+    """Return the options that choose the data: a file, or a number of synthetic faces."""
     if data is not None:
         return ["--data", str(data.resolve())]
     return ["--data.source", "synthetic", "--data.synthetic-examples", str(examples)]
+
+
+def name_data(data: Path | None) -> str:
+    """Return the name of the data for a JSON's settings: the file's, or `synthetic`."""
+    return "synthetic" if data is None else data.name
 
 
 def watch(argv: Sequence[str], folder: Path) -> Timeline:
     """Run a program to its end and note when each epoch was done.
 
     Args:
-        argv: its command line; it is run in the root of the repository.
+        argv: its command line; it runs in the root of the repository.
         folder: its run folder, which has no log yet.
 
     Raises:
-        RunError: it failed, or logged no epoch; the message has the end of what it printed.
+        RunError: it failed, or logged no epoch; the message contains the end of what it printed.
     """
     ends_s: list[float] = []
     pauses_s: list[float] = []
@@ -80,17 +86,17 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
     peak_rss_mib: float | None = None
     with tempfile.TemporaryFile() as output, watch_signals() as signals:
         started = time.perf_counter()
-        process = subprocess.Popen(argv, cwd=arena.ROOT, stdout=output, stderr=output)
+        process = subprocess.Popen(argv, cwd=bench.ROOT, stdout=output, stderr=output)
         try:
             is_running = True
             while is_running and not signals:
                 time.sleep(POLL_SECONDS)
-                # Asked before the log is read: a last line may come just before the end.
+                # Before the log is read: the last line may come just before the end.
                 is_running = process.poll() is None
                 before, now = now, time.perf_counter() - started
                 if now - before > PAUSE_SECONDS:
                     pauses_s.append(now - before)
-                peak_rss_mib = _peak_rss_mib(process.pid) or peak_rss_mib
+                peak_rss_mib = arena.peak_rss_mib_of(process.pid) or peak_rss_mib
                 ends_s += [now] * (_count_epochs(folder) - len(ends_s))
         finally:
             process.kill()
@@ -108,14 +114,14 @@ def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> N
 
     Args:
         argv: its command line.
-        environment: variables to set beside this process's own.
+        environment: variables in addition to those of this process.
 
     Raises:
-        RunError: it failed; the message has the end of what it printed.
+        RunError: it failed; the message contains the end of what it printed.
     """
     done = subprocess.run(
         argv,
-        cwd=arena.ROOT,
+        cwd=bench.ROOT,
         env=os.environ | dict(environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -130,30 +136,21 @@ def _failure(argv: Sequence[str], status: int, printed: bytes) -> RunError:
     return RunError(f"{shlex.join(argv)}: ended with status {status}; it printed:\n{arena.tail(printed)}")
 
 
-def tell_pauses(runs: Iterable[Timeline]) -> str | None:
-    """Warn in a line that the machine stood still during some runs, whose figures are not to be trusted."""
+def warn_of_pauses(runs: Iterable[Timeline], console: Console) -> None:
+    """Print a warning if the machine was paused during some of the runs."""
     pauses = [pause for run in runs for pause in run.pauses_s]
-    if not pauses:
-        return None
-    return (
-        f"WARNING: the machine stood still {len(pauses)} times, for {max(pauses):.1f} s at the longest; "
-        "this is in the figures: measure again"
-    )
+    if pauses:
+        console.print(
+            f"WARNING: the machine was paused {len(pauses)} times, for up to {max(pauses):.1f} s; the times "
+            "above include the pauses: measure again"
+        )
 
 
 def find_logs(folder: Path) -> list[Path]:
-    """Find the logs of a run: its own, or those of the runs in it."""
+    """Return the logs of a run: its own, or those of the runs in it."""
     return sorted(path for pattern in ("log.jsonl", "*/log.jsonl") for path in folder.glob(pattern))
 
 
 def _count_epochs(folder: Path) -> int:
-    """Count the epochs that every log has."""
+    """Return the number of epochs that all logs have."""
     return min((path.read_bytes().count(b"\n") for path in find_logs(folder)), default=0)
-
-
-def _peak_rss_mib(pid: int) -> float | None:
-    """Ask Linux for a process's peak; None elsewhere, or where the process has ended."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
-    return None

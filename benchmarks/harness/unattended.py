@@ -1,11 +1,11 @@
-"""Train many runs with nobody watching: what is not finished, several at a time, for so many minutes.
+"""Train many runs unattended: all that are not finished, several at a time, for a number of minutes.
 
-Each run is `python -m fer_jax.train` in a folder of its own, with its output in FOLDER.log. When the time is
-over, the runs are asked to stop; each saves where it stands, and the next call goes on from there. So a
-machine that is lent for ten minutes at a time trains the same bits as one that is never taken away.
+Each run is `python -m fer_jax.train` in its own folder, with its output in FOLDER.log. When the time is up,
+the runs are asked to stop; each saves its state, and the next call resumes it. Trained ten minutes at a time,
+a run ends with the same bits as one that was never stopped.
 
-On a CPU several lanes, each on its own cores, do more than one run on all cores: a small network spends much
-of a step where a second core does not help.
+On a CPU several runs at once, each on its own cores ("lanes"), get more done than one run on all cores: a
+small network spends much of a step where a second core does not help.
 """
 
 import os
@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.harness import arena, timeline
+from benchmarks.harness import arena, bench, timeline
 from fer_jax import cli
 from fer_jax.config.fields import FREE_TO_RESUME
 from fer_jax.errors import ConfigError, RunError
@@ -31,20 +31,20 @@ from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train.__main__ import TrainCommand, to_config
 
 UNFINISHED = 6
-"""Exit status of a program that has to be called again; the others are those of `fer_jax.errors`."""
+"""Exit status: call again, some runs are not finished. The other statuses are those of `fer_jax.errors`."""
 POLL_SECONDS = 0.5
 STOP_SECONDS = 120.0
-"""How long a run may take to save before it is killed; it then goes on from its checkpoint before."""
+"""How long a run may take to save before it is killed; it then resumes from its checkpoint before that."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run that is wanted.
+    """A run to train.
 
     Attributes:
         folder: the run's.
-        words: options of `python -m fer_jax.train`, but for `--run-dir` and `--resume`.
-        after: folders of runs that have to be finished before it begins.
+        words: options of `python -m fer_jax.train`, without `--run-dir` and `--resume`.
+        after: folders of runs that must be finished before this one starts.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Training:
 
     @property
     def log(self) -> Path:
-        """What it printed."""
+        """The file with its output."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
@@ -67,7 +67,7 @@ class _Live:
 
 @dataclass
 class _Workshop:
-    """What the loop changes; `failures` is folder -> message."""
+    """The state of `finish`; `failures` maps folders to messages."""
 
     waiting: list[Training]
     free: list[frozenset[int]]
@@ -76,7 +76,7 @@ class _Workshop:
 
 
 def is_finished(folder: Path) -> bool:
-    """Tell whether a folder has a finished run.
+    """Whether a folder contains a finished run.
 
     Raises:
         RunError: its record is damaged.
@@ -86,15 +86,15 @@ def is_finished(folder: Path) -> bool:
 
 
 def train(trainings: Sequence[Training], *, lanes: int, minutes: float | None, console: Console) -> int:
-    """Train what is not finished, see `finish`, say what is left, and return the exit status.
+    """Train what is not finished, see `finish`, print what is left, and return the exit status.
 
     Raises:
-        RunError: nothing is left but runs that failed.
+        RunError: only runs that failed are left.
     """
     try:
         failures = finish(trainings, lanes=lanes, minutes=minutes, console=console)
     except StopError as stopped:
-        console.print(f"stopped by signal {stopped.signum}; what ran is saved; call again to go on")
+        console.print(f"stopped by signal {stopped.signum}; all runs are saved; call again to resume")
         return 128 + stopped.signum
     left = [one.folder for one in trainings if not is_finished(one.folder) and one.folder not in failures]
     if left:
@@ -103,7 +103,7 @@ def train(trainings: Sequence[Training], *, lanes: int, minutes: float | None, c
         return UNFINISHED
     if failures:
         raise RunError("\n".join(failures.values()))
-    console.print("all is trained")
+    console.print("all runs are finished")
     return 0
 
 
@@ -112,24 +112,25 @@ def finish(
 ) -> dict[Path, str]:
     """Train what is not finished.
 
-    A run that fails is told and set aside, with those that wait for it; the others go on.
+    A run that fails is reported and set aside, and so are the runs that wait for it; the others continue.
 
     Args:
-        trainings: in the order in which they are wanted; one comes after those that it names.
-        lanes: how many at a time, at least one; with several each keeps to its own cores.
-        minutes: after which what runs is stopped and saved; that may take two more. None: no limit.
-        console: where a bar for each run is shown.
+        trainings: in the order in which to train them; each starts after those it waits for.
+        lanes: runs at a time, at least one; with several, each uses only its own cores.
+        minutes: when to stop and save the runs, which may take two more. None: no limit.
+        console: where a progress bar for each run is shown.
 
     Returns:
-        Folder -> what a run said that failed.
+        A message for the folder of each run that failed.
 
     Raises:
-        ConfigError: a number of lanes that this machine has no cores for, or no number of minutes.
-        RunError: a finished run has other settings than are wanted, or a run waits for one that is not.
-        StopError: SIGINT or SIGTERM came; what ran is stopped and saved.
+        ConfigError: more lanes than this machine has cores, or a negative number of minutes.
+        RunError: a finished run has other settings than required, or a run waits for one that is neither
+            finished nor requested.
+        StopError: SIGINT or SIGTERM was received; all runs are stopped and saved.
     """
     if minutes is not None and not minutes >= 0:
-        raise ConfigError(f"--minutes is {minutes:g}; wanted 0 or more")
+        raise ConfigError(f"--minutes is {minutes:g}; it must be 0 or more")
     wanted = {one.folder for one in trainings}
     for one in trainings:
         _check(one, wanted)
@@ -158,33 +159,35 @@ def finish(
 def _check(training: Training, wanted: set[Path]) -> None:
     for folder in training.after:
         if not is_finished(folder) and (folder == training.folder or folder not in wanted):
-            raise RunError(f"{training.folder} waits for {folder}, which is not finished and not asked for")
-    # One that is to go on is checked when it does.
+            raise RunError(f"{training.folder} waits for {folder}, which is neither finished nor requested")
+    # A run that is resumed is checked then.
     if is_finished(training.folder):
         check_settings(training)
 
 
 def check_settings(training: Training) -> None:
-    """Check that a finished run is the one that is wanted.
+    """Check that a finished run has the settings, seeds and teachers of a training.
 
-    Teachers are known by their folders' names; wanted without any, the run may have had some.
+    Teachers are compared by the names of their folders; if the training names none, the run may have some.
 
     Raises:
-        RunError: it has other settings, seeds or teachers.
+        RunError: something differs.
     """
     options = cli.parse(TrainCommand, list(training.words), prog="python -m fer_jax.train")
-    config, facts = to_config(options), runs_record.read_facts(training.folder)
+    config, run = to_config(options), runs_record.read_record(training.folder)
     first = timeline.find_logs(training.folder)[0].parent
     change = runs_record.find_config_change(first, config, free=FREE_TO_RESUME)
     teachers = [Path(name).name for name in config.distill.teachers]
     for what, wanted, had in (
-        ("seeds", [config.train.seed + n for n in range(options.seeds)], facts.get("seeds", [facts["seed"]])),
-        ("teachers", teachers, card.name_teachers(facts) if teachers else []),
+        ("seeds", [config.train.seed + n for n in range(options.seeds)], run.seeds or [run.seed]),
+        ("teachers", teachers, card.name_teachers(run.teachers) if teachers else []),
     ):
         if change is None and wanted != had:
-            change = f"{training.folder} was trained with the {what} {_list(had)}, wanted are {_list(wanted)}"
+            change = f"{training.folder} was trained with the {what} {_list(had)} instead of {_list(wanted)}"
     if change is not None:
-        raise RunError(f"{change}; name another folder of runs, or delete {training.folder} to train it anew")
+        raise RunError(
+            f"{change}; name another folder of runs, or delete {training.folder} to train it again"
+        )
 
 
 def _list(items: Sequence[object]) -> str:
@@ -192,19 +195,21 @@ def _list(items: Sequence[object]) -> str:
 
 
 def _share_cores(lanes: int) -> list[frozenset[int]]:
-    """Give each lane its cores, as equal in number as they can be."""
+    """Divide the cores among the lanes as evenly as possible."""
     if lanes < 1:
-        raise ConfigError(f"--lanes is {lanes}; wanted 1 at least")
+        raise ConfigError(f"--lanes is {lanes}; it must be at least 1")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not cores:
         return [frozenset()] * lanes
     if lanes > len(cores):
-        raise ConfigError(f"--lanes is {lanes}, and this machine has {len(cores)} cores; give {len(cores)}")
+        raise ConfigError(
+            f"--lanes is {lanes}, but this machine has only {len(cores)} cores; use at most {len(cores)}"
+        )
     return [frozenset(cores[lane::lanes]) for lane in range(lanes)]
 
 
 def _begin(shop: _Workshop, bars: Progress) -> None:
-    """Fill the free lanes with what may begin; set aside what waits for a run that failed."""
+    """Fill the free lanes with runs that may start; set aside those that wait for a run that failed."""
     for training in [one for one in shop.waiting if not shop.failures.keys().isdisjoint(one.after)]:
         shop.waiting.remove(training)
         _set_aside(shop, training, "waits for a run that failed", bars)
@@ -217,17 +222,17 @@ def _begin(shop: _Workshop, bars: Progress) -> None:
         training.log.parent.mkdir(parents=True, exist_ok=True)
         with training.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fer_jax.train", *words], cwd=arena.ROOT, stdout=log, stderr=log
+                [sys.executable, "-m", "fer_jax.train", *words], cwd=bench.ROOT, stdout=log, stderr=log
             )
         if cores:
-            # Its threads are not there yet, and will keep to the cores of the process that starts them.
+            # It has no threads yet; those it starts will keep to these cores.
             os.sched_setaffinity(process.pid, cores)
         task = bars.add_task(training.folder.name, total=None, note="starting")
         shop.live.append(_Live(training, process, cores, task))
 
 
 def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
-    """Show how far a run is; when it has ended, free its lane."""
+    """Show a run's progress; when it has ended, free its lane."""
     status = one.process.poll()
     for log in timeline.find_logs(one.training.folder)[:1]:
         records = read_json_lines(log)
@@ -250,7 +255,7 @@ def _set_aside(shop: _Workshop, training: Training, why: str, bars: Progress) ->
 
 
 def _stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Ask all to save and stop, and wait for them."""
+    """Ask all processes to save and stop, and wait for them."""
     for process in processes:
         process.send_signal(signal.SIGTERM)
     until = time.monotonic() + STOP_SECONDS

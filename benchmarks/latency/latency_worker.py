@@ -1,7 +1,7 @@
 """The worker of the latency benchmark: one trained network in one library, from pixels to probabilities.
 
-`benchmarks.latency.latency` starts it and names it in the table; what it does is in `KINDS`. Each call takes a NumPy
-array of gray levels and gives a NumPy array of probabilities, as a program that serves faces would.
+`benchmarks.latency` starts it; `KINDS` has what it can run. Each call takes a NumPy array of gray levels and
+returns a NumPy array of probabilities, as a program that serves predictions would.
 """
 
 import json
@@ -27,13 +27,13 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class Job(NamedTuple):
-    """What a worker is told, as JSON on its command line.
+    """The worker's task, as JSON on its command line.
 
     Attributes:
-        name: of its kind.
+        name: its kind's.
         folder: with `weights.npz`, `images.npy` and, for ONNX Runtime, `net.onnx`.
-        config: as `to_json` gives it.
-        stats: of the training images; as JSON, a pair.
+        config: from `to_json`.
+        stats: of the training images' pixels; in JSON a pair.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Net(NamedTuple):
         config: of its run.
         params: nested dicts of float32 arrays.
         batch_stats: likewise.
-        stats: of the training images.
+        stats: of the training images' pixels.
     """
 
     config: Config
@@ -62,10 +62,10 @@ class Kind(NamedTuple):
     """How a candidate computes.
 
     Attributes:
-        title: what the table calls it.
+        title: its name in the table.
         needs: modules of the extra `bench`.
-        make: what prepares it: (job, net, images uint8 [B, 48, 48, 1]) -> the function.
-        is_tuned: with what `runtime.cpu.tune_cpu` sets.
+        make: prepares it: (job, net, images uint8 [B, 48, 48, 1]) -> the function to time.
+        is_tuned: whether `runtime.cpu.tune_cpu` is called.
     """
 
     title: str
@@ -86,7 +86,7 @@ def save_weights(path: Path, params: Any, batch_stats: Any) -> None:
 
 
 def load_weights(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read what `save_weights` wrote: params and batch_stats."""
+    """Load the params and batch_stats that `save_weights` wrote."""
     trees: dict[str, Any] = {"params": {}, "batch_stats": {}}
     with np.load(path) as arrays:
         for name, array in arrays.items():
@@ -99,7 +99,7 @@ def load_weights(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return trees["params"], trees["batch_stats"]
 
 
-# JAX. Its outputs on the CPU become NumPy arrays without a copy.
+# JAX; on the CPU its outputs become NumPy arrays without a copy.
 
 
 def _jax_function(net: Net) -> Callable[[Any, Any], Any]:
@@ -117,7 +117,7 @@ def _jax_function(net: Net) -> Callable[[Any, Any], Any]:
 
 
 def _make_jit(job: Job, net: Net, images: np.ndarray) -> Predict:
-    """Prepare `jax.jit`, the weights on the device and given at each call."""
+    """Prepare `jax.jit` with the weights on the device, passed in each call."""
     import jax
 
     predict = jax.jit(_jax_function(net))
@@ -135,7 +135,7 @@ def _make_ahead(job: Job, net: Net, images: np.ndarray) -> Predict:
 
 
 def _make_constants(job: Job, net: Net, images: np.ndarray) -> Predict:
-    """Prepare the same with the weights inside the program, so that XLA can work with their values."""
+    """Prepare the same with the weights as constants, so that XLA can use their values."""
     import jax
 
     variables = {"params": net.params, "batch_stats": net.batch_stats}
@@ -158,7 +158,7 @@ def _make_winograd(job: Job, net: Net, images: np.ndarray) -> Predict:
 
 
 def make_torch_module(net: Net, *, channels_last: bool) -> Any:
-    """Make PyTorch's network from pixels to probabilities, for evaluation."""
+    """Make PyTorch's network from pixels to probabilities, in evaluation mode."""
     import torch
 
     from benchmarks.pytorch import nets as torch_nets
@@ -177,7 +177,7 @@ def make_torch_module(net: Net, *, channels_last: bool) -> Any:
 
 
 def _make_torch(job: Job, net: Net, images: np.ndarray) -> Predict:
-    """Prepare PyTorch, eager, channels last."""
+    """Prepare eager PyTorch with channels last."""
     import torch
 
     torch.set_num_threads(arena.count_cores())
@@ -191,7 +191,7 @@ def _make_torch(job: Job, net: Net, images: np.ndarray) -> Predict:
 
 
 def _make_onnx(job: Job, net: Net, images: np.ndarray) -> Predict:
-    """Prepare ONNX Runtime, on the CPU, as it is by default."""
+    """Prepare ONNX Runtime on the CPU with its default settings."""
     import onnxruntime
 
     path = Path(job.folder) / "net.onnx"
@@ -210,18 +210,18 @@ KINDS = {
     "torch": Kind("PyTorch tuned", _TORCH, _make_torch, True),
     "onnx": Kind("ONNX Runtime", _ONNX, _make_onnx, False),
 }
-"""Tuned PyTorch has our allocator setting. Both have channels last and all cores."""
+"""Tuned PyTorch has fer_jax's allocator setting. Both use channels last and all cores."""
 
 
 def main() -> int:
     """Prepare one candidate, call it a few times, and serve."""
     job = Job(*json.loads(sys.argv[1]))
     kind = KINDS[job.name]
-    # Before the first large array, and before the libraries are imported.
+    # Before the first large array and before the libraries are imported.
     tuning = cpu.tune_cpu() if kind.is_tuned else []
     folder = Path(job.folder)
     params, batch_stats = load_weights(folder / "weights.npz")
-    config = from_json(job.config, where="the worker's command line")
+    config = from_json(Config, job.config, where="the worker's command line")
     net = Net(config, params, batch_stats, PixelStats(*job.stats))
     images = np.load(folder / "images.npy")
     start = time.perf_counter()

@@ -1,16 +1,15 @@
-"""How long is it from the command to the first step? Fresh processes, in fer_jax and in PyTorch.
+"""How long is it from the command to the first step? New processes, in fer_jax and in PyTorch.
 
     python -m benchmarks.latency.startup --config configs/run6.py --data train.csv
     python -m benchmarks.latency.startup --config configs/run6.py --cases help ours ours-compiled --rounds 3
 
-Each case is started anew, in turns: `--help`, what the libraries alone take, and the real programs until
-their first step is done, in parts: imports, data, compiling. The files themselves stay in the system's
-memory between starts; nothing of ours does, except what a case's name says. Writes
-benchmarks/results/startup-CONFIG.json, every start included.
+Each case starts a new process, in turns: `--help`, the imports of the libraries alone, and the real programs
+until their first step is done, with the parts imports, data and compiling. The operating system keeps the
+files in memory between starts; of our own caches, only those in the case's name are filled. Writes
+benchmarks/results/startup-CONFIG.json, with every start.
 """
 
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.harness import arena, timeline
+from benchmarks.harness import arena, bench, timeline
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.errors import ConfigError
 
+PROGRAM = "python -m benchmarks.latency.startup"
 QUESTION = "How long is it from the command to the first step?"
 CACHE = "FER_JAX_CACHE"
 WIDTH_OF_A_FILE = 140
@@ -39,10 +38,10 @@ class Case(NamedTuple):
     """A way to start.
 
     Attributes:
-        title: what the table calls it.
-        argv: what to run; None: a probe of a program.
-        program: for the probe.
-        words: on the program's command line, besides config and data.
+        title: its name in the table.
+        argv: Python's arguments; None: run the probe.
+        program: the program that the probe runs.
+        words: the program's options besides config and data.
         has_cache: whether the data has been read before.
     """
 
@@ -66,45 +65,37 @@ CASES: dict[str, Case] = {
 
 @dataclass(frozen=True)
 class Startup:
-    """Time fresh processes from their start to the first training step."""
+    """Time new processes from their start to the first training step."""
 
     config: Path = Path("configs/run6.py")
-    """What to train."""
+    """The config to train."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic, drawn at each start."""
     examples: int = 8000
-    """How many synthetic faces."""
+    """Number of synthetic faces."""
     cases: tuple[Name, ...] = get_args(Name)
-    """What to start. ours-first: no cache of any kind; ours: the parsed data is in fer_jax's cache;
-    ours-compiled: with --device.compile-cache, filled before; torch: a plain PyTorch script."""
+    """Cases to start. ours-first: no cache at all; ours: the parsed data is in fer_jax's cache;
+    ours-compiled: also with --device.compile-cache, already filled; torch: a plain PyTorch script."""
     rounds: int = 5
-    """How often each is started."""
+    """Starts of each case."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/startup-CONFIG.json."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure, and return the exit status."""
-    return cli.run(
-        lambda: _measure(cli.parse(Startup, argv, prog="python -m benchmarks.latency.startup"), argv)
-    )
+    """Parse the options, measure, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Startup, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Startup, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
+    console = bench.make_console(WIDTH_OF_A_FILE)
     config = load_config(options.config)
     names = _choose(options, console)
-    words = [
-        "--config",
-        str(options.config.resolve()),
-        *timeline.data_words(options.data, options.examples),
-    ]
+    words = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
     starts: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as cache:
         for name in names:
-            # What is to be in a cache is put there by a start that is not counted.
+            # A start that is not counted fills the caches.
             if CASES[name].has_cache and CASES[name].program == "ours":
                 _start(CASES[name], words, cache)
         for number in range(1, options.rounds + 1):
@@ -116,16 +107,14 @@ def _measure(options: Startup, argv: list[str] | None) -> int:
                 )
     rows = [_figures(name, starts[name]) for name in names]
     _show(console, rows, f"{config.name}: seconds from the start of the process")
-    out = options.out or arena.RESULTS / f"startup-{config.name}.json"
-    arena.write(
+    out = options.out or bench.RESULTS / f"startup-{config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(
-            ["python", "-m", "benchmarks.latency.startup", *(sys.argv[1:] if argv is None else argv)]
-        ),
+        command=bench.to_command(PROGRAM, argv),
         settings={
             "config": to_json(config),
-            "data": "synthetic" if options.data is None else options.data.name,
+            "data": timeline.name_data(options.data),
             "examples": options.examples,
             "rounds": options.rounds,
         },
@@ -137,17 +126,15 @@ def _measure(options: Startup, argv: list[str] | None) -> int:
 
 
 def _choose(options: Startup, console: Console) -> list[str]:
-    names: list[str] = list(dict.fromkeys(options.cases))
-    if "torch" in names and not arena.is_installed("torch"):
-        console.print(f"PyTorch is not installed, its row is left out: {arena.HOW_TO_INSTALL}")
-        names.remove("torch")
+    needs: dict[str, list[str]] = {name: ["torch"] if name == "torch" else [] for name in options.cases}
+    names = bench.keep_installed(needs, console)
     if not names:
         raise ConfigError("there is nothing to start; name some with --cases")
     return names
 
 
 def _start(case: Case, words: Sequence[str], cache: str) -> dict[str, float]:
-    """Start a case in a fresh process; the seconds of its parts, or only `total_s` where it has none."""
+    """Start a case in a new process; return the seconds of its parts, or only `total_s` if it has none."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = {CACHE: cache if case.has_cache else f"{scratch}/cache"}
         if case.argv is not None:
@@ -162,7 +149,7 @@ def _start(case: Case, words: Sequence[str], cache: str) -> dict[str, float]:
 
 
 def _figures(name: str, starts: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Work out one row from its starts."""
+    """Compute one row from its starts."""
     stages = {stage: [start[stage] for start in starts] for stage in STAGES if stage in starts[0]}
     counts = {key: starts[-1].get(key) for key in ("programs", "cache_hits")}
     facts = {"title": CASES[name].title, "stages_s": stages, **counts}
@@ -170,16 +157,14 @@ def _figures(name: str, starts: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    table = Table("", title=title, title_justify="left")
-    for column in ("imports done", "data", "XLA compiles", "to the first step, or end"):
-        table.add_column(column, justify="right")
+    table = bench.make_table(title, ("imports", "data", "XLA compiling", "to the first step, or the end"))
     for row in rows:
         stages = row["facts"]["stages_s"]
         cells = [arena.format_range(stages[stage], 2) if stage in stages else "" for stage in STAGES]
         table.add_row(row["facts"]["title"], *cells)
     console.print(table)
     if any(row["name"] == "ours-compiled" and not row["facts"]["cache_hits"] for row in rows):
-        console.print("note: nothing was found in the compile cache, so ours-compiled compiled anew")
+        console.print("note: the compile cache was empty, so ours-compiled compiled everything again")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The worker of the start-up benchmark: runs a real program until its first step, and tells the times.
+"""The worker of the start-up benchmark: runs a real program until its first step, and reports the times.
 
-`benchmarks.latency.startup` starts it as `startup_probe ANSWER STARTED PROGRAM WORDS...`: the file to write, the
-moment when the process was started (`time.monotonic`, which all processes share), and a program with the
-words of its command line. The program runs as it is; only the two functions named below are watched.
+`benchmarks.latency.startup` starts it as `startup_probe ANSWER STARTED PROGRAM OPTIONS...`: the file to
+write, the time at which the process was started (`time.monotonic`, which all processes share), and a program
+with its options. The program itself is unchanged; only the functions named in the probes below are wrapped.
 """
 
 import json
@@ -19,20 +19,20 @@ from unittest import mock
 ANSWER, STARTED = Path(sys.argv[1]), float(sys.argv[2])
 
 COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
-"""JAX's own measure of XLA's work on a program, or of fetching it from the persistent cache."""
+"""JAX's own measurement: XLA compiles a program, or it is read from the persistent cache."""
 HIT_EVENT = "/jax/compilation_cache/cache_hits"
 
 
 class Stages:
-    """Seconds of each part of a start, filled in as it goes on."""
+    """Seconds of each part of a start, filled in step by step."""
 
     def __init__(self) -> None:
-        """Begin with nothing loaded and nothing compiled."""
+        """Start with nothing loaded and nothing compiled."""
         self.seconds: dict[str, float] = {"data_s": 0.0, "compile_s": 0.0}
         self.programs = self.cache_hits = 0
 
     def imported(self) -> None:
-        """Everything is imported now; the start of Python itself is counted in."""
+        """Record that everything is imported; this includes the start of Python."""
         self.seconds["import_s"] = time.monotonic() - STARTED
 
     def timing_data(self, load: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +47,7 @@ class Stages:
         return timed
 
     def listen(self) -> None:
-        """Add up what JAX reports of its compiling."""
+        """Add up the compile times that JAX reports."""
         import jax
 
         def on_duration(event: str, duration_secs: float, **_: Any) -> None:
@@ -62,7 +62,7 @@ class Stages:
         jax.monitoring.register_event_listener(on_event)
 
     def end(self, *_: Any) -> NoReturn:
-        """Write the times and end the process, here and now: the first step is done."""
+        """Write the times and end the process at once: the first step is done."""
         self.seconds["total_s"] = time.monotonic() - STARTED
         counts = {"programs": self.programs, "cache_hits": self.cache_hits}
         ANSWER.write_text(json.dumps(self.seconds | counts))
@@ -71,12 +71,13 @@ class Stages:
 
 
 def watching(module: ModuleType, name: str, wrap: Callable[..., Any]) -> AbstractContextManager[Any]:
-    """Put a wrapper around a function of a module; an error where there is no such function."""
+    """Wrap a function of a module; an AttributeError if there is no such function."""
     return mock.patch.object(module, name, wrap(getattr(module, name)))
 
 
 def probe_ours(words: list[str]) -> int:
     """Run `python -m fer_jax.train` until its first step is done."""
+    from fer_jax.report import terminal
     from fer_jax.train import __main__ as train
     from fer_jax.train import run as train_run
 
@@ -88,7 +89,7 @@ def probe_ours(words: list[str]) -> int:
         return lambda *args, on_step, **options: run_epochs(*args, on_step=stages.end, **options)
 
     with (
-        watching(train_run, "load_examples", stages.timing_data),
+        watching(terminal, "load_examples", stages.timing_data),
         watching(train_run, "run_epochs", ending_at_first_step),
     ):
         return train.main(words)

@@ -1,9 +1,8 @@
-"""A trained network as one function of the pixels, made for speed on a CPU.
+"""A trained network as one function of the pixels, optimised for speed on a CPU.
 
-The weights are constants of the program. Batch norm is folded into the convolutions, and a convolution is
-done by Winograd's minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray 2016): 16 products instead of 36 for four
-outputs, and matrix products instead of XLA's convolution. The four outputs of a tile are just the window
-that pooling looks at.
+The weights are constants of the program. Batch norm is folded into the convolutions, which use Winograd's
+minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray 2016): 16 multiplications instead of 36 for four outputs, and
+matrix products instead of XLA's convolution. The four outputs of a tile are exactly one pooling window.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +29,14 @@ def make_predict(
     """Make the function from faces to probabilities.
 
     Args:
-        config: of the network.
+        config: the network's.
         params: trained weights, nested dicts as in `TrainState.params`; NumPy or JAX arrays.
         batch_stats: running statistics, likewise.
-        stats: of the training images.
+        stats: of the training images' pixels.
 
     Returns:
-        uint8 [B, 48, 48, 1] -> float32 [B, 7], for `jax.jit`. The sums are in another order than the
-        network's own: the last bits differ.
+        uint8 [B, 48, 48, 1] -> float32 [B, 7], for `jax.jit`. Sums are computed in another order than in the
+        network itself, so the last bits differ.
     """
     names = [f"block{number}" for number in range(1, len(config.blocks) + 1)]
     folded = [_fold(params[name], batch_stats.get(name, {})) for name in names]
@@ -50,19 +49,19 @@ def make_predict(
     def predict(images: Any) -> jax.Array:
         x = standardise(images, stats)
         for block, (kernel, bias) in zip(config.blocks, folded, strict=True):
-            # Pooling first: ReLU and a bias change nothing in which of four is the largest.
-            x = jax.nn.relu(_convolve(x, kernel, pool=block.pool) + bias)
+            # Pooling first: a bias and ReLU do not change which of the four is the largest.
+            x = jax.nn.relu(_convolve(x, kernel, pool=block.pool) + bias.reshape(1, 1, 1, -1))
         x = x.reshape(len(x), -1) if config.head == "flatten" else x.mean(axis=(1, 2))
         for kernel, bias in dense[:-1]:
-            x = jax.nn.relu(x @ kernel + bias)
+            x = jax.nn.relu(x @ kernel + bias[None])
         kernel, bias = dense[-1]
-        return jax.nn.softmax(x @ kernel + bias)
+        return jax.nn.softmax(x @ kernel + bias[None])
 
     return predict
 
 
 def _fold(block: Weights, statistics: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Make one kernel and bias of a convolution and its batch norm; float32 [3, 3, C, D] and [D]."""
+    """Fold a convolution and its batch norm into one kernel and bias; float32 [3, 3, C, D] and [D]."""
     kernel = np.asarray(block["conv"]["kernel"], np.float64)
     if "norm" not in block:
         return kernel.astype(np.float32), np.asarray(block["conv"]["bias"])
@@ -73,18 +72,18 @@ def _fold(block: Weights, statistics: Weights) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _convolve(x: jax.Array, kernel: np.ndarray, *, pool: bool) -> jax.Array:
-    """Convolve with a 3 × 3 kernel, zeros around, and take the largest of each 2 × 2 window if asked to.
+    """Convolve with a 3 × 3 kernel and zero padding, and optionally max-pool over 2 × 2 windows.
 
     Args:
         x: float32 [B, H, W, C].
         kernel: float32 [3, 3, C, D].
-        pool: whether to.
+        pool: whether to pool.
 
     Returns:
         float32 [B, H, W, D], or [B, H / 2, W / 2, D].
     """
     batch, height, width, _ = x.shape
-    if height % 2 or width % 2:  # Tiles do not cover it; it is small.
+    if height % 2 or width % 2:  # Tiles do not cover it; such maps are small.
         return jax.lax.conv_general_dilated(
             x, jnp.asarray(kernel), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
@@ -96,14 +95,14 @@ def _convolve(x: jax.Array, kernel: np.ndarray, *, pool: bool) -> jax.Array:
 
 
 def winograd(x: jax.Array, kernel: np.ndarray) -> Grid:
-    """Convolve with a 3 × 3 kernel, zeros around, in tiles of 2 × 2 outputs.
+    """Convolve with a 3 × 3 kernel and zero padding, in tiles of 2 × 2 outputs.
 
     Args:
         x: float32 [B, H, W, C], H and W even.
         kernel: float32 [3, 3, C, D].
 
     Returns:
-        2 × 2 arrays float32 [B, H / 2, W / 2, D]: entry [i][j] is the output's rows i, i + 2, ... and
+        2 × 2 arrays float32 [B, H / 2, W / 2, D]: entry [i][j] has the output's rows i, i + 2, ... and
         columns j, j + 2, ...
     """
     _, height, width, _ = x.shape

@@ -1,16 +1,13 @@
 """The base of the ablation: a small network with a plain recipe, on few images, for few epochs.
 
-What two cores can pay for twenty changes and three seeds each: a plain network at an eighth of the usual
-width, shift and flip, cross-entropy, dropout, and the optimizer that comes far in few steps. It has no place
-in a table of results.
+Small enough to train twenty changes with three seeds each on two cores: a plain network at an eighth of the
+usual width, shift and flip, cross-entropy, dropout, and the optimizer that gets furthest in few steps. It is
+not meant for a table of results.
 
 Command: python -m benchmarks.accuracy.ablation train --data train.csv
 """
 
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, OptimizerConfig, TrainConfig
 
 config = Config(
     name="ablation",

@@ -1,14 +1,12 @@
-"""A VGG-like network, for benchmarks: two convolutions to a resolution, widths 64, 128, 256, 512.
+"""A VGG-like network for benchmarks: two convolutions per resolution, widths 64, 128, 256, 512.
 
-Large convolutions, so that the step's time is that of the machine's arithmetic; run 6 is small, and its
-time is mostly that of memory. It is not one of the ladder's runs and has no accuracy to report.
+Its convolutions are large, so the step is limited by arithmetic; run 6 is small, and mostly limited by
+memory. It is not one of the ladder's runs and has no accuracy to report.
 
 Command: python -m benchmarks.throughput.step --config benchmarks/nets/vgg.py
 """
 
-from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig
+from fer_jax.config import Config, ConvBlock, ModelConfig, OptimizerConfig
 
 config = Config(
     name="vgg",

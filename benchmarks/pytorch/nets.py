@@ -1,8 +1,8 @@
-"""The networks, losses, optimizers and steps of fer_jax, written in PyTorch: what ours are compared with.
+"""The networks, losses, optimizers and steps of fer_jax, written in PyTorch for comparison.
 
-From the same weights both give the same numbers, up to rounding, with two exceptions: dropout draws other
-masks, and PyTorch's running variance is the unbiased one. It needs the extra `bench`. It does not import
-jax, so that a process that uses it is PyTorch's alone.
+With the same weights both compute the same numbers up to rounding, with two exceptions: dropout draws other
+masks, and PyTorch's running variance is unbiased. It needs the extra `bench`. It does not import jax, so that
+a process can measure PyTorch alone.
 """
 
 from collections import OrderedDict
@@ -34,14 +34,14 @@ EvalStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How PyTorch is used; the defaults are its fastest float32 without compiling.
+    """How PyTorch is used; the defaults are the fastest in float32 without compiling.
 
     Attributes:
-        conv_bias: a bias in every convolution, as people write it; else none before batch norm, as ours.
-        channels_last: the memory format that PyTorch's convolutions like best.
+        conv_bias: a bias in every convolution, as users write it; else none before batch norm, as in ours.
+        channels_last: the memory format in which PyTorch's convolutions are fastest.
         fused_optimizer: the whole update in one kernel.
-        bfloat16: autocast.
-        compile_mode: of `torch.compile`; None does not compile.
+        bfloat16: whether to use autocast.
+        compile_mode: of `torch.compile`; None: not compiled.
     """
 
     conv_bias: bool = False
@@ -56,10 +56,10 @@ AS_USERS_RUN_IT = Style(conv_bias=True, channels_last=False, fused_optimizer=Fal
 
 
 def set_up(style: Style) -> torch.device:
-    """Let PyTorch use all cores of this process, and say where it computes: on the GPU if there is one.
+    """Let PyTorch use all cores of this process, and return its device: the GPU if there is one.
 
-    Tuned, it multiplies float32 on the GPU in TF32, as JAX does without being asked, and tries out which
-    convolution is fastest.
+    Tuned, it multiplies float32 on the GPU in TF32, as JAX does by default, and tries out which convolution
+    algorithm is fastest.
     """
     torch.set_num_threads(count_cores())
     if not torch.cuda.is_available():
@@ -77,7 +77,7 @@ class Net(nn.Module):
         """Build it, with weights drawn from the same distributions as ours.
 
         Raises:
-            ConfigError: it has parts that are not written in PyTorch here.
+            ConfigError: it has parts that are not implemented here in PyTorch.
         """
         super().__init__()
         _check_parts(config)
@@ -96,11 +96,11 @@ class Net(nn.Module):
                     kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map faces to logits."""
+        """Map images to logits."""
         x = self.blocks(x)
         if self.is_mean:
             return self.head(x.mean((2, 3)))
-        # Channels last: in the order in which the numbers lie in memory, which costs no copy.
+        # Channels last: flattened in memory order, without a copy.
         return self.head((x.permute(0, 2, 3, 1) if self.is_channels_last else x).flatten(1))
 
     def _draw_weights(self) -> None:
@@ -113,7 +113,7 @@ class Net(nn.Module):
 
 
 def _check_parts(config: ModelConfig) -> None:
-    """Refuse what would be another network here."""
+    """Refuse a network with parts that are missing here."""
     parts = {
         "model.blocks.kind": any(block.kind != "plain" for block in config.blocks),
         "model.blocks.squeeze_excite": any(block.squeeze_excite for block in config.blocks),
@@ -125,9 +125,9 @@ def _check_parts(config: ModelConfig) -> None:
     missing = [name for name, is_used in parts.items() if is_used]
     if missing:
         raise ConfigError(
-            f"the network has parts that PyTorch's side of the benchmarks lacks: {', '.join(missing)}; it "
-            "compares plain blocks with pooling by maxima, the heads flatten and mean, and seven classes: "
-            "take such a network, such as configs/run7.py or benchmarks/nets/vgg.py"
+            f"the network has parts that the benchmarks' PyTorch version lacks: {', '.join(missing)}; it has "
+            "plain blocks, max pooling, the heads flatten and mean, and seven classes: use such a network, "
+            "for example configs/run7.py or benchmarks/nets/vgg.py"
         )
 
 
@@ -137,7 +137,7 @@ def _make_block(block: ConvBlock, inputs: int, style: Style) -> nn.Sequential:
         conv=nn.Conv2d(inputs, block.features, 3, padding=1, bias=has_bias)
     )
     if block.batch_norm:
-        # Flax's momentum is the share of the old value, PyTorch's that of the new one.
+        # Flax's momentum is the weight of the old value, PyTorch's that of the new one.
         layers["norm"] = nn.BatchNorm2d(block.features, eps=BATCH_NORM_EPSILON, momentum=1 - FLAX_MOMENTUM)
     layers["relu"] = nn.ReLU(inplace=True)
     if block.pool:
@@ -159,17 +159,17 @@ def _make_head(config: ModelConfig, features: int) -> nn.Sequential:
 
 
 def carry_over(net: Net, params: Mapping[str, Any], batch_stats: Mapping[str, Any]) -> None:
-    """Put the weights of our network into PyTorch's: both then compute the same function.
+    """Copy our network's weights into PyTorch's, so that both compute the same function.
 
     Args:
-        net: of the same `ModelConfig`. Convolution biases that ours lacks become 0.
+        net: with the same `ModelConfig`; convolution biases that ours lacks become 0.
         params: nested dicts of arrays, as in `TrainState.params`.
         batch_stats: likewise; empty without batch norm.
 
     Raises:
         RuntimeError: a name or a shape does not fit.
     """
-    # What ours lacks: these start from 0.
+    # These are missing in ours, and start from 0.
     extra = ("conv.bias", "num_batches_tracked")
     state = {name: torch.zeros_like(old) for name, old in net.state_dict().items() if name.endswith(extra)}
     for name, layers in params.items():
@@ -190,7 +190,7 @@ TORCH_NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "v
 
 
 def _convert(place: str, layer: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Name a layer's arrays as PyTorch does, and move a kernel's outputs and inputs to the front."""
+    """Rename a layer's arrays for PyTorch, and move a kernel's outputs and inputs to the front."""
     converted = {}
     for name, value in layer.items():
         array = np.asarray(value)
@@ -208,17 +208,17 @@ def _reorder(layer: Mapping[str, Any], channels: int) -> dict[str, Any]:
 
 
 def to_input(images: Tensor, stats: PixelStats, *, channels_last: bool) -> Tensor:
-    """Turn uint8 [B, 48, 48, 1] into the network's float32 [B, 1, 48, 48]."""
-    # With one channel both shapes are the same memory; the strides tell PyTorch which format to go on with.
+    """Convert uint8 [B, 48, 48, 1] to the network's standardised float32 [B, 1, 48, 48]."""
+    # With one channel both formats are the same memory; the strides tell PyTorch which one to continue with.
     x = images.permute(0, 3, 1, 2) if channels_last else images.reshape(len(images), 1, *images.shape[1:3])
     return (x.float() - stats.mean) * (1.0 / stats.std)
 
 
 def refuse_craft(config: Config) -> None:
-    """Refuse what is not written in PyTorch here.
+    """Refuse a config that trains with something that is missing here.
 
     Raises:
-        ConfigError: the config trains with something of it.
+        ConfigError: it names the fields.
     """
     loss, optimizer, train = config.loss, config.optimizer, config.train
     asked = {
@@ -234,17 +234,17 @@ def refuse_craft(config: Config) -> None:
     names = [name for name, is_asked in asked.items() if is_asked]
     if names:
         raise ConfigError(
-            f"{config.name} trains with {', '.join(names)}, and the PyTorch of the benchmarks does not: "
-            "leave that out, or take another config"
+            f"{config.name} trains with {', '.join(names)}, which the benchmarks' PyTorch version lacks: "
+            "turn that off, or use another config"
         )
 
 
 def make_optimizer(
     config: OptimizerConfig, net: nn.Module, *, rate: float, fused: bool
 ) -> torch.optim.Optimizer:
-    """Make the optimizer of a config at a constant rate.
+    """Make a config's optimizer with a constant learning rate.
 
-    Clipping, and the decoupled decay of sgd, which PyTorch's lacks, are the train step's.
+    The train step does clipping, and the decoupled weight decay that PyTorch's SGD lacks.
     """
     decay = config.l2 or (config.weight_decay if config.name == "adamw" else 0.0)
     groups = [
@@ -297,7 +297,7 @@ def make_train_step(
     shrinking = _kernels(net) if settings.name == "sgd" and settings.weight_decay else []
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        # PyTorch's own class weights would weigh the smoothed part otherwise.
+        # PyTorch's own class weights would weight label smoothing differently.
         losses = functional.cross_entropy(
             forward(images), labels, label_smoothing=config.loss.label_smoothing, reduction="none"
         )

@@ -1,10 +1,11 @@
-"""A plain PyTorch training script, as its users write one: Dataset, DataLoader, transforms, epochs.
+"""A plain PyTorch training script, as users write one: Dataset, DataLoader, transforms, epochs.
 
     python -m benchmarks.pytorch.train --config configs/run6.py --data train.csv --run-dir runs/torch
 
-It trains what `python -m fer_jax.train` trains: the network, loss, optimizer, rates, augmentation, batch and
-parts of a config, measured on the same images after each epoch, with a checkpoint and a line of `log.jsonl`
-of the same names. `benchmarks.throughput.epoch` times both. It needs the extra `bench`, and does not import jax.
+It trains the same as `python -m fer_jax.train`: the config's network, loss, optimizer, learning rates,
+augmentation, batch and split, evaluated on the same images after each epoch, with a checkpoint and a line of
+`log.jsonl` with the same names. `benchmarks.throughput.epoch` times both. It needs the extra `bench`, and
+does not import jax.
 """
 
 import itertools
@@ -51,34 +52,34 @@ TRANSFORMS: dict[str, type[Transform]] = {"pil": PILTransform, "cv2": OpenCVTran
 
 @dataclass(frozen=True)
 class TorchTrain:
-    """Train the network of a config in PyTorch, measure it after each epoch, save it and write a log.
+    """Train a config's network in PyTorch, with an evaluation, a checkpoint and a log line per epoch.
 
-    Every field of the config has an option; what only fer_jax has (--device.*) changes nothing here.
+    Every field of the config has an option; --device.* has no effect here.
     """
 
     config: Path
     """Config file, such as configs/run6.py."""
     settings: Annotated[Config, tyro.conf.arg(name="")]
     run_dir: Path = Path("runs/torch")
-    """Folder to write, without a log yet: log.jsonl and last.pt."""
+    """Folder for log.jsonl and last.pt; it must not have a log yet."""
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
     form: Form = "users"
-    """users: as most scripts are; tuned: channels last, a fused optimizer, no needless bias, fer_jax's
-    allocator setting, worker processes that stay; tuned-bf16: that in bfloat16 autocast."""
+    """users: like most scripts; tuned: channels last, a fused optimizer, no redundant bias, fer_jax's
+    allocator setting, persistent workers; tuned-bf16: the same with bfloat16 autocast."""
     transform: Literal["pil", "cv2"] = "pil"
-    """Library of the augmentation: PIL, as torchvision's transforms, or OpenCV."""
+    """Library for augmentation: PIL, as in torchvision's transforms, or OpenCV."""
     workers: int = 0
-    """Worker processes of each DataLoader; 0: the main process makes the batches."""
+    """Worker processes per DataLoader; 0: the main process makes the batches."""
     max_steps: int | None = None
-    """End after so many steps, unmeasured and unsaved: for timing the start."""
+    """Stop after this many steps without evaluating or saving, to time the start."""
 
 
 class Faces(Dataset):
-    """Some rows of the data, each as (float32 [1, 48, 48], label)."""
+    """Rows of the data, each as (float32 [1, 48, 48], label)."""
 
     def __init__(self, examples: Examples, rows: np.ndarray, transform: Transform) -> None:
-        """Take rows int [N] of the examples."""
+        """Keep the rows int [N] of the examples."""
         self.images, self.labels = examples.images[rows], examples.labels[rows]
         self.transform = transform
 
@@ -91,14 +92,14 @@ class Faces(Dataset):
 
 @dataclass(frozen=True)
 class Loaders:
-    """One DataLoader for training, and one for each part that is measured."""
+    """One DataLoader for training, and one for each part that is evaluated."""
 
     train: DataLoader
     measured: dict[str, DataLoader]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, train, and return the exit status."""
+    """Parse the options, train, and return the exit status."""
     return cli.run(lambda: _train(cli.parse(TorchTrain, argv, prog="python -m benchmarks.pytorch.train")))
 
 
@@ -106,13 +107,13 @@ def _train(options: TorchTrain) -> int:
     config = with_data(options.settings, options.data, None)
     log = options.run_dir / "log.jsonl"
     if log.exists():
-        raise RunError(f"{options.run_dir} holds a run already; give another --run-dir")
+        raise RunError(f"{options.run_dir} already contains a run; give another --run-dir")
     if config.optimizer.name == "sgd" and config.optimizer.weight_decay:
         raise ConfigError("PyTorch's SGD has no decoupled weight decay; use optimizer.l2")
     torch_nets.refuse_craft(config)
     if config.train.sampling != "all":
         raise ConfigError(
-            f"config field train.sampling is {config.train.sampling!r}; PyTorch's script has 'all' alone"
+            f"config field train.sampling is {config.train.sampling!r}; the PyTorch script has only 'all'"
         )
     if options.form != "users":
         cpu.tune_cpu()
@@ -160,7 +161,7 @@ def train_epoch(
     weights: Tensor,
     style: torch_nets.Style,
 ) -> float:
-    """Take a step on each batch; the mean of their losses."""
+    """Take a step on each batch, and return the mean of their losses."""
     device = weights.device
     loss_sum = torch.zeros((), device=device)
     steps = 0
@@ -184,7 +185,7 @@ def train_epoch(
 def make_loaders(
     config: Config, examples: Examples, split: Split, options: TorchTrain, *, pin_memory: bool
 ) -> Loaders:
-    """Make the DataLoaders: shuffled and augmented for training, in order and plain for measuring."""
+    """Make the DataLoaders: shuffled and augmented for training, in order and plain for evaluation."""
     train = config.train
     stats = standardise.measure(examples.images[split.train])
     transform = TRANSFORMS[options.transform]
@@ -206,7 +207,7 @@ def make_loaders(
 
 
 def train_eval_rows(config: Config, split: Split) -> np.ndarray:
-    """Choose the training rows on which the train accuracy is measured, as `fer_jax.engine.loop` does."""
+    """Return the training rows on which the train accuracy is measured, as in `fer_jax.engine.loop`."""
     wanted, rows = config.train.train_eval_examples, split.train
     if not wanted or wanted >= len(rows):
         return rows
@@ -214,7 +215,7 @@ def train_eval_rows(config: Config, split: Split) -> np.ndarray:
 
 
 def class_weights(config: LossConfig, labels: np.ndarray) -> np.ndarray:
-    """Weigh the classes as `fer_jax.engine.losses` does, which cannot be imported without jax; float32 [7]."""
+    """Return the class weights of `fer_jax.engine.losses`, which needs jax; float32 [7]."""
     power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[config.class_weights]
     rows = np.array(class_counts(labels), np.float64)
     weights = np.where(rows > 0, np.maximum(rows, 1) ** -power, 0.0)
@@ -222,7 +223,7 @@ def class_weights(config: LossConfig, labels: np.ndarray) -> np.ndarray:
 
 
 def make_rate_factor(config: Config, epoch_steps: int) -> Callable[[int], float]:
-    """Make the rate, as a multiple of the peak, of each step; `plateau` stays constant here."""
+    """Make the learning-rate schedule as a factor on the peak; `plateau` stays constant here."""
     settings = config.optimizer
     warmup = round(settings.warmup_epochs * epoch_steps)
     rest = max(1, config.train.epochs * epoch_steps - warmup)
@@ -245,16 +246,16 @@ def make_rate_factor(config: Config, epoch_steps: int) -> Callable[[int], float]
 def to_device(
     images: Tensor, labels: Tensor, device: torch.device, style: torch_nets.Style
 ) -> tuple[Tensor, Tensor]:
-    """Move a batch, float32 [B, 1, 48, 48] and int64 [B], and give it the memory format of the network."""
+    """Move float32 [B, 1, 48, 48] and int64 [B] to the device, in the network's memory format."""
     x = images.to(device, non_blocking=True)
     if style.channels_last:
-        # With one channel both formats are the same memory; the strides tell PyTorch which one to go on with.
+        # With one channel both formats are the same memory; the strides tell PyTorch which one to use.
         x = x.reshape(len(x), *x.shape[2:], 1).permute(0, 3, 1, 2)
     return x, labels.to(device, non_blocking=True)
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor, config: LossConfig) -> Tensor:
-    """Take the mean cross-entropy, weighed by class. PyTorch's own way would weigh the smoothed part too."""
+    """Return the mean cross-entropy, class-weighted; PyTorch's own weights label smoothing differently."""
     smoothing = config.label_smoothing
     losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
     weight = weights[labels]
@@ -262,7 +263,7 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor, config: LossC
 
 
 def evaluate(net: nn.Module, loader: Iterable[Any], style: torch_nets.Style) -> tuple[float, float]:
-    """Measure mean cross-entropy and accuracy."""
+    """Return the mean cross-entropy and the accuracy."""
     device = next(net.parameters()).device
     net.eval()
     loss_sum = torch.zeros((), device=device)

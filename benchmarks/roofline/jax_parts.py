@@ -1,4 +1,4 @@
-"""The parts of a train step in JAX, as `fer_jax.engine.step` has them with the fast kernels, and alternatives."""
+"""The parts of `fer_jax.engine.step` with the fast kernels, and alternatives to them."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ RATE = 1e-6
 
 
 def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
-    """Make the parts as `fer_jax.engine.step` has them with the fast kernels, and the alternatives."""
+    """Make the parts of `fer_jax.engine.step` with the fast kernels, and the alternatives."""
     place = functools.cache(lambda use, shape: jax.device_put(make_array(use, shape)))
     calls = [call for conv in list_convs(config.model) for call in _list_block(conv, batch_size, place)]
     for dense in list_denses(config.model):
@@ -48,7 +48,7 @@ def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
 
 
 def _list_block(conv: Conv, batch_size: int, place: Place) -> Iterator[Call]:
-    """List the calls of a block: the step's, XLA's convolution where the step has another, and Winograd's."""
+    """List the calls of a block: the step's, XLA's convolution if the step uses another, and Winograd's."""
     block, side = conv.block, conv.side
     x = place(INPUT, (batch_size, side, side, conv.inputs))
     kernel = place(KERNEL, (3, 3, conv.inputs, block.features))
@@ -86,7 +86,7 @@ def _list_conv(
 
 
 def _cut_windows(x: Any) -> Any:
-    """Make each 2 × 2 window an image of its own: [B, H, W, C] to [B · H / 2 · W / 2, 2, 2, C]."""
+    """Make each 2 × 2 window an image: [B, H, W, C] to [B · H / 2 · W / 2, 2, 2, C]."""
     windows = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3])
     return windows.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 2, 2, x.shape[3])
 
@@ -108,7 +108,7 @@ def _list_rest(conv: Conv, before: Any, batch_size: int, place: Place) -> Iterat
 
     def forward(key_words: jax.Array, *inputs: jax.Array) -> Any:
         out, pull_back = differentiate(key_words, *inputs)
-        # As in the step, what the gradient will read is written too; but not again what is there already.
+        # As in the step, what the gradient will read is written too, except the inputs and the output.
         leaves = jax.tree.leaves(pull_back)
         return out, [leaf for leaf in leaves if all(leaf is not each for each in (*inputs, out))]
 

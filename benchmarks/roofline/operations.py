@@ -1,6 +1,6 @@
-"""The parts of a config's train step, and what each has to do at least: FLOP and bytes of a batch.
+"""The parts of a config's train step, and the least FLOP and bytes that each needs for a batch.
 
-`benchmarks.roofline.jax_parts` and `benchmarks.roofline.torch_parts` are ways to do them.
+`benchmarks.roofline.jax_parts` and `benchmarks.roofline.torch_parts` implement them.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fer_jax.config.training import OptimizerConfig
 from fer_jax.randomness import Stream, numpy_rng
 
 NUMBER_BYTES = 4
-"""All is float32."""
+"""Everything is float32."""
 NAMES = (
     "convolution",
     "convolution by input",
@@ -27,18 +27,17 @@ NAMES = (
     "product by kernel",
     "update",
 )
-"""Of the parts: a layer's function and its gradients, the rest of a block, the optimizer."""
-
+"""The kinds of parts: a layer's forward pass and its gradients, the rest of a block, the optimizer."""
 
 INPUT, KERNEL, GRADIENT = range(3)
-"""What an array is for: arrays of one shape and use are one and the same, to save memory."""
+"""What an array is used for; arrays of the same shape and use are one array, to save memory."""
 
 Place = Callable[[int, tuple[int, ...]], Any]
-"""Puts an array of one use and shape on the device."""
+"""Puts the array of a use and a shape on the device."""
 
 
 class Conv(NamedTuple):
-    """A block and what comes into it: [B, side, side, inputs]."""
+    """A block, and the shape of its input: [B, side, side, inputs]."""
 
     name: str
     block: ConvBlock
@@ -47,7 +46,7 @@ class Conv(NamedTuple):
 
     @property
     def pooled_side(self) -> int:
-        """The side of what comes out."""
+        """The side of its output."""
         return self.side // 2 if self.block.pool else self.side
 
 
@@ -60,13 +59,13 @@ class Dense(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A part of the train step, or the measure of the memory.
+    """A part of the train step, or the measurement of the memory bandwidth.
 
     Attributes:
         layer: `block1`, ..., `dense`, `logits`; `optimizer`; `memory`.
-        name: what is done there, one of `NAMES`; `scale` for the memory.
+        name: one of `NAMES`; `scale` for the memory.
         flop: additions, multiplications, maxima and the like on floats, for the batch.
-        byte: at least so much is moved: each input read once and each output written once.
+        byte: the least that is moved: each input read once and each output written once.
     """
 
     layer: str
@@ -76,13 +75,13 @@ class Operation(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A way to do an operation.
+    """An implementation of an operation.
 
     Attributes:
         layer: of the operation.
         name: of the operation.
-        method: `JAX` and `PyTorch` are those of the train steps; others are alternatives.
-        run: does it once and gives an array, or a list of them; the result may still be on its way.
+        method: `JAX` and `PyTorch` are the ones in the train steps; others are alternatives.
+        run: runs it once and returns an array or a list of arrays, perhaps not computed yet.
     """
 
     layer: str
@@ -96,8 +95,8 @@ class Parts(NamedTuple):
 
     Attributes:
         calls: all of them.
-        wait: until a result is there.
-        device: where they compute.
+        wait: waits until a result is computed.
+        device: where they run.
     """
 
     calls: list[Call]
@@ -106,7 +105,7 @@ class Parts(NamedTuple):
 
 
 def list_convs(model: ModelConfig) -> list[Conv]:
-    """List the blocks with the shapes of what comes in."""
+    """List the blocks with the shapes of their inputs."""
     convs: list[Conv] = []
     side, inputs = fer2013.IMAGE_SHAPE[1:]
     for number, block in enumerate(model.blocks, 1):
@@ -126,10 +125,10 @@ def list_denses(model: ModelConfig) -> list[Dense]:
 
 
 def list_operations(config: Config, *, batch_size: int, scale_numbers: int) -> list[Operation]:
-    """List the parts of the train step, and `y = 2 x`, whose bytes are the memory's measure.
+    """List the parts of the train step, and `y = 2 x`, which measures the memory bandwidth.
 
-    Convolutions are counted as done directly, zeros around included. What is left out is small: pixels to
-    numbers, ReLU and dropout of the dense layers, the loss.
+    Convolutions are counted as computed directly, with their padding. Left out because they are small:
+    standardising the pixels, ReLU and dropout of the dense layers, and the loss.
     """
     operations, parameters = [], 0
     for conv in list_convs(config.model):
@@ -152,8 +151,8 @@ def _count_conv(conv: Conv, batch_size: int) -> list[Operation]:
     after = before // (4 if block.pool else 1)
     flop = 2 * 9 * conv.inputs * before
     byte = NUMBER_BYTES * (places * conv.inputs + 9 * conv.inputs * block.features + before)
-    # Batch norm: two sums and a square for the moments, and the scaling. Then offset, ReLU, three maxima a
-    # window, scaling by dropout. Backward: mask, two sums, one of them of a product with the normalised
+    # Batch norm: two sums and a square for the moments, and the scaling. Then offset, ReLU, three maxima per
+    # window, scaling by dropout. Backward: mask, two sums, one of them of products with the normalised
     # input; for each input two products and two sums.
     norm, drop = 4 * before * block.batch_norm, bool(block.dropout_rate)
     rest_flop = norm + after * (2 + 3 * block.pool + drop)
@@ -179,5 +178,5 @@ def _count_update(optimizer: OptimizerConfig, parameters: int) -> Operation:
 
 
 def make_array(use: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw float32 of mean 0 and deviation 1: the same numbers in each process."""
+    """Draw standard normal float32 numbers, the same in each process."""
     return numpy_rng(0, Stream.INIT, use, *shape).standard_normal(shape, np.float32)

@@ -1,4 +1,4 @@
-"""The picture of the roofline benchmark: what the parts of the step reach, under the machine's two roofs."""
+"""The plot of the roofline benchmark: the rates of the step's parts under the machine's two limits."""
 
 import math
 from pathlib import Path
@@ -22,16 +22,16 @@ KINDS = {
     "D": ("gradient of these", ("rest gradient",)),
     "*": ("optimizer", ("update",)),
 }
-"""By marker: what the legend calls it, and which parts it is."""
+"""By marker: its name in the legend, and its parts."""
 MARKERS = {name: marker for marker, (_, names) in KINDS.items() for name in names}
 
 
 def plot(content: dict[str, Any], path: Path) -> None:
-    """Draw what `benchmarks.roofline.roofline` wrote: FLOP a byte against GFLOP/s, both logarithmic.
+    """Plot GFLOP/s over FLOP per byte, both logarithmic, from the JSON of `benchmarks.roofline`.
 
     Args:
-        content: of its JSON.
-        path: the PNG to write, in one step.
+        content: the JSON.
+        path: the PNG to write.
     """
     rows = [row for row in content["parts"] if row["method"] in COLOURS and row["name"] in MARKERS]
     with matplotlib.style.context(STYLE):
@@ -57,7 +57,7 @@ def plot(content: dict[str, Any], path: Path) -> None:
 
 
 def _draw_roofs(axes: Axes, rows: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
-    """Set the axes and draw the two roofs. GFLOP/s and GB/s."""
+    """Set the axes and draw the two limits, in GFLOP/s and GB/s."""
     intensities = [row["flop"] / row["byte"] for row in rows] + [peak / bandwidth]
     heights = [row["flop_per_s"] / 1e9 for row in rows] + [peak]
     left, right = min(intensities) / 2, max(intensities) * 2
@@ -65,7 +65,7 @@ def _draw_roofs(axes: Axes, rows: list[dict[str, Any]], peak: float, bandwidth: 
     xs = np.array([left, peak / bandwidth, right])
     axes.plot(xs, np.minimum(peak, bandwidth * xs), color="black", linewidth=1.6, zorder=2)
     axes.text(right / 1.05, peak * 1.06, f"matrix products: {peak:.0f} GFLOP/s", ha="right", va="bottom")
-    # Only what lies in the caches can be above this roof, so there is room for words.
+    # Only arrays in the caches can be above this line, so there is room for a label.
     half_way = (left * peak / bandwidth) ** 0.5
     axes.annotate(
         f"memory: {bandwidth:.1f} GB/s",
@@ -74,24 +74,24 @@ def _draw_roofs(axes: Axes, rows: list[dict[str, Any]], peak: float, bandwidth: 
         textcoords="offset points",
         ha="right",
     )
-    axes.set_xlabel("FLOP a byte that has to be moved")
+    axes.set_xlabel("FLOP per byte moved")
     axes.set_ylabel("GFLOP/s")
 
 
 def _draw_dots(axes: Axes, rows: list[dict[str, Any]], colour: str, *, side: int) -> None:
-    """Draw the dots of one library, and beside each its layer: a block's number, D(ense) or L(ogits).
+    """Draw the points of one library, each with its layer: a block's number, D(ense) or L(ogits).
 
     Args:
         axes: with their limits set.
-        rows: of the library.
-        colour: of the library.
-        side: -1 puts them a little to the left of where they are, 1 to the right: both libraries' dots
-            have the same place across.
+        rows: the library's.
+        colour: the library's.
+        side: -1 moves the points a little to the left, 1 to the right, since both libraries' points have
+            the same x.
     """
     low, high = (math.log(each) for each in axes.get_ylim())
     columns: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
-        # What would be written over each other is a column.
+        # Labels that would overlap form a column.
         columns.setdefault(round(10 * math.log(row["flop"] / row["byte"])), []).append(row)
     for column in columns.values():
         wishes = [(math.log(row["flop_per_s"] / 1e9) - low) / (high - low) for row in column]

@@ -1,4 +1,4 @@
-"""The parts of a train step in PyTorch, as `benchmarks.pytorch.nets` has them when tuned: with channels last.
+"""The parts of a train step in PyTorch, in the tuned style of `benchmarks.pytorch.nets`.
 
 It needs the extra `bench`, and does not import jax.
 """
@@ -31,7 +31,7 @@ RATE = 1e-6
 
 
 def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
-    """Make the parts as `torch_nets` has them when tuned."""
+    """Make the parts in the tuned style of `torch_nets`."""
     device = torch_nets.set_up(torch_nets.TUNED)
 
     @functools.cache
@@ -53,7 +53,7 @@ def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
         each.grad = torch.randn_like(each)
 
     def update() -> Any:
-        # Clipping, and the decay of sgd, would be the train step's: no config of ours has them.
+        # Without clipping and SGD's decoupled weight decay, which our configs do not use.
         optimizer.step()
         return [each.detach() for each in net.parameters()]
 
@@ -113,7 +113,7 @@ def _list_block(conv: Conv, batch_size: int, place: Place) -> Iterator[Call]:
 
 def _list_dense(dense: Dense, batch_size: int, place: Place) -> Iterator[Call]:
     x, grad = place(INPUT, (batch_size, dense.inputs)), place(GRADIENT, (batch_size, dense.outputs))
-    # Outputs first, as PyTorch keeps it.
+    # Outputs first, as in PyTorch.
     kernel = place(KERNEL, (dense.inputs, dense.outputs)).T.contiguous()
     bias = torch.zeros(dense.outputs, device=x.device)
     yield Call(dense.name, "product", "PyTorch", lambda: functional.linear(x, kernel, bias))

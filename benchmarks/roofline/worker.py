@@ -1,7 +1,7 @@
-"""The worker of the roofline benchmark: the parts of a config's train step, each on its own, in one library.
+"""The worker of the roofline benchmark: each part of a config's train step on its own, in one library.
 
-`benchmarks.roofline.roofline` starts it. All parts are functions of arrays that are ready; one iteration calls each of
-them twice, and the second call is its sample.
+`benchmarks.roofline` starts it. All parts are functions of prepared arrays; one iteration calls each of them
+twice, and times the second call.
 """
 
 import json
@@ -11,20 +11,21 @@ from typing import Any, NamedTuple
 
 from benchmarks.harness import arena
 from fer_jax.config.files import from_json
+from fer_jax.config.run import Config
 from fer_jax.runtime import cpu
 
 WARM_UP_CYCLES = 4
-"""Over all calls: until the allocator has been given all the memory that they need."""
+"""Over all calls: until the allocator has all the memory that they need."""
 
 
 class Job(NamedTuple):
-    """What a worker is told, as JSON on its command line.
+    """The worker's task, as JSON on its command line.
 
     Attributes:
-        library: whose functions.
-        config: as `to_json` gives it.
-        batch_size: images a step.
-        scale_numbers: length of the array on which the bandwidth is measured.
+        library: the one it uses.
+        config: from `to_json`.
+        batch_size: images per step.
+        scale_numbers: length of the array that measures the bandwidth.
     """
 
     library: arena.Library
@@ -36,11 +37,11 @@ class Job(NamedTuple):
 def main() -> int:
     """Make the parts, call each for the first time, and serve."""
     job = Job(*json.loads(sys.argv[1]))
-    # Before the first large array, and before the libraries are imported.
+    # Before the first large array and before the libraries are imported.
     tuning = cpu.tune_cpu()
-    config = from_json(job.config, where="the worker's command line")
+    config = from_json(Config, job.config, where="the worker's command line")
     start = time.perf_counter()
-    # Each process imports one library alone.
+    # Each process imports only one library.
     if job.library == "jax":
         from benchmarks.roofline.jax_parts import make_parts
     else:
@@ -58,7 +59,7 @@ def main() -> int:
     def cycle() -> list[float]:
         seconds = []
         for call in calls:
-            # Once untimed: it brings back into the caches what the other calls have put out of them.
+            # Once untimed: it refills the caches, which the other calls have used.
             wait(call.run())
             started = time.perf_counter()
             wait(call.run())
@@ -79,7 +80,7 @@ def main() -> int:
 
 
 def measure_norm(result: Any) -> float:
-    """Take the root of the summed squares, by which the libraries' results can be held against each other."""
+    """Return the root of the summed squares, by which the libraries' results can be compared."""
     arrays = result if isinstance(result, list) else [result]
     return sum(float((array * array).sum()) for array in arrays) ** 0.5
 

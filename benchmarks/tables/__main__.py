@@ -1,11 +1,11 @@
-"""How fast is it? README's tables and plot, from the JSON files that the benchmarks wrote.
+"""The speed tables and their plot in docs/, from the JSON files of the benchmarks.
 
-    python -m benchmarks.tables                             # -> README.md, docs/speed.png
+    python -m benchmarks.tables                             # -> docs/
     python -m benchmarks.tables --results other/results     # from other files
 
-Nothing is measured here. Figures are taken from the raw samples: median, smallest and largest; a ratio is
-taken round by round. What no file has is called "not measured". Where several forms of one library compete,
-the fastest is shown, by its name. The same files give the same text.
+Nothing is measured here. All numbers come from the raw samples: median, minimum and maximum, with ratios
+taken within each round. What has no file is "not measured". Of several variants of a library the fastest is
+shown, by name. The same files always give the same text.
 """
 
 import os
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from benchmarks.harness import arena
+from benchmarks.harness import arena, bench
 from benchmarks.harness.gemm import find_peaks
-from benchmarks.harness.sections import write_section
+from benchmarks.harness.sections import PAGES, find_page, write_section
 from benchmarks.tables.parts import roofline_table, same_accuracy_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.user import (
@@ -44,38 +44,40 @@ PARTS: dict[str, Callable[[Content], str]] = {
     "roofline-vgg": roofline_table,
     "same_accuracy-run7": same_accuracy_table,
 }
-"""Sections of README that show one file each, by the file's name, and what writes them."""
+"""By file: the function that writes the section of the same name."""
 NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
-"""Those that README names whether they were measured or not, by their file."""
+"""By file: the networks that are listed even if they were not measured."""
 BASELINE = "torch"
 HOW_TO_READ = (
-    "Median (smallest..largest); ratios are taken round by round. The GEMM peak is the machine's best\n"
-    "product of large matrices in the row's precision, in the same minutes. In the last table the fastest\n"
-    "form of each library is shown."
+    "Median (smallest..largest); ratios are taken round by round. The GEMM peak is the fastest large matrix\n"
+    "product on this machine in the row's precision, measured at the same time. The last table shows the\n"
+    "fastest variant of each library."
 )
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Write README's figures of speed and their plot from the benchmarks' JSON files."""
+    """Write the docs' speed tables and their plot from the benchmarks' JSON files."""
 
-    results: Path = arena.RESULTS
+    results: Path = bench.RESULTS
     """Folder of the JSON files."""
-    readme: Path = arena.ROOT / "README.md"
-    """The file whose sections between <!-- speed --> and <!-- /speed -->, and so on, are written."""
-    plot: Path = arena.ROOT / "docs" / "speed.png"
+    pages: tuple[Path, ...] = PAGES
+    """Pages, or folders of pages, with the sections to write, such as the one between <!-- speed --> and
+    <!-- /speed -->."""
+    plot: Path = bench.ROOT / "docs" / "images" / "speed.png"
     """The PNG to draw."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, read, write, and return the exit status."""
+    """Parse the options, read, write, and return the exit status."""
     return cli.run(lambda: _write(cli.parse(Tables, argv, prog="python -m benchmarks.tables")))
 
 
 def _write(options: Tables) -> int:
     contents = read(options.results)
-    picture = PurePath(os.path.relpath(options.plot, options.readme.parent)).as_posix()
-    with arena.reading(f"a file in {options.results}"):
+    folder = find_page(options.pages, SECTION).parent
+    picture = PurePath(os.path.relpath(options.plot, folder)).as_posix()
+    with bench.reading(f"a file in {options.results}"):
         text, steps = section(contents, picture), list_steps(contents)
         if steps:
             panels = {
@@ -85,11 +87,11 @@ def _write(options: Tables) -> int:
                 for title, content in steps.items()
             }
             plot(panels, options.plot)
-            print(f"drawn {options.plot}")
-    write_section(options.readme, SECTION, text)
-    for name, part in write_parts(options.results).items():
-        write_section(options.readme, name, part)
-    print(f"written to {options.readme}")
+            print(f"drawn to {options.plot}")
+    sections = {SECTION: text} | write_parts(options.results)
+    written = [write_section(options.pages, name, part) for name, part in sections.items()]
+    for page in dict.fromkeys(written):
+        print(f"written to {page}")
     return 0
 
 
@@ -97,7 +99,7 @@ def read(folder: Path) -> dict[str, Content]:
     """Read the files that the tables are made from.
 
     Returns:
-        What each holds, by its name without `.json`, in alphabetical order.
+        Their contents by name, without `.json`, in alphabetical order.
     """
     kinds = "|".join(("step", *KINDS))
     paths = [path for path in sorted(folder.glob("*.json")) if re.match(rf"({kinds})(-|$)", path.stem)]
@@ -105,7 +107,7 @@ def read(folder: Path) -> dict[str, Content]:
 
 
 def write_parts(folder: Path) -> dict[str, str]:
-    """Write the sections that show one file each, in Markdown, by their name."""
+    """Return the sections that show one file each, in Markdown, by name."""
     paths = {name: folder / f"{name}.json" for name in PARTS}
     return {
         name: write(read_json(paths[name])) if paths[name].exists() else NOT_MEASURED
@@ -114,11 +116,11 @@ def write_parts(folder: Path) -> dict[str, str]:
 
 
 def section(contents: Mapping[str, Content], picture: str) -> str:
-    """Write README's section in Markdown.
+    """Return the section `speed` in Markdown.
 
     Args:
-        contents: as `read` gives them.
-        picture: where the plot lies, seen from README.
+        contents: from `read`.
+        picture: path of the plot, relative to the page.
     """
     steps = list_steps(contents)
     parts = [f"![The train step in JAX and in PyTorch]({picture})"] if steps else []
@@ -141,7 +143,7 @@ def _markdown(lines: Table, *, left_columns: int) -> str:
 
 
 def list_steps(contents: Mapping[str, Content]) -> dict[str, Content]:
-    """Choose the files with a train step, named as in headings; those of `NETS` come first."""
+    """Return the files with a train step, by their names in headings; those of `NETS` come first."""
     names = [name for name in dict.fromkeys([*NETS, *contents]) if name in contents]
     return {
         NETS.get(name, name.removeprefix("step-")): contents[name]
@@ -151,18 +153,18 @@ def list_steps(contents: Mapping[str, Content]) -> dict[str, Content]:
 
 
 def _train_rows(content: Content) -> list[dict[str, Any]]:
-    """Choose the rows of the train step; the machine's peak is not one."""
+    """Return the rows of the train step, without those of the machine's peak."""
     return [row for row in content["results"] if row["what"] == "train" and "images_per_s" in row]
 
 
 def _step_part(content: Content) -> str:
-    """Write what follows a network's name: the batch, the machine's peak, and the table."""
+    """Return the text after a network's name: the batch, the machine's peak, and the table."""
     rows = _train_rows(content)
     results = {row["name"]: to_result(row) for row in rows}
     has_device = any(result.facts.get("peak_device_mib") for result in results.values())
     title = results[BASELINE].facts["title"] if BASELINE in results else "PyTorch tuned"
-    memory = "peak MiB of the device" if has_device else "peak MiB"
-    lines = [["", "ms a step", "img/s", "of the GEMM peak", f"times as fast as {title}", memory]]
+    memory = "peak device MiB" if has_device else "peak MiB"
+    lines = [["", "ms/step", "img/s", "share of GEMM peak", f"speed-up over {title}", memory]]
     for row in rows:
         result, share = results[row["name"]], row["share_of_peak"]
         ratio = (
@@ -181,12 +183,12 @@ def _step_part(content: Content) -> str:
         )
     gemms = [to_result(row) for row in content["results"] if row["what"] == "train" and row not in rows]
     peaks = [f"{flops / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, flops in find_peaks(gemms).items()]
-    told = f"; the machine multiplies matrices at {' and '.join(peaks)}" if peaks else ""
+    told = f"; GEMM peak {' and '.join(peaks)}" if peaks else ""
     return f", {content['settings']['batch_size']} images{told}\n\n{_markdown(lines, left_columns=1)}"
 
 
 def _tell_places(contents: Mapping[str, Content]) -> str:
-    """Say what the figures are, and on which machines, with which versions and when they were taken."""
+    """Explain the numbers, and list the machines, versions and dates of the measurements."""
     places: dict[str, list[str]] = {}
     for name, content in contents.items():
         device = [] if content["device"] == "CPU" else [content["device"]]

@@ -1,4 +1,4 @@
-"""README's tables of one JSON each: where a train step's time goes, and whether speed cost learning."""
+"""Tables of one JSON each: where a train step's time goes, and whether the speed-up cost accuracy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,48 +7,50 @@ from fer_jax.text import Table, to_markdown
 
 KINDS = {
     "convolutions": ("convolution",),
-    "their gradients by input": ("convolution by input",),
-    "their gradients by kernel": ("convolution by kernel",),
+    "gradients with respect to the input": ("convolution by input",),
+    "gradients with respect to the kernel": ("convolution by kernel",),
     "batch norm, ReLU, pooling, dropout": ("rest",),
     "their gradients": ("rest gradient",),
     "dense layers and their gradients": ("product", "product by input", "product by kernel"),
     "optimizer": ("update",),
 }
-"""Rows of the table, and the parts of the JSON that each adds up."""
+"""By row of the table: the parts in the JSON that it adds up."""
 
 
 def roofline_table(content: Mapping[str, Any]) -> str:
-    """Write the table in Markdown, with a line below it that says how to read it.
+    """Return the table of `benchmarks.roofline` in Markdown, with a line that explains it.
 
     Args:
-        content: of the JSON file.
+        content: the JSON file's.
     """
     totals = content["totals"]
     libraries = list(totals)
-    rows: Table = [["part of the step, ms", *libraries, "at least"]]
+    rows: Table = [["part of the step, ms", *libraries, "lower bound"]]
     for title, parts in KINDS.items():
         times = [sum(totals[library]["parts_s"][part] for part in parts) for library in libraries]
         bound = sum(totals[libraries[0]]["bounds_s"][part] for part in parts)
         rows.append([title, *map(_show_ms, times), _show_ms(bound)])
     sums = [totals[library]["sum_s"] for library in libraries]
-    rows.append(["all parts, each alone", *map(_show_ms, sums), _show_ms(totals[libraries[0]]["bound_s"])])
+    rows.append(
+        ["sum of the parts, each run alone", *map(_show_ms, sums), _show_ms(totals[libraries[0]]["bound_s"])]
+    )
     rows.append(
         ["**the whole step**", *(f"**{_show_ms(totals[each]['step_s'])}**" for each in libraries), ""]
     )
     peak, bandwidth = content["peak_flop_per_s"] / 1e9, content["bandwidth_byte_per_s"] / 1e9
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"Train step of {content['settings']['config']['name']}, float32, PyTorch tuned; medians. At least: "
-        f"the larger of its operations at {peak:.0f} GFLOP/s and its bytes at {bandwidth:.0f} GB/s, both as "
-        f"measured in the same minutes. {content['machine']}; {content['date'][:10]}."
+        f"Train step of {content['settings']['config']['name']}, float32, PyTorch tuned; medians. Lower "
+        f"bound: the larger of operations at {peak:.0f} GFLOP/s and bytes at {bandwidth:.0f} GB/s, both "
+        f"measured at the same time. {content['machine']}; {content['date'][:10]}."
     )
 
 
 def same_accuracy_table(content: Mapping[str, Any]) -> str:
-    """Write the table of `benchmarks.accuracy.same_accuracy` in Markdown, with a line below it that explains it.
+    """Return the table of `benchmarks.accuracy.same_accuracy` in Markdown, with a line that explains it.
 
     Args:
-        content: of the JSON file.
+        content: the JSON file's.
     """
     rows: Table = [["part", "before", "now", "now − before", "in standard errors"]]
     for row in content["results"]:
@@ -60,7 +62,7 @@ def same_accuracy_table(content: Mapping[str, Any]) -> str:
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy of {content['settings']['config']['name']} in percent, mean ± standard deviation over "
-        f"{seeds} seeds. Before: trained with the plain layers and float augmentation."
+        f"{seeds} seeds. Before: plain layers and float augmentation."
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of the step benchmark: a panel of bars for each network. Part of `benchmarks.tables`."""
+"""The plot of the step benchmark: a panel of bars for each network. Part of `benchmarks.tables`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 from fer_jax.report.plots import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 
 FAR = 3.0
-"""A peak that many times beyond the longest bar is told in words, or the bars would be stumps."""
+"""A peak more than this many times the longest bar is written instead of drawn, to keep the bars long."""
 
 Rows = Sequence[Mapping[str, Any]]
-"""Of the step benchmark's JSON, without those of `gemm`."""
+"""Rows of the step benchmark's JSON, without those of `gemm`."""
 
 
 def plot(panels: Mapping[str, Rows], path: Path) -> None:
-    """Draw img/s of a step, its range, and what the machine's peak in multiplying matrices would give.
+    """Draw each step's img/s, its range, and the img/s at the machine's peak in matrix products.
 
     Args:
-        panels: a network's rows, by what stands above its bars.
-        path: the PNG to write, in one step; 1440 pixels wide.
+        panels: each network's rows, by the title above its bars.
+        path: the PNG to write; 1440 pixels wide.
     """
     with matplotlib.style.context(STYLE):
         heights = [0.31 * len(rows) + 0.75 for rows in panels.values()]
@@ -36,12 +36,12 @@ def plot(panels: Mapping[str, Rows], path: Path) -> None:
 
 
 def _draw(axes: Axes, rows: Rows) -> None:
-    """Draw one network's bars, and on each row the peak in the row's precision."""
+    """Draw one network's bars, each with the peak in its precision."""
     longest = max(row["images_per_s"] for row in rows)
-    # What the machine's peak would give if the step were nothing but matrix products.
+    # The rate at the machine's peak, if the step were only matrix products.
     peaks = [row["images_per_s"] / row["share_of_peak"] for row in rows if row["share_of_peak"]]
     near = [peak for peak in peaks if peak <= FAR * longest]
-    # Room for the words behind the marks, or, where a peak is far off, behind the longest bar.
+    # Room for the labels after the marks or, if a peak is far off, after the longest bar.
     right = max(1.25 * max([longest, *near]), (1.5 if len(near) < len(peaks) else 1.25) * longest)
     axes.set_xlim(0, right)
     told = set()

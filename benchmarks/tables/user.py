@@ -1,7 +1,7 @@
-"""What does a user feel? Lines of README's second table of speed, a few from each benchmark's JSON.
+"""How fast is it end to end? The rows of the second speed table, a few from each benchmark's JSON.
 
-A line: what was measured, what fer_jax is compared with, the figure of fer_jax, that of the other, and how
-many times as fast fer_jax is. Part of `benchmarks.tables`.
+Each row has what was measured, what fer_jax is compared with, fer_jax's time, the other's time, and the
+speed-up. Part of `benchmarks.tables`.
 """
 
 import itertools
@@ -15,19 +15,19 @@ from benchmarks.harness import arena
 from fer_jax.text import Table
 
 NOT_MEASURED = "not measured"
-HEAD = ["what a user feels", "compared with", "fer_jax", "the other", "fer_jax is faster"]
+HEAD = ["end to end", "compared with", "fer_jax", "the other", "speed-up"]
 TARGETS = (50, 55, 60, 65, 70)
 MANY_SEEDS = 8
 OTHERS = {"torch-users": "PyTorch as users run it", "torch-tuned": "PyTorch tuned"}
-"""How the programs of `time_to_accuracy` are called."""
+"""Titles of the programs of `time_to_accuracy`."""
 
 Content = Mapping[str, Any]
-"""Of a benchmark's JSON, as `arena.write` makes it."""
+"""A benchmark's JSON, see `bench.write`."""
 NOTHING: Content = {"settings": {}, "results": [], "device": "CPU"}
 
 
 def median_and_range(values: Sequence[float], unit: str = "", *, decimals: int | None = None) -> str:
-    """Write median, smallest and largest; by default with three digits that count.
+    """Format median, minimum and maximum; by default with three significant digits.
 
     >>> median_and_range([3.0, 1.0, 2.0], "s"), median_and_range([1234.0, 1234.0])
     ('2.00 s (1.00..3.00)', '1,234')
@@ -41,18 +41,18 @@ def median_and_range(values: Sequence[float], unit: str = "", *, decimals: int |
 
 
 def ratio_and_range(values: Sequence[float]) -> str:
-    """Write a ratio's median, smallest and largest."""
+    """Format the median, minimum and maximum of ratios."""
     return median_and_range(values, "×", decimals=2)
 
 
 def to_result(row: Mapping[str, Any]) -> arena.Result:
-    """Read a row that `arena.to_row` made; its title, which programs keep in two places, is a fact."""
+    """Read a row made by `arena.to_row`; its title becomes a fact, since programs store it in two places."""
     title = row.get("title") or row["facts"].get("title", row["name"])
     return arena.Result(row["name"], {**row["facts"], "title": title}, row["samples_s"])
 
 
 def flatten(result: arena.Result) -> list[float]:
-    """Put the samples of all rounds in one list, in seconds."""
+    """Return the samples of all rounds in one list, in seconds."""
     return list(itertools.chain(*result.samples))
 
 
@@ -67,13 +67,13 @@ def _compare(
     others: Mapping[str, arena.Result | None],
     show: Callable[[arena.Result], str],
 ) -> Table:
-    """Write a line for each of the others, or one line if there is none; ours stands in the first.
+    """Return a line for each of the others, or one line if there is none; ours is in the first.
 
     Args:
-        what: is compared.
+        what: the thing measured.
         ours: None: not measured.
-        others: by what to call them where they were not measured.
-        show: a candidate's figure.
+        others: by the titles to use if they were not measured.
+        show: formats a candidate's time.
     """
     if ours is None and not any(others.values()):
         return [[what, "", NOT_MEASURED, "", ""]]
@@ -92,16 +92,16 @@ def _show_seconds(result: arena.Result) -> str:
 
 
 def _show_quartiles(result: arena.Result) -> str:
-    # One of very many short calls always meets an interruption: the longest says nothing.
+    # Of very many short calls some are always interrupted: the maximum is meaningless.
     ends = arena.spread(result)
     return median_and_range([1000 * ends[name] for name in ("q1", "median", "q3")], "ms")
 
 
-# What a user feels: each function writes the lines of one file, or of `NOTHING`.
+# Each function returns the lines of one file, or of `NOTHING`.
 
 
 def _named(content: Content, what: str) -> str:
-    """Say what was measured, of which config, on which data, and where if not on the CPU."""
+    """Describe what was measured, of which config, on which data, and where if not on the CPU."""
     settings = content["settings"]
     config = settings.get("config")
     words = [what if config is None else f"{what} of {config if isinstance(config, str) else config['name']}"]
@@ -124,19 +124,19 @@ def _epoch_lines(content: Content) -> Table:
         "PyTorch tuned": _fastest(results, r"torch-tuned-\d+"),
         "PyTorch tuned, bfloat16": _fastest(results, "torch-tuned-bf16.*"),
     }
-    what = _named(content, "a whole epoch")
+    what = _named(content, "one epoch")
     lines = _compare(what, _fastest(results, "jax"), others, _show_seconds)
     shares = content.get("share_of_the_epoch_that_is_augmentation")
     told = median_and_range([100 * share for share in shares], "%", decimals=1) if shares else NOT_MEASURED
-    lines.append(["augmentation's share of that epoch", "", told, "", ""])
+    lines.append(["share of that epoch spent on augmentation", "", told, "", ""])
     ratios = content.get("epoch_over_its_device_steps")
     told = median_and_range(ratios, "×", decimals=3) if ratios else NOT_MEASURED
-    return [*lines, ["that epoch over its device steps", "", told, "", ""]]
+    return [*lines, ["that epoch / the sum of its device steps", "", told, "", ""]]
 
 
 def _host_lines(content: Content) -> Table:
     batch_size = content["settings"].get("batch_size", 0)
-    # Loaders with processes work ahead, so that single batches come at once or late: a turn's mean is fair.
+    # Loaders with worker processes prepare batches in advance, so only the mean of a turn is meaningful.
     results = [
         arena.Result(each.name, each.facts, [[statistics.fmean(turn)] for turn in each.samples])
         for each in _results(content)
@@ -146,18 +146,18 @@ def _host_lines(content: Content) -> Table:
     def show(result: arena.Result) -> str:
         return median_and_range([batch_size / seconds for seconds in flatten(result)], "img/s")
 
-    return _compare(_named(content, "the input path"), _fastest(results, "batch-float"), others, show)
+    return _compare(_named(content, "the input pipeline"), _fastest(results, "batch-float"), others, show)
 
 
 def _startup_lines(content: Content) -> Table:
     starts = {result.name: result for result in _results(content)}
     others = {"PyTorch": starts.get("torch")}
-    show, what = _show_seconds, _named(content, "from the command to the first step")
+    show, what = _show_seconds, _named(content, "from launch to the first step")
     return [
         *_compare("`--help`", starts.get("help"), {}, show),
-        *_compare(f"{what}, the very first time", starts.get("ours-first"), {}, show),
-        *_compare("the same, the data read before", starts.get("ours"), others, show),
-        *_compare("the same, compiled before too", starts.get("ours-compiled"), others, show),
+        *_compare(f"{what}, cold start", starts.get("ours-first"), {}, show),
+        *_compare("the same, data cached", starts.get("ours"), others, show),
+        *_compare("the same, data and compiled programs cached", starts.get("ours-compiled"), others, show),
     ]
 
 
@@ -176,17 +176,17 @@ def _scaling_lines(content: Content) -> Table:
     if one:
         samples = [[MANY_SEEDS * seconds for seconds in turn] for turn in one.samples]
         one = arena.Result(one.name, {"title": title}, samples)
-    what = _named(content, f"an epoch with {MANY_SEEDS} seeds together")
+    what = _named(content, f"an epoch of {MANY_SEEDS} replicas (seeds trained together)")
     return _compare(what, many, {title: one}, _show_seconds)
 
 
 def _accuracy_lines(content: Content) -> Table:
-    """Write a line for each accuracy and each other program; runs that found compiled programs apart."""
+    """Return a line for each accuracy and each other program; runs with cached programs separately."""
     cold = [row for row in content["results"] if not row.get("found_compiled_programs")]
     warm = [row for row in content["results"] if row.get("found_compiled_programs")]
     lines = _lines_of_alike({**content, "results": cold}, "") if cold or not warm else []
     return lines + (
-        _lines_of_alike({**content, "results": warm}, ", programs compiled before") if warm else []
+        _lines_of_alike({**content, "results": warm}, ", compiled programs cached") if warm else []
     )
 
 
@@ -204,7 +204,7 @@ def _lines_of_alike(content: Content, words: str) -> Table:
         own = _seconds_to(target, ours)
         what = f"to {target:g} % validation accuracy"
         if target == targets[0]:
-            what += f"{named}, {len(ours)} seed{'s' * (len(ours) > 1)}, from the start of the process"
+            what += f"{named}, {len(ours)} seed{'s' * (len(ours) > 1)}, from process start"
         group = [["", "", "", "", ""] for _ in others or [""]]
         for line, name in zip(group, others, strict=False):
             theirs = _seconds_to(target, [row for row in content["results"] if row["name"] == name])
@@ -221,13 +221,14 @@ def _lines_of_alike(content: Content, words: str) -> Table:
     viewed = [row["viewed"] for row in ours if row.get("viewed")]
     if viewed:
         found = [100 * each["correct"] / each["total"] for each in viewed]
-        what = f"to its end, views {viewed[0]['views']}: {median_and_range(found, '%', decimals=1)}"
+        what = f"to the end of training, evaluated with {viewed[0]['views']} TTA: "
+        what += median_and_range(found, "%", decimals=1)
         lines.append([what, "", median_and_range([each["seconds"] for each in viewed], "s"), "", ""])
     return lines
 
 
 def _seconds_to(target: float, rows: Sequence[Mapping[str, Any]]) -> dict[int, float | None]:
-    """Take the seconds until one accuracy from one program's rows, by seed; None: it never came so far."""
+    """Return one program's seconds until an accuracy, by seed; None: not reached."""
     found = ((row["seed"], each) for row in rows for each in row["reached"])
     return {seed: each["seconds"] for seed, each in found if each["percent"] == target}
 
@@ -248,4 +249,4 @@ KINDS: dict[str, Callable[[Content], Table]] = {
     "scaling": _scaling_lines,
     "time_to_accuracy": _accuracy_lines,
 }
-"""By the first word of a file's name, in README's order."""
+"""By the first word of a file's name, in the order of the table."""

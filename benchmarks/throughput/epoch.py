@@ -1,14 +1,16 @@
-"""How long does a user wait for an epoch, in fer_jax and in PyTorch? The real programs, end to end.
+"""How long does an epoch take in fer_jax and in PyTorch? The real programs, end to end.
 
     python -m benchmarks.throughput.epoch --config configs/run6.py --data train.csv
-    python -m benchmarks.throughput.epoch --config configs/run6.py --candidates jax torch-users --workers 2 --rounds 1
+    python -m benchmarks.throughput.epoch --config configs/run6.py \
+        --candidates jax torch-users --workers 2 --rounds 1
 
-`python -m fer_jax.train` against `python -m benchmarks.pytorch.train`, a plain script with a DataLoader: the
-same network, loss, optimizer, batch and ranges of augmentation, the same rows measured after each epoch.
-Whole programs run one after another, in turns, and their logs are watched from outside: an epoch lasts from
-one line of the log to the next, with evaluation and checkpoint. The first epoch of a run, which compiles, is
-reported apart. Also told: what augmentation costs, and the epoch against its device steps alone. Without
---data the faces are synthetic. Writes benchmarks/results/epoch-CONFIG.json, every epoch included.
+Compares `python -m fer_jax.train` with `python -m benchmarks.pytorch.train`, a plain script with a
+DataLoader: the same network, loss, optimizer, batch and ranges of augmentation, evaluated on the same rows
+after each epoch. Whole programs run one after another, in turns, and their logs are watched from outside: an
+epoch lasts from one line of the log to the next, with evaluation and checkpoint. The first epoch of a run,
+which compiles, is reported separately. Two more results: what augmentation costs, and the epoch relative to
+its device steps alone. Without --data the faces are synthetic. Writes benchmarks/results/epoch-CONFIG.json,
+with every epoch.
 """
 
 import shlex
@@ -20,9 +22,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.harness import arena, timeline
+from benchmarks.harness import arena, bench, timeline
 from benchmarks.harness.timeline import Timeline
 from fer_jax import cli
 from fer_jax.config.augment import AugmentConfig
@@ -30,7 +31,8 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
 
-QUESTION = "How long does a user wait for an epoch, in fer_jax and in PyTorch?"
+PROGRAM = "python -m benchmarks.throughput.epoch"
+QUESTION = "How long does an epoch take in fer_jax and in PyTorch?"
 OURS, BARE, STEPS = "jax", "jax-bare", "jax-steps"
 CHANGES = tuple(each.name for each in fields(AugmentConfig) if each.name.endswith("_probability"))
 WIDTH_OF_A_FILE = 160
@@ -44,9 +46,9 @@ class Kind(NamedTuple):
     """A program to run.
 
     Attributes:
-        title: what the table calls it.
+        title: its name in the table.
         module: of this repository.
-        words: on its command line, besides config, data and epochs.
+        words: its options besides config, data and epochs.
     """
 
     title: str
@@ -74,24 +76,24 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Epoch:
-    """Time whole epochs of fer_jax and of a plain PyTorch script, program against program."""
+    """Time whole epochs of fer_jax and of a plain PyTorch script."""
 
     config: Path = Path("configs/run6.py")
-    """What to train."""
+    """The config to train."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv; without it the faces are synthetic."""
     examples: int = 8000
-    """How many synthetic faces."""
+    """Number of synthetic faces."""
     candidates: tuple[Name, ...] = ()
-    """Which programs take part; by default all, without bfloat16 where the processor lacks it. jax-bare does
-    not augment; jax-steps takes the device steps of an epoch and does nothing else; users, tuned: see
+    """Programs to compare; by default all, without bfloat16 where the processor lacks it. jax-bare does not
+    augment; jax-steps takes only an epoch's device steps; users, tuned: see
     `python -m benchmarks.pytorch.train --help`."""
     workers: tuple[int, ...] = (0, 2)
-    """Worker processes of PyTorch's DataLoader; each number makes a candidate of its own."""
+    """Worker processes of PyTorch's DataLoader; each number is a candidate of its own."""
     rounds: int = 3
-    """How often each program is run."""
+    """Runs of each program."""
     epochs: int = 3
-    """Epochs of a run; the first, which compiles, is reported apart."""
+    """Epochs per run; the first, which compiles, is reported separately."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/epoch-CONFIG.json."""
 
@@ -105,36 +107,30 @@ class Entry(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure, and return the exit status."""
-    return cli.run(
-        lambda: _measure(cli.parse(Epoch, argv, prog="python -m benchmarks.throughput.epoch"), argv)
-    )
+    """Parse the options, measure, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Epoch, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Epoch, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
+    console = bench.make_console(WIDTH_OF_A_FILE)
     if options.epochs < 2:
-        raise ConfigError(f"--epochs is {options.epochs}; wanted 2 at least: the first is reported apart")
+        raise ConfigError(
+            f"--epochs is {options.epochs}; it must be at least 2: the first is reported separately"
+        )
     config = load_config(options.config)
     entries = list_entries(options, console)
     runs = _run_in_turns(entries, options.rounds, console)
-    rows = take_figures(entries, runs)
+    rows = make_rows(entries, runs)
     summary = summarise(rows)
     _show(console, rows, f"{config.name}: a whole epoch, evaluation and checkpoint included")
     for name, values in summary.items():
         console.print(f"{name.replace('_', ' ')}: {arena.format_range(values, 3)}")
-    warning = timeline.tell_pauses(run for each in runs.values() for run in each)
-    if warning:
-        console.print(warning)
-    out = options.out or arena.RESULTS / f"epoch-{config.name}.json"
-    arena.write(
+    timeline.warn_of_pauses((run for each in runs.values() for run in each), console)
+    out = options.out or bench.RESULTS / f"epoch-{config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(
-            ["python", "-m", "benchmarks.throughput.epoch", *(sys.argv[1:] if argv is None else argv)]
-        ),
+        command=bench.to_command(PROGRAM, argv),
         settings=_settings(options, config),
         results=rows,
         extra=summary,
@@ -144,29 +140,23 @@ def _measure(options: Epoch, argv: list[str] | None) -> int:
 
 
 def _settings(options: Epoch, config: Config) -> dict[str, Any]:
-    data = "synthetic" if options.data is None else options.data.name
-    counts = {name: getattr(options, name) for name in ("rounds", "epochs")}
-    return {"config": to_json(config), "data": data, "examples": options.examples, **counts}
+    counts = {name: getattr(options, name) for name in ("examples", "rounds", "epochs")}
+    return {"config": to_json(config), "data": timeline.name_data(options.data), **counts}
 
 
 def list_entries(options: Epoch, console: Console) -> list[Entry]:
-    """List the programs to run, without those whose libraries are missing."""
+    """List the programs to run, without those whose libraries are not installed."""
     names = list(dict.fromkeys(options.candidates or get_args(Name)))
-    if not options.candidates and not arena.multiplies_bfloat16():
-        console.print("the processor has no instructions for bfloat16, its programs are left out")
+    if not options.candidates and not bench.multiplies_bfloat16():
+        console.print("left out: bfloat16, for which the processor has no instructions")
         names = [name for name in names if not name.endswith("-bf16")]
-    missing = {name for name in names if not all(map(arena.is_installed, _needs(name)))}
-    if missing:
-        console.print(
-            f"PyTorch or OpenCV is not installed; left out: {', '.join(sorted(missing))}; "
-            f"{arena.HOW_TO_INSTALL}"
-        )
-    if missing >= set(names):
+    names = bench.keep_installed({name: _needs(name) for name in names}, console)
+    if not names:
         raise ConfigError("there is no candidate to run; name some with --candidates")
     shared = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
     shared += ["--train.epochs", str(options.epochs)]
     entries = []
-    for name in (each for each in names if each not in missing):
+    for name in names:
         kind = KINDS[name]
         argv = timeline.python(kind.module, *shared, *kind.words)
         if kind.module != _THEIRS:
@@ -185,7 +175,7 @@ def _needs(name: str) -> tuple[str, ...]:
 
 
 def _run_in_turns(entries: Sequence[Entry], rounds: int, console: Console) -> dict[str, list[Timeline]]:
-    """Run A B C A B C, each to its end before the next one starts."""
+    """Run the programs in turns, A B C A B C, one at a time."""
     runs: dict[str, list[Timeline]] = {entry.name: [] for entry in entries}
     for number in range(1, rounds + 1):
         for entry in entries:
@@ -194,12 +184,12 @@ def _run_in_turns(entries: Sequence[Entry], rounds: int, console: Console) -> di
                 run = timeline.watch([*entry.argv, "--run-dir", str(folder)], folder)
             runs[entry.name].append(run)
             seconds = ", ".join(f"{each:.2f}" for each in run.epoch_s)
-            console.print(f"round {number} of {rounds}: {entry.title}: {seconds} s an epoch")
+            console.print(f"round {number} of {rounds}: {entry.title}: {seconds} s/epoch")
     return runs
 
 
-def take_figures(entries: Sequence[Entry], runs: dict[str, list[Timeline]]) -> list[dict[str, Any]]:
-    """Work out the rows: spread, first epochs, last accuracy, and how much faster ours is."""
+def make_rows(entries: Sequence[Entry], runs: dict[str, list[Timeline]]) -> list[dict[str, Any]]:
+    """Compute the rows: spread, first epochs, logs, and the speed-up of fer_jax."""
     results = {name: arena.Result(name, {}, [run.epoch_s for run in each]) for name, each in runs.items()}
     rows = []
     for entry in entries:
@@ -220,11 +210,11 @@ def take_figures(entries: Sequence[Entry], runs: dict[str, list[Timeline]]) -> l
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """Work out, round by round, what augmentation costs and what else there is besides the device's steps."""
+    """Compute for each round what augmentation costs, and the epoch relative to its device steps."""
     faster = {row["name"]: row["ours_is_faster"] for row in rows}
     summary = {}
     if faster.get(BARE):
-        # Of the epoch with augmentation, the share that goes when it goes.
+        # The fraction of the epoch with augmentation that is saved without it.
         summary["share_of_the_epoch_that_is_augmentation"] = [1 - ratio for ratio in faster[BARE]]
     if faster.get(STEPS):
         summary["epoch_over_its_device_steps"] = [1 / ratio for ratio in faster[STEPS]]
@@ -232,21 +222,19 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    table = Table("", title=title, title_justify="left")
     columns = (
-        "s an epoch",
-        "fer_jax is faster",
+        "s/epoch",
+        "speed-up of fer_jax",
         "start to end of epoch 1, s",
         "peak MiB",
         "val %, last epoch",
     )
-    for column in columns:
-        table.add_column(column, justify="right")
+    table = bench.make_table(title, columns)
     for row in rows:
         facts, ratio = row["facts"], row["ours_is_faster"]
         last = facts["logs"][-1][-1].get("val_accuracy")
         peaks = [peak for peak in facts["peak_rss_mib"] if peak is not None]
-        seconds = [second for samples in row["samples_s"] for second in samples]
+        seconds = [each / 1000 for each in arena.milliseconds(row)]
         table.add_row(
             facts["title"],
             arena.format_range(seconds, 2),

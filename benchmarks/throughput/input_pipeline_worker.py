@@ -1,6 +1,6 @@
-"""The worker of the host benchmark: one way to make augmented batches, one batch whenever told to.
+"""The worker of the input pipeline benchmark: one way to make augmented batches, one batch per iteration.
 
-`benchmarks.throughput.input_pipeline` starts it and names it in the table; what it does is in `KINDS`.
+`benchmarks.throughput.input_pipeline` starts it; `KINDS` has what it can run.
 """
 
 import json
@@ -26,7 +26,7 @@ from fer_jax.runtime import cpu
 
 SEED = 0
 UNTIMED_BATCHES = 12
-"""Run before each turn: the loaders with processes have this many batches in store, or fewer."""
+"""Run before each turn: loaders with worker processes have up to this many batches prepared."""
 
 Run = Callable[[], Any]
 
@@ -35,10 +35,10 @@ class Kind(NamedTuple):
     """How a candidate makes batches.
 
     Attributes:
-        title: what the table calls it.
+        title: its name in the table.
         needs: modules of the extra `bench`.
-        make: what prepares it: (job) -> one batch at each call.
-        is_tuned: with what `runtime.cpu.tune_cpu` sets.
+        make: prepares it: (job) -> a function that makes one batch per call.
+        is_tuned: whether `runtime.cpu.tune_cpu` is called.
     """
 
     title: str
@@ -48,13 +48,13 @@ class Kind(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a worker is told, as JSON on its command line.
+    """The worker's task, as JSON on its command line.
 
     Attributes:
-        name: of its kind.
+        name: its kind's.
         augment: fields of `AugmentConfig`.
-        batch_size: images a batch.
-        examples: how many faces to choose from.
+        batch_size: images per batch.
+        examples: number of faces to choose from.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Job(NamedTuple):
     examples: int
 
     def config(self) -> AugmentConfig:
-        """Give the augmentation as a config."""
+        """Return the augmentation as a config."""
         return AugmentConfig(**self.augment)
 
     def faces(self) -> Examples:
@@ -71,7 +71,7 @@ class Job(NamedTuple):
         return draw_examples(seed=SEED, examples=self.examples)
 
     def order(self) -> np.ndarray:
-        """Shuffle the faces; int [examples]."""
+        """Return the shuffled rows of the faces; int [examples]."""
         return data_batches.epoch_order(SEED, 0, np.arange(self.examples))
 
 
@@ -123,9 +123,10 @@ def _make_train_batch(job: Job) -> Run:
 
     def run() -> Any:
         position, step = positions.take(), positions.take_step()
-        return input_pipeline.train_batch(
-            faces, order, config, batch_size=job.batch_size, position=position, seed=SEED, step=step
+        recipe = input_pipeline.draw_recipe(
+            order, config, batch_size=job.batch_size, position=position, seed=SEED, step=step
         )
+        return input_pipeline.follow(recipe, faces.images, faces.labels)
 
     return run
 
@@ -142,19 +143,19 @@ def _drawn_batch(job: Job) -> tuple[np.ndarray, images_augment.Draws]:
 
 
 class _Positions:
-    """Counts batches: of the run, and of an epoch that begins again and again."""
+    """Counts the batches of the run, and those of an epoch that starts over and over."""
 
     def __init__(self, job: Job) -> None:
         self.step = self.position = -1
         self.epoch_batches = job.examples // job.batch_size
 
     def take(self) -> int:
-        """Go to the next batch of the epoch."""
+        """Move to the next batch of the epoch."""
         self.position = (self.position + 1) % self.epoch_batches
         return self.position
 
     def take_step(self) -> int:
-        """Go to the next batch of the run."""
+        """Move to the next batch of the run."""
         self.step += 1
         return self.step
 
@@ -190,7 +191,7 @@ def _make_loop(job: Job, transform: type[Transform]) -> Run:
 
 
 def _make_loader(job: Job, transform: type[Transform], processes: int) -> Run:
-    """Prepare PyTorch's DataLoader, which never comes to an end."""
+    """Prepare a PyTorch DataLoader that never ends."""
     from torch.utils import data
 
     random.seed(SEED)
@@ -221,14 +222,14 @@ KINDS = {
     "pil-loader-0": Kind("PIL, DataLoader, 0 workers", ("torch",), partial(_PIL_LOADER, processes=0), False),
     "pil-loader-2": Kind("PIL, DataLoader, 2 workers", ("torch",), partial(_PIL_LOADER, processes=2), False),
 }
-"""Ours augments in the allocator setting of our programs, the others as users run them."""
+"""Ours use the allocator setting of our programs; the others run as users run them."""
 
 
 def main() -> int:
     """Prepare one way to make batches, make a few, and serve."""
     job = Job(*json.loads(sys.argv[1]))
     kind = KINDS[job.name]
-    # Before the first large array, and before jax is imported.
+    # Before the first large array and before jax is imported.
     tuning = cpu.tune_cpu() if kind.is_tuned else []
     run = kind.make(job)
     run()

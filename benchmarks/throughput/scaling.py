@@ -1,17 +1,17 @@
-"""What does more cost? Batch size, images, width, seeds trained together, devices; each grows on its own.
+"""How does the cost of training grow? Batch size, images, width and seeds, one at a time.
 
-    python -m benchmarks.throughput.scaling --config configs/run6.py --plot docs/scaling.png
+    python -m benchmarks.throughput.scaling --config configs/run6.py --plot docs/images/scaling.png
     python -m benchmarks.throughput.scaling --config configs/run6.py --what batch width
-    python -m benchmarks.throughput.scaling --redraw benchmarks/results/scaling-run6.json --plot docs/scaling.png
+    python -m benchmarks.throughput.scaling --redraw benchmarks/results/scaling-run6.json \
+        --plot docs/images/scaling.png
 
-Batch size and width are measured by the train step, in live processes that take turns; images and seeds by
-the real program, in seconds an epoch (its second one), on synthetic faces. Only devices that are there are
-reported: training uses one. Writes benchmarks/results/scaling-CONFIG.json, raw samples included.
+Batch size and width: milliseconds per train step, in live processes that take
+turns. Images and seeds (trained together as replicas): seconds per epoch of the real program, its second one,
+on synthetic faces. Devices are only listed; training uses one. Writes benchmarks/results/scaling-CONFIG.json,
+with all raw samples.
 """
 
 import dataclasses
-import json
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,59 +20,56 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.harness import arena, timeline
+from benchmarks.harness import arena, bench, timeline
 from benchmarks.harness.timeline import Timeline
-from benchmarks.throughput.step_worker import Job, draw_batch
+from benchmarks.throughput.step_worker import count_macs, make_candidate
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
-from fer_jax.data.examples import class_counts
-from fer_jax.errors import ConfigError
-from fer_jax.files import read_json
 
+PROGRAM = "python -m benchmarks.throughput.scaling"
 QUESTION = "What do larger batches, more images, wider networks, more seeds and more devices cost?"
 EPOCHS = 2
-"""Of a run of the real program; the first one compiles and is left out."""
+"""Epochs per run of the real program; the first compiles and is left out."""
 
 What = Literal["batch", "images", "width", "seeds", "devices"]
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Measure how the cost of training grows, one thing at a time."""
+    """Measure how the cost of training grows with one quantity at a time."""
 
     config: Path = Path("configs/run6.py")
-    """Where everything starts from."""
+    """The config to start from."""
     what: tuple[What, ...] = get_args(What)
-    """What to vary."""
+    """The quantities to vary."""
     batch: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
     """Batch sizes."""
     images: tuple[int, ...] = (2000, 4000, 8000, 16000)
-    """Numbers of synthetic faces; 56 % of them train (70 % of the Training rows, which are 80 %)."""
+    """Numbers of synthetic faces; 56 % of them are trained on (70 % of the Training rows, which are 80 %)."""
     width: tuple[float, ...] = (0.5, 1, 2, 4)
-    """What to multiply every block's features by."""
+    """Factors on the features of every block."""
     seeds: tuple[int, ...] = (1, 2, 4, 8)
-    """Numbers of seeds to train together."""
+    """Numbers of seeds trained together."""
     examples: int = 4000
-    """Synthetic faces of the runs that vary the seeds."""
+    """Synthetic faces of the runs with several seeds."""
     rounds: int = 5
-    """How often each step has its turn."""
+    """Turns of each step."""
     iterations: int = 5
-    """Measured steps of a turn."""
+    """Measured steps per turn."""
     epoch_rounds: int = 3
-    """How often each program is run."""
+    """Runs of each program."""
     plot: Path | None = None
     """PNG to draw."""
     redraw: Path | None = None
-    """Measure nothing: draw --plot from this JSON."""
+    """Draw --plot from this JSON, and measure nothing."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/scaling-CONFIG.json."""
 
 
 class Measured(NamedTuple):
-    """One point: what was varied, its value, and what came of it."""
+    """One point: the quantity that was varied, its value, and the measurements."""
 
     what: What
     value: float
@@ -81,31 +78,25 @@ class Measured(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure or redraw, and return the exit status."""
-    return cli.run(
-        lambda: _measure(cli.parse(Scaling, argv, prog="python -m benchmarks.throughput.scaling"), argv)
-    )
+    """Parse the options, measure or redraw, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Scaling, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Scaling, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
     if options.redraw is not None:
-        if options.plot is None:
-            raise ConfigError("--redraw needs --plot, the PNG to draw")
-        with arena.reading(options.redraw):
-            return _draw(read_json(options.redraw), options.plot, console)
+        return bench.redraw(options.redraw, options.plot, _draw)
+    console = bench.make_console()
     config = load_config(options.config)
     points = _measure_steps(options, config) + _measure_epochs(options, console)
     rows = [_figures(point, config) for point in points]
     if "devices" in options.what:
         rows.append(_count_devices())
-    _show(console, rows, f"{config.name}: what more costs")
-    out = options.out or arena.RESULTS / f"scaling-{config.name}.json"
-    words = sys.argv[1:] if argv is None else argv
-    arena.write(
+    _show(console, rows, f"{config.name}: how the cost grows")
+    out = options.out or bench.RESULTS / f"scaling-{config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.throughput.scaling", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings={
             "config": to_json(config),
             "examples": options.examples,
@@ -117,29 +108,31 @@ def _measure(options: Scaling, argv: list[str] | None) -> int:
         extra={},
     )
     console.print(f"written to {out}")
-    return _draw(read_json(out), options.plot, console) if options.plot else 0
+    return bench.redraw(out, options.plot, _draw) if options.plot else 0
 
 
-def _draw(content: dict[str, Any], path: Path, console: Console) -> int:
+def _draw(content: dict[str, Any], path: Path) -> None:
+    # Imported here: measuring does not need Matplotlib.
     from benchmarks.throughput.scaling_plot import plot
 
     plot(content, path)
-    console.print(f"drawn {path}")
-    return 0
 
 
 # Steps.
 
 
 def _measure_steps(options: Scaling, config: Config) -> list[Measured]:
-    """Measure the train step at each batch size and each width; all of them take turns with each other."""
+    """Measure the train step at each batch size and each width; all take turns with each other."""
     batch_size = config.train.batch_size
     wanted: list[tuple[What, float, Config, int]] = []
     if "batch" in options.what:
         wanted += [("batch", size, config, size) for size in options.batch]
     if "width" in options.what:
         wanted += [("width", factor, widen(config, factor), batch_size) for factor in options.width]
-    candidates = [_make_candidate(f"{what} {value:g}", wider, size) for what, value, wider, size in wanted]
+    candidates = [
+        make_candidate(f"{what} {value:g}", "jax", "train", wider, size)
+        for what, value, wider, size in wanted
+    ]
     results = arena.compare(candidates, rounds=options.rounds, iterations=options.iterations)
     return [
         Measured(what, value, "step", result)
@@ -148,7 +141,7 @@ def _measure_steps(options: Scaling, config: Config) -> list[Measured]:
 
 
 def widen(config: Config, factor: float) -> Config:
-    """Multiply the features of every block, to 1 at least."""
+    """Multiply the features of every block by a factor; at least 1 remains."""
     blocks = tuple(
         dataclasses.replace(block, features=max(1, round(factor * block.features)))
         for block in config.model.blocks
@@ -156,20 +149,11 @@ def widen(config: Config, factor: float) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, blocks=blocks))
 
 
-def _make_candidate(name: str, config: Config, batch_size: int) -> arena.Candidate:
-    # Imported here so that --help need not wait for jax.
-    from fer_jax.engine.losses import class_weights
-
-    weights = class_weights(config.loss, class_counts(draw_batch(batch_size).labels)).tolist()
-    job = json.dumps(Job("jax", "train", to_json(config), batch_size, weights))
-    return arena.Candidate(name, (sys.executable, "-m", "benchmarks.throughput.step_worker", job), {})
-
-
 # Epochs of the real program.
 
 
 def _measure_epochs(options: Scaling, console: Console) -> list[Measured]:
-    """Run the real program with each number of images and of seeds; one after another, in turns."""
+    """Run the real program with each number of images and of seeds, one after another, in turns."""
     wanted: list[tuple[What, int, list[str]]] = []
     if "images" in options.what:
         wanted += [("images", count, timeline.data_words(None, count)) for count in options.images]
@@ -182,11 +166,9 @@ def _measure_epochs(options: Scaling, console: Console) -> list[Measured]:
             own.append(_run_epochs(options.config, words))
             console.print(
                 f"round {number} of {options.epoch_rounds}: {what} {value:,}: "
-                f"{own[-1].epoch_s[0]:.2f} s an epoch"
+                f"{own[-1].epoch_s[0]:.2f} s/epoch"
             )
-    warning = timeline.tell_pauses(run for own in runs for run in own)
-    if warning:
-        console.print(warning)
+    timeline.warn_of_pauses((run for own in runs for run in own), console)
     return [
         Measured(
             what,
@@ -209,27 +191,19 @@ def _run_epochs(config: Path, words: Sequence[str]) -> Timeline:
         return timeline.watch([*argv, "--train.epochs", str(EPOCHS), "--run-dir", str(folder)], folder)
 
 
-# Figures.
+# Rows and the table.
 
 
 def _figures(point: Measured, config: Config) -> dict[str, Any]:
-    """Work out one row; `work` is what the cost would be in proportion to if nothing were lost."""
+    """Compute one row; with perfect scaling the cost would be proportional to its `work`."""
     wider = widen(config, point.value) if point.what == "width" else config
     work = point.value if point.what != "width" else count_macs(wider)
     row = {"what": point.what, "value": point.value, "unit": point.unit, "work": work}
     return row | arena.to_row(point.result)
 
 
-def count_macs(config: Config) -> int:
-    """Count the multiply-accumulates of one image's forward pass."""
-    from fer_jax.models.cnn import make_model
-    from fer_jax.models.summary import list_layers
-
-    return sum(layer.macs for layer in list_layers(make_model(config.model, config.device)))
-
-
 def _count_devices() -> dict[str, Any]:
-    """Say which devices are there. Virtual ones (XLA_FLAGS) would share the same cores and show nothing."""
+    """List the devices. Virtual ones (XLA_FLAGS) share the same cores: there is nothing to measure."""
     import jax
 
     devices = jax.devices()
@@ -237,21 +211,19 @@ def _count_devices() -> dict[str, Any]:
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    table = Table("", title=title, title_justify="left")
-    for column in ("ms a step", "s an epoch", "× the work", "× the time"):
-        table.add_column(column, justify="right")
+    table = bench.make_table(title, ("ms/step", "s/epoch", "× the work", "× the time"))
     first: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["unit"] is None:
             console.print(f"devices: {row['value']} of kind {row['kind']}; training uses {row['used']}")
             continue
         start = first.setdefault(row["what"], row)
-        seconds = [each for samples in row["samples_s"] for each in samples]
+        milliseconds = arena.milliseconds(row)
         is_step = row["unit"] == "step"
         table.add_row(
             row["name"],
-            arena.format_range([1000 * each for each in seconds], 2) if is_step else "",
-            "" if is_step else arena.format_range(seconds, 2),
+            arena.format_range(milliseconds, 2) if is_step else "",
+            "" if is_step else arena.format_range([each / 1000 for each in milliseconds], 2),
             f"{row['work'] / start['work']:.2f}",
             f"{row['spread_s']['median'] / start['spread_s']['median']:.2f}",
         )

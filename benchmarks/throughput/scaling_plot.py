@@ -1,4 +1,4 @@
-"""The picture of the scaling benchmark: a panel for each thing that grew."""
+"""The plot of the scaling benchmark: a panel for each quantity that was varied."""
 
 import statistics
 from pathlib import Path
@@ -12,13 +12,13 @@ from fer_jax.report.plots import QUIET_COLOUR, STYLE, TRAIN_COLOUR, write_png
 
 
 class Panel(NamedTuple):
-    """What a panel shows.
+    """The labels of a panel.
 
     Attributes:
         title: above it.
-        x: label of the axis.
-        y: label of the other axis.
-        factor: seconds times this are shown.
+        x: of the horizontal axis.
+        y: of the vertical axis.
+        factor: from seconds to the unit of the vertical axis.
     """
 
     title: str
@@ -28,19 +28,19 @@ class Panel(NamedTuple):
 
 
 PANELS = {
-    "batch": Panel("Batch size", "images a step", "ms a step", 1000),
-    "width": Panel("Width", "times the features of every block", "ms a step", 1000),
-    "images": Panel("Images", "synthetic faces, 56 % of them train", "s an epoch", 1),
-    "seeds": Panel("Seeds together", "seeds in one program", "s an epoch", 1),
+    "batch": Panel("Batch size", "images per step", "ms per step", 1000),
+    "width": Panel("Width", "factor on the features of every block", "ms per step", 1000),
+    "images": Panel("Images", "synthetic faces, 56 % of them for training", "s per epoch", 1),
+    "seeds": Panel("Seeds trained together", "replicas in one program", "s per epoch", 1),
 }
 
 
 def plot(content: dict[str, Any], path: Path) -> None:
-    """Draw what `benchmarks.throughput.scaling` wrote: medians, their range, and dashed how the work grows.
+    """Draw the medians and ranges that `benchmarks.throughput.scaling` measured; dashed: how the work grows.
 
     Args:
-        content: of its JSON.
-        path: the PNG to write, in one step.
+        content: its JSON.
+        path: the PNG to write.
     """
     rows = [row for row in content["results"] if row["what"] in PANELS]
     kinds = list(dict.fromkeys(row["what"] for row in rows))
@@ -48,7 +48,7 @@ def plot(content: dict[str, Any], path: Path) -> None:
         figure = Figure(figsize=(3.4 * max(1, len(kinds)), 3.4), dpi=160, layout="constrained")
         figure.suptitle(
             f"{content['settings']['config']['name']} on {content['machine']}, {content['device']}; "
-            "dashed: in proportion to the images, the multiplications, the seeds",
+            "dashed: proportional to the images, the multiplications, the seeds",
             x=0.01,
             ha="left",
             fontsize=11,

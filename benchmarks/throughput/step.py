@@ -1,15 +1,14 @@
-"""How long does a step take, in JAX and in PyTorch? The train step and the eval step of any config.
+"""How long does a step take in JAX and in PyTorch? The train step and the eval step of any config.
 
     python -m benchmarks.throughput.step --config configs/run6.py
-    python -m benchmarks.throughput.step --config benchmarks/nets/vgg.py --what train --candidates jax torch gemm
+    python -m benchmarks.throughput.step --config benchmarks/nets/vgg.py --what train \
+        --candidates jax torch gemm
 
-The same network, loss, optimizer and batch on both sides; live processes that take turns; the first step,
-which compiles, is reported apart. In the same turns the machine's own peak in multiplying matrices is
-measured, and each step is held against it. Writes benchmarks/results/step-CONFIG.json, raw samples included.
+The same network, loss, optimizer and batch on both sides, in live processes that take turns. The first step,
+which compiles, is reported separately. The machine's peak in multiplying matrices is measured in the same
+turns, and each step is compared with it. Writes benchmarks/results/step-CONFIG.json, with all raw samples.
 """
 
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +18,18 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import arena, gemm
-from benchmarks.throughput.step_worker import KINDS, RATE, Job, What, draw_batch
+from benchmarks.harness import arena, bench, gemm
+from benchmarks.throughput.step_worker import KINDS, RATE, What, count_macs, make_candidate
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
-from fer_jax.data.examples import class_counts
 from fer_jax.errors import ConfigError
 
-QUESTION = "How long does a step take, in JAX and in PyTorch?"
+PROGRAM = "python -m benchmarks.throughput.step"
+QUESTION = "How long does a step take in JAX and in PyTorch?"
 BASELINE = "torch"
 FLOPS_PER_MAC = {"train": 6, "eval": 2}
-"""A multiplication and an addition; training does them forward, for the inputs and for the weights."""
+"""A multiply-accumulate is two FLOP; training does it forward, for the inputs and for the weights."""
 WIDTH_OF_A_FILE = 160
 
 Name = Literal[
@@ -56,52 +55,49 @@ class Step:
     """Measure the train step and the eval step of a config, JAX against PyTorch."""
 
     config: Path = Path("configs/run6.py")
-    """Whose network, loss and optimizer."""
+    """The config whose network, loss and optimizer are measured."""
     what: tuple[What, ...] = ("train", "eval")
-    """Which steps."""
+    """The steps to measure."""
     candidates: tuple[Name, ...] = ()
-    """Who takes part; `gemm` is the machine's peak. By default all but jax-untuned, on CPU also without
-    PyTorch's compiled ones, which compile for minutes, and without bfloat16 where the processor lacks it."""
+    """Candidates; `gemm` is the machine's peak. By default all except jax-untuned; on a CPU also without
+    compiled PyTorch, which compiles for minutes, and without bfloat16 where the processor lacks it."""
     batch_size: int | None = None
-    """Images a step; by default the config's."""
+    """Images per step; by default the config's."""
     rounds: int = 7
-    """How often each candidate has its turn."""
+    """Turns of each candidate."""
     iterations: int = 5
-    """Measured steps of a turn."""
+    """Measured steps per turn."""
     gemm_size: int | None = None
-    """Rows and columns of the matrices of `gemm`; by default 2048, on GPU 8192."""
+    """Rows and columns of the matrices of `gemm`; by default 2048, on a GPU 8192."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/step-CONFIG.json."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure, and return the exit status."""
-    return cli.run(lambda: _measure(cli.parse(Step, argv, prog="python -m benchmarks.throughput.step"), argv))
+    """Parse the options, measure, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Step, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Step, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
+    console = bench.make_console(WIDTH_OF_A_FILE)
     config = load_config(options.config)
     batch_size = options.batch_size or config.train.batch_size
     names = _choose(options, console)
     runs = {what: _run(what, names, config, batch_size, options) for what in options.what}
-    # Only now: it starts JAX in this process, which on a GPU would take memory from the workers.
-    macs = _count_macs(config)
+    # Not before: it starts JAX in this process, which on a GPU would take memory from the workers.
+    macs = count_macs(config)
     rows = []
     for what, results in runs.items():
         figures = [_figures(result, results, FLOPS_PER_MAC[what] * macs, batch_size) for result in results]
         _show(console, figures, f"{config.name}: {what} step, batch {batch_size}")
         rows += [{"what": what, **each} for each in figures]
-    words = sys.argv[1:] if argv is None else argv
     settings = {"config": to_json(config), "batch_size": batch_size, "rate": RATE, "macs": macs}
     counts = {"rounds": options.rounds, "iterations": options.iterations}
-    out = options.out or arena.RESULTS / f"step-{config.name}.json"
-    arena.write(
+    out = options.out or bench.RESULTS / f"step-{config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.throughput.step", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings=settings | counts,
         results=rows,
         extra={},
@@ -111,52 +107,32 @@ def _measure(options: Step, argv: list[str] | None) -> int:
 
 
 def _choose(options: Step, console: Console) -> list[str]:
-    names: list[str] = list(dict.fromkeys(options.candidates or ON_CPU + COMPILED * arena.has_gpu()))
-    if not options.candidates and not arena.multiplies_bfloat16():
-        console.print("the processor has no instructions for bfloat16, its rows are left out")
+    names: list[str] = list(dict.fromkeys(options.candidates or ON_CPU + COMPILED * bench.has_gpu()))
+    if not options.candidates and not bench.multiplies_bfloat16():
+        console.print("left out: bfloat16, for which the processor has no instructions")
         names = [name for name in names if not name.endswith("-bf16")]
-    if not arena.is_installed("torch") and any(name.startswith("torch") for name in names):
-        console.print(f"PyTorch is not installed, its rows are left out: {arena.HOW_TO_INSTALL}")
-        names = [name for name in names if not name.startswith("torch")]
+    needs = {name: ["torch"] if name.startswith("torch") else [] for name in names}
+    names = bench.keep_installed(needs, console)
     if set(names) <= {"gemm"}:
-        raise ConfigError("there is no candidate besides gemm to measure; name some with --candidates")
+        raise ConfigError("there is no candidate to measure except gemm; name some with --candidates")
     return names
 
 
 def _run(
     what: What, names: Sequence[str], config: Config, batch_size: int, options: Step
 ) -> list[arena.Result]:
-    # Imported here so that --help need not wait for jax.
-    from fer_jax.engine.losses import class_weights
-
-    weights = class_weights(config.loss, class_counts(draw_batch(batch_size).labels)).tolist()
-    candidates = []
-    for name in names:
-        if name != "gemm":
-            job = json.dumps(Job(name, what, to_json(config), batch_size, weights))
-            argv = (sys.executable, "-m", "benchmarks.throughput.step_worker", job)
-            # What is not tuned is to have no flag of ours from this process either.
-            environment = {} if KINDS[name].is_tuned else {"XLA_FLAGS": ""}
-            candidates.append(arena.Candidate(name, argv, environment))
+    candidates = [make_candidate(name, name, what, config, batch_size) for name in names if name != "gemm"]
     if "gemm" in names:
-        libraries: tuple[arena.Library, ...] = ("jax", "torch") if arena.is_installed("torch") else ("jax",)
+        libraries: tuple[arena.Library, ...] = ("jax", "torch") if bench.is_installed("torch") else ("jax",)
         dtypes = dict.fromkeys(KINDS[each.name].dtype for each in candidates)
         candidates += gemm.make_candidates(libraries=libraries, dtypes=tuple(dtypes), size=options.gemm_size)
     return arena.compare(candidates, rounds=options.rounds, iterations=options.iterations)
 
 
-def _count_macs(config: Config) -> int:
-    """Count the multiply-accumulates of one image's forward pass."""
-    from fer_jax.models.cnn import make_model
-    from fer_jax.models.summary import list_layers
-
-    return sum(layer.macs for layer in list_layers(make_model(config.model, config.device)))
-
-
 def _figures(
     result: arena.Result, results: Sequence[arena.Result], flop_per_image: int, batch_size: int
 ) -> dict[str, Any]:
-    """Work out one row: rates, share of the peak of its dtype, ratios to the others round by round."""
+    """Compute one row: rates, the fraction of its dtype's peak, and speed-ups over the others."""
     median = arena.median_s(result)
     row = arena.to_row(result)
     if result.name not in KINDS:
@@ -175,16 +151,13 @@ def _figures(
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    """Print the figures of one step, and how JAX's rows stand to each of PyTorch's."""
-    table = Table("", title=title, title_justify="left")
+    """Print one step's results, and how much faster than each of PyTorch's rows JAX's are."""
     baseline = f"× {KINDS[BASELINE].title}"
-    columns = ("ms a step", "img/s", "GFLOP/s", "of the peak", baseline, "peak MiB", "first step s", "loss")
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns = ("ms/step", "img/s", "GFLOP/s", "of the peak", baseline, "peak MiB", "first step, s", "loss")
+    table = bench.make_table(title, columns)
     for row in rows:
         facts, share = row["facts"], row.get("share_of_peak")
-        milliseconds = [1000 * seconds for samples in row["samples_s"] for seconds in samples]
-        cells = [arena.format_range(milliseconds, 2), "", f"{row['flop_per_s'] / 1e9:.1f}", ""]
+        cells = [arena.format_range(arena.milliseconds(row), 2), "", f"{row['flop_per_s'] / 1e9:.1f}", ""]
         if "ratios" in row:
             cells[1] = f"{row['images_per_s']:.0f}"
             cells[3] = f"{100 * share:.0f} %" if share else ""
@@ -195,7 +168,7 @@ def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
     console.print(table)
     others = [row["name"] for row in rows if row["name"].startswith("torch")]
     if others:
-        ratios = Table("times as fast as", *(KINDS[name].title for name in others))
+        ratios = Table("speed-up over", *(KINDS[name].title for name in others))
         for row in rows:
             if row["name"].startswith("jax"):
                 ratios.add_row(row["title"], *(_format_ratio(row, name) for name in others))

@@ -1,6 +1,6 @@
-"""The worker of the step benchmark: one network in one library, stepping over one batch when told to.
+"""The worker of the step benchmark: one network in one library that steps over one batch on command.
 
-`benchmarks.throughput.step` starts it and names it in the table; what it does is in `KINDS`.
+`benchmarks.throughput.step` and others start it, see `make_candidate`; `KINDS` has what it can run.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from benchmarks.harness import arena
-from fer_jax.config.files import from_json
+from fer_jax.config.files import from_json, to_json
 from fer_jax.config.model import DeviceConfig
 from fer_jax.config.run import Config
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.images import standardise
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.runtime import cpu, machine
 
 RATE = 1e-6
-"""Learning rate: so small that the random start neither collapses nor decides the time."""
+"""Learning rate: so small that the random start neither diverges nor affects the time."""
 WARM_UP_STEPS = 3
 
 What = Literal["train", "eval"]
@@ -34,11 +34,11 @@ class Kind(NamedTuple):
     """How a candidate computes.
 
     Attributes:
-        title: what the table calls it.
-        library: whose.
-        dtype: of the numbers between the layers, whose peak it is held against.
+        title: its name in the table.
+        library: the one it uses.
+        dtype: of the activations; the step is compared with this type's peak.
         options: fields of `DeviceConfig`, or of `torch_nets.Style`.
-        is_tuned: with what `runtime.cpu.tune_cpu` sets.
+        is_tuned: whether `runtime.cpu.tune_cpu` is called.
     """
 
     title: str
@@ -65,18 +65,18 @@ KINDS = {
     "torch-graphs": Kind("PyTorch autotuned, graphs", "torch", "float32", _GRAPHS, True),
     "torch-graphs-bf16": Kind("PyTorch autotuned, graphs, bf16", "torch", "bfloat16", _GRAPHS | _BF16, True),
 }
-"""Tuned PyTorch has channels last, no needless bias, a fused optimizer and our allocator setting."""
+"""Tuned PyTorch: channels last, no redundant bias, a fused optimizer, and fer_jax's allocator setting."""
 
 
 class Job(NamedTuple):
-    """What a worker is told, as JSON on its command line.
+    """The worker's task, as JSON on its command line.
 
     Attributes:
-        name: of its kind.
-        what: which step.
-        config: as `to_json` gives it.
-        batch_size: images a step.
-        class_weights: seven. Working them out needs jax, which PyTorch's process is not to import.
+        name: its kind's.
+        what: the step.
+        config: from `to_json`.
+        batch_size: images per step.
+        class_weights: seven; computing them needs jax, which PyTorch's process must not import.
     """
 
     name: str
@@ -90,11 +90,11 @@ class _Loop(NamedTuple):
     """One network and its step.
 
     Attributes:
-        run: takes one step, waits until it is done and gives what came out.
-        mean_loss: takes it from what came out.
+        run: takes one step, waits until it is done, and returns its output.
+        mean_loss: the mean loss from that output.
         device: where it computes.
-        device_mib: the most memory it has held on an accelerator; None on the CPU.
-        program: what the compiler made of the step, as text; None from PyTorch.
+        device_mib: peak memory on an accelerator; None on the CPU.
+        program: the compiled step as text; None from PyTorch.
     """
 
     run: Callable[[], Any]
@@ -104,15 +104,57 @@ class _Loop(NamedTuple):
     program: Callable[[], str | None]
 
 
+def make_candidate(
+    name: str,
+    kind: str,
+    what: What,
+    config: Config,
+    batch_size: int,
+    environment: dict[str, str] | None = None,
+) -> arena.Candidate:
+    """Make a candidate from this worker.
+
+    Args:
+        name: its row in the table.
+        kind: of `KINDS`.
+        what: the step.
+        config: the network, loss and optimizer.
+        batch_size: images per step.
+        environment: of the worker; None: no XLA flags of this process if the kind is not tuned.
+    """
+    job = json.dumps(make_job(kind, what, config, batch_size))
+    if environment is None:
+        environment = {} if KINDS[kind].is_tuned else {"XLA_FLAGS": ""}
+    argv = (sys.executable, "-m", "benchmarks.throughput.step_worker", job)
+    return arena.Candidate(name, argv, environment)
+
+
+def make_job(kind: str, what: What, config: Config, batch_size: int) -> Job:
+    """Make a worker's task, with the class weights of its batch."""
+    # Imported here so that --help does not wait for jax.
+    from fer_jax.engine.losses import class_weights
+
+    weights = class_weights(config.loss, class_counts(draw_batch(batch_size).labels)).tolist()
+    return Job(kind, what, to_json(config), batch_size, weights)
+
+
+def count_macs(config: Config) -> int:
+    """Count the multiply-accumulates of one image's forward pass."""
+    from fer_jax.models.cnn import make_model
+    from fer_jax.models.summary import list_layers
+
+    return sum(layer.macs for layer in list_layers(make_model(config.model, config.device)))
+
+
 def draw_batch(batch_size: int) -> Examples:
-    """Draw the synthetic faces that every candidate steps over."""
+    """Draw the batch of synthetic faces, the same for every candidate."""
     return draw_examples(seed=0, examples=batch_size)
 
 
 def main() -> int:
-    """Do the job of the command line."""
+    """Do the task given on the command line."""
     job = Job(*json.loads(sys.argv[1]))
-    # Before the first large array, and before the libraries are imported.
+    # Before the first large array and before the libraries are imported.
     tuning = cpu.tune_cpu() if KINDS[job.name].is_tuned else []
     return serve_steps(job, tuning)
 
@@ -121,11 +163,11 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
     """Make the network, take the first steps, and serve.
 
     Args:
-        job: what to do.
-        tuning: what was set in this process, for the facts.
+        job: the task.
+        tuning: what was tuned in this process, for the facts.
     """
     kind = KINDS[job.name]
-    config = from_json(job.config, where="the worker's command line")
+    config = from_json(Config, job.config, where="the worker's command line")
     make_loop = _make_jax_loop if kind.library == "jax" else _make_torch_loop
     loop = make_loop(job, config, kind.options)
     start = time.perf_counter()
@@ -153,7 +195,7 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
 
 
 def _hash_operations(program: str | None) -> str | None:
-    """Hash a compiled program without the names of the source files that it came from."""
+    """Hash a compiled program without the names of its source files."""
     if program is None:
         return None
     operations = [line for line in program.splitlines() if " = " in line]
@@ -199,7 +241,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
     def program() -> str | None:
         step: Any = train_step if is_train else eval_step
         arguments = (key, state, batch, rate) if is_train else (state.params, state.batch_stats, batch)
-        # JAX has it from the first call, and does not compile it again.
+        # JAX keeps it from the first call, and does not compile it again.
         return step.lower(*arguments).compile().as_text()
 
     def device_mib() -> float | None:

@@ -1,10 +1,10 @@
-"""The device's steps of an epoch and nothing else: what an epoch would cost without any overhead.
+"""Only the device steps of an epoch: what an epoch would cost without any overhead.
 
     python -m benchmarks.throughput.steps_alone --config configs/run6.py --data train.csv --run-dir runs/steps
 
-It takes as many steps of training and of evaluation as an epoch of `python -m fer_jax.train`, compiled by the
-same functions, over batches that are ready, and writes a line to `log.jsonl` for each such epoch.
-`benchmarks.throughput.epoch` holds the real program against it.
+It takes as many train and eval steps as an epoch of `python -m fer_jax.train`, compiled by the same
+functions, over prepared batches, and appends a line to `log.jsonl` after each epoch.
+`benchmarks.throughput.epoch` compares the real program with it.
 """
 
 import itertools
@@ -40,7 +40,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.runtime import cpu
 
 RATE = np.float32(1e-6)
-"""So small that the weights stay what they are at the start."""
+"""Learning rate: so small that the weights hardly change."""
 
 Epoch = Callable[[], None]
 """Takes all steps of an epoch and waits until they are done."""
@@ -48,19 +48,19 @@ Epoch = Callable[[], None]
 
 @dataclass(frozen=True)
 class StepsAlone:
-    """Take the steps of a config's epochs over batches that are ready, and time them."""
+    """Take the steps of a config's epochs over prepared batches, and time them."""
 
     config: Path
     """Config file, such as configs/run6.py."""
     settings: Annotated[Config, tyro.conf.arg(name="")]
     run_dir: Path = Path("runs/steps")
-    """Folder to write log.jsonl in."""
+    """Folder for log.jsonl."""
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, take the steps, and return the exit status."""
+    """Parse the options, take the steps, and return the exit status."""
     return cli.run(
         lambda: _step(cli.parse(StepsAlone, argv, prog="python -m benchmarks.throughput.steps_alone"))
     )
@@ -83,7 +83,7 @@ def _step(options: StepsAlone) -> int:
 
 
 def _prepare(config: Config, examples: Examples, split: Split) -> Epoch:
-    """Make the steps as `fer_jax.train` does, and what takes an epoch of them."""
+    """Make the steps as `fer_jax.train` does, and the function that takes an epoch of them."""
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = standardise.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
@@ -106,12 +106,12 @@ def _prepare(config: Config, examples: Examples, split: Split) -> Epoch:
 def _make_host_epoch(
     config: Config, examples: Examples, split: Split, train_step: Any, eval_step: Any, state: Any
 ) -> Epoch:
-    """Make an epoch of steps over one batch that lies on the device."""
+    """Make an epoch of steps over one batch that is on the device."""
     train = config.train
     key = jax_key(train.seed, Stream.DROPOUT)
 
     def make_batch(batch_size: int) -> Any:
-        # Rows of the training part, over and over where it is smaller than a batch.
+        # Rows of the training part, repeated where it is smaller than a batch.
         order = np.resize(split.train, batch_size)
         recipe = draw_recipe(
             order,
@@ -133,7 +133,7 @@ def _make_host_epoch(
         pending = None
         for _ in range(len(split.train) // train.batch_size):
             state, objective = train_step(key, state, batch, RATE)
-            # As the program does: the step before is waited for while this one runs.
+            # As the program does: it waits for the previous step while this one runs.
             jax.block_until_ready(pending)
             pending = objective
         jax.block_until_ready(
@@ -146,7 +146,7 @@ def _make_host_epoch(
 def _make_resident_epoch(
     config: Config, examples: Examples, split: Split, train_step: Any, eval_step: Any, state: Any
 ) -> Epoch:
-    """Make an epoch of chunks whose recipes are drawn beforehand; images stay on the device."""
+    """Make an epoch of chunks with recipes drawn in advance; the images stay on the device."""
     train = config.train
     steps = len(split.train) // train.batch_size
     stepper = make_resident_stepper(
@@ -190,7 +190,7 @@ def _make_resident_epoch(
 
 
 def _measured(config: Config, split: Split) -> int:
-    """Count the training rows on which an epoch's train accuracy is measured."""
+    """Count the training rows on which the train accuracy is measured after an epoch."""
     wanted, rows = config.train.train_eval_examples, len(split.train)
     return min(wanted, rows) if wanted else rows
 

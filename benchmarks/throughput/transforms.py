@@ -1,8 +1,8 @@
-"""Augmentation one image at a time, as torchvision's transforms and their like do it, in OpenCV and in PIL.
+"""Augmentation of one image at a time, as in torchvision's transforms, with OpenCV and with PIL.
 
-The geometry and the erasing of `fer_jax.images.augment`, with the same ranges and probabilities, each a step of its
-own; zoom, stretch, mirrors in turn and changes of the grays are refused. The library is imported when a
-transform is made: this module itself needs none.
+The geometry and the erasing of `fer_jax.images.augment`, with the same ranges and probabilities, each as a
+separate step. Zoom, stretch, alternating flips and changes of gray levels are refused. The library is
+imported when a transform is made; this module itself needs none.
 """
 
 import random
@@ -28,19 +28,19 @@ _REFUSED = (
 
 
 class Transform:
-    """Augments one image and makes numbers of it: a list of steps, each with its own probability."""
+    """Augments and standardises one image, in steps that each have their own probability."""
 
     def __init__(self, config: AugmentConfig, stats: PixelStats) -> None:
-        """Keep the ranges, and the mean and deviation to standardise with.
+        """Set the ranges, and the mean and standard deviation of the pixels.
 
         Raises:
-            ConfigError: the config has a change that is not here.
+            ConfigError: the config has an augmentation that is missing here.
         """
         for name in _REFUSED:
             if value := getattr(config, name):
                 raise ConfigError(
-                    f"config field augment.{name} is {value!r}, and the comparison with OpenCV and PIL "
-                    f"has no such change; set it to {type(value)()!r}"
+                    f"config field augment.{name} is {value!r}, which the OpenCV and PIL versions lack; "
+                    f"set it to {type(value)()!r}"
                 )
         self.config, self.stats = config, stats
 
@@ -60,7 +60,7 @@ class Transform:
             picture = self.crop(picture, top, left, side)
         if random.random() < config.flip_probability:
             picture = self.flip(picture)
-        # To numbers in [0, 1], channels first, then normalised: as ToTensor and Normalize do it.
+        # Scaled to [0, 1], channels first, then normalised, as ToTensor and Normalize do.
         x = np.asarray(picture).reshape(1, _SIDE, _SIDE).astype(np.float32) / 255
         x = (x - self.stats.mean / 255) / (self.stats.std / 255)
         if random.random() < config.erase_probability:
@@ -76,19 +76,19 @@ class Transform:
         return height, width
 
     def open(self, image: np.ndarray) -> Any:
-        """Turn uint8 [48, 48, 1] into a picture of the library."""
+        """Convert uint8 [48, 48, 1] to the library's own image."""
         raise NotImplementedError
 
     def turn_and_shift(self, picture: Any, degrees: float, down: float, right: float) -> Any:
-        """Turn a picture about its middle and move it."""
+        """Rotate a picture about its centre and shift it."""
         raise NotImplementedError
 
     def crop(self, picture: Any, top: int, left: int, side: int) -> Any:
-        """Stretch a square of a picture over the whole."""
+        """Crop a square and resize it to the full size."""
         raise NotImplementedError
 
     def flip(self, picture: Any) -> Any:
-        """Mirror a picture left and right."""
+        """Flip a picture horizontally."""
         raise NotImplementedError
 
 
@@ -96,19 +96,19 @@ class OpenCVTransform(Transform):
     """The steps in OpenCV."""
 
     def __init__(self, config: AugmentConfig, stats: PixelStats) -> None:
-        """Take the threads from OpenCV."""
+        """Turn off OpenCV's own threads."""
         import cv2
 
         super().__init__(config, stats)
-        # More threads than this one gain nothing on 48 × 48, and hang in the processes of a DataLoader.
+        # On 48 × 48 pixels threads gain nothing, and they hang in the processes of a DataLoader.
         cv2.setNumThreads(0)
 
     def open(self, image: np.ndarray) -> Any:
-        """OpenCV's pictures are arrays."""
+        """Return the image unchanged: OpenCV uses arrays."""
         return image
 
     def turn_and_shift(self, picture: Any, degrees: float, down: float, right: float) -> Any:
-        """Turn and move."""
+        """Rotate and shift."""
         import cv2
 
         matrix = cv2.getRotationMatrix2D((_SIDE / 2 - 0.5, _SIDE / 2 - 0.5), degrees, 1)
@@ -124,23 +124,23 @@ class OpenCVTransform(Transform):
         return cv2.resize(picture[top : top + side, left : left + side], (_SIDE, _SIDE))
 
     def flip(self, picture: Any) -> Any:
-        """Mirror."""
+        """Flip horizontally."""
         import cv2
 
         return cv2.flip(picture, 1)
 
 
 class PILTransform(Transform):
-    """The steps in PIL, which is what torchvision calls for pictures. Beyond the edge it has black."""
+    """The steps in PIL, which torchvision uses for images. Pixels from beyond the edge are black."""
 
     def open(self, image: np.ndarray) -> Any:
-        """Make a gray picture."""
+        """Make a grayscale image."""
         from PIL import Image
 
         return Image.fromarray(image[..., 0])
 
     def turn_and_shift(self, picture: Any, degrees: float, down: float, right: float) -> Any:
-        """Turn and move."""
+        """Rotate and shift."""
         from PIL import Image
 
         return picture.rotate(degrees, Image.Resampling.BILINEAR, translate=(right, down))
@@ -153,7 +153,7 @@ class PILTransform(Transform):
         return picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, box)
 
     def flip(self, picture: Any) -> Any:
-        """Mirror."""
+        """Flip horizontally."""
         from PIL import Image
 
         return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,7 +1,8 @@
-"""The craft around a network: how fast it learns, what regularises it, how much the faces are changed.
+"""Everything around a network: learning rate and schedule, regularisation, and augmentation.
 
-Fits any config with at least one block: the base gives everything that is not named here. Rates are
-log-uniform over two decades around what the seven runs use; dropout is one value for all blocks.
+Works with any config that has at least one block; the base config sets everything that is not named here. The
+learning rate is log-uniform over two decades around those of the seven runs; all blocks share one dropout
+rate.
 
 Command: python -m fer_jax.sweep --config configs/run7.py --space configs/spaces/craft.py --data train.csv
 """

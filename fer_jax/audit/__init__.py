@@ -1,1 +1,1 @@
-"""The command `audit`: label errors, near copies and images without a face."""
+"""The command `audit`: it searches the data for label errors, copies and images without a face."""

@@ -1,9 +1,8 @@
-"""Look through the data: copies, images without a face, and labels that are probably wrong.
+"""Search the data for copies, images without a face, and labels that are probably wrong.
 
 python -m fer_jax.audit --data fer2013.csv --ferplus fer2013new.csv
 """
 
-import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -16,63 +15,70 @@ from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
 
-MAX_FOLDS = 20
+PROG, MAX_FOLDS = "python -m fer_jax.audit", 20
 
 
 @dataclass(frozen=True)
 class AuditCommand:
-    """Find exact and near copies, images without a face and likely label errors, and write what was found.
+    """Find exact and near copies, images without a face and likely label errors.
 
-    Into the folder --out go audit.html (a page with the faces in doubt), audit.json (all figures) and
+    The folder --out gets audit.html (a page with the images in doubt), audit.json (all numbers) and
     audit.csv (a line for each row in doubt, marked keep or drop), which `python -m fer_jax.train --drop`
-    obeys. The page holds pictures of the data: do not publish those of FER2013.
+    applies. The page contains pictures of the data: do not publish it if the data is FER2013.
     """
 
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; by default as in training."""
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv, ten annotators' votes a row, to check the findings against."""
+    """FER+'s fer2013new.csv, the votes of ten annotators per row, to check the findings against."""
     config: Path = Path("configs/run7.py")
     """Config file of the networks that search for label errors."""
     folds: int = 4
-    """How many networks, each trained without one fold of the rows; 0 does not search for label errors."""
+    """Number of networks, each trained without one fold of the rows; 0 does not search for label errors."""
     epochs: int = 8
-    """Epochs of each of these networks, in place of the config's."""
+    """Epochs of each of these networks, instead of the config's."""
     out: Path | None = None
-    """Folder to write; by default audit/NAME, after the data's file."""
+    """Folder to write; by default audit/NAME, with the name of the data file."""
     work_dir: Path | None = None
-    """Folder of the finished folds, from which a stopped search goes on; by default OUT/work."""
+    """Folder of the finished folds, from which a stopped search continues; by default OUT/work."""
     on_bad_row: BadRow | None = None
-    """What a malformed row does."""
+    """What to do with a malformed row; short for data.on_bad_row."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, audit, and return the exit status."""
-    return cli.run(lambda: _audit(cli.parse(AuditCommand, argv, prog="python -m fer_jax.audit"), argv))
+    return cli.run(lambda: _audit(cli.parse(AuditCommand, argv, prog=PROG), cli.command_line(PROG, argv)))
 
 
-def _audit(options: AuditCommand, argv: list[str] | None) -> int:
+def _audit(options: AuditCommand, invocation: str) -> int:
     if options.folds != 0 and not 2 <= options.folds <= MAX_FOLDS:
         raise ConfigError(f"--folds is {options.folds}; wanted 0, or an integer in 2..{MAX_FOLDS}")
-    # Without a search nothing is trained, and no config file has to be there.
+    # Without a search nothing is trained, and no config file is needed.
     config = load_config(options.config) if options.folds else Config(name="audit")
     config = with_data(config, options.data, options.on_bad_row)
-    cli.refuse_other_targets(config)
+    _check_targets(config)
     if options.folds:
         config = replace(config, train=replace(config.train, epochs=options.epochs))
-    # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
+    # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
     from fer_jax.audit import run
 
-    run.audit(
-        config,
-        votes_path=options.ferplus,
-        folds=options.folds,
-        out=options.out,
-        work=options.work_dir,
-        invocation=shlex.join(["python", "-m", "fer_jax.audit", *(sys.argv[1:] if argv is None else argv)]),
-        clock=time.perf_counter,
-    )
+    run.audit(options, config, invocation=invocation, clock=time.perf_counter)
     return 0
+
+
+def _check_targets(config: Config) -> None:
+    """Refuse a config with which the networks would not judge FER2013's labels, or not out of sample."""
+    source, teachers = config.labels.source, config.distill.teachers
+    if source != "fer2013":
+        raise ConfigError(
+            f"labels.source is {source}, and an audit checks FER2013's own labels; give a --config that is "
+            "trained on them (--ferplus compares the findings with FER+'s votes)"
+        )
+    if teachers:
+        raise ConfigError(
+            f"distill.teachers names {teachers[0]}, and teachers may have seen the rows that an audit "
+            "judges; give a --config without teachers"
+        )
 
 
 if __name__ == "__main__":

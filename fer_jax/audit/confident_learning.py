@@ -1,4 +1,4 @@
-"""Confident learning: which labels are probably wrong, by what a network that never saw them predicts.
+"""Confident learning: which labels are probably wrong, judged by a network that was not trained on them.
 
 Source: Northcutt, Jiang, Chuang, *Confident Learning: Estimating Uncertainty in Dataset Labels*, Journal of
 Artificial Intelligence Research 70 (2021): the confident joint, its off-diagonal examples, and their ranking
@@ -10,19 +10,20 @@ from typing import Final, NamedTuple
 import numpy as np
 
 NO_CLASS: Final = -1
-"""Stands where an example reaches the threshold of no class."""
+"""In place of a class for an example that reaches no class's threshold."""
 
 
 class Confident(NamedTuple):
-    """What confident learning says about N labelled examples.
+    """The result of confident learning on N labelled examples.
 
     Attributes:
-        thresholds: float64 [C], the mean probability that a class's examples give to their own label;
-            infinite for a class without examples.
-        likely: int64 [N], the most probable class whose threshold the example reaches, or `NO_CLASS`.
+        thresholds: float64 [C], the mean probability of their own label over a class's examples; infinite
+            for a class without examples.
+        likely: int64 [N], the most probable class among those with a threshold that the example reaches, or
+            `NO_CLASS`.
         joint: int64 [C, C], the confident joint: examples by given label (row) and likely class (column).
-        margins: float64 [N], probability of the given label less that of the best other one, in [-1, 1].
-        flagged: int64 [F], examples whose likely class is another than their label, the lowest margin first.
+        margins: float64 [N], probability of the given label minus that of the best other one, in [-1, 1].
+        flagged: int64 [F], examples with a likely class that is not their label, the lowest margin first.
     """
 
     thresholds: np.ndarray
@@ -33,7 +34,7 @@ class Confident(NamedTuple):
 
 
 def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> Confident:
-    """Find the examples that confidently belong to another class than their label says.
+    """Find the examples that confidently belong to another class than their label.
 
     Args:
         probabilities: float [N, C], C >= 2, each row sums to 1; predicted out of sample, that is, by a
@@ -63,17 +64,17 @@ def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> Confiden
 
 
 def estimate_joint(joint: np.ndarray, label_counts: np.ndarray) -> np.ndarray:
-    """Estimate how given labels and true classes go together: the confident joint, calibrated.
+    """Estimate the joint distribution of given labels and true classes: the confident joint, calibrated.
 
     Each row is scaled to its label's share of all examples (equation 3 of the paper); the mass off the
     diagonal is the estimated share of wrong labels.
 
     Args:
         joint: int [C, C], see `Confident`.
-        label_counts: int [C], examples of each given label; at least one in all.
+        label_counts: int [C], examples of each given label; at least one in total.
 
     Returns:
-        float64 [C, C], sums to 1. A label none of whose examples is confident is taken to be right.
+        float64 [C, C], sums to 1. A label without confident examples is taken to be right.
 
     >>> estimate_joint(np.array([[1, 1], [0, 1]]), np.array([2, 2])).tolist()
     [[0.25, 0.25], [0.0, 0.5]]

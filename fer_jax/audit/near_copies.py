@@ -1,9 +1,9 @@
-"""Copies of an image among others: exact ones by a hash of their bytes, near ones by a perceptual hash.
+"""Copies of images: exact ones are found by a hash of their bytes, near ones by a perceptual hash.
 
-Near copies are what a photograph leaves behind when it is saved again: another brightness, a compression, a
-shift by a pixel or two, a mirror image. The 64-bit hash is the DCT hash of pHash (Zauner, *Implementation and
-Benchmarking of Perceptual Image Hash Functions*, 2010). It only proposes pairs; a pair counts where
-the pixels correlate too, since faces that were cropped alike have hashes alike.
+Near copies are what comes of saving a photograph again: another brightness, compression, a shift by a pixel
+or two, a mirror image. The 64-bit hash is the DCT hash of pHash (Zauner, *Implementation and Benchmarking of
+Perceptual Image Hash Functions*, 2010). It only proposes pairs; a pair counts if the pixels correlate too,
+since faces that were cropped in the same way have similar hashes.
 """
 
 from collections.abc import Callable
@@ -12,28 +12,28 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fer_jax.data.split import image_hashes
+from fer_jax.data.examples import hash_images
 
 MAX_DISTANCE_BITS: Final = 14
-"""Pairs whose hashes differ in more of the 64 bits are not looked at."""
+"""Pairs with hashes that differ in more of the 64 bits are not proposed."""
 MAX_SHIFT_PX: Final = 2
-"""Correlation is the best one over all shifts up to this, along both axes."""
+"""Correlation is the maximum over all shifts up to this, along both axes."""
 MIN_CORRELATION: Final = 0.92
-"""Least correlation of the pixels of two near copies. A sample of FER2013's pairs down to here showed one
-photograph every time; at 0.90 other faces begin."""
+"""Minimum correlation of the pixels of two near copies. In a sample of FER2013's pairs above it, both images
+were always the same photograph; at 0.90 pairs of different faces appear."""
 
 # At half the resolution, a copy shifted by two pixels still correlates this much; most other pairs do not.
 _MIN_UNSHIFTED: Final = 0.7
 _SIDE: Final = 8
-# Mirroring turns the sign of every odd horizontal frequency; the block begins with frequency 1.
+# Mirroring flips the sign of every odd horizontal frequency; the block begins with frequency 1.
 _MIRROR: Final = np.array([-1, 1] * (_SIDE // 2), np.float32)
 _CHUNK_IMAGES: Final = 2048
 _CHUNK_PAIRS: Final = 1024
-# A block of hash distances stays in the processor's cache.
+# A block of hash distances fits in the processor's cache.
 _BLOCK: Final = (64, 4096)
 
 OnStep = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
+"""Called with how much is done, and the total."""
 
 
 class Pairs(NamedTuple):
@@ -42,8 +42,8 @@ class Pairs(NamedTuple):
     Attributes:
         first: int64 [P], the smaller row of each.
         second: int64 [P], the larger row.
-        distance_bits: int64 [P], how many bits of their hashes differ.
-        correlation: float32 [P], Pearson's, of their pixels, at the best shift.
+        distance_bits: int64 [P], number of bits in which their hashes differ.
+        correlation: float32 [P], Pearson correlation of their pixels at the best shift.
         is_mirrored: bool [P], whether one is the mirror image of the other.
     """
 
@@ -54,13 +54,13 @@ class Pairs(NamedTuple):
     is_mirrored: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Copies:
-    """Which rows show the same image. A group is named by its smallest row, which may be alone.
+    """Which rows show the same image. The name of a group is its smallest row, which may be its only one.
 
     Attributes:
         exact: int64 [N], the group of exact copies of each row.
-        near: int64 [N], the group of exact and near copies, which joins pairs that have an image in common.
+        near: int64 [N], the group of exact and near copies; pairs with an image in common are one group.
         pairs: of near copies, between the smallest rows of their exact groups.
     """
 
@@ -70,13 +70,8 @@ class Copies:
 
 
 def find_copies(images: np.ndarray, *, on_step: OnStep) -> Copies:
-    """Group the rows that show the same image.
-
-    Args:
-        images: uint8 [N, 48, 48, 1].
-        on_step: told of the progress.
-    """
-    _, first, inverse = np.unique(image_hashes(images), return_index=True, return_inverse=True)
+    """Group the rows of uint8 [N, 48, 48, 1] that show the same image; `on_step` is called on the way."""
+    _, first, inverse = np.unique(hash_images(images), return_index=True, return_inverse=True)
     exact = first[inverse]
     rows = np.unique(exact)
     found = find_pairs(images[rows], on_step=on_step)
@@ -86,21 +81,21 @@ def find_copies(images: np.ndarray, *, on_step: OnStep) -> Copies:
 
 
 def find_pairs(images: np.ndarray, *, on_step: OnStep) -> Pairs:
-    """Find the pairs of near copies, mirror images among them.
+    """Find the pairs of near copies, including mirror images.
 
     Args:
         images: uint8 [N, 48, 48, 1], no two of them equal.
-        on_step: told of the progress.
+        on_step: called as the search proceeds.
 
     Returns:
-        Pairs by first and second row, each pair once: mirrored or not, whichever correlates more.
+        Pairs sorted by first and second row, each pair once: mirrored or not, whichever correlates more.
     """
     plain, mirrored = perceptual_hashes(images)
     kinds = [_propose(plain, other, on_step) for other in (plain, mirrored)]
     first, second, distance = (np.concatenate(parts) for parts in zip(*kinds, strict=True))
     is_mirrored = np.repeat([False, True], [len(kind[0]) for kind in kinds])
     correlation = _correlate(images, first, second, is_mirrored)
-    # The better of a pair's two entries comes first, and the other is passed over.
+    # Of a pair's two entries the better one comes first, and `np.unique` takes the first.
     order = np.lexsort((-correlation, second, first))
     order = order[correlation[order] >= MIN_CORRELATION]
     names = first[order] * len(images) + second[order]
@@ -109,7 +104,7 @@ def find_pairs(images: np.ndarray, *, on_step: OnStep) -> Pairs:
 
 
 def perceptual_hashes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hash how images look: 64 low frequencies of the DCT, each above their median or not.
+    """Hash the appearance of images: 64 low frequencies of the DCT, each above their median or not.
 
     Args:
         images: uint8 [N, 48, 48, 1].
@@ -118,7 +113,7 @@ def perceptual_hashes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Two arrays uint64 [N]: of the images, and of their mirror images. Brightness and contrast change no
         bit, a changed detail changes few.
     """
-    from scipy.fft import dctn  # It takes a moment to come, for which no other program has to wait.
+    from scipy.fft import dctn  # Slow to import.
 
     plain, mirrored = [], []
     for start in range(0, len(images), _CHUNK_IMAGES):
@@ -138,7 +133,7 @@ def _pack(low: np.ndarray) -> np.ndarray:
 def _propose(
     left: np.ndarray, right: np.ndarray, on_step: OnStep
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Propose the pairs i < j whose left[i] and right[j] are near: i, j and the distance, int64 [P]."""
+    """Propose the pairs i < j with left[i] close to right[j]: i, j and the distance, int64 [P]."""
     height, width = _BLOCK
     found = [np.empty((3, 0), np.int64)]
     for top in range(0, len(left), height):
@@ -155,7 +150,7 @@ def _propose(
 def _correlate(
     images: np.ndarray, first: np.ndarray, second: np.ndarray, is_mirrored: np.ndarray
 ) -> np.ndarray:
-    """Correlate pairs at their best shift: float32 [P]; 0 where even unshifted they are far apart."""
+    """Correlate pairs at their best shift: float32 [P]; 0 for pairs that are too far apart unshifted."""
     correlation = np.zeros(len(first), np.float32)
     small = _standardise(halve(images)), _standardise(halve(images[:, :, ::-1]))
     margin = MAX_SHIFT_PX
@@ -189,7 +184,7 @@ def _best_shift(middle: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def _standardise(faces: np.ndarray) -> np.ndarray:
-    """Turn images [p, h, w] into float32 [p, h * w] of mean 0 and length 1; a flat image into zeros."""
+    """Turn images [p, h, w] into float32 [p, h * w] of mean 0 and norm 1; a constant image into zeros."""
     flat = faces.reshape(len(faces), faces.shape[1] * faces.shape[2]).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None]
@@ -197,11 +192,11 @@ def _standardise(faces: np.ndarray) -> np.ndarray:
 
 
 def join_pairs(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Join pairs that have a member in common into groups.
+    """Join pairs with a member in common into groups.
 
     Args:
         count: N members.
-        first: int [P], a member of each pair.
+        first: int [P], one member of each pair.
         second: int [P], the other.
 
     Returns:

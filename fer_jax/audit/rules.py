@@ -1,6 +1,6 @@
-"""What an audit makes of its findings: figures, and a line for each row in doubt.
+"""From an audit's findings to numbers, and to a line for each row in doubt.
 
-Pure: arrays in, plain numbers and lines out. The rules of keeping and dropping are in `make_lines`.
+Pure functions of arrays. `make_lines` has the rules for what is kept and what is dropped.
 """
 
 from collections import Counter, defaultdict
@@ -32,10 +32,10 @@ REASONS: Final = (FLAT, NO_FACE, STRANGE, EXACT, MIXED, NEAR, NEAR_MIXED, LEAK, 
 
 
 class Parts(NamedTuple):
-    """The parts of the data between which no image should be shared; the first is trained on.
+    """The parts of the data, which should have no image in common; networks train on the first.
 
     Attributes:
-        kind: "usages", or "seed split" where the data has Training rows alone.
+        kind: "usages", or "seed split" if the data has Training rows only.
         names: of the parts.
         of_row: int64 [N], index into the names; -1 for a row of no part.
     """
@@ -45,8 +45,8 @@ class Parts(NamedTuple):
     of_row: np.ndarray
 
 
-@dataclass(frozen=True)
-class Findings:
+@dataclass(frozen=True, eq=False)
+class AuditFindings:
     """What an audit found in N rows.
 
     Attributes:
@@ -54,9 +54,9 @@ class Findings:
         parts: of the data.
         copies: exact and near ones.
         not_faces: flat and strange images.
-        votes: FER+'s, row by row, if given.
-        probabilities: float64 [N, 7], out of sample; None where label errors were not searched for.
-        confident: what confident learning makes of them.
+        votes: those of FER+, row by row; None if not given.
+        probabilities: float64 [N, 7], out of sample; None if label errors were not searched for.
+        confident: the result of confident learning on them.
     """
 
     examples: Examples
@@ -69,7 +69,7 @@ class Findings:
 
 
 def choose_parts(examples: Examples, config: SplitConfig) -> Parts:
-    """Take the usages as parts; where there is but one, the parts of the 70/15/15 split.
+    """Take the usages as parts; if there is only one, the parts of the 70/15/15 split.
 
     Raises:
         DataError: the data has no labels, or is too small to split.
@@ -97,14 +97,14 @@ def groups_of(names: np.ndarray) -> list[np.ndarray]:
     return [rows for rows in pieces if len(rows) > 1]
 
 
-def count_copies(findings: Findings) -> Json:
-    """Count the copies in the whole data, within each part, and between each two parts.
+def count_copies(findings: AuditFindings) -> Json:
+    """Count the copies in all the data, within each part, and between every two parts.
 
     Returns:
         `all` and `within` (part -> counts) with `rows`, `different_images`, and for `exact` and for `near`
         (exact and near together) the `groups` of two rows or more, the `rows` in them, and the
-        `groups_with_several_labels`; `between`: for each two `parts`, the groups that both share and the rows
-        of each part in such groups.
+        `groups_with_several_labels`; `between`: for every two `parts`, the groups that they share and the
+        rows of each part in such groups.
     """
     copies, labels, parts = findings.copies, findings.examples.labels, findings.parts
     names = {"exact": copies.exact, "near": copies.near}
@@ -142,7 +142,7 @@ def _count_groups(groups: np.ndarray, labels: np.ndarray) -> Json:
     }
 
 
-def list_label_errors(findings: Findings) -> np.ndarray:
+def list_label_errors(findings: AuditFindings) -> np.ndarray:
     """List the rows that confident learning flags and that show a face: int64 [F], the worst first."""
     if findings.confident is None:
         return np.empty(0, np.int64)
@@ -150,23 +150,23 @@ def list_label_errors(findings: Findings) -> np.ndarray:
     return flagged[~_shows_no_face(findings)[flagged]]
 
 
-def _shows_no_face(findings: Findings) -> np.ndarray:
-    """Say, bool [N], where there is nothing to label: flat images, and those that the annotators refuse."""
+def _shows_no_face(findings: AuditFindings) -> np.ndarray:
+    """Whether there is nothing to label, bool [N]: flat images, and those that the annotators refuse."""
     refused = False if findings.votes is None else findings.votes.is_no_face()
     return findings.not_faces.is_flat | refused
 
 
-def check_by_votes(findings: Findings) -> Json | None:
-    """Hold the list of label errors against the annotators' votes, which had no part in making it.
+def check_by_votes(findings: AuditFindings) -> Json | None:
+    """Compare the list of label errors with the annotators' votes, which were not used to make it.
 
-    A row is disputed where the votes' majority is another expression than the label, overruled where that
+    A row is disputed if the votes' majority is another expression than the label, and overruled if that
     majority is more than half of the votes. An undecided row is neither.
 
     Returns:
         For the `listed` and for `all` rows the shares that are `disputed` and `overruled`; of the listed,
         how often the votes' majority is the suggested label (`suggestion_confirmed`); which share of all
         disputed rows is listed (`found`); `first`: the disputed share of the first k of the list. A share has
-        `rows`, `of`, `share` and the Wilson interval `low`, `high`. None without votes, or without a list.
+        `rows`, `of`, `share` and the Wilson interval `low`, `high`. None without votes or without a list.
     """
     rows = list_label_errors(findings)
     if findings.votes is None or findings.confident is None or not len(rows):
@@ -196,7 +196,7 @@ def _share(is_hit: np.ndarray) -> dict[str, Any]:
 
 @dataclass
 class _Mark:
-    """What the rules say about one row so far."""
+    """What the rules have found about one row so far."""
 
     reasons: list[str] = field(default_factory=list)
     is_dropped: bool = False
@@ -207,17 +207,17 @@ class _Mark:
 _Marks = defaultdict[int, _Mark]
 
 
-def make_lines(findings: Findings) -> list[Line]:
+def make_lines(findings: AuditFindings) -> list[Line]:
     """Decide about every row in doubt.
 
-    - flat images and those that at least half of the annotators call no face are dropped; strange ones, a
-      rule for data without votes, are listed and kept;
-    - of exact copies one is kept, outside the training part if there is one;
-    - where exact copies carry several labels, the votes of all of them decide, or without votes the most
-      frequent label; rows with another label are dropped, all of them where nothing is decided;
-    - near copies are listed and kept;
-    - a row of the first part whose exact or near copy stands in another part is dropped: it would leak;
-    - likely label errors are dropped, but kept where the votes' majority confirms the label.
+    - Flat images and those that at least half of the annotators call no face are dropped. Strange ones (a
+      rule for data without votes) are listed and kept.
+    - One of several exact copies is kept, if possible one outside the training part.
+    - If exact copies have different labels, the votes of all of them decide, or without votes the most
+      frequent label. Rows with another label are dropped; all of them if there is a tie.
+    - Near copies are listed and kept.
+    - A row of the first part with an exact or near copy in another part is dropped, since it would leak.
+    - Likely label errors are dropped, but kept if the votes' majority confirms the label.
 
     Returns:
         Lines in the order of the rows.
@@ -248,7 +248,7 @@ def _name(names: tuple[str, ...], number: int | None) -> str | None:
     return None if number is None or number < 0 else names[number]
 
 
-def _mark_not_faces(findings: Findings, marks: _Marks) -> None:
+def _mark_not_faces(findings: AuditFindings, marks: _Marks) -> None:
     found, votes = findings.not_faces, findings.votes
     refused = np.zeros_like(found.is_flat) if votes is None else votes.is_no_face()
     strange = found.is_strange if votes is None else np.zeros_like(found.is_flat)
@@ -258,7 +258,7 @@ def _mark_not_faces(findings: Findings, marks: _Marks) -> None:
             marks[row].is_dropped |= reason != STRANGE
 
 
-def _mark_exact_copies(findings: Findings, marks: _Marks) -> None:
+def _mark_exact_copies(findings: AuditFindings, marks: _Marks) -> None:
     all_labels = findings.examples.labels
     for rows in groups_of(findings.copies.exact):
         labels = all_labels[rows]
@@ -274,8 +274,8 @@ def _mark_exact_copies(findings: Findings, marks: _Marks) -> None:
                 marks[row].suggested, marks[row].confidence = agreed, confidence
 
 
-def _agree(findings: Findings, rows: np.ndarray) -> tuple[int | None, float | None]:
-    """Find the label of exact copies that carry several, and its share of the votes; None if undecided."""
+def _agree(findings: AuditFindings, rows: np.ndarray) -> tuple[int | None, float | None]:
+    """Find the label of exact copies that have several, and its share of the votes; None if undecided."""
     if findings.votes is not None:
         counts = findings.votes.counts[rows].sum(axis=0, keepdims=True)
         votes = Votes(counts, findings.votes.usages[rows[:1]])
@@ -287,7 +287,7 @@ def _agree(findings: Findings, rows: np.ndarray) -> tuple[int | None, float | No
     return ranked[0][0], ranked[0][1] / len(rows)
 
 
-def _mark_near_copies(findings: Findings, marks: _Marks) -> None:
+def _mark_near_copies(findings: AuditFindings, marks: _Marks) -> None:
     exact, labels, part = findings.copies.exact, findings.examples.labels, findings.parts.of_row
     for rows in groups_of(findings.copies.near):
         is_leaking = bool((part[rows] > 0).any())
@@ -301,7 +301,7 @@ def _mark_near_copies(findings: Findings, marks: _Marks) -> None:
                 marks[row].is_dropped = True
 
 
-def _mark_label_errors(findings: Findings, marks: _Marks) -> None:
+def _mark_label_errors(findings: AuditFindings, marks: _Marks) -> None:
     if findings.confident is None or findings.probabilities is None:
         return
     labels = findings.examples.labels

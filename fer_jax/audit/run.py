@@ -1,19 +1,18 @@
-"""The program `audit` behind its command line: from a data file to a page, figures and a list to act on."""
+"""The work of `audit`: from a data file to a page, numbers and a list of rows to drop."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 
 from fer_jax import fer2013
-from fer_jax.audit import confident_learning, cross_validation, near_copies, not_faces, page
+from fer_jax.audit import confident_learning, cross_validation, near_copies, not_faces, page, text
 from fer_jax.audit.cross_validation import CrossValidated
-from fer_jax.audit.near_copies import Copies
 from fer_jax.audit.rules import (
     REASONS,
-    Findings,
+    AuditFindings,
     check_by_votes,
     choose_parts,
     count_copies,
@@ -26,55 +25,45 @@ from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.readers import ferplus
+from fer_jax.engine.loop import Clock
 from fer_jax.errors import DataError
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu, machine
 from fer_jax.text import align
 
+if TYPE_CHECKING:
+    from fer_jax.audit.__main__ import AuditCommand
+
 AUDITS = Path("audit")
 
 
-def audit(
-    config: Config,
-    *,
-    votes_path: Path | None,
-    folds: int,
-    out: Path | None,
-    work: Path | None,
-    invocation: str,
-    clock: Callable[[], float],
-) -> None:
-    """Look through the data, show what is found, and write audit.html, audit.json and audit.csv.
+def audit(options: "AuditCommand", config: Config, *, invocation: str, clock: Clock) -> None:
+    """Search the data for errors, show what is found, and write audit.html, audit.json and audit.csv.
 
     Args:
-        config: `data` says which data; the rest, how the networks are trained that search for label errors.
-        votes_path: FER+'s fer2013new.csv; None for none.
-        folds: how many such networks; 0 searches for no label errors.
-        out: the folder to write; None for `audit/NAME`.
-        work: the folder of finished folds; None for `work` in `out`.
+        options: of the command.
+        config: `data` names the data; the rest is how the networks that search for label errors train.
         invocation: the command line, for the record.
         clock: seconds from any start.
 
     Raises:
-        FerJaxError: something that is the user's to mend.
+        FerJaxError: a user error in the config or the data.
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
     cpu.tune_cpu()
     path = find_file(config.data)
-    out = out or AUDITS / (path.stem if path else "synthetic")
-    out.mkdir(parents=True, exist_ok=True)
+    out = options.out or AUDITS / (path.stem if path else "synthetic")
     console.print(f"audit -> {out}", style="bold")
     if path is None:
         terminal.show_notice(console, is_chosen=config.data.source == "synthetic")
-    findings, crossed, seconds = _look(console, config, votes_path, folds, work or out / "work", clock)
+    findings, crossed, seconds = _look(console, options, config, options.work_dir or out / "work", clock)
     lines = make_lines(findings)
     examples, parts = findings.examples, findings.parts
-    data = {"description": examples.description, "sha256": examples.sha256, "is_synthetic": path is None}
     figures = {
         "command": invocation,
-        "data": data,
-        "ferplus": None if votes_path is None else str(votes_path),
+        "data": examples.facts,
+        "ferplus": None if options.ferplus is None else str(options.ferplus),
         "parts": {"kind": parts.kind, "names": list(parts.names)},
         "copies": count_copies(findings),
         "not_faces": _count_not_faces(findings),
@@ -93,38 +82,35 @@ def audit(
 
 
 def _look(
-    console: Console,
-    config: Config,
-    votes_path: Path | None,
-    folds: int,
-    work: Path,
-    clock: Callable[[], float],
-) -> tuple[Findings, CrossValidated | None, dict[str, float]]:
-    """Find all there is to find, and say how many seconds each search took."""
+    console: Console, options: "AuditCommand", config: Config, work: Path, clock: Clock
+) -> tuple[AuditFindings, CrossValidated | None, dict[str, float]]:
+    """Run every search; returns the findings, what the networks predict, and the seconds of each search."""
     times = [clock()]
     examples = load_examples(config.data)
     terminal.show_data(console, examples)
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(
-            f"{examples.description}: some rows have no label, and an audit is about labels; "
+            f"{examples.description}: some rows have no label, and an audit checks labels; "
             "use train.csv or fer2013.csv"
         )
-    votes = _read_votes(votes_path, examples)
+    votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())
-    copies = _find_copies(console, examples)
+    with terminal.show_progress(console, "searching for copies") as on_step:
+        copies = near_copies.find_copies(examples.images, on_step=on_step)
     times.append(clock())
     strange = not_faces.find_not_faces(examples.images)
     times.append(clock())
     seconds = dict(zip(("load", "copies", "not_faces"), np.diff(times).tolist(), strict=True))
+    folds = options.folds
     if not folds:
-        return Findings(examples, parts, copies, strange, votes, None, None), None, seconds
+        return AuditFindings(examples, parts, copies, strange, votes, None, None), None, seconds
     console.print(f"labels     {folds} networks of {config.name}, {config.train.epochs} epochs each")
     crossed = cross_validation.cross_validate(
         console, config, examples, copies.near, folds=folds, work=work, clock=clock
     )
     found = confident_learning.find_label_errors(crossed.probabilities, examples.labels)
-    findings = Findings(examples, parts, copies, strange, votes, crossed.probabilities, found)
+    findings = AuditFindings(examples, parts, copies, strange, votes, crossed.probabilities, found)
     return findings, crossed, seconds | {"label_errors": crossed.seconds}
 
 
@@ -137,32 +123,21 @@ def _read_votes(path: Path | None, examples: Examples) -> ferplus.Votes | None:
     )
 
 
-def _find_copies(console: Console, examples: Examples) -> Copies:
-    """Find the copies behind a progress bar."""
-    bar = terminal.make_bar(console)
-    with bar:
-        task = bar.add_task("looking for copies", speed="")
-
-        def on_step(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return near_copies.find_copies(examples.images, on_step=on_step)
-
-
-def _count_not_faces(findings: Findings) -> Json:
-    """Count what the rules find, and how the rule for data without votes does where there are votes."""
+def _count_not_faces(findings: AuditFindings) -> Json:
+    """Count what the rules find and, if there are votes, how the rule for data without votes would do."""
     found, votes = findings.not_faces, findings.votes
+    counts = {"flat": found.is_flat, "strange": found.is_strange}
     refused = None if votes is None else votes.is_no_face()
-    return {
-        "flat": int(found.is_flat.sum()),
-        "strange": int(found.is_strange.sum()),
-        "refused_by_annotators": None if refused is None else int(refused.sum()),
-        "refused_and_flat": None if refused is None else int((refused & found.is_flat).sum()),
-        "refused_and_strange": None if refused is None else int((refused & found.is_strange).sum()),
+    both = {
+        f"refused_and_{name}": None if refused is None else refused & each for name, each in counts.items()
     }
+    counted = counts | {"refused_by_annotators": refused} | both
+    return {name: None if each is None else int(each.sum()) for name, each in counted.items()}
 
 
-def _describe_label_errors(findings: Findings, config: Config, crossed: CrossValidated | None) -> Json | None:
+def _describe_label_errors(
+    findings: AuditFindings, config: Config, crossed: CrossValidated | None
+) -> Json | None:
     found, labels = findings.confident, findings.examples.labels
     if found is None or crossed is None:
         return None
@@ -200,12 +175,12 @@ def _count_lines(lines: list[Line]) -> Json:
 
 
 def _show(console: Console, figures: Json) -> None:
-    """Show the figures on the terminal."""
+    """Print the content of audit.json."""
     console.print()
-    console.print(align(page.copies_table(figures["copies"])))
-    for line in page.sentences(figures):
+    console.print(align(text.copies_table(figures["copies"])))
+    for line in text.sentences(figures):
         console.print(line)
     console.print()
-    console.print(align(page.reasons_table(figures["lines"])))
+    console.print(align(text.reasons_table(figures["lines"])))
     times = ", ".join(f"{name.replace('_', ' ')} {took:.1f} s" for name, took in figures["seconds"].items())
     console.print(f"{figures['machine']}: {times}")

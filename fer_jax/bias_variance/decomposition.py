@@ -1,17 +1,18 @@
 """Bias and variance of a method's errors, from the predictions of many networks that it trained.
 
-A *lane* is one network: one training seed on one bootstrap resample of the training images. For each image,
-the lanes' predictions have a centre, the *main prediction*. Bias is the loss of the main prediction: what all
-lanes get wrong together. Variance is how far the lanes lie from it: what other seeds and other data would
-change. Each decomposition is exact over the lanes at hand: the mean loss of a lane is bias + (net) variance.
+A *replica* is one network: one training seed on one bootstrap resample of the training images. For each
+image, the replicas' predictions have a centre, the *main prediction*. Bias is the loss of the main
+prediction: what all replicas get wrong together. Variance is how far the replicas are from it: what another
+seed or other data would change. Each decomposition is exact for the given replicas: the mean loss of a
+replica is bias + (net) variance.
 
 - 0-1 loss: Domingos 2000, "A Unified Bias-Variance Decomposition". Main prediction: the most frequent one.
-- Brier score (Brier 1950), squared distance of the probabilities to the label: the mean of the lanes.
+- Brier score (Brier 1950), squared distance of the probabilities to the label: the mean of the replicas.
 - Cross-entropy: Heskes 1998, "Bias/Variance Decompositions for Likelihood-Based Estimators": the geometric
   mean, normalised; the variance is the mean Kullback-Leibler divergence from it.
 
-The labels' own noise is not observed and is a part of the bias. `noise_of_votes` says how large it may be.
-With few lanes the main prediction is itself noisy, which moves about variance / lanes from variance to bias.
+The noise of the labels is not observed and is part of the bias; `noise_of_votes` bounds it. With few replicas
+the main prediction is itself noisy, which moves about variance / replicas from variance to bias.
 """
 
 from collections.abc import Callable
@@ -26,12 +27,12 @@ Parts = dict[str, float]
 def zero_one(predictions: np.ndarray, labels: np.ndarray) -> Parts:
     """Decompose the 0-1 loss.
 
-    On an image whose main prediction is right (no bias) a lane that differs is wrong: its variance adds to
-    the error. On an image whose main prediction is wrong, a lane that differs is right if it hits the label:
-    that part of its variance takes error away, the rest changes nothing (Domingos 2000, section 3).
+    If the main prediction of an image is right (no bias), a replica that differs is wrong: its variance adds
+    to the error. If the main prediction is wrong, a replica that differs may be right: that part of its
+    variance reduces the error, the rest changes nothing (Domingos 2000, section 3).
 
     Args:
-        predictions: int [L, N], 0..6, of L lanes.
+        predictions: int [L, N], 0..6, of L replicas.
         labels: int [N].
 
     Returns:
@@ -55,7 +56,7 @@ def zero_one(predictions: np.ndarray, labels: np.ndarray) -> Parts:
 
 
 def main_prediction(predictions: np.ndarray) -> np.ndarray:
-    """Take each image's most frequent prediction, the lowest label of equally frequent ones.
+    """Find each image's most frequent prediction; of equally frequent ones the lowest label.
 
     Args:
         predictions: int [L, N], >= 0.
@@ -71,14 +72,9 @@ def main_prediction(predictions: np.ndarray) -> np.ndarray:
 
 
 def brier(probs: np.ndarray, labels: np.ndarray) -> Parts:
-    """Decompose the Brier score, a sum over the classes, 0..2.
+    """Decompose the Brier score, a sum over the classes, 0..2, of probabilities [L, N, C] and labels [N].
 
-    Args:
-        probs: float64 [L, N, C], of L lanes.
-        labels: int [N], 0..C-1.
-
-    Returns:
-        `loss` = `bias` + `variance`, where bias is the squared distance of the mean prediction to the label.
+    The bias is the squared distance of the mean prediction to the label.
     """
     targets, main = np.eye(probs.shape[-1])[labels], probs.mean(axis=0)
     return {
@@ -96,7 +92,7 @@ def cross_entropy(log_probs: np.ndarray, labels: np.ndarray) -> Parts:
     """Decompose the cross-entropy, in nats.
 
     Args:
-        log_probs: float64 [L, N, C], logarithms of the probabilities of L lanes; finite.
+        log_probs: float64 [L, N, C], logarithms of the probabilities of L replicas; finite.
         labels: int [N], 0..C-1.
 
     Returns:
@@ -114,20 +110,21 @@ def cross_entropy(log_probs: np.ndarray, labels: np.ndarray) -> Parts:
 
 
 def variance_sources(probs: np.ndarray) -> Parts:
-    """Split the variance of the Brier score into what the seed and what the training data bring.
+    """Split the variance of the Brier score into the contributions of the seed and of the training data.
 
-    Every seed is trained on every resample, so the design is crossed: a seed's initial weights may push all
-    resamples the same way. Analysis of variance with two random factors (Searle, Casella and McCulloch 1992,
-    "Variance Components", chapter 4): what is left when both factors' means are taken off, and not the whole
-    variance between seeds, is what the seeds bring into the variance between the resamples' means.
+    Every seed is trained on every resample, so the design is crossed: a seed's initial weights may have the
+    same effect on all resamples. Analysis of variance with two random factors (Searle, Casella and McCulloch
+    1992, "Variance Components", chapter 4): the seeds contribute the interaction, which remains after
+    subtracting the means of both factors, to the variance between the resamples' means, and not all of the
+    variance between seeds.
 
     Args:
         probs: float64 [R, S, N, C], of S >= 2 seeds on each of R >= 2 resamples.
 
     Returns:
-        `seed` (its own effect and what it does on one resample alone) and `data`, the variance of a single
-        lane from each, unbiased, hence together a little more than the `variance` of `brier`. `data` is cut
-        off at 0.
+        `seed` (its main effect and its interaction with the resample) and `data`, the variance of a single
+        replica from each, unbiased, so their sum is a little larger than the `variance` of `brier`. `data` is
+        at least 0.
     """
     resamples, seeds = probs.shape[:2]
     of_resample, of_seed, overall = probs.mean(axis=1), probs.mean(axis=0), probs.mean(axis=(0, 1))
@@ -146,21 +143,21 @@ _ON_LOG_PROBS: Final[dict[str, Callable[[np.ndarray, np.ndarray], Parts]]] = {
 
 
 def decompose(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float | Parts | None]]:
-    """Decompose all three losses over all lanes.
+    """Decompose all three losses over all replicas.
 
     Args:
-        log_probs: float64 [R, S, N, 7], logarithms of the probabilities of S seeds on each of R resamples.
-        labels: int [N], 0..6.
+        log_probs: float64 [R, S, N, C], logarithms of the probabilities of S seeds on each of R resamples.
+        labels: int [N], 0..C-1.
 
     Returns:
-        `zero_one`, `brier` and `cross_entropy` -> their `Parts` and `spread`: of each part the standard error
-        from leaving out one resample after another (the jackknife: Efron and Tibshirani 1993, "An
-        Introduction to the Bootstrap", chapter 11); None with a single resample.
+        `zero_one`, `brier` and `cross_entropy` -> their `Parts` and `spread`: the standard error of each part
+        from leaving out each resample in turn (the jackknife: Efron and Tibshirani 1993, "An Introduction to
+        the Bootstrap", chapter 11); None with a single resample.
     """
     result: dict[str, dict[str, float | Parts | None]] = {}
     for name, parts_of in _ON_LOG_PROBS.items():
-        whole = parts_of(_flat(log_probs), labels)
-        result[name] = {**whole, "spread": _spread(parts_of, log_probs, labels)}
+        parts = parts_of(_flat(log_probs), labels)
+        result[name] = {**parts, "spread": _spread(parts_of, log_probs, labels)}
     return result
 
 
@@ -179,26 +176,27 @@ def _spread(
 
 
 def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Bound the labels' own noise by how much annotators disagree about the same images.
+    """Bound the noise of the labels by how much annotators disagree about the same images.
 
     If the label of an image were the vote of one annotator, no predictor could have a smaller expected loss
-    than one that knows how the votes are spread. A label that several people agreed on is less noisy: hence
-    an upper bound. It speaks of these annotators: FER2013's labels were made in another way and differ from
-    their majority more often, which `label_is_not_majority` counts.
+    than one that knows the distribution of the votes. A label that several people agreed on is less noisy, so
+    this is an upper bound. It holds for these annotators: FER2013's labels were made in another way and
+    differ from the majority more often, which `label_is_not_majority` counts.
 
-    Ten votes show less spread than the many that they stand for: a vote agrees with a majority that it is a
-    part of. So each vote is held against the majority of the others, the Brier score is that of one vote by
-    another, and the entropy has the correction of Miller 1955, "Note on the bias of information estimates".
+    Ten votes have less spread than the population that they are drawn from, since a vote agrees with a
+    majority that it belongs to. So each vote is compared with the majority of the others, the Brier score is
+    that of one vote against another, and the entropy has the correction of Miller 1955, "Note on the bias of
+    information estimates".
 
     Args:
         votes: int [N, 7], annotators' votes for each class; images with fewer than two are left out.
         labels: int [N], 0..6.
 
     Returns:
-        `images` that have votes; `zero_one`, how often a vote is not for the class that most of the image's
-        other votes are for (one of several equally frequent ones by lot); `brier`, expected score of the
-        votes' distribution; `cross_entropy`, its entropy in nats; and `label_is_not_majority`, the share of
-        images whose label got fewer votes than another class.
+        `images` with votes; `zero_one`, how often a vote is not for the class with most of the image's other
+        votes (a tie is broken at random); `brier`, expected score of the votes' distribution;
+        `cross_entropy`, its entropy in nats; and `label_is_not_majority`, the share of images with a label
+        that got fewer votes than another class.
 
     >>> figures = noise_of_votes(np.array([[8, 2, 0, 0, 0, 0, 0], [0] * 7]), np.array([1, 0]))
     >>> figures["images"], round(figures["zero_one"], 3), round(figures["brier"], 3)
@@ -220,7 +218,7 @@ def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | i
 
 
 def _agreement(votes: np.ndarray) -> np.ndarray:
-    """Say how surely the majority of an image's other votes is that of a vote for each class: [N, 7]."""
+    """Probability that a vote for each class agrees with the majority of the image's other votes: [N, 7]."""
     classes = np.arange(votes.shape[1])
     others = votes[:, None] - np.eye(len(classes), dtype=votes.dtype)
     is_most = others == others.max(axis=2, keepdims=True)

@@ -1,72 +1,70 @@
-"""The program `bias_variance` behind its command line: train seeds on resamples, take their errors apart.
+"""The work of `bias_variance`: train several seeds on several resamples, and decompose their errors.
 
-Of each lane (one seed on one resample) only the predictions on the measured part are kept, in a file of its
-own, which is also how a study that was stopped knows what is left to do. On CPU the lanes take turns; on an
-accelerator the seeds of a resample are trained together. A lane is the run that `train` makes of the same
-seed with `--train.resample`.
+A replica is one seed on one resample, the run that `train` makes with the same seed and `--train.resample`.
+Only its predictions on the measured part are saved, in a file of its own, so a study that was stopped knows
+what is left to do. On a CPU the replicas are trained one by one; on an accelerator the seeds of a resample
+are trained together.
+
+Errors are measured against the labels that the config trains on: FER2013's, or the majority of FER+. With
+soft labels or teachers the decomposition is therefore of the error on hard labels.
 """
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from scipy.special import log_softmax
 
-from fer_jax import fer2013
 from fer_jax.bias_variance import decomposition, text
 from fer_jax.config.fields import FREE, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
-from fer_jax.data import drop_list
-from fer_jax.data.batches import in_order
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import find_file, load_examples
 from fer_jax.data.readers import ferplus
-from fer_jax.data.split import Split, split_examples
-from fer_jax.data.subsets import take_sample
-from fer_jax.engine.loop import Lane, Record, run_unsaved
+from fer_jax.data.split import split_examples
+from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs
 from fer_jax.errors import DataError, RunError
-from fer_jax.files import Json, replacing, write_json
-from fer_jax.images.standardise import PixelStats, standardise
+from fer_jax.files import Json, read_arrays, write_arrays, write_json
+from fer_jax.inference.predictor import Network, make_predicting_model, predict
+from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.models.cnn import make_model
 from fer_jax.models.summary import list_layers
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runtime import compile_cache, cpu, machine
+from fer_jax.runtime import machine
+
+if TYPE_CHECKING:
+    from fer_jax.bias_variance.__main__ import BiasVarianceCommand
 
 FIGURES = ("train_accuracy", "val_accuracy", "seconds")
-"""What is kept of a lane beside its predictions: accuracies after the last epoch, and what it took."""
+"""What is saved of a replica beside its predictions: accuracies after the last epoch, and training time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """What is trained and measured.
 
     Attributes:
-        config: of all lanes, but for seed and resample.
-        examples: all of them.
-        split: rows of each part, before limit and resample.
+        config: of all replicas, except seed and resample.
+        chosen: labels and rows of each part, before limit and resample.
+        train_images: rows that a replica is trained on.
         part: name of the measured part.
         seeds: training seeds.
         resamples: numbers of the resamples, from 1 on.
-        work_dir: the folder of the lanes' files.
+        work_dir: the folder of the replicas' files.
     """
 
     config: Config
-    examples: Examples
-    split: Split
+    chosen: Prepared
+    train_images: int
     part: str
     seeds: list[int]
     resamples: list[int]
@@ -75,107 +73,78 @@ class Study:
     @property
     def rows(self) -> np.ndarray:
         """The measured rows, int64 [N]."""
-        return self.split.parts[self.part]
+        return self.chosen.split.parts[self.part]
 
-    def lane_config(self, resample: int, seed: int) -> Config:
-        """Make the config of one lane, as `train` would take it."""
+    def replica_config(self, resample: int, seed: int) -> Config:
+        """Make the config of one replica, as for `train`."""
         return replace(self.config, train=replace(self.config.train, seed=seed, resample=resample))
 
-    def lane_file(self, resample: int, seed: int) -> Path:
-        """Name the file of one lane."""
+    def replica_file(self, resample: int, seed: int) -> Path:
+        """Name the file of one replica."""
         return self.work_dir / f"{self.part}-resample{resample}-seed{seed}.npz"
 
-    def lane_key(self, resample: int, seed: int) -> str:
-        """Hash what decides a lane's predictions: a file with another key is of another study."""
-        fields = flatten(to_json(self.lane_config(resample, seed)))
+    def replica_key(self, resample: int, seed: int) -> str:
+        """Hash what determines a replica's predictions: a file with another key belongs to another study."""
+        fields = flatten(to_json(self.replica_config(resample, seed)))
         decides = {
             "config": {name: value for name, value in fields.items() if name not in FREE},
-            "data": self.examples.sha256,
-            "split": self.split.sha256,
+            "data": self.chosen.examples.sha256,
+            "split": self.chosen.split.sha256,
             "part": self.part,
             "versions": machine.list_versions(),
         }
+        if self.chosen.teachers is not None:
+            decides["teachers"] = self.chosen.teachers["sha256"]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def measure(
-    config: Config,
-    *,
-    seeds: int,
-    resamples: int,
-    width: float,
-    part: str,
-    ferplus_file: Path | None,
-    out: Path | None,
-    work_dir: Path | None,
-    invocation: str,
-) -> None:
-    """Train what is missing, decompose, show the table and write the JSON.
-
-    Args:
-        config: of the first seed, without a resample.
-        seeds: how many, >= 2.
-        resamples: how many, >= 1.
-        width: see `widen`.
-        part: "val" or "test".
-        ferplus_file: FER+'s votes; None leaves the bound of the noise out.
-        out: the JSON; None for runs/bias_variance-NAME.json.
-        work_dir: the folder of the lanes' files; None for runs/bias_variance-NAME.
-        invocation: the command line, for the record.
+def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) -> None:
+    """Train the missing replicas, decompose their errors, show the table and write the JSON.
 
     Raises:
-        FerJaxError: something that is the user's to mend.
+        FerJaxError: a user error in the config, the data or the folder.
     """
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    tuning = cpu.tune_cpu()
-    if config.device.compile_cache:
-        tuning.append(compile_cache.keep_compiled())
-    console.print("; ".join([f"runs on    {machine.describe_device()}", machine.describe_cpu(), *tuning]))
-    is_synthetic = find_file(config.data) is None
-    if is_synthetic:
-        terminal.show_notice(console, is_chosen=config.data.source == "synthetic")
-    examples = load_examples(config.data)
-    terminal.show_data(console, examples)
-    study = _plan(config, examples, seeds=seeds, resamples=resamples, width=width, part=part, folder=work_dir)
-    noise = _bound_noise(study, ferplus_file)  # Before the hours of training: it may refuse a file.
+    config, part = options.to_config(), options.split
+    console = terminal.begin(f"fer_jax bias_variance of {config.name}, on {part}", config)
+    examples = terminal.load_data(console, config.data)
+    study = _plan(console, options, config, examples)
+    # Before the hours of training, since it may refuse the file.
+    noise = _bound_noise(study, examples, options.ferplus)
     layers = list_layers(make_model(study.config.model, study.config.device))
     with runs_folder.locked(study.work_dir):
-        _train_missing(console, study)
-        logits, lanes = _read_lanes(study)
+        _train_missing(console, study, clock)
+        logits, replicas = _read_replicas(study)
     log_probs = log_softmax(logits.astype(np.float64), axis=-1)
     result = {
         "name": config.name,
         "part": part,
         "images": len(study.rows),
-        "width": width,
-        "train_images": len(take_sample(study.split, study.config).train),
+        "width": options.width,
+        "train_images": study.train_images,
         "seeds": study.seeds,
         "resamples": study.resamples,
-        "losses": decomposition.decompose(log_probs, examples.labels[study.rows]),
-        "brier_variance": decomposition.variance_sources(np.exp(log_probs)) if resamples > 1 else None,
+        "losses": decomposition.decompose(log_probs, study.chosen.examples.labels[study.rows]),
+        "brier_variance": decomposition.variance_sources(np.exp(log_probs))
+        if options.resamples > 1
+        else None,
         "noise": noise,
-        "lanes": lanes,
+        "lanes": replicas,
         "parameters": sum(layer.parameters for layer in layers),
         "macs": sum(layer.macs for layer in layers),
-        "data": {
-            "description": examples.description,
-            "sha256": examples.sha256,
-            "is_synthetic": is_synthetic,
-        },
-        "split_sha256": study.split.sha256,
+        "data": examples.facts,
+        "split_sha256": study.chosen.split.sha256,
         "config": to_json(study.config),
         "command": invocation,
-        "cost": {"seconds": sum(lane["seconds"] for lane in lanes), "finished": machine.now()},
+        "cost": {"seconds": sum(replica["seconds"] for replica in replicas), "finished": machine.now()},
         **machine.describe(),
     }
-    path = out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = options.out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
     write_json(path, result)
     console.print(f"\n{text.describe(result)}\nwritten to {path}")
 
 
 def widen(config: Config, width: float) -> Config:
-    """Multiply the features of every block and of the dense layer; each keeps at least one.
+    """Multiply the features of every block and of the dense layer; at least one is left.
 
     >>> widen(Config(name="a"), 0.25).model.blocks[0].features
     8
@@ -186,84 +155,85 @@ def widen(config: Config, width: float) -> Config:
     return replace(config, model=replace(model, blocks=blocks, dense_features=dense))
 
 
-def _plan(
-    config: Config,
-    examples: Examples,
-    *,
-    seeds: int,
-    resamples: int,
-    width: float,
-    part: str,
-    folder: Path | None,
-) -> Study:
-    split, _ = drop_list.obey(config.data, examples, split_examples(examples, config.split))
-    if not len(split.parts[part]):
-        raise DataError(f"{examples.description}: it has no rows of {part}; give another --split")
+def _plan(console: Console, options: "BiasVarianceCommand", config: Config, examples: Examples) -> Study:
+    chosen = choose_labels(config, examples, split_examples(examples, config.split))
+    # Teachers that cannot be used are refused before any training; their answers are cached.
+    with terminal.show_progress(console, "asking the teachers") as on_view:
+        sampled = take_sample(config, chosen, on_view=on_view)
+    for note in sampled.notes:
+        console.print(f"           {note}")
+    if not len(chosen.split.parts[options.split]):
+        raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(
-        config=widen(config, width),
-        examples=examples,
-        split=split,
-        part=part,
-        seeds=[config.train.seed + number for number in range(seeds)],
-        resamples=list(range(1, resamples + 1)),
-        work_dir=folder or runs_folder.RUNS / f"bias_variance-{config.name}",
+        config=widen(config, options.width),
+        chosen=replace(chosen, teachers=sampled.teachers),
+        train_images=len(sampled.split.train),
+        part=options.split,
+        seeds=[config.train.seed + number for number in range(options.seeds)],
+        resamples=list(range(1, options.resamples + 1)),
+        work_dir=options.work_dir or runs_folder.RUNS / f"bias_variance-{config.name}",
     )
 
 
-def _bound_noise(study: Study, path: Path | None) -> Json | None:
+def _bound_noise(study: Study, examples: Examples, path: Path | None) -> Json | None:
+    """Bound the noise of the labels by the votes of the measured rows, if there is a file of votes.
+
+    The votes are matched with FER2013's labels, which `examples` has.
+    """
     if path is None:
         return None
-    examples = study.examples
     where = f"{path} and {examples.description}"
     votes = ferplus.match(ferplus.read(path), examples.labels, examples.usages, where=where)
     return decomposition.noise_of_votes(votes.seven()[study.rows], examples.labels[study.rows])
 
 
-def _train_missing(console: Console, study: Study) -> None:
-    """Train the lanes that have no file yet, behind a progress bar."""
+def _train_missing(console: Console, study: Study, clock: Clock) -> None:
+    """Train the replicas without a file, behind a progress bar."""
     missing = {
-        resample: [seed for seed in study.seeds if _read_lane(study, resample, seed) is None]
+        resample: [seed for seed in study.seeds if _read_replica(study, resample, seed) is None]
         for resample in study.resamples
     }
-    left, lanes = sum(map(len, missing.values())), len(study.seeds) * len(study.resamples)
-    console.print(f"lanes      {lanes}: seeds {study.seeds} on each of {len(study.resamples)} resamples")
-    if left < lanes:
-        console.print(f"           {lanes - left} of them are in {study.work_dir} already")
+    left, replicas = sum(map(len, missing.values())), len(study.seeds) * len(study.resamples)
+    console.print(f"replicas   {replicas}: seeds {study.seeds} on each of {len(study.resamples)} resamples")
+    if left < replicas:
+        console.print(f"           {replicas - left} of them are already in {study.work_dir}")
     is_accelerated = jax.devices()[0].platform != "cpu"
     with terminal.make_bar(console) as bar:
         task = bar.add_task("training", total=left, speed="")
         for resample, seeds in missing.items():
             if not seeds:
                 continue
-            config = study.lane_config(resample, seeds[0])
-            split = take_sample(study.split, config)
-            programs = make_programs(config, study.examples, split)
+            config = study.replica_config(resample, seeds[0])
+            data = take_sample(config, study.chosen)
+            programs = make_programs(config, data.examples, data.split, targets=data.targets)
             together = len(seeds) if is_accelerated else 1
             for first in range(0, len(seeds), together):
                 group = seeds[first : first + together]
                 done = bar.tasks[task].completed
 
-                def tell(share: float, words: str, *, done: float = done, lanes: int = len(group)) -> None:
-                    bar.update(task, completed=done + share * lanes, description=words)
+                def tell(share: float, words: str, *, done: float = done, replicas: int = len(group)) -> None:
+                    bar.update(task, completed=done + share * replicas, description=words)
 
                 tell(0.0, f"resample {resample}")
-                for seed, figures in _train_lanes(study, resample, group, split, programs, tell).items():
-                    console.print(_lane_line(resample, seed, figures))
+                trained = _train_replicas(study, resample, group, data, programs, tell, clock)
+                for seed, figures in trained.items():
+                    console.print(_replica_line(resample, seed, figures))
 
 
-def _train_lanes(
+def _train_replicas(
     study: Study,
     resample: int,
     seeds: Sequence[int],
-    split: Split,
+    data: Prepared,
     programs: Programs,
     tell: Callable[[float, str], None],
+    clock: Clock,
 ) -> dict[int, Record]:
-    """Train some seeds on a resample together, and write their files."""
-    config = study.lane_config(resample, seeds[0])
-    job = make_job(config, seeds, study.examples, split, programs)
-    lanes = [Lane(seed, study.work_dir, programs.init(jax_key(seed, Stream.INIT))) for seed in seeds]
-    epochs, logits = config.train.epochs, {}
+    """Train some seeds together on a resample, and write their files."""
+    config = study.replica_config(resample, seeds[0])
+    job = make_job(config, seeds, data.examples, data.split, programs)
+    replicas = [Replica(seed, study.work_dir, programs.init(jax_key(seed, Stream.INIT))) for seed in seeds]
+    epochs, logits, model = config.train.epochs, {}, make_predicting_model(config.model)
 
     def on_step(epoch: int, position: int, objective: float) -> None:
         share = (epoch + position / job.epoch_steps) / epochs
@@ -273,76 +243,51 @@ def _train_lanes(
             f"resample {resample}, seed {names}, epoch {epoch + 1}/{epochs}, objective {objective:.3f}",
         )
 
-    def on_selected(lane: Lane) -> None:
-        logits[lane.seed] = predict(
-            programs, lane.state, study.examples.images[study.rows], batch_size=config.train.eval_batch_size
-        )
+    def on_selected(replica: Replica) -> None:
+        network = Network(model, config.model.classes, replica.state.predictor, programs.pixel_stats)
+        logits[replica.seed], _ = predict(network, data.examples.images[study.rows])
 
-    records = run_unsaved(job, lanes, on_step=on_step, on_selected=on_selected)
-    kept = {}
+    started = clock()
+    records = run_unsaved(job, replicas, on_step=on_step, on_selected=on_selected)
+    kept, seconds = {}, (clock() - started) / len(seeds)
     for seed, record in zip(seeds, records, strict=True):
-        figures = {name: record[name] for name in FIGURES}
-        kept[seed] = figures | {"seconds": record["seconds"] / len(seeds)}
-        with replacing(study.lane_file(resample, seed)) as new, new.open("wb") as file:
-            np.savez(file, logits=logits[seed], key=np.array(study.lane_key(resample, seed)), **kept[seed])
+        figures = record | {"seconds": seconds}
+        kept[seed] = {name: figures[name] for name in FIGURES}
+        key = study.replica_key(resample, seed)
+        write_arrays(study.replica_file(resample, seed), logits=logits[seed], key=key, **kept[seed])
     return kept
 
 
-def _lane_line(resample: int, seed: int, figures: Record) -> str:
+def _replica_line(resample: int, seed: int, figures: Record) -> str:
     return (
         f"resample {resample}, seed {seed}: train {100 * figures['train_accuracy']:.1f} %, "
         f"val {100 * figures['val_accuracy']:.1f} %, {figures['seconds']:.1f} s"
     )
 
 
-def predict(programs: Programs, state: Any, images: np.ndarray, *, batch_size: int) -> np.ndarray:
-    """Run a network over images in evaluation mode.
+def _read_replica(study: Study, resample: int, seed: int) -> tuple[np.ndarray, Json] | None:
+    """Read the logits of a replica, float32 [N, C], and its figures; None if it has no readable file.
 
-    Args:
-        programs: of its config.
-        state: its weights.
-        images: uint8 [N, 48, 48, 1].
-        batch_size: images a step.
-
-    Returns:
-        Logits, float32 [N, 7].
+    Raises:
+        RunError: the file belongs to another study.
     """
-    variables = state.predictor
-    batches = [
-        np.asarray(_predict_batch(programs.model, programs.pixel_stats, variables, images[rows]))
-        for rows, _ in in_order(np.arange(len(images)), batch_size)
-    ]
-    return np.concatenate([*batches, np.empty((0, fer2013.CLASS_COUNT), np.float32)])[: len(images)]
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _predict_batch(model: nn.Module, pixel_stats: PixelStats, variables: Any, images: jax.Array) -> Any:
-    return model.apply(variables, standardise(jnp.asarray(images), pixel_stats), is_training=False)
-
-
-def _read_lane(study: Study, resample: int, seed: int) -> tuple[np.ndarray, Json] | None:
-    """Read the logits of a lane, float32 [N, 7], and its figures; None where it is not trained yet."""
-    path = study.lane_file(resample, seed)
-    if not path.exists():
+    path = study.replica_file(resample, seed)
+    saved = read_arrays(path)
+    if saved is None:
         return None
-    try:
-        with np.load(path) as saved:
-            key, logits = str(saved["key"]), saved["logits"]
-            figures = {name: float(saved[name]) for name in FIGURES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} cannot be read: {error}; delete it, and measure again") from None
-    if key != study.lane_key(resample, seed):
+    if str(saved.get("key")) != study.replica_key(resample, seed):
         raise RunError(
-            f"{path} is of another study (config, data, split or versions differ); give another --work-dir, "
-            "or delete the old one"
+            f"{path} belongs to another study (config, data, split or versions differ); give another "
+            "--work-dir, or delete the old one"
         )
-    return logits, {"resample": resample, "seed": seed, **figures}
+    figures = {name: float(saved[name]) for name in FIGURES}
+    return saved["logits"], {"resample": resample, "seed": seed, **figures}
 
 
-def _read_lanes(study: Study) -> tuple[np.ndarray, list[Json]]:
-    """Read all lanes back: logits float32 [R, S, N, 7], and the figures of each."""
-    read = [_read_lane(study, resample, seed) for resample in study.resamples for seed in study.seeds]
-    lanes = [lane for lane in read if lane is not None]
-    logits = np.stack([logits for logits, _ in lanes])
+def _read_replicas(study: Study) -> tuple[np.ndarray, list[Json]]:
+    """Read all replicas back: logits float32 [R, S, N, C], and the figures of each."""
+    read = [_read_replica(study, resample, seed) for resample in study.resamples for seed in study.seeds]
+    replicas = [replica for replica in read if replica is not None]
+    logits = np.stack([logits for logits, _ in replicas])
     shape = (len(study.resamples), len(study.seeds), *logits.shape[1:])
-    return logits.reshape(shape), [figures for _, figures in lanes]
+    return logits.reshape(shape), [figures for _, figures in replicas]

@@ -1,4 +1,4 @@
-"""What a study of bias and variance tells people: its table, and what may be noise. JSON in, text out."""
+"""A study of bias and variance in words: its table, and the bound on label noise; its input is JSON."""
 
 from fer_jax.files import Json
 from fer_jax.text import align
@@ -7,11 +7,7 @@ TITLES = {"zero_one": "0-1 loss, %", "brier": "Brier score", "cross_entropy": "c
 
 
 def describe(result: Json) -> str:
-    """Lay out a study's result for the terminal.
-
-    Args:
-        result: the content of its JSON.
-    """
+    """Describe a study for the terminal, from the content of its JSON."""
     rows = [["loss", "mean", "= bias", "+ variance", "unbiased", "- biased", "variance / mean"]]
     for name, title in TITLES.items():
         parts, scale, digits = result["losses"][name], *((100, 1) if name == "zero_one" else (1, 3))
@@ -31,12 +27,12 @@ def describe(result: Json) -> str:
         from_seed = seed / (seed + data) if seed + data else 0.0
         lines.append(
             f"Brier variance of one network: {seed:.3f} from the seed, {data:.3f} from the data; "
-            f"the seed's share is {from_seed:.2f}."
+            f"the share of the seed is {from_seed:.2f}."
         )
     if result["noise"] is not None:
         noise = result["noise"]
         lines.append(
-            f"Of the bias, at most this is noise of the labels (FER+ votes, {noise['images']:,} images): "
+            f"Upper bound on the label noise within the bias (FER+ votes, {noise['images']:,} images): "
             f"{100 * noise['zero_one']:.1f} %, {noise['brier']:.3f}, {noise['cross_entropy']:.3f} nats. "
             f"(FER2013's label is not the votes' majority on {100 * noise['label_is_not_majority']:.1f} %.)"
         )

@@ -1,4 +1,4 @@
-"""What a check found: one outcome with its evidence and what to do."""
+"""The finding of one check: its outcome, the evidence, and what to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,9 @@ Outcome = Literal["passed", "warned", "failed"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """What one check found, in words, with the numbers behind `measured`; no advice if it passed.
 
-    Attributes:
-        name: of the check, for people.
-        outcome: "warned" where it may be meant so, "failed" where it cannot be.
-        measured: what was measured, in words, with the figure.
-        wanted: what a healthy run shows.
-        advice: what to do, empty where it passed.
-        figures: the numbers behind the words.
+    The outcome is "warned" if what was measured may be intended, "failed" if it cannot be.
     """
 
     name: str
@@ -38,11 +32,6 @@ def make_finding(
     advice: str,
     figures: Mapping[str, float],
 ) -> Finding:
-    """Put a finding together; the advice is left out where all is well."""
+    """Make a finding; the advice is left out if the check passed."""
     outcome: Outcome = "failed" if is_failed else "warned" if is_warned else "passed"
     return Finding(name, outcome, measured, wanted, advice if outcome != "passed" else "", dict(figures))
-
-
-def percent(share: float) -> str:
-    """Write a share, 0..1, in whole percent."""
-    return f"{100 * share:.0f} %"

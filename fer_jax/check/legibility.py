@@ -1,4 +1,4 @@
-"""What augmentation leaves of a face: how much is still seen, how upright it is, how many grays it has."""
+"""What augmentation leaves of a face: how much is still visible, how upright it is, how many gray levels."""
 
 from typing import Final
 
@@ -9,17 +9,17 @@ from fer_jax.images.augment import Draws
 from fer_jax.images.tones import GRAYS
 
 _PLACE_UNIT_PX: Final = 2.0**-20
-"""What `Draws.matrix` counts in."""
+"""The unit of `Draws.matrix`."""
 
 
 def measure_lost_shares(draws: Draws) -> np.ndarray:
-    """Measure how much of each image augmentation takes away: moved out of the frame, or grayed out.
+    """Measure how much of each image augmentation removes: moved out of the frame, or erased.
 
     Args:
         draws: of B images, NumPy arrays.
 
     Returns:
-        float64 [B], share in 0..1 of the old pixels whose place is not seen in the new picture.
+        float64 [B], share in 0..1 of the original pixels that the new image does not show.
 
     >>> from fer_jax.images.augment import round_maps, shift_map
     >>> maps = round_maps(shift_map(np.array([[12.0, 0.0]])))
@@ -30,7 +30,7 @@ def measure_lost_shares(draws: Draws) -> np.ndarray:
     maps = draws.matrix * _PLACE_UNIT_PX
     row, column = (axis.ravel() for axis in np.indices((side, side)))
     from_offset = np.stack([row, column]) - maps[:, :, 2:]
-    # Half a pixel is the border of the frame; the last bits are rounding.
+    # The frame ends half a pixel beyond the outer pixels. Rounding removes numerical noise.
     new = np.round(np.linalg.inv(maps[:, :, :2]) @ from_offset, 3)
     is_seen = ((new >= -0.5) & (new < side - 0.5)).all(axis=1)
     corner, size = draws.erase[:, :2, None], draws.erase[:, 2:, None]
@@ -39,19 +39,19 @@ def measure_lost_shares(draws: Draws) -> np.ndarray:
 
 
 def measure_turns(draws: Draws) -> np.ndarray:
-    """Measure how far each image is turned; float64 [B], degrees in 0..180."""
-    # A mirror image changes the second column of its map only.
+    """Measure the rotation of each image; float64 [B], degrees in 0..180."""
+    # Mirroring changes only the second column of the map.
     return np.abs(np.rad2deg(np.arctan2(-draws.matrix[:, 1, 0], draws.matrix[:, 0, 0])))
 
 
-def measure_grays(draws: Draws) -> np.ndarray:
-    """Measure how many of the grays of each image stay different; float64 [B], share in 0..1.
+def measure_gray_levels(draws: Draws) -> np.ndarray:
+    """Measure how many of the gray levels of each image stay distinct; float64 [B], share in 0..1.
 
     >>> faded = np.stack([np.arange(256), np.arange(256) // 4]).astype(np.uint8)
-    >>> measure_grays(Draws(np.zeros((2, 2, 3)), np.zeros((2, 4)), tones=faded)).tolist()
+    >>> measure_gray_levels(Draws(np.zeros((2, 2, 3)), np.zeros((2, 4)), tones=faded)).tolist()
     [1.0, 0.25]
     """
     if draws.tones is None:
         return np.ones(len(draws.matrix))
-    # A table never falls, so each new value is one step up.
+    # A table is monotone, so each new value is a step up.
     return (1 + (np.diff(draws.tones.astype(int)) > 0).sum(axis=1)) / GRAYS

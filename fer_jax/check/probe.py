@@ -1,7 +1,7 @@
-"""A look into a network while it trains: the scale of each layer's outputs and gradients.
+"""Probe a network while it trains: the scale of each layer's outputs and gradients.
 
-The layers are watched from outside (`nn.intercept_methods`), so the model's code knows nothing of it. A zero
-is added to each layer's outputs, and the gradient with respect to that zero is the gradient at the outputs.
+The layers are watched from outside (`nn.intercept_methods`), without changes to the model's code. A zero is
+added to each layer's outputs, and the gradient with respect to that zero is the gradient at the outputs.
 """
 
 import itertools
@@ -18,20 +18,20 @@ from flax.traverse_util import flatten_dict
 from fer_jax import fer2013
 from fer_jax.config.training import LossConfig
 from fer_jax.engine.losses import cross_entropy, weigh
-from fer_jax.engine.step import Batch, present
+from fer_jax.engine.step import Batch, prepare_batch
 from fer_jax.images.standardise import PixelStats
 from fer_jax.models.blocks import NOT_RECTIFIED
 from fer_jax.models.summary import list_layers
 
 
 class LayerSums(NamedTuple):
-    """One layer on one batch: float32 [], but for `is_active`, bool [units].
+    """One layer on one batch: float32 [], except `is_active`, bool [units].
 
     Attributes:
         mean: of the outputs, before any ReLU.
         sd: of the outputs.
         zero_share: share of the outputs that are not above 0.
-        is_active: whether any image (and place) brings the unit above 0.
+        is_active: whether the unit is above 0 for any image (and position).
         gradient_rms: root mean square of the objective's gradient at the outputs.
     """
 
@@ -43,11 +43,11 @@ class LayerSums(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """What a probe of one batch gives.
+    """The result of probing one batch.
 
     Attributes:
         loss: float32 [], mean plain cross-entropy in training mode, in nats.
-        grads: of the objective, like the weights.
+        grads: of the objective, with the structure of the weights.
         layers: by name, in the order of the forward pass.
     """
 
@@ -57,13 +57,13 @@ class Probed(NamedTuple):
 
 
 class LayerLook(NamedTuple):
-    """One layer over some batches, in training mode; the first two and the last are means over the batches.
+    """One layer over several batches, in training mode; all but `dead_share` are means over the batches.
 
     Attributes:
         mean: of the outputs, before any ReLU.
         sd: of the outputs.
-        zero_share: share of the outputs that the ReLU behind the layer sets to 0; None where there is none.
-        dead_share: share of its units (channels) that no image makes active; None where there is no ReLU.
+        zero_share: share of the outputs that the ReLU after the layer sets to 0; None without a ReLU.
+        dead_share: share of its units (channels) that no image activates; None without a ReLU.
         gradient_rms: root mean square of the objective's gradient at the outputs.
     """
 
@@ -75,7 +75,7 @@ class LayerLook(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a network does on some batches.
+    """A network on some batches.
 
     Attributes:
         loss: mean plain cross-entropy in training mode, in nats.
@@ -89,7 +89,7 @@ class Look(NamedTuple):
 
     @property
     def dead_shares(self) -> dict[str, float]:
-        """The share of dead units of each layer that a ReLU follows."""
+        """The share of dead units of each layer with a ReLU."""
         return {name: each.dead_share for name, each in self.layers.items() if each.dead_share is not None}
 
 
@@ -99,21 +99,16 @@ Probe = Callable[[jax.Array, Any, Any, Batch], Probed]
 def make_probe(
     model: nn.Module, loss: LossConfig, *, class_weights: np.ndarray, pixel_stats: PixelStats
 ) -> Probe:
-    """Make the jitted probe of a training step; it changes nothing.
+    """Make the jitted probe of a training step: (dropout key, params, batch_stats, batch) -> measurements.
 
-    Args:
-        model: with plain kernels, since the fast ones pass the layers by.
-        loss: label smoothing and focal loss.
-        class_weights: float32 [C].
-        pixel_stats: of the training images.
-
-    Returns:
-        (dropout key, params, batch_stats, batch) -> what the layers do.
+    The model needs plain kernels, since the fast ones bypass the layers; the class weights are float32 [C].
     """
     shapes = {layer.name: layer.output_shape for layer in list_layers(model)}
 
     def probe(key: jax.Array, params: Any, batch_stats: Any, batch: Batch) -> Probed:
-        x, targets = present(batch, pixel_stats, classes=len(class_weights), side_px=fer2013.IMAGE_SHAPE[0])
+        x, targets = prepare_batch(
+            batch, pixel_stats, classes=len(class_weights), side_px=fer2013.IMAGE_SHAPE[0]
+        )
         weights = weigh(batch.weights, targets, class_weights)
 
         def objective(params: Any, nudges: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
@@ -164,15 +159,7 @@ def _sum_up(output: jax.Array, slope: jax.Array) -> LayerSums:
 
 
 def look(key: jax.Array, probe: Probe, params: Any, batch_stats: Any, batches: Sequence[Batch]) -> Look:
-    """Probe some batches and merge what they show.
-
-    Args:
-        key: for dropout; the batch's number is folded in.
-        probe: see `make_probe`.
-        params: the weights.
-        batch_stats: their running statistics.
-        batches: at least one.
-    """
+    """Probe several batches, at least one, and merge the results; the key is for dropout."""
     on_device = [
         probe(jax.random.fold_in(key, number), params, batch_stats, batch)
         for number, batch in enumerate(batches)
@@ -203,9 +190,9 @@ def _merge(sums: Sequence[LayerSums], *, has_relu: bool) -> LayerLook:
 
 
 def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
-    """Find the layers that a ReLU follows: all but the last; of a layer and its norm, the norm.
+    """Find the layers with a ReLU: all but the last; of a layer and its norm, the norm.
 
-    What a residual or separable block adds up before its ReLU, or without one, is no layer of these.
+    Layers in residual and separable blocks without a ReLU of their own (`NOT_RECTIFIED`) are left out.
 
     Args:
         names: of the layers, in the order of the forward pass.
@@ -224,16 +211,9 @@ def find_rectified(names: Sequence[str], leaves: Iterable[str]) -> set[str]:
 
 
 def measure_updates(before: Any, after: Any) -> dict[str, float]:
-    """Compare a step's change with the weights: median |update| over median |weight| of each kernel.
+    """Compare a step's update with the weights: median |update| over median |weight| of each kernel.
 
-    Biases and batch norms start from 0 or 1 and are left out.
-
-    Args:
-        before: the weights, nested dicts of arrays.
-        after: the same one step later.
-
-    Returns:
-        Ratio by layer; infinite where the weights are 0.
+    Biases and batch norms, which start from 0 or 1, are left out. A ratio is infinite if the weights are 0.
 
     >>> kernel = np.array([1.0, -2.0, 4.0])
     >>> measure_updates({"conv": {"kernel": kernel}}, {"conv": {"kernel": 0.5 * kernel}})
@@ -250,14 +230,7 @@ def measure_updates(before: Any, after: Any) -> dict[str, float]:
 
 
 def measure_agreement(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Compare two gradients: the cosine, -1..1, of each layer's kernel.
-
-    Args:
-        first: as of `Look.grads`.
-        second: the same leaves.
-
-    Returns:
-        Cosine by layer; not a number where one of the gradients is 0.
+    """Compare two gradients, as in `Look.grads`: the cosine, -1..1, of each layer's kernel, NaN for a zero.
 
     >>> first = {"conv/kernel": np.array([[3.0, 4.0]]), "conv/bias": np.array([1.0])}
     >>> measure_agreement(first, {"conv/kernel": np.array([[4.0, 3.0]]), "conv/bias": np.array([-1.0])})

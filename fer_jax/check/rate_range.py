@@ -1,10 +1,11 @@
 """The learning-rate range test of Smith 2017 (*Cyclical Learning Rates for Training Neural Networks*, WACV).
 
-A short training whose rate rises exponentially from far too low to far too high: the loss first stands still,
-then falls, then breaks out. The loss is that of a few fixed images: from batch to batch it varies as much as
-so short a training gains. The suggested peak rate is a tenth of the highest rate that the loss bears: it
-answers late, and a run has to bear its rate for long. fastai's `lr_find` takes a tenth of the rate of the
-lowest loss (its `minimum` rule); but the valley is flat, and where its lowest point lies is chance.
+In a short training the learning rate rises exponentially from far too low to far too high: the loss is flat
+at first, then falls, then diverges. It is measured on a few fixed images, since between batches it varies as
+much as it falls in so short a training. The suggested peak rate is a tenth of the highest rate that the loss
+tolerates: the loss reacts late, and a run has to tolerate its rate for much longer. fastai's `lr_find` takes
+a tenth of the rate with the lowest loss (its `minimum` rule), but the valley is flat, and the place of its
+lowest point is chance.
 """
 
 import math
@@ -13,34 +14,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import matplotlib.style
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter1d
 
 from fer_jax.check.finding import Finding, make_finding
-from fer_jax.report.plots import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
+from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR, drawing
 
 RANGES: Final = {"sgd": (1e-4, 1.0), "adam": (1e-5, 0.1), "adamw": (1e-5, 0.1), "muon": (1e-5, 0.1)}
-"""First and last rate by optimizer. Adam's steps are as long as its rate, whatever the gradient."""
+"""First and last rate by optimizer. Adam's steps are as large as its rate, whatever the gradient."""
 
 STOP_FACTOR: Final = 2.0
-"""The test ends where the loss is this many times the first one: nothing is to be learnt beyond."""
+"""The test ends when the loss is this many times the first one: it has diverged."""
 SMOOTHING_RATES: Final = 1.25
-"""Standard deviation of the Gaussian that smooths the losses; it looks both ways, so it delays nothing."""
+"""Standard deviation of the Gaussian that smooths the losses, in rates; it is symmetric, so without delay."""
 MIN_GAIN_NATS: Final = 0.05
-"""Least fall of the smoothed loss that counts as learning."""
-BORNE_SHARE: Final = 0.2
-"""Share of the fall that the loss may lose again at a rate that it bears."""
+"""Minimum fall of the smoothed loss that counts as learning."""
+TOLERATED_SHARE: Final = 0.2
+"""Share of the fall that may be lost again at a rate that the loss tolerates."""
 SUGGESTED_SHARE: Final = 0.1
-"""What the highest rate that the loss bears is multiplied by."""
+"""Factor from the highest tolerated rate to the suggested one."""
 LOW_FACTOR: Final = 5.0
-"""A peak rate this many times below the suggestion is called low."""
+"""A peak rate that is smaller than the suggestion by more than this factor is called low."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RateRange:
-    """What a range test found.
+    """The result of a range test.
 
     Attributes:
         rates: float64 [S], those that were tried, S >= 1.
@@ -49,10 +48,10 @@ class RateRange:
         lowest_rate: rate of the lowest smoothed loss.
         lowest_loss: that loss.
         steepest_rate: rate at which the smoothed loss falls fastest.
-        highest_rate: highest rate up to which the loss stays near the lowest, see `BORNE_SHARE`.
+        highest_rate: highest rate up to which the loss stays near the lowest, see `TOLERATED_SHARE`.
         breaks_at: rate beyond the lowest at which half of the fall is lost again, or at which the test had to
-            end; infinite where the loss was still down at the end.
-        suggested: peak rate; None where no rate made the loss fall.
+            end; infinite if the loss was still low at the end.
+        suggested: peak rate; None if no rate made the loss fall.
     """
 
     rates: np.ndarray
@@ -67,7 +66,7 @@ class RateRange:
 
 
 def make_ramp(first: float, last: float, count: int) -> np.ndarray:
-    """Make the rates: float64 [count], from the first to the last, each the same multiple of the one before.
+    """Make the rates, float64 [count], in a geometric sequence from the first to the last.
 
     >>> make_ramp(0.01, 1.0, 3).tolist()
     [0.01, 0.1, 1.0]
@@ -76,10 +75,10 @@ def make_ramp(first: float, last: float, count: int) -> np.ndarray:
 
 
 def run_ramp(try_rate: Callable[[int, float], float], rates: np.ndarray) -> Iterator[float]:
-    """Try one rate after the other until the loss breaks out.
+    """Try one rate after the other until the loss diverges.
 
     Args:
-        try_rate: (number of the rate, rate) -> the loss now; then trains a little at that rate.
+        try_rate: (number of the rate, rate) -> the loss before a few steps at that rate, which it takes.
         rates: see `make_ramp`.
 
     Yields:
@@ -97,12 +96,7 @@ def run_ramp(try_rate: Callable[[int, float], float], rates: np.ndarray) -> Iter
 
 
 def read_ramp(rates: np.ndarray, losses: np.ndarray) -> RateRange:
-    """Read a range test.
-
-    Args:
-        rates: float [R], of the whole ramp.
-        losses: float [S], 1 <= S <= R, as far as the test came.
-    """
+    """Evaluate a range test: rates float [R], the complete ramp; losses float [S] to its end, 1 <= S <= R."""
     is_cut = len(losses) < len(rates)
     all_rates, rates = rates, rates[: len(losses)]
     start = losses[0]
@@ -111,9 +105,9 @@ def read_ramp(rates: np.ndarray, losses: np.ndarray) -> RateRange:
     gain = max(start - float(smoothed[lowest]), 0.0)
     slopes = np.gradient(smoothed, np.log(rates)) if len(rates) > 1 else np.zeros(1)
     lost = np.where(np.arange(len(rates)) > lowest, smoothed - smoothed[lowest], 0.0)
-    is_borne = np.logical_and.accumulate(lost <= BORNE_SHARE * gain)
+    is_tolerated = np.logical_and.accumulate(lost <= TOLERATED_SHARE * gain)
     is_broken = lost > gain / 2
-    highest_rate = float(rates[is_borne][-1])
+    highest_rate = float(rates[is_tolerated][-1])
     breaks_at = float(all_rates[len(losses)]) if is_cut else math.inf
     return RateRange(
         rates=rates,
@@ -129,12 +123,7 @@ def read_ramp(rates: np.ndarray, losses: np.ndarray) -> RateRange:
 
 
 def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
-    """Judge the config's peak rate by a range test.
-
-    Args:
-        found: what it found; None where already the first loss was not finite.
-        peak_rate: the config's.
-    """
+    """Judge the config's peak learning rate by a range test; None: the very first loss was not finite."""
     name = "learning rate"
     if found is None or found.suggested is None:
         fall = (
@@ -148,8 +137,8 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
             is_warned=True,
             measured=f"{fall}; the config's peak is {peak_rate:.1e}",
             wanted=f"a fall of at least {MIN_GAIN_NATS} nats at some rate",
-            advice="the network learns at no rate within the test: take off dropout and augmentation first, "
-            "then look at the network and the data",
+            advice="the network learns at no learning rate of the test: turn off dropout and augmentation "
+            "first, then look at the network and the data",
             figures={"peak_rate": peak_rate},
         )
     suggested, verdict = found.suggested, "fits"
@@ -159,15 +148,13 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
         verdict = "is high"
     elif LOW_FACTOR * peak_rate < suggested:
         verdict = "is low"
-    breaks = (
-        f"breaks out at {found.breaks_at:.1e}" if math.isfinite(found.breaks_at) else "does not break out"
-    )
+    breaks = f"diverges at {found.breaks_at:.1e}" if math.isfinite(found.breaks_at) else "does not diverge"
     return make_finding(
         name,
         is_failed=verdict == "is too high",
         is_warned=verdict != "fits",
         measured=f"peak {peak_rate:.1e} {verdict}: {peak_rate / suggested:.2g} times the suggested "
-        f"{suggested:.1e}; the loss bears up to {found.highest_rate:.1e} and {breaks}",
+        f"{suggested:.1e}; the loss tolerates up to {found.highest_rate:.1e} and {breaks}",
         wanted=f"{suggested / LOW_FACTOR:.1e}..{found.highest_rate:.1e}",
         advice=f"set optimizer.peak_rate to about {suggested:.1e}",
         figures={
@@ -182,17 +169,8 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
 
 
 def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) -> None:
-    """Draw the loss over the rate, with the suggestion and the config's peak rate; 1280 × 720 pixels.
-
-    Args:
-        found: see `read_ramp`.
-        path: the PNG to write. It is replaced in one step.
-        peak_rate: the config's.
-        title: written above.
-    """
-    with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(8, 4.5), dpi=160, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    """Draw the loss over the learning rate, with the suggested and the config's peak; 1280 × 720 pixels."""
+    with drawing(path, title=title, size=(8, 4.5), dpi=160) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.plot(
@@ -204,7 +182,7 @@ def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) ->
             found.smoothed[found.rates == found.highest_rate],
             "o",
             color=TRAIN_COLOUR,
-            label=f"highest borne, {found.highest_rate:.1e}",
+            label=f"highest tolerated, {found.highest_rate:.1e}",
         )
         marks = [(peak_rate, "the config's peak", VAL_COLOUR, "--")]
         if found.suggested is not None:
@@ -216,4 +194,3 @@ def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) ->
         axes.set_xlabel("learning rate")
         axes.set_ylabel("cross-entropy (nats)")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
-        write_png(figure, path)

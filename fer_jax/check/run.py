@@ -1,4 +1,4 @@
-"""The program `check` behind its command line: try a run out, judge what it shows, and write it down."""
+"""The work of `check`: try a run out, judge what it shows, and write it down."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,49 +8,43 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from fer_jax.check import dry_run
 from fer_jax.check import rate_range as check_rate_range
-from fer_jax.check import trial
 from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
 from fer_jax.config.run import Config
-from fer_jax.data import drop_list
-from fer_jax.data.examples import Examples
-from fer_jax.data.load import find_file, load_examples
-from fer_jax.data.split import Split, split_examples
-from fer_jax.data.subsets import take_sample
 from fer_jax.files import Json, replacing, write_json, write_text
-from fer_jax.report import terminal
+from fer_jax.inference.prepare import Prepared, prepare
+from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.report import contact_sheet, terminal
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runtime import compile_cache, cpu, machine
+from fer_jax.text import MISSING, align, decimal, escape, percent, to_markdown
 from fer_jax.text import Table as Rows
-from fer_jax.text import align, escape, to_markdown
 
 CHECKS: Final = Path("checks")
 SHEET: Final = "augmentation.png"
 RANGE_PLOT: Final = "rate_range.png"
 
-STAGES: Final = ("data", "first steps", "one batch by heart:", "range test:")
+STAGES: Final = ("data", "first steps", "overfit one batch:", "range test:")
 
 MARKS: Final = {"passed": "✓ passed", "warned": "! warned", "failed": "✗ failed"}
 STYLES: Final = {"passed": "", "warned": "yellow", "failed": "bold red"}
 
 Tell = Callable[[int, str], None]
-LayOut = Callable[[Examples], Image.Image]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checked:
-    """What the checks gave.
+    """The results of all checks.
 
     Attributes:
         findings: one a check.
         layers: one record a layer, in the order of the forward pass: `name`, `update_to_weight` and, as
-            `start` and `later` (after the first steps), the figures of `LayerLook`.
-        rate_range: None where it was left out, or the first loss was not finite.
+            `start` and `later` (after the first steps), the fields of `LayerLook`.
+        rate_range: None if it was left out, or if the first loss was not finite.
     """
 
     findings: list[Finding]
@@ -58,75 +52,64 @@ class Checked:
     rate_range: RateRange | None
 
 
-def check(config: Config, *, out: Path | None, is_quick: bool, lay_out: LayOut) -> int:
-    """Check a config on its data, show the findings, and write them into a folder.
-
-    Args:
-        config: of the run.
-        out: the folder to write; None for `checks/NAME`.
-        is_quick: leave out the learning-rate range test.
-        lay_out: makes the contact sheet of the augmentation.
+def check(config: Config, *, out: Path | None, is_quick: bool) -> int:
+    """Check a config on its data, show the findings, and write them into `out`, by default `checks/NAME`.
 
     Returns:
         The exit status: 1 if a check failed, else 0.
 
     Raises:
-        FerJaxError: something that is the user's to mend before anything can be checked.
+        FerJaxError: a user error in the config or the data.
     """
-    console = Console(markup=False, highlight=False, soft_wrap=True)
     folder = out or CHECKS / config.name
-    settings = [*cpu.tune_cpu(), *([compile_cache.keep_compiled()] if config.device.compile_cache else [])]
-    console.print(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", style="bold")
-    console.print("; ".join([f"runs on    {machine.describe_device()}", machine.describe_cpu(), *settings]))
-    is_synthetic = find_file(config.data) is None
-    if is_synthetic:
-        terminal.show_notice(console, is_chosen=config.data.source == "synthetic")
-    examples = load_examples(config.data)
-    terminal.show_data(console, examples)
-    split, _ = drop_list.obey(config.data, examples, split_examples(examples, config.split))
-    split = take_sample(split, config)
+    console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
+    examples = terminal.load_data(console, config.data)
+    with terminal.show_progress(console, "asking the teachers") as on_view:
+        prepared = prepare(config, examples, on_view=on_view)
+    for note in prepared.notes:
+        console.print(f"           {note}")
     with runs_folder.locked(folder):
         with replacing(folder / SHEET) as new:
-            lay_out(examples).save(new, format="PNG", optimize=True)
+            contact_sheet.lay_out_augmented(
+                numpy_rng(config.train.seed, Stream.SHOW),
+                examples,
+                config.augment,
+                versions=5,
+                title=f"{config.name}: images and their augmented versions",
+            ).save(new, format="PNG", optimize=True)
         with terminal.make_bar(console) as bar:
             task = bar.add_task("starting", total=len(STAGES), speed="")
 
             def tell(stage: int, what: str) -> None:
                 bar.update(task, description=f"{STAGES[stage]} {what}", completed=stage)
 
-            checked = check_all(config, examples, split, tell, is_quick=is_quick)
-        data = {"description": examples.description, "sha256": examples.sha256, "is_synthetic": is_synthetic}
-        files = _write(folder, config, checked, data)
+            checked = check_all(config, prepared, tell, is_quick=is_quick)
+        files = _write(folder, config, checked, examples.facts)
     _show(console, checked)
     console.print(f"written to {folder}: {', '.join(files)}")
     return int(any(finding.outcome == "failed" for finding in checked.findings))
 
 
-def check_all(config: Config, examples: Examples, split: Split, tell: Tell, *, is_quick: bool) -> Checked:
-    """Make every check.
-
-    Args:
-        config: of the run.
-        examples: all of them.
-        split: rows of each part.
-        tell: called with the number of a stage, see `STAGES`, and how far it is.
-        is_quick: leave out the learning-rate range test.
-    """
+def check_all(config: Config, prepared: Prepared, tell: Tell, *, is_quick: bool) -> Checked:
+    """Make every check; `tell` takes the number of a stage, see `STAGES`, and its progress in words."""
     tell(0, "")
-    on_data = [*trial.check_split(examples, split, config), trial.check_augmentation(config)]
+    on_data = [
+        *dry_run.check_split(prepared.examples, prepared.split, config),
+        dry_run.check_augmentation(config),
+    ]
     tell(1, "")
-    tried = trial.make_trial(config, examples, split)
-    on_network, layers = trial.check_network(tried)
-    findings = [*on_network, trial.check_heart(tried, partial(tell, 2)), *on_data]
+    tried = dry_run.make_dry_run(config, prepared)
+    on_network, layers = dry_run.check_network(tried)
+    findings = [*on_network, dry_run.check_overfit(tried, partial(tell, 2)), *on_data]
     if is_quick:
         return Checked(findings, layers, None)
-    found = trial.measure_range(tried, partial(tell, 3))
+    found = dry_run.measure_range(tried, partial(tell, 3))
     return Checked([*findings, check_rate_range.check_rate(found, config.optimizer.peak_rate)], layers, found)
 
 
 def _show(console: Console, checked: Checked) -> None:
     """Print the layers, the findings, and what to do about them."""
-    console.print(f"\nlayers, in training mode, after {trial.FIRST_STEPS} steps at the peak rate")
+    console.print(f"\nlayers, in training mode, after {dry_run.FIRST_STEPS} steps at the peak rate")
     console.print(align(layer_rows(checked.layers)))
     console.print()
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -149,25 +132,21 @@ def finding_rows(findings: list[Finding]) -> Rows:
 
 
 def layer_rows(layers: list[Json]) -> Rows:
-    """Lay out the layers after the first steps; a dash where a figure makes no sense."""
+    """Lay out the layers after the first steps; a dash stands for a value that does not exist."""
     rows = [["layer", "mean", "sd", "ReLU zero", "dead", "gradient", "update/weight"]]
     for layer in layers:
         later = layer["later"]
         rows.append(
             [
                 layer["name"],
-                f"{later['mean']:.3f}",
-                f"{later['sd']:.3f}",
-                *(_percent(later[name]) for name in ("zero_share", "dead_share")),
+                decimal(later["mean"]),
+                decimal(later["sd"]),
+                *(percent(later[name], digits=0) for name in ("zero_share", "dead_share")),
                 f"{later['gradient_rms']:.1e}",
-                "-" if layer["update_to_weight"] is None else f"{layer['update_to_weight']:.1e}",
+                MISSING if layer["update_to_weight"] is None else f"{layer['update_to_weight']:.1e}",
             ]
         )
     return rows
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[str]:
@@ -193,7 +172,7 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
         data["description"],
         to_markdown([[*map(escape, row)] for row in finding_rows(checked.findings)], left_columns=4),
         "\n".join(f"- **{each.name}**: {each.advice}" for each in checked.findings if each.advice),
-        f"## Layers, in training mode, after {trial.FIRST_STEPS} steps at the peak rate",
+        f"## Layers, in training mode, after {dry_run.FIRST_STEPS} steps at the peak rate",
         to_markdown(layer_rows(checked.layers), left_columns=1),
         *(f"![{name}]({name})" for name in files if name.endswith(".png")),
     ]
@@ -202,7 +181,7 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
 
 
 def _to_json(content: Any) -> Any:
-    """Turn arrays into lists, and numbers that JSON lacks into null."""
+    """Turn arrays into lists, and numbers that JSON does not have into null."""
     if isinstance(content, Mapping):
         return {name: _to_json(each) for name, each in content.items()}
     if isinstance(content, list | tuple | np.ndarray):

@@ -1,4 +1,4 @@
-"""The runs of a comparison: found in folders, put together by config, refused where they do not compare."""
+"""The runs of a comparison: read from folders, grouped by config, and rejected if they are not comparable."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_jax.config.changes import model_settings
+from fer_jax.config.changes import method
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.inference.labels import WORDS
 from fer_jax.runs import record
+from fer_jax.runs.record import RunRecord
 
 PARTS = ("train", "val", "test")
 
@@ -22,28 +23,28 @@ class SeedRun:
     """One finished run.
 
     Attributes:
-        folder: the run's.
-        config: its own.
-        facts: the content of `run.json`.
-        metrics: part (`train`, `val` and, where there are test images, `test`) -> what `metrics.scores.summarise`
-            gives.
-        history: one record an epoch, at least one.
+        folder: of the run.
+        config: of the run.
+        record: content of `run.json`.
+        metrics: part (`train`, `val` and, if there are test images, `test`) -> what
+            `metrics.scores.summarise` returns.
+        history: one record per epoch, at least one.
     """
 
     folder: Path
     config: Config
-    facts: Json
+    record: RunRecord
     metrics: Json
     history: list[Json]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A config and its seeds: a line of the table.
+    """A config and its seeds: a row of the table.
 
     Attributes:
-        label: its name, no other entry's.
-        seeds: at least one, in the order of their seeds.
+        label: its name, unique among the entries.
+        seeds: at least one, in order.
     """
 
     label: str
@@ -51,7 +52,7 @@ class Entry:
 
     @property
     def config(self) -> Config:
-        """The first seed's config."""
+        """The config of the first seed."""
         return self.seeds[0].config
 
 
@@ -59,90 +60,89 @@ def read_run(folder: Path) -> SeedRun:
     """Read the record of a run.
 
     Raises:
-        RunError: it is not finished, or a file is missing or damaged.
+        RunError: it has not finished, or a file is missing or damaged.
         ConfigError: `config.json` is not a config of this fer_jax.
     """
-    facts = record.read_facts(folder)
-    if not facts["finished"]:
+    content = record.read_record(folder)
+    if not content.finished:
         raise RunError(
-            f"{folder} is not finished; go on with it (--resume), or name the runs to compare without it"
+            f"{folder} is not finished; resume it (--resume), or name the runs to compare without it"
         )
     return SeedRun(
         folder=folder,
         config=record.read_config(folder),
-        facts=facts,
+        record=content,
         metrics=read_json(folder / "metrics.json"),
         history=read_json_lines(folder / "log.jsonl"),
     )
 
 
-def put_together(runs: Sequence[SeedRun]) -> list[Entry]:
-    """Put runs together that differ in their seed alone.
+def group(runs: Sequence[SeedRun]) -> list[Entry]:
+    """Group runs that differ only in their seed.
 
-    The same config and seed twice, trained by two versions of the program perhaps, are two entries.
+    The same config and seed twice (trained by two versions of fer_jax, perhaps) are two entries.
 
     Args:
-        runs: in the order in which they are to be shown.
+        runs: in the order of the table.
 
     Returns:
-        Entries in the order of their first run. The label is the config's name, or where two have the same,
-        the name of the first seed's folder.
+        Entries in the order of their first runs. The label is the name of the config or, if two have the same
+        name, of the first seed's folder.
     """
     groups: list[list[SeedRun]] = []
     for run in runs:
-        fitting = (group for group in groups if _belongs(run, group))
-        group = next(fitting, None)
-        if group is None:
+        fitting = next((seeds for seeds in groups if _belongs(run, seeds)), None)
+        if fitting is None:
             groups.append([run])
         else:
-            group.append(run)
-    firsts = [sorted(group, key=_seed)[0] for group in groups]
+            fitting.append(run)
+    firsts = [min(seeds, key=_seed) for seeds in groups]
     names = [first.config.name for first in firsts]
     folders = [first.folder.resolve() for first in firsts]
     for longer in ([each.name for each in folders], [f"{each.parent.name}/{each.name}" for each in folders]):
         counted = Counter(names)
         names = [new if counted[old] > 1 else old for old, new in zip(names, longer, strict=True)]
-    return [Entry(label, sorted(group, key=_seed)) for label, group in zip(names, groups, strict=True)]
+    return [Entry(label, sorted(seeds, key=_seed)) for label, seeds in zip(names, groups, strict=True)]
 
 
 def _seed(run: SeedRun) -> int:
     return run.config.train.seed
 
 
-def _belongs(run: SeedRun, group: list[SeedRun]) -> bool:
-    has_same_config = model_settings(run.config) == model_settings(group[0].config)
-    return has_same_config and _seed(run) not in map(_seed, group)
+def _belongs(run: SeedRun, seeds: list[SeedRun]) -> bool:
+    has_same_config = method(run.config) == method(seeds[0].config)
+    return has_same_config and _seed(run) not in map(_seed, seeds)
 
 
 def check_comparable(entries: Sequence[Entry], part: str) -> None:
-    """Refuse runs whose figures are not about the same images.
+    """Reject runs that were not measured on the same images.
 
     Args:
         entries: all of them.
-        part: the part that is to be compared, as `inference.rows.choose_rows` knows it.
+        part: the part to compare, see `inference.rows.choose_rows`.
 
     Raises:
-        RunError: a single config, or a run of other labels, other data or another split than the first.
+        RunError: there is only one config, or a run has other labels, data or split than the first.
     """
     first = entries[0].seeds[0]
     if len(entries) < 2:
         seeds = ", ".join(str(_seed(run)) for run in entries[0].seeds)
         raise RunError(
-            f"all that was named is {entries[0].label} (seed {seeds}): a comparison needs two runs at least, "
-            "of different configs; name another one"
+            f"only {entries[0].label} (seed {seeds}) was named: a comparison needs at least two runs of "
+            "different configs; name another one"
         )
-    # Training rows may differ, since a run can leave some out; the others are what is compared.
+    # Training rows may differ, since a run can leave some out; the other parts must be the same.
     names = tuple(dict.fromkeys(("val", "test", *(["train"] if part == "train" else []))))
     rows = record.read_split(first.folder)
     for run in (run for entry in entries for run in entry.seeds):
         mine, other = ((each.config.labels.source, each.config.model.classes) for each in (first, run))
         if mine != other:
             raise RunError(
-                f"{run.folder} tells {other[1]} classes of {WORDS[other[0]]}'s labels apart, and "
-                f"{first.folder} {mine[1]} of {WORDS[mine[0]]}'s; compare runs of the same labels, and "
-                "measure each by either with `python -m fer_jax.evaluate RUN --labels`"
+                f"{run.folder} has {other[1]} classes of {WORDS[other[0]]}'s labels, {first.folder} has "
+                f"{mine[1]} of {WORDS[mine[0]]}'s; compare runs with the same labels, or measure each "
+                "run with either labels by `python -m fer_jax.evaluate RUN --labels`"
             )
-        ours, theirs = first.facts["data"]["sha256"], run.facts["data"]["sha256"]
+        ours, theirs = first.record.data.sha256, run.record.data.sha256
         if ours != theirs:
             raise RunError(
                 f"{run.folder} was trained on other data than {first.folder} (SHA-256 {theirs[:12]}, not "

@@ -1,7 +1,7 @@
-"""Pictures of a comparison of runs as PNG files: curves overlaid, gaps, accuracies, and McNemar's tests.
+"""Plots of a comparison as PNG files: curves, gaps, accuracies and McNemar's tests.
 
-Drawn in the style of `pictures`; the same figures give the same bytes on the same matplotlib. An entry is
-what `compare.run.describe_entry` returns, a pair what `compare.run.compare_pairs` returns.
+The same numbers give the same bytes on the same matplotlib. An entry is what `compare.run.describe_entry`
+returns, a pair what `compare.run.compare_pairs` returns.
 """
 
 from collections.abc import Sequence
@@ -10,28 +10,27 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from fer_jax import fer2013
-from fer_jax.compare.text import p_text, signed
+from fer_jax.compare.text import p_text
+from fer_jax.files import Json
 from fer_jax.report.plots import (
     OBJECTIVE_COLOUR,
     QUIET_COLOUR,
-    STYLE,
     TRAIN_COLOUR,
     VAL_COLOUR,
+    WIDE_DPI,
+    drawing,
+    label_cells,
     spread,
-    write_png,
 )
+from fer_jax.text import signed
 
-Json = dict[str, Any]
-
-# Okabe and Ito's colours without their yellow, which white paper swallows.
+# Okabe and Ito's colours without yellow, which is hardly visible on white.
 _RUN_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#D55E00")
 _DASHES: Final[tuple[Any, ...]] = ("solid", (0, (5, 2)), (0, (1, 1.5)))
 _RUN_STYLES: Final = tuple((colour, dash) for dash, colour in product(_DASHES, _RUN_COLOURS))
@@ -46,13 +45,13 @@ _PANELS_A_ROW: Final = 4
 def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
     """Draw validation and training accuracy of all runs over the epochs; 1600 pixels wide.
 
-    A line is the mean over a run's seeds, the band around it goes from the lowest to the highest seed. Where
-    one run is much longer than another, the epochs are on a logarithmic axis.
+    A line is the mean over the seeds of a run, the band its range. If one run is much longer than another,
+    the axis of the epochs is logarithmic.
 
     Args:
         entries: `label` and `seeds`, each with `history`: `epoch`, `train_accuracy`, `val_accuracy` (0..1).
-        path: the PNG to write. It is replaced in one step.
-        title: written above the panels.
+        path: the PNG to write, replaced atomically.
+        title: above the panels.
     """
     lengths = [len(entry["seeds"][0]["history"]["epoch"]) for entry in entries]
     is_log = max(lengths) > 2.5 * min(lengths)
@@ -63,11 +62,9 @@ def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
         for part in ("train", "val")
         for value in seed["history"][f"{part}_accuracy"]
     ]
-    # A flat ladder must not look lively.
+    # Show at least ten points, so that flat curves look flat.
     span = max(max(values) - min(values), 10)
-    with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(9, 4.8), dpi=1600 / 9, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    with drawing(path, title=title, size=(9, 4.8), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, part, words in zip(panels, ("val", "train"), ("Validation", "Training"), strict=True):
             axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
@@ -76,7 +73,6 @@ def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
             axes.set_title(f"{words} accuracy, eval mode")
             axes.set_xlabel("epoch (logarithmic)" if is_log else "epoch")
         panels[0].set_ylabel("accuracy (%)")
-        write_png(figure, path)
 
 
 def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
@@ -93,12 +89,12 @@ def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
 
 
 def _curves(entry: Json, part: str) -> np.ndarray:
-    """Take the accuracies of an entry over the epochs; float64 [K, E], in percent."""
+    """Return the accuracies of an entry over the epochs, in percent; float64 [seeds, epochs]."""
     return 100 * np.array([seed["history"][f"{part}_accuracy"] for seed in entry["seeds"]])
 
 
 def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
-    """Draw a line for each run, and its name in the margin, joined to the line's end. The limits are set."""
+    """Draw a line for each run, with its name in the margin. The y limits must be set before."""
     low, high = axes.get_ylim()
     ends = [_curves(entry, part).mean(axis=0)[-1] for entry in entries]
     gap = min(0.055, 0.95 / len(entries))
@@ -128,14 +124,12 @@ def plot_gaps(entries: Sequence[Json], path: Path, *, title: str) -> None:
 
     Args:
         entries: as `plot_curves` takes, with `gap`: train − val of each seed, in points.
-        path: the PNG to write. It is replaced in one step.
-        title: written above the panels.
+        path: the PNG to write, replaced atomically.
+        title: above the panels.
     """
     columns = min(len(entries), _PANELS_A_ROW)
     rows = -(-len(entries) // columns)
-    with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(9, 0.7 + 2.2 * rows), dpi=1600 / 9, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    with drawing(path, title=title, size=(9, 0.7 + 2.2 * rows), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes, entry in zip(panels.flat, entries, strict=False):
             _draw_gap(axes, entry)
@@ -146,7 +140,6 @@ def plot_gaps(entries: Sequence[Json], path: Path, *, title: str) -> None:
         panels[0, 0].set_ylim(0, 101)
         marks = [Line2D([], [], color=_PART_MARKS[part][0], label=part) for part in ("train", "val")]
         figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
-        write_png(figure, path)
 
 
 def _draw_gap(axes: Axes, entry: Json) -> None:
@@ -164,22 +157,20 @@ def _draw_gap(axes: Axes, entry: Json) -> None:
 
 
 def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *, title: str) -> None:
-    """Draw the accuracies of all runs on one scale, with their spread; 1600 pixels wide.
+    """Draw the accuracies of all runs with interval or spread; 1600 pixels wide.
 
-    One seed: the point and Wilson's 95 % interval. Several: each seed, their mean and its standard deviation
-    to either side. The notebook's figures are hollow.
+    One seed: Wilson's 95 % interval. Several seeds: each seed, and mean ± standard deviation. The numbers of
+    the notebook are hollow.
 
     Args:
         entries: `label`, `notebook` (None, or part -> text or None) and `seeds`, each with `parts`: part ->
             `correct`, `total`, `low` and `high` (0..1).
         parts: to draw, in their order.
-        path: the PNG to write. It is replaced in one step.
-        title: written above.
+        path: the PNG to write, replaced atomically.
+        title: above the plot.
     """
     marks = {part: _PART_MARKS.get(part, _OTHER_MARK) for part in parts}
-    with matplotlib.style.context([*STYLE, {"axes.grid.axis": "x"}]):
-        figure = Figure(figsize=(9, 1.5 + 0.6 * len(entries)), dpi=1600 / 9, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    with drawing(path, title=title, size=(9, 1.5 + 0.6 * len(entries)), dpi=WIDE_DPI, grid="x") as figure:
         axes = figure.add_subplot()
         for row, entry in enumerate(entries):
             for place, part in enumerate(parts):
@@ -187,7 +178,7 @@ def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *
                 _draw_accuracy(axes, entry, part, height, marks[part])
         chance = 100 / fer2013.CLASS_COUNT
         axes.axvline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
-        axes.text(chance, -0.62, " guessing", color=QUIET_COLOUR, fontsize=9, va="center")
+        axes.text(chance, -0.62, " chance", color=QUIET_COLOUR, fontsize=9, va="center")
         axes.set_yticks(range(len(entries)), [entry["label"] for entry in entries])
         axes.set_ylim(len(entries) - 0.5, -0.8)
         axes.set_xlim(10, 101)
@@ -197,9 +188,8 @@ def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *
         ]
         if any(entry["notebook"] for entry in entries):
             hollow = {"color": "black", "marker": "o", "markerfacecolor": "white", "linestyle": ""}
-            handles.append(Line2D([], [], label="the notebook's", **hollow))  # type: ignore[arg-type]
+            handles.append(Line2D([], [], label="notebook", **hollow))  # type: ignore[arg-type]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
-        write_png(figure, path)
 
 
 def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tuple[str, str]) -> None:
@@ -220,7 +210,7 @@ def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tupl
         place = float(told.strip("≈≤ "))
         axes.plot(place, height, color=colour, marker=marker, markersize=6, markerfacecolor="white", zorder=5)
         if not told[0].isdigit():
-            # On the side that our own figure leaves free.
+            # On the side away from our own number.
             is_right = len(values) > 0 and values.mean() < place
             axes.annotate(
                 told,
@@ -235,23 +225,21 @@ def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tupl
 
 
 def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, title: str) -> None:
-    """Draw the difference in accuracy of each pair of runs, gray where it is not shown to be real.
+    """Draw the difference in accuracy of each pair of runs, gray if it is not significant.
 
     Args:
         entries: `label`.
-        pairs: one of each two entries: `first` and `second` (their numbers, the first before the second),
+        pairs: one for each two entries: `first` and `second` (their numbers, the first before the second),
             `difference` (second minus first, −1..1), `p_holm` and `is_real`.
-        path: the PNG to write. It is replaced in one step.
-        title: written above.
+        path: the PNG to write, replaced atomically.
+        title: above the plot.
     """
     size = len(entries) - 1
     most = max(1.0, *(100 * abs(pair["difference"]) for pair in pairs))
     colours = np.ones((size, size, 4))
     colour_map = matplotlib.colormaps["RdBu"]
-    with matplotlib.style.context([*STYLE, {"axes.grid": False}]):
-        shape = (max(2.2 + 0.95 * size, 5.2), 1.5 + 0.62 * size)
-        figure = Figure(figsize=shape, dpi=160, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    inches = (max(2.2 + 0.95 * size, 5.2), 1.5 + 0.62 * size)
+    with drawing(path, title=title, size=inches, dpi=160, grid=False) as figure:
         axes = figure.add_subplot()
         for pair in pairs:
             row, column, points = pair["second"] - 1, pair["first"], 100 * pair["difference"]
@@ -263,14 +251,7 @@ def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, ti
             axes.text(column, row - 0.16, signed(points), fontweight=weight, fontsize=11, **place)
             axes.text(column, row + 0.22, p_text(pair["p_holm"]), fontsize=8.5, **place)
         axes.imshow(colours, aspect="auto")
-        axes.set_xticks(range(size), [entry["label"] for entry in entries[:-1]])
-        axes.set_yticks(range(size), [entry["label"] for entry in entries[1:]])
-        axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
-        axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=2)
-        axes.set_axisbelow(False)
-        axes.tick_params(which="both", length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_xlabel("… than this run (gray: not shown to be real)")
-        axes.set_ylabel("how much better is this run …")
-        write_png(figure, path)
+        labels = [entry["label"] for entry in entries]
+        label_cells(axes, labels[:-1], labels[1:])
+        axes.set_xlabel("… minus this run (gray: not significant)")
+        axes.set_ylabel("accuracy of this run …")

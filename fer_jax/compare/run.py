@@ -1,4 +1,4 @@
-"""The program `compare` behind its command line: from runs' folders to a table, tests and a page."""
+"""Comparing runs: from their folders to a table, tests of their differences, and a page."""
 
 import os
 import statistics
@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fer_jax.compare import plots, text
-from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, put_together, read_run
+from fer_jax.compare import page, plots, text
+from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.compare.notebook import NOTEBOOK
-from fer_jax.config.changes import list_changes
+from fer_jax.config.changes import NOT_THE_METHOD, list_changes
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import find_file
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
 from fer_jax.inference.predictor import predict
@@ -24,23 +23,22 @@ from fer_jax.inference.rows import choose_rows
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.metrics.paired import LEVEL, count_discordant, difference_interval, holm, mcnemar
 from fer_jax.metrics.scores import wilson_interval
-from fer_jax.report import html, terminal
+from fer_jax.report import terminal
 from fer_jax.runs.location import find_folders
 from fer_jax.runtime import compile_cache, cpu
+from fer_jax.text import thousands
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What the runs predict on the same images.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Which of the same images the runs classify correctly.
 
     Attributes:
         examples: the data.
-        description: of the data, without its path.
-        is_right: of each entry, of each seed that was asked (the first at least): bool [N].
+        is_right: for each entry, for each seed that was evaluated (at least the first): bool [N].
     """
 
     examples: Examples
-    description: str
     is_right: list[list[np.ndarray]]
 
 
@@ -53,45 +51,52 @@ def compare_runs(
     has_speed: bool,
     out: Path | None,
     name: str,
+    csv: Path | None,
     invocation: str,
 ) -> None:
-    """Compare runs on the same images, show what came out, and write it.
+    """Compare runs on the same images, and show and write the result.
 
     Args:
         paths: see `runs.location.find_folders`.
         data: another file to compare on; None for the data that the runs were trained on.
         part: see `inference.rows.choose_rows`.
-        on_bad_row: what a malformed row does; None for what the first run's config says.
-        has_speed: show how fast the trainings were.
-        out: the folder to write into; None for the one that holds the runs.
+        on_bad_row: what to do with a malformed row; None for the setting of the first run.
+        has_speed: whether to show the speed of training.
+        out: the folder to write to; None for the one that holds the runs.
         name: of the files.
+        csv: a file for the table of runs; None for none.
         invocation: the command line, for the record.
 
     Raises:
-        FerJaxError: something that is the user's to mend.
+        FerJaxError: a user error in runs or data.
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    entries = put_together([read_run(folder) for folder in find_folders(paths)])
+    entries = group([read_run(folder) for folder in find_folders(paths)])
     check_comparable(entries, part)
     out = _common_folder(entries) if out is None else out
     out.mkdir(parents=True, exist_ok=True)
     cpu.tune_cpu()
     if entries[0].config.device.compile_cache:
         console.print(compile_cache.keep_compiled())
-    predictions = predict_all(console, entries, data, on_bad_row, part)
-    result = gather(entries, predictions, part=part, invocation=invocation) | {"has_speed": has_speed}
+    measured = measure(console, entries, data, on_bad_row, part)
+    result = gather(entries, measured, part=part, invocation=invocation) | {"has_speed": has_speed}
     pictures = draw(result, out, name)
     write_json(out / f"{name}.json", result)
-    write_text(out / f"{name}.md", text.markdown(result, pictures))
-    html.write_page(
-        "ladder.html.j2",
-        out / f"{name}.html",
-        pictures={key: out / file for key, file in pictures.items()},
-        **text.page_content(result),
-    )
+    write_text(out / f"{name}.md", page.markdown(result, pictures))
+    page.write_html(result, {key: out / file for key, file in pictures.items()}, out / f"{name}.html")
     console.print(text.terminal(result))
     written = ", ".join([f"{name}.md", f"{name}.html", f"{name}.json", *pictures.values()])
     console.print(f"written to {out}: {written}")
+    if csv is not None:
+        write_csv(result, csv)
+        console.print(f"the table of runs: {csv}")
+
+
+def write_csv(result: Json, path: Path) -> None:
+    """Write the table of runs, `text.csv_rows`, as CSV."""
+    import pandas as pd  # Only needed here, and slow to import.
+
+    write_text(path, pd.DataFrame(text.csv_rows(result)).to_csv(index=False))
 
 
 def _common_folder(entries: Sequence[Entry]) -> Path:
@@ -100,64 +105,63 @@ def _common_folder(entries: Sequence[Entry]) -> Path:
     return parents.pop() if len(parents) == 1 else Path(os.path.commonpath([p.resolve() for p in parents]))
 
 
-def predict_all(
+def measure(
     console: Console, entries: Sequence[Entry], data: Path | None, on_bad_row: BadRow | None, part: str
-) -> Predictions:
-    """Predict the images of a part with every run that is needed.
+) -> Measured:
+    """Classify the images of a part with each run.
 
-    The first seed of each entry is what is tested. The others are needed only on a part of which their
-    folders have no figures. What is right is what the labels say that the runs were trained on.
+    The pairs are tested with the first seed of each entry; the other seeds are evaluated only on a part that
+    their folders have no results for. The labels are those the runs were trained on.
 
     Raises:
-        DataError: the data is not there, or has no such part.
+        DataError: the data is missing, or has no such part.
         RunError: a run's checkpoints cannot be used.
     """
     first = load(entries[0].seeds[0].folder, data, on_bad_row)
     examples = load_data(first, is_other_file=data is not None)
-    description = examples.description.removeprefix(f"{find_file(first.config.data)}: ")
     terminal.show_data(console, examples)
-    # All runs have the labels of the first; the votes are read once.
-    asked = labels.measure_by(first, examples, choose_rows(examples, first, part), part=part)
+    # All runs have the same labels; FER+ votes are read once.
+    labelling = labels.choose([first], None, None)
+    asked = labels.label_rows(labelling, examples, choose_rows(examples, first, part), part=part)
     labelled = asked.examples
     for note in asked.notes:
         console.print(note, style="yellow")
     is_right: list[list[np.ndarray]] = []
     needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
-    with terminal.make_bar(console) as bar:
-        task = bar.add_task("predict", total=sum(map(len, needed)), speed="")
+    with terminal.show_steps(console, "predict", sum(map(len, needed))) as advance:
         for runs in needed:
             is_right.append([])
             for run in runs:
                 trained = load(run.folder, data, on_bad_row)
                 rows = choose_rows(labelled, trained, part)
-                logits, _ = predict(trained, labelled.images[rows])
+                logits, _ = predict(trained.network, labelled.images[rows])
                 is_right[-1].append(logits.argmax(axis=1) == labelled.labels[rows])
                 for note in (*trained.notes, *_changed_since(run, part, is_right[-1][-1])):
                     console.print(f"{run.folder}: {note}", style="yellow")
-                bar.advance(task)
-    return Predictions(examples, description, is_right)
+                advance()
+    return Measured(examples, is_right)
 
 
 def _changed_since(run: SeedRun, part: str, is_right: np.ndarray) -> list[str]:
-    """Note where a run is not as right as it was at the end of its training."""
+    """Return a note if a run does not score what it did at the end of training."""
     before, now = run.metrics.get(part, {}).get("correct"), int(is_right.sum())
-    # Of train, undecided votes may be left out now that were trained on, and counted, then.
+    # Training also counted train rows with undecided votes, which are left out here.
     if before in (None, now) or run.metrics[part]["total"] != len(is_right):
         return []
-    return [f"note: right on {now:,} images of {part}, and {before:,} at the end of its training"]
+    return [f"note: right on {now:,} images of {part}, but on {before:,} at the end of training"]
 
 
-def gather(entries: Sequence[Entry], predictions: Predictions, *, part: str, invocation: str) -> Json:
-    """Gather a comparison into the content of `compare.json`.
+def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocation: str) -> Json:
+    """Gather the content of `compare.json`.
 
     Args:
         entries: of the same data and split.
-        predictions: of each.
-        part: of the predictions.
+        measured: which images they classify correctly.
+        part: of these images.
         invocation: the command line, for the record.
     """
-    examples, is_right = predictions.examples, predictions.is_right
-    is_synthetic = entries[0].seeds[0].facts["data"]["is_synthetic"]
+    is_right = measured.is_right
+    is_synthetic = entries[0].seeds[0].record.data.is_synthetic
     befores = [None, *entries[:-1]]
     runs = [
         describe_entry(entry, before, part, rights, has_notebook=not is_synthetic)
@@ -170,8 +174,8 @@ def gather(entries: Sequence[Entry], predictions: Predictions, *, part: str, inv
         "images": len(is_right[0][0]),
         "labels": labels.WORDS[entries[0].config.labels.source],
         "data": {
-            "description": predictions.description,
-            "sha256": examples.sha256,
+            "description": measured.examples.contents,
+            "sha256": measured.examples.sha256,
             "is_synthetic": is_synthetic,
         },
         "level": LEVEL,
@@ -189,27 +193,27 @@ def describe_entry(
     Args:
         entry: the config and its runs.
         before: the entry above it in the table.
-        part: of the predictions.
-        is_right: of each seed that was asked: bool [N].
-        has_notebook: the notebook's runs of the same names were about this data.
+        part: of the images that were classified.
+        is_right: for each seed that was evaluated: bool [N].
+        has_notebook: whether the notebook's runs of the same names used this data.
 
     Returns:
         `label`, `change` (words) and `changes` (rows of setting, before, now), `notebook` (None, or part ->
         percent as text), `parameters`, `macs`, `epochs`, `images_per_second`, `seconds_per_epoch`, `gap`
         (points, of each seed), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
-        `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high`), `best_epoch`,
-        `history`.
+        `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if training measured
+        it, `loss`, `balanced_accuracy`, `macro_f1`), `best_epoch`, `history`.
     """
-    facts = entry.seeds[0].facts
+    first = entry.seeds[0].record
     words, told = NOTEBOOK.get(entry.label, (None, None)) if has_notebook else (None, None)
-    # The notebook's words are about the step from its run before.
+    # The notebook describes the step from its own previous run.
     names: list[str | None] = [None, *NOTEBOOK]
     if words and names[names.index(entry.label) - 1] != (before and before.label):
         words = None
-    changes = [] if before is None else list_changes(before.config, entry.config)
+    changes = [] if before is None else list_changes(before.config, entry.config, ignored=NOT_THE_METHOD)
     if words is None:
-        words = "the first" if before is None else text.changes_in_words(changes)
-    # The first epoch compiles; a run of one epoch has no other.
+        words = "first run" if before is None else text.changes_in_words(changes)
+    # The first epoch includes compilation; use it only if there is no other.
     timed = [record for run in entry.seeds for record in run.history[1:] or run.history]
     gaps = [run.metrics["train"]["accuracy"] - run.metrics["val"]["accuracy"] for run in entry.seeds]
     return {
@@ -217,16 +221,16 @@ def describe_entry(
         "change": words,
         "changes": changes,
         "notebook": told if told and any(told.values()) else None,
-        "parameters": facts["parameters"],
-        "macs": facts["macs"],
+        "parameters": first.parameters,
+        "macs": first.macs,
         "epochs": entry.config.train.epochs,
         "images_per_second": statistics.median(record["images_per_second"] for record in timed),
         "seconds_per_epoch": statistics.median(record["seconds"] for record in timed),
         "gap": [100 * gap for gap in gaps],
-        "selection": facts["selection"],
-        "machine": f"{facts['machine']}; {facts['device']}",
-        "versions": ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
-        "seeds_together": facts.get("seeds_together", 1),
+        "selection": first.selection,
+        "machine": f"{first.machine}; {first.device}",
+        "versions": ", ".join(f"{package} {version}" for package, version in first.versions.items()),
+        "seeds_together": first.seeds_together,
         "seeds": [
             _describe_seed(run, part, is_right[place] if place < len(is_right) else None)
             for place, run in enumerate(entry.seeds)
@@ -241,14 +245,15 @@ def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None) -> Json
     parts = {}
     for name, (correct, total) in counts.items():
         low, high = wilson_interval(correct, total)
-        parts[name] = {"correct": correct, "total": total, "low": low, "high": high}
-    # Of equal ones the first: what comes later did not help.
+        scores = {key: run.metrics[name][key] for key in text.SCORES if key in run.metrics.get(name, {})}
+        parts[name] = {"correct": correct, "total": total, "low": low, "high": high, **scores}
+    # The first of equals: later epochs did not improve on it.
     best = max(run.history, key=lambda record: record["val_accuracy"])
     names = ("epoch", "train_accuracy", "val_accuracy")
     return {
         "seed": run.config.train.seed,
         "folder": run.folder.name,
-        "git": run.facts["git"],
+        "git": run.record.git,
         "parts": parts,
         "best_epoch": best["epoch"],
         "history": {name: [record[name] for record in run.history] for name in names},
@@ -256,18 +261,18 @@ def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None) -> Json
 
 
 def compare_pairs(is_right: Sequence[np.ndarray], runs: Sequence[Json], part: str) -> list[Json]:
-    """Test each pair of runs on the same images.
+    """Test the difference of each pair of runs on the same images.
 
     Args:
-        is_right: of each run's first seed: bool [N].
+        is_right: for each run, of its first seed: bool [N].
         runs: what `describe_entry` returns for each.
         part: of the images.
 
     Returns:
         For each pair `first` and `second` (their numbers, the first before the second), `only_first` and
         `only_second` (images), `difference` (second − first, −1..1) with `low` and `high`, `p`, `p_holm`,
-        `is_real`, and `are_seeds_apart`: every seed of one is better than every seed of the other, None where
-        one has a single seed.
+        `is_real` (significant), and `are_seeds_apart`: whether every seed of one is better than every seed of
+        the other; None if one has a single seed.
     """
     numbers = list(combinations(range(len(is_right)), 2))
     counts = [count_discordant(is_right[first], is_right[second]) for first, second in numbers]
@@ -304,11 +309,13 @@ def _are_apart(first: Json, second: Json, part: str) -> bool | None:
 
 
 def draw(result: Json, out: Path, name: str) -> dict[str, str]:
-    """Draw the pictures of a comparison beside each other; picture -> file name."""
+    """Draw the plots of a comparison; return plot -> file name."""
     files = {key: f"{name}_{key}.png" for key in ("accuracies", "tests", "curves", "gaps")}
-    runs, images = result["runs"], f"{result['images']:,} images of {result['part']}"
+    runs, images = result["runs"], f"{thousands(result['images'])} images of {result['part']}"
     title = text.title(result)
-    plots.plot_accuracies(runs, result["parts"], out / files["accuracies"], title="Accuracy and its spread")
+    plots.plot_accuracies(
+        runs, result["parts"], out / files["accuracies"], title="Accuracy with interval or spread"
+    )
     plots.plot_tests(runs, result["pairs"], out / files["tests"], title=f"Difference in points, {images}")
     plots.plot_curves(runs, out / files["curves"], title=title)
     plots.plot_gaps(runs, out / files["gaps"], title="Gap between train and val, in points")

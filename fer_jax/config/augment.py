@@ -1,109 +1,95 @@
-"""The augmentation of a run, a section of its config."""
+"""Sections of a run's config: augmentation of single images, and mixing of pairs."""
 
 from dataclasses import dataclass, fields
 
-from fer_jax.config.checks import (
-    check,
-    check_not_negative,
-    check_probability,
-    check_types,
-)
+from fer_jax.config.checks import Checks
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Random changes to the training images. Each has its own probability; 0 turns it off."""
+    """Random augmentation of the training images. Each kind has its own probability; 0 turns it off."""
 
     shift_probability: float = 0.0
-    """Chance to move the face towards an edge."""
+    """Probability of shifting the image."""
     max_shift_px: float = 6.0
-    """Largest shift along each axis, in pixels of the 48."""
+    """Largest shift along each axis, in pixels (the image has 48 × 48)."""
     rotate_probability: float = 0.0
-    """Chance to turn the face about the middle of the image."""
+    """Probability of rotating the image about its centre."""
     max_rotation_deg: float = 15.0
-    """Largest turn to either side, in degrees."""
+    """Largest rotation in either direction, in degrees."""
     crop_probability: float = 0.0
-    """Chance to cut out a square and stretch it back to 48 × 48."""
+    """Probability of cropping a square and resizing it to 48 × 48."""
     min_crop_scale: float = 0.8
-    """Smallest side of the cut-out, as a fraction of the image's side."""
+    """Smallest side of the crop, as a fraction of the image's side."""
     zoom_probability: float = 0.0
-    """Chance to make the face larger or smaller; beyond the picture its edge pixels go on."""
+    """Probability of zooming in or out; outside the image its edge pixels are repeated."""
     max_zoom: float = 1.2
-    """Largest factor of a zoom, log-uniform from 1 / this to this."""
+    """Largest zoom factor z; it is drawn log-uniformly from [1/z, z]."""
     stretch_probability: float = 0.0
-    """Chance to make the face taller or wider, its area unchanged."""
+    """Probability of changing the aspect ratio while keeping the area."""
     max_stretch: float = 1.2
-    """Largest factor on height : width, log-uniform from 1 / this to this."""
+    """Largest factor s on height / width; it is drawn log-uniformly from [1/s, s]."""
     flip_probability: float = 0.0
-    """Chance to mirror left and right."""
+    """Probability of flipping the image horizontally."""
     alternate_flip: bool = False
-    """Mirror each image in turn instead of by chance, in `flip_probability` of the epochs: with 0.5 a random
-    half of the images in the first epoch, the others in the next, and so on."""
+    """Flip each image at regular intervals instead of at random, in a fraction `flip_probability` of the
+    epochs: with 0.5 a random half of the images in the first epoch, the other half in the next, and so on."""
     sharpness_probability: float = 0.0
-    """Chance to blur or to sharpen."""
+    """Probability of blurring or sharpening."""
     max_sharpness: float = 1.0
-    """Largest share of the fine detail that is added (sharper) or taken off (blurred)."""
+    """Largest fraction of the fine detail that is added (sharpening) or removed (blurring)."""
     gamma_probability: float = 0.0
-    """Chance to raise the grays, from 0 (black) to 1 (white), to a power."""
+    """Probability of gamma correction: pixel values in [0, 1] are raised to a power."""
     max_gamma: float = 1.5
-    """Largest power, log-uniform from 1 / this to this."""
+    """Largest power g; it is drawn log-uniformly from [1/g, g]."""
     contrast_probability: float = 0.0
-    """Chance to move the grays away from the middle gray or towards it."""
+    """Probability of changing the contrast about the middle gray."""
     max_contrast: float = 1.5
-    """Largest factor of the contrast, log-uniform from 1 / this to this."""
+    """Largest contrast factor c; it is drawn log-uniformly from [1/c, c]."""
     brightness_probability: float = 0.0
-    """Chance to make the image brighter or darker."""
+    """Probability of brightening or darkening the image."""
     max_brightness: float = 0.2
-    """Most that is added to the grays or taken off, as a share of the range from black to white."""
+    """Largest change of the pixel values, as a fraction of the range from black to white."""
     erase_probability: float = 0.0
-    """Chance to gray out a rectangle."""
+    """Probability of erasing a rectangle (filled with gray)."""
     max_erase_fraction: float = 0.15
     """Largest erased area, as a fraction of the image's area."""
 
     def __post_init__(self) -> None:
-        check_types(self, "augment.")
-        for each in fields(self):
-            if each.name.endswith("_probability"):
-                check_probability(f"augment.{each.name}", getattr(self, each.name))
+        checks = Checks(self, "augment.")
+        checks.probability(*(each.name for each in fields(self) if each.name.endswith("_probability")))
         for name, least, most, unit in (
             ("max_shift_px", 0, 24, "pixels"),
             ("max_rotation_deg", 0, 180, "degrees"),
             ("min_crop_scale", 0.1, 1, "a fraction"),
             ("max_zoom", 1, 2, "a factor"),
             ("max_stretch", 1, 2, "a factor"),
-            ("max_sharpness", 0, 1, "a share"),
+            ("max_sharpness", 0, 1, "a fraction"),
             ("max_gamma", 1, 4, "a power"),
             ("max_contrast", 1, 4, "a factor"),
-            ("max_brightness", 0, 1, "a share"),
+            ("max_brightness", 0, 1, "a fraction"),
         ):
-            value = getattr(self, name)
-            check(least <= value <= most, f"augment.{name}", value, f"{unit} in [{least}, {most}]")
-        check(
-            0 < self.max_erase_fraction <= 0.5,
-            "augment.max_erase_fraction",
-            self.max_erase_fraction,
-            "a fraction in (0, 0.5]",
-        )
+            checks.within(name, least, most, unit)
+        checks.check("max_erase_fraction", 0 < self.max_erase_fraction <= 0.5, "a fraction in (0, 0.5]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixConfig:
-    """Training images mixed two by two, their targets with them. A kind whose alpha is 0 is off."""
+    """Mixing pairs of training images together with their targets. A method is off if its alpha is 0."""
 
     mixup_alpha: float = 0.0
-    """Mixup, a blend of two images: its share comes from Beta(alpha, alpha)."""
+    """Mixup: two images are blended, with a weight drawn from Beta(alpha, alpha)."""
     cutmix_alpha: float = 0.0
-    """Cutmix, a rectangle of another image pasted in: its area comes from Beta(alpha, alpha)."""
+    """CutMix: a rectangle of another image is pasted in, its area drawn from Beta(alpha, alpha)."""
     probability: float = 1.0
-    """Chance of an image to be mixed; with both kinds on, each takes half of it."""
+    """Probability that an image is mixed; with both methods on, each gets half of it."""
 
     def __post_init__(self) -> None:
-        check_types(self, "mix.")
-        check_not_negative("mix.mixup_alpha", self.mixup_alpha)
-        check_not_negative("mix.cutmix_alpha", self.cutmix_alpha)
-        check_probability("mix.probability", self.probability)
+        checks = Checks(self, "mix.")
+        checks.not_negative("mixup_alpha", "cutmix_alpha")
+        checks.probability("probability")
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is mixed."""
+        """Whether any images are mixed."""
         return bool(self.probability and (self.mixup_alpha or self.cutmix_alpha))

@@ -1,106 +1,99 @@
-"""How two configs differ, in words and as options."""
+"""How two configs differ, as rows of text."""
 
-import json
 import re
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Final
 
-from fer_jax.config.fields import FREE, flatten
+from fer_jax.config.fields import FREE
 from fer_jax.config.files import to_json
+from fer_jax.config.overrides import Value, list_leaves
 from fer_jax.config.run import Config
-from fer_jax.files import Json
-from fer_jax.text import Table
+from fer_jax.text import MISSING, Table, describe_value
 
-_BLOCK_FIELD = re.compile(r"(model\.blocks)\.(\d+)\.(\w+)")
+NOT_THE_METHOD: Final = ("name", "train.seed", *FREE)
+"""Fields that may differ between two seeds of one method."""
+
+_BLOCK_FIELD = re.compile(r"(model\.blocks\.\d+)\.(\w+)")
 
 
-def list_changes(before: Config, after: Config) -> list[list[str]]:
-    """List the settings that differ between two configs; name, seed and the data's place are none.
+def method(config: Config) -> dict[str, Value]:
+    """Flatten everything that may change a run's result, except the seed; list elements go by number."""
+    return {name: value for name, value in list_leaves(to_json(config)) if name not in NOT_THE_METHOD}
+
+
+def list_changes(before: Config, after: Config, *, ignored: Collection[str]) -> Table:
+    """List the fields that differ between two configs.
+
+    Args:
+        before: the config that is changed.
+        after: what it becomes.
+        ignored: dotted names of fields that do not count.
 
     Returns:
-        Rows of field, value before, value after, as text; a dash where there was no such field. A change that
-        every block of the network shares is one row, `model.blocks.*`, and so is a block that is new or gone.
+        Rows of field, value before, value after, without a head; a dash where there is no such field. A
+        change that all blocks of the network share is one row, `model.blocks.*`, and so is a block that was
+        added or removed.
+
+    >>> list_changes(Config(name="a"), Config(name="b"), ignored=())
+    [['name', 'a', 'b']]
     """
-    old, new = model_settings(before), model_settings(after)
+    old, new = (dict(list_leaves(to_json(each))) for each in (before, after))
     changed = {
-        field: (old.get(field, "–"), new.get(field, "–"))
+        field: (_describe(old, field), _describe(new, field))
         for field in [*new, *(field for field in old if field not in new)]
-        if old.get(field) != new.get(field)
+        if field not in ignored and (field not in old or field not in new or old[field] != new[field])
     }
-    blocks = {len(config.model.blocks) for config in (before, after)}
+    counts = [len(config.model.blocks) for config in (before, after)]
     rows: dict[str, list[str]] = {}
     for field, values in changed.items():
         match = _BLOCK_FIELD.fullmatch(field)
         if match is None:
             rows[field] = [field, *values]
             continue
-        start, number, name = match.groups()
-        block = f"{start}.{number}"
-        everywhere = [changed.get(f"{start}.{index}.{name}") == values for index in range(max(blocks))]
-        if int(number) >= min(blocks):
-            rows[block] = [block, *(_join(each, block) for each in (old, new))]
-        elif len(everywhere) > 1 and all(everywhere):
-            rows[f"{start}.*.{name}"] = [f"{start}.*.{name}", *values]
+        block, name = match.groups()
+        alike = [changed.get(f"model.blocks.{index}.{name}") == values for index in range(max(counts))]
+        if int(block.rpartition(".")[2]) >= min(counts):
+            rows[block] = [block, _describe_block(old, block), _describe_block(new, block)]
+        elif len(alike) > 1 and all(alike):
+            rows[name] = [f"model.blocks.*.{name}", *values]
         else:
             rows[field] = [field, *values]
     return list(rows.values())
 
 
-def model_settings(config: Config) -> dict[str, str]:
-    """Flatten what may change a run's result but its seed; a list's elements go by their number."""
-    plain = replace(config, name="run", train=replace(config.train, seed=0))
-    flat = flatten(_number_elements(to_json(plain)))
-    return {field: text.strip('"') for field, text in flat.items() if field not in FREE}
+def list_settings(config: Config) -> Table:
+    """List the fields of a run's config that are not at their default.
 
+    Returns:
+        A head and rows of field, this run, default; empty if every field is at its default.
 
-def _number_elements(value: Json) -> Json:
-    numbered = {}
-    for name, each in value.items():
-        content = {str(i): element for i, element in enumerate(each)} if isinstance(each, list) else each
-        numbered[name] = _number_elements(content) if isinstance(content, dict) else content
-    return numbered
-
-
-def _join(settings: dict[str, str], block: str) -> str:
-    """Write all settings of a block as one text; a dash where there is none."""
-    prefix = f"{block}."
-    own = {name.removeprefix(prefix): text for name, text in settings.items() if name.startswith(prefix)}
-    return ", ".join(f"{name} {text}" for name, text in own.items()) or "–"
-
-
-def config_changes(fields: Json) -> Table:
-    """List the fields of a run's config that are not at their default; empty where there are none.
-
-    >>> config_changes(to_json(Config(name="a")) | {"train": {"epochs": 3}})[1:]
+    >>> from fer_jax.config.training import TrainConfig
+    >>> list_settings(Config(name="a", train=TrainConfig(epochs=3)))[1:]
     [['train.epochs', '3', '10']]
     """
-    defaults = flatten(to_json(Config(name=fields["name"])))
-    rows = [
-        [field, _in_words(value), _in_words(defaults[field]) if field in defaults else "–"]
-        for field, value in flatten(fields).items()
-        if value != defaults.get(field)
-    ]
-    return [["field", "this run", "default"], *rows] if rows else []
+    rows = list_changes(Config(name=config.name), config, ignored=())
+    return (
+        [["field", "this run", "default"], *([field, new, old] for field, old, new in rows)] if rows else []
+    )
 
 
-def _in_words(text: str) -> str:
-    """Write the JSON text of a field's value for people; of a block, what it has."""
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        return "none" if value is None else str(value)
-    words = [] if value["kind"] == "plain" else [value["kind"]]
-    words += [f"{value['features']} features"]
-    words += ["batch norm"] if value["batch_norm"] else []
-    words += ["pooling"] if value["pool"] else []
-    words += ["squeeze-and-excite"] if value["squeeze_excite"] else []
-    words += [f"dropout {value['dropout_rate']:g}"] if value["dropout_rate"] else []
+def _describe(settings: Mapping[str, Value], field: str) -> str:
+    return describe_value(settings[field]) if field in settings else MISSING
+
+
+def _describe_block(settings: Mapping[str, Value], block: str) -> str:
+    """Write a block of the network in words; a dash if there is none."""
+    own = {
+        name.removeprefix(f"{block}."): value
+        for name, value in settings.items()
+        if name.startswith(f"{block}.")
+    }
+    if not own:
+        return MISSING
+    words = [] if own["kind"] == "plain" else [str(own["kind"])]
+    words += [f"{own['features']} features"]
+    words += ["batch norm"] if own["batch_norm"] else []
+    words += ["pooling"] if own["pool"] else []
+    words += ["squeeze-and-excite"] if own["squeeze_excite"] else []
+    words += [f"dropout {own['dropout_rate']:g}"] if own["dropout_rate"] else []
     return ", ".join(words)
-
-
-def list_differences(config: dict[str, Any]) -> Table:
-    defaults = flatten(to_json(Config(name=config["name"])))
-    return [
-        [f"`{field}`", f"`{value}`", f"`{defaults[field]}`" if field in defaults else "–"]
-        for field, value in flatten(config).items()
-        if field not in defaults or value != defaults[field]
-    ]

@@ -1,66 +1,78 @@
-"""Checks of config fields: each refuses a bad value in one message that names the field."""
+"""Checks of the fields of a config section: each rejects a bad value with a message that names the field."""
 
 import dataclasses
 import math
+from operator import attrgetter
 
 from fer_jax.errors import ConfigError
 
 
-def check(is_good: bool, field_name: str, value: object, wanted: str) -> None:
-    """Refuse a value that is not good.
+@dataclasses.dataclass(frozen=True)
+class Checks:
+    """The checks of one section. They raise `ConfigError`; making them checks the types of all fields.
 
-    Args:
-        is_good: what was found out about it.
-        field_name: dotted name of the config field.
-        value: what came.
-        wanted: what is good, in words.
-
-    Raises:
-        ConfigError: it is not good.
+    Attributes:
+        section: an instance of a config class.
+        prefix: of its fields' dotted names, such as `loss.`.
     """
-    if not is_good:
-        raise ConfigError(f"config field {field_name} is {value!r}; wanted {wanted}")
 
+    section: object
+    prefix: str
 
-def check_types(section: object, prefix: str) -> None:
-    """Check each field of a config class against its annotation, so that range checks compare numbers."""
-    for each in dataclasses.fields(section):  # type: ignore[arg-type]
-        value, wanted = getattr(section, each.name), each.type
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if wanted is float:
-            check(is_number, f"{prefix}{each.name}", value, "a number")
-        elif wanted is int:
-            check(is_number and isinstance(value, int), f"{prefix}{each.name}", value, "an integer")
-        elif wanted is bool:
-            check(isinstance(value, bool), f"{prefix}{each.name}", value, "True or False")
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self.section):  # type: ignore[arg-type]
+            value, wanted = getattr(self.section, each.name), each.type
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if wanted is float:
+                self.check(each.name, is_number, "a number")
+            elif wanted is int:
+                self.check(each.name, is_number and isinstance(value, int), "an integer")
+            elif wanted is bool:
+                self.check(each.name, isinstance(value, bool), "True or False")
 
+    def check(self, name: str, is_good: bool, wanted: str, *, shown: object = None) -> None:
+        """Reject a field that is not good; `shown` stands in for a value that is too long for the message."""
+        if not is_good:
+            value = attrgetter(name)(self.section) if shown is None else shown
+            raise ConfigError(f"config field {self.prefix}{name} is {value!r}; wanted {wanted}")
 
-def check_rate(field_name: str, value: float) -> None:
-    """Refuse what is not in [0, 1)."""
-    check(0 <= value < 1, field_name, value, "a rate in [0, 1)")
+    def at_least(self, least: int, *names: str) -> None:
+        """Reject a value below a lower limit."""
+        for name in names:
+            self.check(name, attrgetter(name)(self.section) >= least, f">= {least}")
 
+    def at_most(self, name: str, most: float, words: str) -> None:
+        """Reject a value above an upper limit, which `words` describes."""
+        self.check(name, attrgetter(name)(self.section) <= most, f"at most {words}, which is {most}")
 
-def check_probability(field_name: str, value: float) -> None:
-    """Refuse what is not in [0, 1]."""
-    check(0 <= value <= 1, field_name, value, "a probability in [0, 1]")
+    def within(self, name: str, least: float, most: float, unit: str) -> None:
+        """Reject a value outside [least, most]; `unit` says what it is."""
+        value = attrgetter(name)(self.section)
+        self.check(name, least <= value <= most, f"{unit} in [{least}, {most}]")
 
+    def probability(self, *names: str) -> None:
+        """Reject a value outside [0, 1]."""
+        for name in names:
+            self.within(name, 0, 1, "a probability")
 
-def check_at_most(field_name: str, value: float, most: float, words: str) -> None:
-    """Refuse what is more than something else allows, which `words` names."""
-    check(value <= most, field_name, value, f"at most {words}, which is {most}")
+    def rate(self, *names: str) -> None:
+        """Reject a value outside [0, 1)."""
+        for name in names:
+            self.check(name, 0 <= getattr(self.section, name) < 1, "a rate in [0, 1)")
 
+    def seed(self, name: str) -> None:
+        """Reject a value outside [0, 2**32)."""
+        # JAX builds a key from the lowest 32 bits only: a larger seed would repeat the keys of a smaller one.
+        self.check(name, 0 <= getattr(self.section, name) < 2**32, "a seed in [0, 2**32)")
 
-def check_seed(field_name: str, value: int) -> None:
-    """Refuse what is not in [0, 2**32)."""
-    # JAX builds a key from the lowest 32 bits alone: a larger seed would repeat the keys of a small one.
-    check(0 <= value < 2**32, field_name, value, "a seed in [0, 2**32)")
+    def not_negative(self, *names: str) -> None:
+        """Reject a value that is negative, infinite or NaN."""
+        for name in names:
+            value = getattr(self.section, name)
+            self.check(name, value >= 0 and math.isfinite(value), "a finite number >= 0")
 
-
-def check_not_negative(field_name: str, value: float) -> None:
-    """Refuse what is negative, infinite or not a number."""
-    check(value >= 0 and math.isfinite(value), field_name, value, "a finite number >= 0")
-
-
-def check_finite_positive(field_name: str, value: float) -> None:
-    """Refuse what is not above 0, infinite or not a number."""
-    check(value > 0 and math.isfinite(value), field_name, value, "a finite number > 0")
+    def positive(self, *names: str) -> None:
+        """Reject a value that is not positive, infinite or NaN."""
+        for name in names:
+            value = getattr(self.section, name)
+            self.check(name, value > 0 and math.isfinite(value), "a finite number > 0")

@@ -1,15 +1,15 @@
-"""Sections of a run's config: where the data comes from, by whose labels, and how it is split."""
+"""Sections of a run's config: the data, its labels, and how it is split."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from fer_jax.config.checks import check, check_seed, check_types
+from fer_jax.config.checks import Checks
 
 BadRow = Literal["stop", "skip"]
-"""What a malformed row does: end the load, or be left out and listed."""
+"""What to do with a malformed row: stop loading, or skip and list it."""
 
 LabelSource = Literal["fer2013", "ferplus"]
-"""Whose labels: those in FER2013's file, or ten annotators' votes for the same faces."""
+"""Whose labels: FER2013's own, or FER+'s, the votes of ten annotators on the same images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,60 +17,56 @@ class DataConfig:
     """Where the faces come from."""
 
     path: str | None = None
-    """Kaggle CSV, .zip or folder of images. Else $FER_JAX_DATA, else data/, else synthetic faces."""
+    """Kaggle CSV, .zip or folder of images. Without it: $FER_JAX_DATA, then data/, then synthetic faces."""
     source: Literal["auto", "kaggle", "tfds", "synthetic"] = "auto"
-    """auto: a file if one is found, else synthetic; kaggle: a file or nothing; tfds: a file, through
-    TensorFlow Datasets; synthetic: drawn from a seed."""
+    """auto: a file if one is found, otherwise synthetic faces; kaggle: a file, or an error; tfds: a file,
+    read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
     on_bad_row: BadRow = "stop"
-    """stop: the first malformed row ends the load; skip: leave such rows out, count and list them."""
+    """stop: the first malformed row is an error; skip: malformed rows are left out, counted and listed."""
     drop: str | None = None
-    """An audit.csv of this data: training leaves out the rows that it marks `drop`."""
+    """An audit.csv of this data: training leaves out the rows marked `drop` in it."""
     synthetic_examples: int = 8000
-    """How many synthetic faces to draw."""
+    """Number of synthetic faces."""
     synthetic_seed: int = 0
     """Seed of the synthetic faces."""
 
     def __post_init__(self) -> None:
-        check_types(self, "data.")
-        check(self.synthetic_examples >= 70, "data.synthetic_examples", self.synthetic_examples, ">= 70")
-        check_seed("data.synthetic_seed", self.synthetic_seed)
+        checks = Checks(self, "data.")
+        checks.at_least(70, "synthetic_examples")
+        checks.seed("synthetic_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsConfig:
-    """Whose labels training aims at."""
+    """The labels to train on."""
 
     source: LabelSource = "fer2013"
-    """fer2013: the label in the file; ferplus: what ten annotators voted for the same faces."""
+    """fer2013: the labels in the file; ferplus: the votes of ten annotators on the same images."""
     mode: Literal["majority", "votes", "drawn"] = "majority"
-    """What FER+'s votes become. majority: the expression of more than half of them; votes: their shares, as
-    probabilities; drawn: one of them, drawn anew each epoch."""
+    """How FER+'s votes become targets. majority: the expression with more than half of the votes; votes: soft
+    labels, each expression's fraction of the votes; drawn: one vote, drawn again each epoch."""
     keep: Literal["decided", "voted"] = "decided"
-    """Rows of FER+ to train on. decided: an expression has more than half of the votes; voted: it has two
-    votes at least. Only decided rows are ever measured."""
+    """Which FER+ rows to train on. decided: some expression has more than half of the votes; voted: some
+    expression has at least two votes. Evaluation always uses the decided rows only."""
     ferplus: str | None = None
-    """FER+'s fer2013new.csv; else data/fer2013new.csv."""
+    """FER+'s fer2013new.csv; by default data/fer2013new.csv."""
 
     def __post_init__(self) -> None:
-        check(
-            not (self.keep == "voted" and self.mode == "majority"),
-            "labels.keep",
-            self.keep,
-            "decided with labels.mode majority, since an undecided row has none; or another labels.mode",
-        )
+        is_decidable = self.keep != "voted" or self.mode != "majority"
+        wanted = "decided for labels.mode majority (an undecided row has no majority), or another labels.mode"
+        Checks(self, "labels.").check("keep", is_decidable, wanted)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which rows train, which select and which test."""
+    """Which rows are for training, which for validation and which for testing."""
 
     protocol: Literal["seed", "official"] = "seed"
-    """seed: the Training rows, stratified 70/15/15; official: Training, PublicTest, PrivateTest."""
+    """seed: the Training rows, split 70/15/15 (stratified); official: Training, PublicTest, PrivateTest."""
     seed: int = 0
-    """Seed of the 70/15/15 split. Keep it while comparing runs: it is not the training seed."""
+    """Seed of the 70/15/15 split, not of training. Keep it fixed when comparing runs."""
     group_duplicates: bool = True
-    """Keep exact copies of an image in one part. False gives the notebook's plain split, which leaks."""
+    """Keep exact copies of an image in the same part. False gives the notebook's plain split, which leaks."""
 
     def __post_init__(self) -> None:
-        check_types(self, "split.")
-        check_seed("split.seed", self.seed)
+        Checks(self, "split.").seed("seed")

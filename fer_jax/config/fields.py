@@ -1,4 +1,4 @@
-"""The fields of a config by dotted name, and which of them may differ between runs that are compared or resumed."""
+"""The fields of a config by dotted name, and those that may differ when runs are compared or resumed."""
 
 import dataclasses
 import difflib
@@ -8,7 +8,7 @@ from fer_jax.files import Json
 
 
 def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
-    """Turn nested JSON into dotted names -> JSON text; a list gives one entry an element.
+    """Flatten nested JSON into dotted name -> JSON text, with one entry for each element of a list.
 
     >>> flatten({"train": {"epochs": 3}})
     {'train.epochs': '3'}
@@ -25,7 +25,7 @@ def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
 
 
 def field_names(config_class: type) -> list[str]:
-    """List the names of all fields of a config class and of the config classes in it."""
+    """List the names of all fields of a config class and of its sections."""
     names: list[str] = []
     for each in dataclasses.fields(config_class):
         names.append(each.name)
@@ -35,7 +35,7 @@ def field_names(config_class: type) -> list[str]:
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """Say which known name was perhaps meant, or nothing.
+    """Suggest the known name that is closest to an unknown one; empty if none is close.
 
     >>> suggest("peek_rate", ["peak_rate", "epochs"])
     "; did you mean 'peak_rate'?"
@@ -44,7 +44,7 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# The data is known by its hash, not by its place; a cache and fewer checkpoints change no bit.
+# Data is compared by hash, not by path; a compile cache and fewer checkpoints do not change a bit.
 FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache", "train.save_epochs")
-# So are the teachers: their hash is compared when a run goes on.
+# Teachers too are compared by hash when a run is resumed.
 FREE_TO_RESUME = (*FREE, "distill.teachers")

@@ -1,4 +1,4 @@
-"""Configs to and from files: the Python file of an experiment record, and the JSON of a run.
+"""Reading and writing configs: a Python file (the record of an experiment) or the JSON of a run.
 
 A config file is a Python file that ends in `config = Config(...)`.
 """
@@ -9,7 +9,7 @@ import json
 import runpy
 import traceback
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import dacite
 
@@ -19,9 +19,11 @@ from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError
 from fer_jax.files import Json
 
+T = TypeVar("T")
+
 
 def to_json(config: Config) -> Json:
-    """Turn a config into plain dicts, lists, strings and numbers.
+    """Convert a config into plain dicts, lists, strings and numbers.
 
     >>> to_json(Config(name="a"))["optimizer"]["peak_rate"]
     0.001
@@ -30,21 +32,22 @@ def to_json(config: Config) -> Json:
     return fields
 
 
-def from_json(fields: Any, *, where: str) -> Config:
-    """Build a config from what `to_json` made.
+def from_json(kind: type[T], fields: Any, *, where: str) -> T:
+    """Build a config, or one of its sections, from the output of `to_json`.
 
     Args:
-        fields: nested dicts; a missing field takes its default.
-        where: the file or place they came from, for messages.
+        kind: the class, `Config` or the class of a section.
+        fields: nested dicts; a missing field gets its default.
+        where: the file they came from, for error messages.
 
     Raises:
         ConfigError: an unknown field, a wrong type or a value out of range.
     """
     if not isinstance(fields, dict):
-        raise ConfigError(f"{where}: came {type(fields).__name__}; wanted an object of config fields")
+        raise ConfigError(f"{where}: it holds a {type(fields).__name__}; wanted an object of config fields")
     try:
         return dacite.from_dict(
-            Config, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})
+            kind, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})
         )
     except dacite.UnexpectedDataError as error:
         name = sorted(error.keys)[0]
@@ -75,17 +78,17 @@ def _all_names() -> list[str]:
 
 
 def load_config(path: Path) -> Config:
-    """Run a config file and take its `config`.
+    """Run a config file and return its `config`.
 
     Args:
         path: a Python file that defines `config = Config(...)`.
 
     Raises:
-        ConfigError: no such file, an error inside it, or no `config` in it.
+        ConfigError: there is no such file, running it fails, or it defines no `config`.
     """
     if not path.is_file():
         known = sorted(path.parent.glob("*.py")) or sorted(Path("configs").glob("*.py"))
-        # By file name alone: folders in common make any two paths look alike.
+        # Compare file names only: paths in one folder all look alike.
         close = difflib.get_close_matches(path.name, [each.name for each in known], n=1)
         near = f"; did you mean {str(known[0].with_name(close[0]))!r}?" if close else ""
         there = f"; there are {', '.join(map(str, known))}" if known else ""
@@ -93,20 +96,21 @@ def load_config(path: Path) -> Config:
     config = run_file(path).get("config")
     if not isinstance(config, Config):
         raise ConfigError(
-            f"{path} defines no `config`: end it with `config = Config(name=...)` from fer_jax.config.run"
+            f"{path} defines no `config`: import Config from fer_jax.config, and end the file with "
+            "`config = Config(name=...)`"
         )
-    # Dataclasses take any type; going through from_json checks each one.
-    return from_json(dataclasses.asdict(config), where=str(path))
+    # A dataclass accepts any type; from_json checks each one.
+    return from_json(Config, dataclasses.asdict(config), where=str(path))
 
 
 def run_file(path: Path) -> Json:
-    """Run a Python file and take everything that it defines.
+    """Run a Python file and return everything it defines.
 
     Args:
-        path: of a file that exists.
+        path: an existing file.
 
     Raises:
-        ConfigError: an error inside it, with its line.
+        ConfigError: running it fails; the message names the line.
     """
     try:
         return runpy.run_path(str(path))
@@ -127,6 +131,6 @@ def _hint(error: BaseException) -> str:
     text = str(error)
     quoted = text.split("'")
     is_unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in text
-    if "Did you mean" in text:  # Python 3.13 makes the suggestion itself.
+    if "Did you mean" in text:  # Python 3.13 already suggests a name.
         return ""
     return suggest(quoted[1], _all_names()) if is_unknown_field and len(quoted) > 1 else ""

@@ -1,39 +1,35 @@
-"""Sections of a run's config: the network, and the device that it runs on."""
+"""Sections of a run's config: the network, and the device it runs on."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from fer_jax.config.checks import check, check_rate, check_types
+from fer_jax.config.checks import Checks
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvBlock:
-    """One block of 3 × 3 convolutions: of which kind, how wide, and what comes behind them."""
+    """A block of 3 × 3 convolutions: its kind, its width, and what follows the convolutions."""
 
     features: int = 32
     """Output channels."""
     batch_norm: bool = True
-    """Normalise behind each convolution. Residual and separable blocks always do."""
+    """Batch norm after each convolution. Residual and separable blocks always have it."""
     pool: bool = False
-    """Halve height and width, as `model.pooling` says."""
+    """Halve height and width, by the method of `model.pooling`."""
     dropout_rate: float = 0.0
-    """Share of the block's outputs that training sets to zero."""
+    """Dropout rate on the block's output."""
     kind: Literal["plain", "residual", "separable"] = "plain"
-    """plain: convolution, norm, ReLU; residual: two convolutions and a way around them (ResNet's basic
-    block); separable: the same with depthwise and pointwise convolutions (Xception's module)."""
+    """plain: convolution, batch norm, ReLU; residual: two convolutions with a shortcut (ResNet's basic
+    block); separable: the same with depthwise separable convolutions (Xception's module)."""
     squeeze_excite: bool = False
-    """Weigh the channels of each image by what is in all of them."""
+    """Reweight the channels by squeeze-and-excitation."""
 
     def __post_init__(self) -> None:
-        check_types(self, "model.blocks.")
-        check(self.features >= 1, "model.blocks.features", self.features, ">= 1")
-        check_rate("model.blocks.dropout_rate", self.dropout_rate)
-        check(
-            self.batch_norm or self.kind == "plain",
-            "model.blocks.batch_norm",
-            False,
-            f"True: model.blocks.kind is {self.kind}, and only plain blocks do without",
-        )
+        checks = Checks(self, "model.blocks.")
+        checks.at_least(1, "features")
+        checks.rate("dropout_rate")
+        wanted = f"True: model.blocks.kind is {self.kind}, and only plain blocks can go without batch norm"
+        checks.check("batch_norm", self.batch_norm or self.kind == "plain", wanted)
 
 
 Pooling = Literal["max", "blur", "mean", "stride"]
@@ -42,63 +38,56 @@ Pooling = Literal["max", "blur", "mean", "stride"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network: convolution blocks, then flatten or mean, then dense layers; or classes, then mean."""
+    """The network: convolution blocks, then a head that turns their features into logits."""
 
     blocks: tuple[ConvBlock, ...] = (ConvBlock(),)
     """The convolution blocks, in order."""
     head: Literal["flatten", "mean", "classes"] = "flatten"
-    """flatten: every position feeds the dense layer; mean: the average over positions does; classes: a
-    3 × 3 convolution gives each position its logits, and their average is the answer."""
+    """What follows the blocks. flatten: dense layers on the flattened features; mean: dense layers on the
+    features averaged over all positions; classes: a 3 × 3 convolution to logits at every position, which are
+    averaged."""
     dense_features: int = 256
-    """Width of the hidden dense layer; 0 leaves it out."""
+    """Width of the hidden dense layer; 0: no hidden layer."""
     dense_dropout_rate: float = 0.0
-    """Share that training sets to zero of what goes into the last layer: the hidden dense outputs, or
-    without that layer the last features."""
+    """Dropout rate on the input of the last layer: the output of the hidden dense layer, or the features
+    where there is none."""
     pooling: Pooling = "max"
-    """What halves a block with `pool`. max, mean: of each 2 × 2 window; blur: maxima of all windows, then
-    every other place of a soft average; stride: the convolution leaves out every other place."""
+    """How a block with `pool` halves its output. max, mean: over each 2 × 2 window; blur: maximum over every
+    2 × 2 window (stride 1), then a blur with stride 2; stride: a convolution with stride 2."""
     skip_rate: float = 0.0
-    """Chance that training leaves out what the last residual or separable block adds, for each image; the
-    earlier the block, the smaller its share of it."""
+    """Stochastic depth: the probability that training skips the residual branch of the last residual or
+    separable block, drawn per image; it falls linearly towards the first block."""
     classes: Literal[7, 8] = 7
-    """How many logits: FER2013's seven classes; or, for labels.source ferplus, eight, with contempt."""
+    """Number of classes: FER2013's seven, or eight (with contempt) for labels.source ferplus."""
 
     def __post_init__(self) -> None:
-        check_types(self, "model.")
-        check(len(self.blocks) >= 1, "model.blocks", self.blocks, "at least one block")
+        checks = Checks(self, "model.")
+        checks.check("blocks", len(self.blocks) >= 1, "at least one block")
         pools = sum(block.pool for block in self.blocks)
-        wanted = "at most 4: 48 pixels halve evenly 4 times"
-        check(pools <= 4, "model.blocks", f"{pools} pooled blocks", wanted)
-        check(self.dense_features >= 0, "model.dense_features", self.dense_features, ">= 0")
-        check(
-            self.head != "classes" or self.dense_features == 0,
-            "model.dense_features",
-            self.dense_features,
-            "0: model.head is classes, which has no hidden dense layer",
-        )
-        check_rate("model.dense_dropout_rate", self.dense_dropout_rate)
-        check_rate("model.skip_rate", self.skip_rate)
-        check(
-            self.skip_rate == 0 or any(block.kind != "plain" for block in self.blocks),
-            "model.skip_rate",
-            self.skip_rate,
-            "0: no block of model.blocks is residual or separable, so there is nothing to skip",
-        )
+        shown = f"{pools} pooled blocks"
+        checks.check("blocks", pools <= 4, "at most 4: 48 pixels halve evenly 4 times", shown=shown)
+        checks.at_least(0, "dense_features")
+        wanted = "0: model.head is classes, which has no hidden dense layer"
+        checks.check("dense_features", self.head != "classes" or self.dense_features == 0, wanted)
+        checks.rate("dense_dropout_rate", "skip_rate")
+        can_skip = any(block.kind != "plain" for block in self.blocks)
+        wanted = "0: no block of model.blocks is residual or separable, so there is nothing to skip"
+        checks.check("skip_rate", self.skip_rate == 0 or can_skip, wanted)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceConfig:
-    """How the machine is used. The batches are the same whatever is chosen."""
+    """How the machine is used. None of these settings changes which batches are drawn."""
 
     mode: Literal["auto", "host", "resident"] = "auto"
-    """host: NumPy augments each batch, which is sent to the device; resident: all images stay on the device
-    and are augmented there, many steps in one program; auto: resident on GPU and TPU, host on CPU."""
+    """host: NumPy augments each batch, which is then sent to the device; resident: all images stay on the
+    device and are augmented there, many steps in one program; auto: resident on GPU and TPU, host on CPU."""
     kernels: Literal["fast", "plain"] = "fast"
-    """plain: the layers as Flax has them, the definition; fast: the same function, computed faster."""
+    """plain: the layers of Flax, the reference; fast: the same function, computed faster."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Numbers between the layers. Weights, batch statistics, logits and loss are float32 always."""
+    """Data type of the activations. Weights, batch statistics, logits and loss are always float32."""
     compile_cache: bool = False
-    """Keep compiled programs in your cache folder, readable by you alone: the next start is faster."""
+    """Cache compiled programs in your cache folder, readable by you only: the next start is faster."""
 
     def __post_init__(self) -> None:
-        check_types(self, "device.")
+        Checks(self, "device.")

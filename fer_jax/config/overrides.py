@@ -1,8 +1,6 @@
-"""Overrides: `--model.blocks.0.features 64` and the like, from values to a config and from a config to options."""
+"""Overrides such as `--model.blocks.0.features 64`: applied to a config, and written out from one."""
 
 import dataclasses
-import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,52 +11,48 @@ from fer_jax.config.run import Config
 
 
 def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
-    """Put the short options `--data` and `--on-bad-row` into the config."""
-    is_ignored = data is not None and settings.data.source == "synthetic"
+    """Apply the short options `--data` and `--on-bad-row` to a config; None leaves the config's own value."""
+    is_overruled = data is not None and settings.data.source == "synthetic"
     short = dataclasses.replace(
         settings.data,
         path=settings.data.path if data is None else str(data),
-        # A file named on the command line is wanted, whatever the config says.
-        source="auto" if is_ignored else settings.data.source,
+        # A file named on the command line is used even if the config asks for synthetic faces.
+        source="auto" if is_overruled else settings.data.source,
         on_bad_row=on_bad_row or settings.data.on_bad_row,
     )
     return dataclasses.replace(settings, data=short)
 
 
-def option(field: str, value: Any) -> str:
-    """Write a config field and its value as an option of `train`.
+Value = str | float | bool | None
+"""The value of a config field; to the type checker an int is a float."""
+
+
+def to_option(field: str, value: Value) -> list[str]:
+    """Write a config field and its value as an option of `train`, as words for the shell.
 
     Args:
-        field: dotted, such as `optimizer.peak_rate` or `model.blocks[0].pool`.
-        value: of JSON; blocks, for which there is no option, are written as in a config file.
+        field: dotted name, such as `optimizer.peak_rate` or `model.blocks.0.pool`.
+        value: of the field.
 
-    >>> option("optimizer.peak_rate", 0.0003), option("model.blocks[0].pool", False)
-    ('--optimizer.peak-rate 0.0003', '--model.blocks.0.no-pool')
+    >>> to_option("optimizer.peak_rate", 0.0003), to_option("model.blocks.0.pool", False)
+    (['--optimizer.peak-rate', '0.0003'], ['--model.blocks.0.no-pool'])
     """
-    if isinstance(value, list):
-        blocks = (", ".join(f"{name}={each!r}" for name, each in block.items()) for block in value)
-        return "ModelConfig(blocks=(" + "".join(f"ConvBlock({fields}), " for fields in blocks).rstrip() + "))"
-    section, _, name = re.sub(r"\[(\d+)\]", r".\1", field).replace("_", "-").rpartition(".")
-    prefix = f"--{section}." if section else "--"
+    section, dot, name = field.replace("_", "-").rpartition(".")
     if isinstance(value, bool):
-        return prefix + (name if value else f"no-{name}")
-    return f"{prefix}{name} {shlex.quote(str(value))}"
-
-
-Value = str | float | bool | None
-"""What a field of the config can be set to; an int is a float to the type checker."""
+        return [f"--{section}{dot}{name if value else f'no-{name}'}"]
+    return [f"--{section}{dot}{name}", str(value)]
 
 
 def apply(config: Config, params: dict[str, Any], *, where: str) -> Config:
     """Set fields of a config.
 
     Args:
-        config: the base; it stays as it is.
-        params: field of a space -> its value.
+        config: the base; it is not changed.
+        params: dotted name of a field -> its value; `*` stands for every index of a list.
         where: who sets them, for messages.
 
     Raises:
-        ConfigError: the config refuses a value, or all of them together.
+        ConfigError: the config refuses a value, or a combination of them.
 
     >>> apply(Config(name="a"), {"train.epochs": 3}, where="here").train.epochs
     3
@@ -67,33 +61,27 @@ def apply(config: Config, params: dict[str, Any], *, where: str) -> Config:
     for name, value in params.items():
         for holder, key, _ in find_field(fields, name):
             holder[key] = value
-    return from_json(fields, where=where)
+    return from_json(Config, fields, where=where)
 
 
 def to_options(base: Config, config: Config) -> list[str]:
-    """Spell out on the command line what makes one config of another of the same shape.
+    """List the options that turn one config into another with the same number of blocks.
 
     >>> base = Config(name="a")
     >>> to_options(base, apply(base, {"optimizer.name": "sgd", "optimizer.nesterov": True}, where="here"))
     ['--optimizer.name', 'sgd', '--optimizer.nesterov']
     """
-    words: list[str] = []
-    new = dict(list_leaves(to_json(config)))
-    for name, old in list_leaves(to_json(base)):
-        value = new[name]
-        if value == old:
-            continue
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            section, _, last = option.rpartition(".")
-            words.append(f"--{section}.{last if value else f'no-{last}'}")
-        else:
-            words += [f"--{option}", str(value)]
-    return words
+    old_fields, new_fields = to_json(base), to_json(config)
+    # The only field that is a list of values; its option takes all of them.
+    old_teachers, teachers = (each["distill"].pop("teachers") for each in (old_fields, new_fields))
+    new = dict(list_leaves(new_fields))
+    changed = [name for name, old in list_leaves(old_fields) if new[name] != old]
+    words = [word for name in changed for word in to_option(name, new[name])]
+    return words if teachers == old_teachers else [*words, "--distill.teachers", *teachers]
 
 
 def find_field(fields: Any, name: str, prefix: str = "") -> Iterator[tuple[Any, str | int, str]]:
-    """Yield holder, key and full name of each place that a field of a space means; `*` is every index."""
+    """Yield container, key and full name of each field that a name matches; `*` matches every index."""
     first, _, rest = name.partition(".")
     keys: list[Any] = []
     if isinstance(fields, dict) and first in fields:
@@ -108,7 +96,7 @@ def find_field(fields: Any, name: str, prefix: str = "") -> Iterator[tuple[Any, 
 
 
 def list_leaves(fields: Any, prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Yield the dotted name and the value of every field that is no group."""
+    """Yield dotted name and value of every field that is not a section or a list."""
     if isinstance(fields, dict | list):
         pairs = fields.items() if isinstance(fields, dict) else enumerate(fields)
         for key, value in pairs:

@@ -1,4 +1,4 @@
-"""Epoch order, mirrors in turn and fixed-shape batches: a batch is a pure function of (seed, step)."""
+"""Epoch order, alternating flips and fixed-shape batches: a batch is a pure function of (seed, step)."""
 
 import math
 from collections.abc import Iterator
@@ -10,37 +10,27 @@ from fer_jax.randomness import Stream, numpy_rng
 
 
 def epoch_order(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
-    """Shuffle the training rows for one epoch.
-
-    Args:
-        seed: the training seed.
-        epoch: from 0.
-        indices: int [N], rows of the training part.
-
-    Returns:
-        int [N], the same rows in the epoch's order.
-    """
+    """Shuffle the training rows, int [N], for one epoch, from 0, of a training seed."""
     return numpy_rng(seed, Stream.EPOCH_ORDER, epoch).permutation(indices)
 
 
 def sampled_order(
     seed: int, epoch: int, indices: np.ndarray, labels: np.ndarray, *, sampling: Sampling
 ) -> np.ndarray:
-    """Choose and shuffle the training rows of one epoch, so that its classes come as often as asked.
+    """Choose and shuffle the training rows of one epoch, with the class frequencies that are asked for.
 
-    A class is given its number of places, and its rows take turns: the counts of two rows of a class differ
-    by 1 at most.
+    Within a class all rows are used equally often, give or take one.
 
     Args:
         seed: the training seed.
         epoch: from 0.
         indices: int [N], rows of the training part.
         labels: int [N], their classes, >= 0.
-        sampling: "all": each row once, as `epoch_order` has them; "balanced": each class that there is
-            equally often; "sqrt": each as often as the square root of its share says.
+        sampling: "all": each row once, in `epoch_order`; "balanced": each class that occurs equally often;
+            "sqrt": each class in proportion to the square root of its number of rows.
 
     Returns:
-        int [N], rows in the epoch's order, with repeats and gaps unless all are asked for.
+        int [N], rows in the epoch's order; unless all are asked for, some repeat and some are missing.
 
     >>> rows, labels = np.array([10, 11, 12, 13, 14, 15]), np.array([0, 1, 1, 1, 1, 1])
     >>> np.sort(sampled_order(0, 0, rows, labels, sampling="balanced"))[:4].tolist()
@@ -52,27 +42,27 @@ def sampled_order(
     power = {"sqrt": 0.5, "balanced": 0.0}[sampling]
     counts = np.bincount(labels)
     shares = np.where(counts > 0, counts**power, 0.0)
-    places = _whole_parts(shares / shares.sum(), len(indices))
-    # Whole rounds of a class, then some of its rows: which ones, each epoch draws anew.
+    places = _apportion(shares / shares.sum(), len(indices))
+    # All rows of a class some number of times, then a part of them, which each epoch draws anew.
     chosen = [
         np.resize(rng.permutation(indices[labels == label]), wanted) for label, wanted in enumerate(places)
     ]
     return rng.permutation(np.concatenate(chosen))
 
 
-def _whole_parts(shares: np.ndarray, total: int) -> np.ndarray:
-    """Cut a whole number into whole parts of given shares, by the largest remainders; int [parts]."""
+def _apportion(shares: np.ndarray, total: int) -> np.ndarray:
+    """Divide an integer in given shares, by the largest remainders; int [parts]."""
     exact = shares * total
     parts = np.floor(exact).astype(int)
     parts[np.argsort(parts - exact, kind="stable")[: total - parts.sum()]] += 1
     return parts
 
 
-def mirrors_in_turn(seed: int, epoch: int, rows: np.ndarray, *, share: float) -> np.ndarray:
-    """Say which images `augment.alternate_flip` mirrors: each in its turn, from a random first turn on.
+def alternate_flips(seed: int, epoch: int, rows: np.ndarray, *, share: float) -> np.ndarray:
+    """Choose the images that `augment.alternate_flip` mirrors in an epoch: each in turn, with a random start.
 
-    With share 1/2 an image is seen both ways in any two epochs that follow each other (Jordan 2024, "94% on
-    CIFAR-10 in 3.29 Seconds on a Single GPU").
+    With share 1/2 an image is seen both ways in any two consecutive epochs (Jordan 2024, "94% on CIFAR-10 in
+    3.29 Seconds on a Single GPU").
 
     Args:
         seed: the training seed.
@@ -81,20 +71,15 @@ def mirrors_in_turn(seed: int, epoch: int, rows: np.ndarray, *, share: float) ->
         share: of the epochs in which an image is mirrored, in [0, 1].
 
     Returns:
-        bool [B]. The mirrored epochs of a row among any n are n × share, rounded up or down.
+        bool [B]. In any n consecutive epochs a row is mirrored n × share times, rounded up or down.
     """
-    # A byte for each row up to the last one needed; more of them leave those before as they were.
+    # A byte for each row up to the last one needed: a row's byte does not depend on the rows after it.
     starts = np.frombuffer(numpy_rng(seed, Stream.AUGMENT).bytes(int(rows.max()) + 1), np.uint8)[rows] / 256
     return np.floor(starts + (epoch + 1) * share) > np.floor(starts + epoch * share)
 
 
 def cut(order: np.ndarray, batch_size: int, position: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut one fixed-shape batch out of an order.
-
-    Args:
-        order: int [N], rows in the order to visit.
-        batch_size: B.
-        position: number of the batch, from 0.
+    """Cut the batch of a position, from 0, out of the rows of an order, int [N].
 
     Returns:
         Rows int [B] and weights float32 [B]: 1, or 0 for padding (which repeats the first row).

@@ -1,7 +1,7 @@
-"""The list that an audit writes and a training run obeys: audit.csv, one line for each row in doubt.
+"""The list that an audit writes and a training run applies: audit.csv, one line for each doubtful row.
 
-People may edit `action` in a spreadsheet. Rows are known by their number, so every line carries the hash of
-the data that it is about, and a list for other data is refused.
+People may edit `action` in a spreadsheet. Rows are identified by number, so every line carries the hash of
+its data, and a list for other data is refused.
 """
 
 import csv
@@ -19,17 +19,6 @@ from fer_jax.data.split import Split
 from fer_jax.errors import DataError
 from fer_jax.files import Json
 
-COLUMNS: Final = (
-    "row",
-    "usage",
-    "label",
-    "reason",
-    "group",
-    "suggested",
-    "confidence",
-    "action",
-    "data_sha256",
-)
 _NEEDED: Final = ("row", "action", "data_sha256")
 _WRITER: Final = "the audit.csv that `python -m fer_jax.audit` wrote"
 
@@ -37,16 +26,16 @@ Action = Literal["keep", "drop"]
 
 
 class Line(NamedTuple):
-    """What an audit says about one row.
+    """One line of the list: what an audit found about a row.
 
     Attributes:
         row: of the Examples, from 0.
         usage: its name; empty where the data states none.
-        label: its name, as given.
+        label: its name, as in the data.
         reason: why the row is listed; several are joined by "; ".
         group: the smallest row of its group of copies; None for a row without copies.
-        suggested: name of a better label, if there is one.
-        confidence: how sure that is, 0..1.
+        suggested: name of a better label; None without one.
+        confidence: of the suggestion, 0..1.
         action: whether training leaves the row out.
     """
 
@@ -60,13 +49,11 @@ class Line(NamedTuple):
     action: Action
 
 
-def to_csv(lines: Iterable[Line], sha256: str) -> str:
-    """Write a list as CSV.
+COLUMNS: Final = (*Line._fields, "data_sha256")
 
-    Args:
-        lines: one for each row in doubt.
-        sha256: of the data, see `Examples`.
-    """
+
+def to_csv(lines: Iterable[Line], sha256: str) -> str:
+    """Write a list as CSV, with the hash of the data, see `Examples`, in each line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -77,18 +64,18 @@ def to_csv(lines: Iterable[Line], sha256: str) -> str:
 
 
 def read_dropped(path: Path, examples: Examples) -> np.ndarray:
-    """Read which rows a list leaves out.
+    """Read the rows that a list drops.
 
     Args:
-        path: what `to_csv` made, perhaps edited: columns may move, and only `row`, `action` and `data_sha256`
-            are needed.
-        examples: the data that is to be trained on.
+        path: what `to_csv` wrote, perhaps edited: columns may move, and only `row`, `action` and
+            `data_sha256` are needed.
+        examples: the data to train on.
 
     Returns:
         int64 [D], sorted rows whose action is `drop`.
 
     Raises:
-        DataError: no such file or another one, a malformed line, or a list for other data.
+        DataError: the file is missing or no such list, a line is malformed, or the list is for other data.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -97,7 +84,7 @@ def read_dropped(path: Path, examples: Examples) -> np.ndarray:
             f"data.drop (--drop) is {path}, which cannot be read: {error.strerror}; give {_WRITER}"
         ) from None
     except UnicodeDecodeError:
-        raise DataError(f"data.drop (--drop) is {path}, which is no UTF-8 text; give {_WRITER}") from None
+        raise DataError(f"data.drop (--drop) is {path}, which is not UTF-8 text; give {_WRITER}") from None
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
     if missing:
@@ -114,28 +101,24 @@ def read_dropped(path: Path, examples: Examples) -> np.ndarray:
 
 
 def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tuple[int, str]:
-    """Check a line, and take its row and action."""
+    """Check a line and return its row and action."""
     row, action, sha256 = ((fields[name] or "").strip() for name in _NEEDED)
     if sha256 != examples.sha256:
         raise DataError(
-            f"{where}: it is about other data (SHA-256 {sha256[:12] or 'missing'}), and this is "
+            f"{where}: it is for other data (SHA-256 {sha256[:12] or 'missing'}), and this is "
             f"{examples.description} (SHA-256 {examples.sha256[:12]}); audit this data, or train on the other"
         )
     if not (row.isascii() and row.isdigit() and int(row) < len(examples)):
         raise DataError(
-            f"{where}, row: came {row[:40]!r}; wanted a number in 0..{len(examples) - 1}; mend it"
+            f"{where}, row: found {row[:40]!r}; wanted a number in 0..{len(examples) - 1}; correct it"
         )
     if action not in ("keep", "drop"):
-        raise DataError(f"{where}, action: came {action[:40]!r}; wanted keep or drop; mend it")
+        raise DataError(f"{where}, action: found {action[:40]!r}; wanted keep or drop; correct it")
     return int(row), action
 
 
 def leave_out(split: Split, dropped: np.ndarray) -> Split:
-    """Take rows out of the training part; the other parts stay, so that results compare.
-
-    Args:
-        split: rows of each part.
-        dropped: int [D], rows to leave out, of any part.
+    """Take rows, int [D], out of the training part; the other parts stay, so that results are comparable.
 
     Raises:
         DataError: nothing is left to train on.
@@ -148,23 +131,18 @@ def leave_out(split: Split, dropped: np.ndarray) -> Split:
     train = split.train[~np.isin(split.train, dropped)]
     if not len(train):
         raise DataError(
-            f"all {len(split.train):,} rows of the training part are to be dropped; keep some in the list, "
+            f"the list drops all {len(split.train):,} rows of the training part; keep some in it, "
             "or leave out --drop"
         )
     return replace(split, train=train)
 
 
-def obey(config: DataConfig, examples: Examples, split: Split) -> tuple[Split, Json | None]:
-    """Leave out what the config's list says, if it names one.
-
-    Args:
-        config: its `drop` is the list's path, or None.
-        examples: the data.
-        split: of these examples.
+def apply_drop_list(config: DataConfig, examples: Examples, split: Split) -> tuple[Split, Json | None]:
+    """Drop the rows that the config's list marks, if the config names one.
 
     Returns:
-        The split, and for the record `list` (the path) and `rows` (how many left the training part); None
-        without a list.
+        The split, and for the record `list` (the path) and `rows` (how many were dropped); None without a
+        list.
 
     Raises:
         DataError: see `read_dropped` and `leave_out`.

@@ -1,47 +1,68 @@
-"""Examples: labelled faces as arrays, the one form in which every source hands over its data."""
+"""Examples: labelled images of faces as arrays; every reader returns its data in this form."""
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.files import Json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
-    """N faces with their labels.
+    """N images of faces with their labels.
 
     Attributes:
         images: uint8 [N, 48, 48, 1], 0 black to 255 white.
-        labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none; by FER+'s votes also
-            7, contempt, see `fer2013.NAMES`.
+        labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none; with FER+'s labels
+            also 7, contempt, see `fer2013.NAMES`.
         usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none.
-        description: one line for people: what the data is and where it came from.
+        contents: one line for people: what the data is, without its place.
         sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
+        source: the file or folder that was read; None: the images are synthetic.
         skipped_rows: messages of the rows that `--on-bad-row skip` left out.
+        notes: what happened to the cache while the file was read, for people.
     """
 
     images: np.ndarray
     labels: np.ndarray
     usages: np.ndarray
-    description: str
+    contents: str
     sha256: str
+    source: Path | None = None
     skipped_rows: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the images were drawn rather than read from a file."""
+        return self.source is None
+
+    @property
+    def description(self) -> str:
+        """One line for people: where the data came from, what it is, and the notes."""
+        place = "" if self.source is None else f"{self.source}: "
+        return place + "; ".join([self.contents, *self.notes])
+
+    @property
+    def facts(self) -> Json:
+        """What records say of the data: `description`, `sha256` and `is_synthetic`."""
+        return {name: getattr(self, name) for name in ("description", "sha256", "is_synthetic")}
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """The hash of each image, uint64 [N], see `hash_images`; computed at the first use."""
+        return hash_images(self.images)
+
 
 def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> tuple[int, ...]:
-    """Count the rows of each class.
-
-    Args:
-        labels: int [N], 0..C-1; -1 is not counted.
-        classes: C.
-
-    Returns:
-        C counts, in the order of `fer2013.NAMES`.
+    """Count the rows of each of C classes, in the order of `fer2013.NAMES`; label -1 is not counted.
 
     >>> class_counts(np.array([3, 3, 0, -1]))
     (1, 0, 0, 2, 0, 0, 0)
@@ -60,3 +81,13 @@ def hash_arrays(images: np.ndarray, labels: np.ndarray, usages: np.ndarray) -> s
     for array in (images, labels, usages):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def hash_images(images: np.ndarray) -> np.ndarray:
+    """Hash each of images uint8 [N, 48, 48, 1], so that copies can be recognised without keeping them.
+
+    Returns:
+        uint64 [N]; exact copies share a hash; any other two images differ but for a chance of 1e-10.
+    """
+    digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
+    return np.frombuffer(digests, "<u8")

@@ -2,9 +2,9 @@
 
 Nothing is random here. Every function takes what `synthetic` drew, float32 [N, 1, 1] under each name of two
 namespaces: `unit`, the action units, and `who`, the traits. Lengths are in half heads, x to the right, y
-down, (0, 0) between the eyes and the tip of the nose; |x| stands for both sides of the face at once. Pixels
-meet only +, -, ×, /, square root, floor, minimum and maximum, which all CPUs round alike: the same numbers
-give the same bits everywhere.
+down, (0, 0) between the eyes and the tip of the nose; |x| covers both sides of the face. The arithmetic is
+only +, -, ×, /, square root, floor, minimum and maximum, which all CPUs round alike: the same numbers give
+the same bits everywhere.
 """
 
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def paint_faces(*, unit: Numbers, who: Numbers, coarse: Array, grain: Array) -> 
     Args:
         unit: each name of `synthetic.ACTION_UNITS` as float32 [N, 1, 1], 0 at rest to 1.
         who: each name of `synthetic.TRAITS` and `synthetic.CHANCES` as float32 [N, 1, 1].
-        coarse: float32 [N, COARSE, COARSE], 0..1: the blurry things behind the face.
+        coarse: float32 [N, COARSE, COARSE], 0..1: the blurry background.
         grain: float32 [2, N, 48, 48], 0..1: the camera's noise is their difference.
 
     Returns:
@@ -40,7 +40,7 @@ def paint_faces(*, unit: Numbers, who: Numbers, coarse: Array, grain: Array) -> 
     x, y = _head_coordinates(who)
     canvas = _paint_background(who, x, y, coarse)
     _paint_head(canvas, who, unit, x, y)
-    # Turning the head moves what is in front of it most.
+    # Turning the head moves what is nearest to the camera most.
     x, y = x - who.yaw * (1 - x * x), y - who.pitch * (1 - 0.6 * y * y)
     _paint_skin(canvas, who, unit, x, y)
     _paint_eyes(canvas, who, unit, x, y)
@@ -58,18 +58,18 @@ def _head_coordinates(who: Numbers) -> tuple[Array, Array]:
 
 
 def _inside(distance: Array, who: Numbers) -> Array:
-    """Say how much of a pixel, 0..1, a shape covers, from the distance to its edge (< 0 inside)."""
+    """Compute how much of a pixel, 0..1, a shape covers, from the distance to its edge (< 0 inside)."""
     return np.clip(0.5 - distance * (0.385 * _SIDE * who.scale), 0, 1)
 
 
 def _spot(x: Array, y: Array, width: float | Array, height: float | Array) -> Array:
-    """Shape a soft spot: 1 at (0, 0), 0 from its half width and half height on."""
+    """Compute a soft spot: 1 at (0, 0), 0 outside its half width and half height."""
     near = np.maximum(1 - (x / width) ** 2 - (y / height) ** 2, 0)
     return near * near
 
 
 def _wave(phase: Array) -> Array:
-    """Go from 1 to 0 and back in straight lines, once per unit of phase."""
+    """Compute a triangle wave: from 1 to 0 and back, once per unit of phase."""
     return np.abs(2 * (phase - np.floor(phase)) - 1)
 
 
@@ -88,14 +88,14 @@ def _paint_background(who: Numbers, x: Array, y: Array, coarse: Array) -> Array:
     rows = coarse[:, i] + part[:, None] * (coarse[:, i + 1] - coarse[:, i])
     blurry = rows[:, :, i] + part * (rows[:, :, i + 1] - rows[:, :, i])
     canvas = who.backdrop + who.clutter * (1.4 * blurry - 0.7)
-    # A door, a wall, a horizon: behind some faces a straight edge.
+    # Some faces have a straight edge behind them: a door, a wall, a horizon.
     edge = x * who.clutter + y * (who.clutter - 0.35) + 0.5
     _paint(canvas, _inside(edge, who) * (who.clutter > 0.45), 1 - who.backdrop)
     return canvas
 
 
 def _paint_head(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array) -> None:
-    """Paint the back of the hair, shoulders, neck, ears, the head in its light, and the hair in front."""
+    """Paint the back of the hair, shoulders, neck, ears, the shaded head, and the hair in front."""
     below = np.maximum(y, 0)
     fall = (y - 0.85 * who.has_long_hair * below + 0.12) / (0.59 + 0.59 * who.hair_volume)
     mane = (x / (who.head_width * who.hair_volume)) ** 2 + fall * fall - 1
@@ -126,7 +126,7 @@ def _paint_head(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array) 
 
 
 def _paint_skin(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array) -> None:
-    """Paint wrinkles, nose, folds and cheeks: shades of the skin that is there."""
+    """Paint wrinkles, nose, folds and cheeks: shades of the skin."""
     side = np.abs(x)
     frown, wrinkle, cheek, smile = (
         np.maximum(amount, 0)
@@ -197,7 +197,7 @@ def _paint_brows(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array)
 
 
 def _paint_mouth(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array) -> None:
-    """Paint lips, and between them teeth and dark; then what the mouth does to the skin around it."""
+    """Paint lips, the teeth and the dark between them, and the folds of the skin around the mouth."""
     smile, stretch = unit.corner_pull, unit.lip_stretch
     part, drop, sneer, chin = (
         np.maximum(amount, 0)
@@ -231,7 +231,7 @@ def _paint_mouth(canvas: Array, who: Numbers, unit: Numbers, x: Array, y: Array)
 
 
 def _paint_extras(canvas: Array, who: Numbers, x: Array, y: Array) -> None:
-    """Paint what some faces have: beard, moustache, glasses, something in front."""
+    """Paint what only some faces have: beard, moustache, glasses, something in front of the face."""
     side = np.abs(x)
     jaw = (x / (0.95 * who.head_width)) ** 2 + (y - 0.1) ** 2
     beard = np.clip(3 * jaw - 1.35, 0, 1) * np.clip(4 * y - 1, 0, 1) * _inside(0.4 * jaw - 0.44, who)

@@ -1,6 +1,5 @@
-"""Where the faces of a run come from: the search for a file, and the choice of a reader."""
+"""Where the images of a run come from: the search for a file, and the choice of a reader."""
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Final
@@ -28,7 +27,7 @@ FILE_NAMES: Final = (
     "train.csv.zip",
     "archive.zip",
 )
-"""What is looked for first in a folder, the richest first: Kaggle's own names of its downloads."""
+"""Kaggle's own names of its downloads, searched for in this order: those with the most content first."""
 
 _LOOKED_FOR: Final = f"{', '.join(FILE_NAMES)} and no folder train/ or of a label"
 
@@ -45,11 +44,10 @@ Then run again, or name another place with --data PATH or ${VARIABLE}."""
 
 
 def load_examples(config: DataConfig) -> Examples:
-    """Load the faces that the config asks for.
+    """Load the images that a config asks for.
 
     Returns:
-        Examples; of unlabelled files too, which `split_examples` refuses. The description begins with
-        the path.
+        Examples; of unlabelled files too, which `split_examples` refuses.
 
     Raises:
         DataError: the file is missing, malformed or refused.
@@ -58,12 +56,10 @@ def load_examples(config: DataConfig) -> Examples:
     if path is None:
         return synthetic.draw_examples(seed=config.synthetic_seed, examples=config.synthetic_examples)
     if config.source == "tfds":
-        from fer_jax.data.readers import tfds  # It is not on every platform.
+        from fer_jax.data.readers import tfds  # Not available on every platform.
 
-        examples = tfds.read(path, on_bad_row=config.on_bad_row)
-    else:
-        examples = cache.read_cached(path, on_bad_row=config.on_bad_row)
-    return dataclasses.replace(examples, description=f"{path}: {examples.description}")
+        return tfds.read(path, on_bad_row=config.on_bad_row)
+    return cache.read_cached(path, on_bad_row=config.on_bad_row)
 
 
 def find_file(config: DataConfig) -> Path | None:
@@ -72,14 +68,14 @@ def find_file(config: DataConfig) -> Path | None:
     A folder is a folder of images, or holds one of `FILE_NAMES`.
 
     Returns:
-        The path; None means synthetic faces.
+        The path; None: synthetic faces.
 
     Raises:
-        DataError: a path was given and nothing is there, or the source wants a file and none is found.
+        DataError: a path was given and nothing is there, or the source needs a file and none is found.
     """
     if config.source == "synthetic":
         return None
-    # What is given and is not there is an error: training on something else would be worse.
+    # A given path that does not exist is an error: training on something else would be worse.
     given = {"data.path (--data)": config.path, f"${VARIABLE}": os.environ.get(VARIABLE) or None}
     for name, text in given.items():
         if text is not None:
@@ -107,17 +103,17 @@ def _find_given(path: Path, name: str) -> Path:
 
 
 def _find_in(path: Path) -> Path | None:
-    """Find the richest file in a folder; the folder itself where it holds folders of images.
+    """Find the file with the most content in a folder; the folder itself where it holds folders of images.
 
-    A file of another name is taken where it is the only CSV file or archive.
+    A file with another name is used where it is the only CSV file or archive.
 
     Raises:
-        DataError: there are several of other names.
+        DataError: there are several with other names.
     """
     found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
     if found or image_folder.holds_images(path):
         return found or path
     others = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".zip") and p.is_file())
     if len(others) > 1:
-        raise DataError(f"{path} holds {', '.join(p.name for p in others)}; say which one with --data")
+        raise DataError(f"{path} holds {', '.join(p.name for p in others)}; choose one with --data")
     return others[0] if others else None

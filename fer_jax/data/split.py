@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,10 +12,13 @@ from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream, numpy_rng
 
+Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
+"""What can be measured: a part of a run's own split, the rows with one usage of FER2013, or all rows."""
+
 TRAIN_SHARE, VAL_SHARE = 0.70, 0.15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Rows of each part.
 
@@ -35,7 +39,7 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """Hash of the rows, hex: two runs with the same hash saw the same parts."""
+        """Hash of the rows, hex: two runs with the same hash have the same parts."""
         digest = hashlib.sha256()
         for rows in self.parts.values():
             digest.update(len(rows).to_bytes(8, "little"))
@@ -44,10 +48,10 @@ class Split:
 
 
 def split_examples(examples: Examples, config: SplitConfig) -> Split:
-    """Split as the config says.
+    """Split examples by the protocol of a config.
 
     Raises:
-        DataError: unlabelled rows, or a protocol that this data cannot serve.
+        DataError: some rows have no label, or the data has no rows for the protocol.
     """
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(
@@ -75,46 +79,45 @@ def _official(examples: Examples) -> Split:
 
 
 def _seeded(examples: Examples, config: SplitConfig) -> Split:
-    """Split the Training rows (rows of no stated usage count as such), class by class, group by group."""
+    """Split the Training rows, and those without a usage: class by class, group by group."""
     training = fer2013.USAGES.index("Training")
     rows = np.flatnonzero((examples.usages == training) | (examples.usages == fer2013.UNLABELLED))
-    groups = image_hashes(examples.images[rows]) if config.group_duplicates else np.arange(len(rows))
-    # A group goes where its first row's class sends it, so copies with other labels come along.
-    _, first_row, group_of_row = np.unique(groups, return_index=True, return_inverse=True)
-    group_label = examples.labels[rows][first_row]
-    group_size = np.bincount(group_of_row)
-    part_of_group = np.empty(len(first_row), np.int64)
-    for label in range(fer2013.CLASS_COUNT):
-        members = numpy_rng(config.seed, Stream.SPLIT, label).permutation(
-            np.flatnonzero(group_label == label)
-        )
-        # The middle of a group decides, so that a large one at a border is not always pulled to one side.
-        middle = np.cumsum(group_size[members]) - group_size[members] / 2
-        share = middle / max(1, group_size[members].sum())
-        part_of_group[members] = np.searchsorted([TRAIN_SHARE, TRAIN_SHARE + VAL_SHARE], share, side="right")
-    part = part_of_group[group_of_row]
+    groups = examples.hashes[rows] if config.group_duplicates else np.arange(len(rows))
+    middle, total = shuffle_groups(groups, examples.labels[rows], seed=config.seed, stream=Stream.SPLIT)
+    part = np.searchsorted([TRAIN_SHARE, TRAIN_SHARE + VAL_SHARE], middle / total, side="right")
     return Split(rows[part == 0], rows[part == 1], rows[part == 2])
 
 
-def image_hashes(images: np.ndarray) -> np.ndarray:
-    """Hash each image, to know it again without keeping it.
+def shuffle_groups(
+    groups: np.ndarray, labels: np.ndarray, *, seed: int, stream: Stream, indices: tuple[int, ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put the groups of each class in a random order, and measure where each stands in it, counted in rows.
+
+    Cutting these orders at given shares gives parts with the same class balance in which no group is divided.
+    A group has the class of its first row, so copies with other labels stay with it.
 
     Args:
-        images: uint8 [N, 48, 48, 1].
+        groups: int [N], equal for rows that stay together.
+        labels: int [N], >= 0.
+        seed: in [0, 2**32).
+        stream: of the random orders.
+        indices: what an order depends on beside its label.
 
     Returns:
-        uint64 [N]; exact copies share a hash, other images have another one but for a chance of 1e-10.
+        For each row float64 [N], the middle of its group in its class's order, and int64 [N], the rows in
+        that order. The middle decides, so that a large group at a border is not always pulled to one side.
     """
-    digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
-    return np.frombuffer(digests, "<u8")
+    _, first_row, group_of_row = np.unique(groups, return_index=True, return_inverse=True)
+    group_label, group_size = labels[first_row], np.bincount(group_of_row)
+    middle, total = np.empty(len(first_row)), np.empty(len(first_row), np.int64)
+    for label in np.unique(group_label).tolist():
+        members = numpy_rng(seed, stream, label, *indices).permutation(np.flatnonzero(group_label == label))
+        ends = np.cumsum(group_size[members])
+        middle[members], total[members] = ends - group_size[members] / 2, ends[-1]
+    return middle[group_of_row], total[group_of_row]
 
 
-def count_leaks(images: np.ndarray, split: Split) -> dict[str, int]:
-    """Count the rows of val and test of which an exact copy stands in train.
-
-    Args:
-        images: uint8 [N, 48, 48, 1], all examples.
-        split: of these examples.
-    """
-    hashes = {name: image_hashes(images[rows]) for name, rows in split.parts.items()}
+def count_leaks(examples: Examples, split: Split) -> dict[str, int]:
+    """Count the rows of val and test that are exact copies of rows of train."""
+    hashes = {name: examples.hashes[rows] for name, rows in split.parts.items()}
     return {name: int(np.isin(hashes[name], hashes["train"]).sum()) for name in ("val", "test")}

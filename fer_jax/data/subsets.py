@@ -1,19 +1,19 @@
-"""A hold-out cut from the training part, to choose hyper-parameters on while the other parts stay unseen."""
+"""Subsets of the training part: a hold-out to choose hyper-parameters on, a limit, a bootstrap resample."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from fer_jax import fer2013
 from fer_jax.config.run import Config
+from fer_jax.config.training import TrainConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, image_hashes
+from fer_jax.data.split import Split, shuffle_groups
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream, numpy_rng
 
 
 def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Split:
-    """Cut a share of the training part off, class by class; exact copies of an image stay together.
+    """Hold out a share of each class of the training part; exact copies of an image stay together.
 
     Args:
         examples: all of them, labelled.
@@ -22,36 +22,27 @@ def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Sp
         seed: in [0, 2**32).
 
     Returns:
-        A split whose `train` and `val` make up the training part of the given one, both sorted; its `test` is
-        empty. The given validation and test parts are in none of them.
+        A split whose `train` and `val` together are the given training part, both sorted; its `test` is
+        empty. The given validation and test parts are not used.
 
     Raises:
         DataError: a part would be empty.
     """
     rows = np.sort(split.train)
-    # A group goes where its first row's class sends it, so copies with other labels come along.
-    _, first_row, group_of_row = np.unique(
-        image_hashes(examples.images[rows]), return_index=True, return_inverse=True
+    middle, total = shuffle_groups(
+        examples.hashes[rows], examples.labels[rows], seed=seed, stream=Stream.HOLDOUT
     )
-    group_label = examples.labels[rows][first_row]
-    group_size = np.bincount(group_of_row)
-    is_held = np.zeros(len(first_row), bool)
-    for label in range(fer2013.CLASS_COUNT):
-        members = numpy_rng(seed, Stream.HOLDOUT, label).permutation(np.flatnonzero(group_label == label))
-        # The middle of a group decides, as in the split.
-        middle = np.cumsum(group_size[members]) - group_size[members] / 2
-        is_held[members] = middle < share * group_size[members].sum()
-    is_val = is_held[group_of_row]
+    is_val = middle < share * total
     if is_val.all() or not is_val.any():
         raise DataError(
             f"{examples.description}: a hold-out of {share:g} leaves {int((~is_val).sum())} training rows "
-            f"and holds {int(is_val.sum())}; wanted some of each: give more rows, or another share"
+            f"and holds {int(is_val.sum())} out; wanted some of each: give more rows, or another share"
         )
     return Split(rows[~is_val], rows[is_val], rows[:0])
 
 
 def take_sample(split: Split, config: Config) -> Split:
-    """Replace the training part by what the config trains on; the other parts stay.
+    """Replace the training part by the rows that the config trains on; the other parts stay.
 
     Both draws come from the split's seed and not from the training seed, so all seeds of a config see the
     same images. A resample is drawn from the limited part, with replacement and as many rows as it has:
@@ -80,14 +71,16 @@ def take_sample(split: Split, config: Config) -> Split:
 
 
 def describe_sample(split: Split, config: Config) -> str | None:
-    """Say in one line what was taken; None where it is the whole training part.
-
-    Args:
-        split: after `take_sample`.
-        config: of the run.
-    """
+    """Describe what `take_sample` took in one line; None where it is the whole training part."""
     words = [f"at most {config.train.max_examples:,} images"] if config.train.max_examples else []
     if config.train.resample:
         different = len(np.unique(split.train))
         words.append(f"bootstrap resample {config.train.resample}: {different:,} different rows")
     return f"train is a sample: {', '.join(words)}" if words else None
+
+
+def eval_rows(rows: np.ndarray, config: TrainConfig, *, seed: int) -> np.ndarray:
+    """Choose the training rows, of int64 [N], that measure the train accuracy: the same after each epoch."""
+    if not config.train_eval_examples or config.train_eval_examples >= len(rows):
+        return rows
+    return np.sort(numpy_rng(seed, Stream.SUBSET).permutation(rows)[: config.train_eval_examples])

@@ -1,9 +1,9 @@
 """Synthetic faces: seven expressions over varied identity, pose, light and noise, drawn from a seed.
 
-What the main job uses where no file is found, and what tests and benchmarks use. An expression is a set of
-facial action units (after Ekman and Friesen's prototypes). A face takes one of its class's sets, weakens it
-by its own intensity and adds its own noise, so that the classes overlap as they do in FER2013. This module
-draws the numbers; `face_painter` turns them into pixels.
+The main job uses them where no file is found; tests and benchmarks use them too. An expression is a set of
+facial action units (after Ekman and Friesen's prototypes). A face has one of its class's sets, weakened by a
+random intensity and with random noise, so that the classes overlap as they do in FER2013. This module draws
+the numbers; `face_painter` turns them into pixels.
 """
 
 import os
@@ -19,8 +19,8 @@ from fer_jax.data.face_painter import COARSE, paint_faces
 from fer_jax.randomness import Stream, numpy_rng
 
 CHUNK_EXAMPLES: Final = 28
-"""Faces drawn from one generator: face i depends on the seed and on i, never on how many are drawn. Sevens,
-and few, so that a chunk stays in the processor's cache. Part of every result."""
+"""Faces drawn from one generator: face i depends on the seed and on i, never on how many are drawn. A
+multiple of seven, and small, so that a chunk stays in the processor's cache. Part of every result."""
 
 ACTION_UNITS: Final = {
     1: "inner_brow_raise",
@@ -40,7 +40,7 @@ ACTION_UNITS: Final = {
     26: "jaw_drop",
     43: "lid_droop",
 }
-"""The Facial Action Coding System's numbers for the muscles' movements that the painter knows."""
+"""The action units of the Facial Action Coding System that the painter knows, by number."""
 
 EXPRESSIONS: Final[dict[str, tuple[dict[int, float], ...]]] = {
     "angry": (
@@ -70,13 +70,13 @@ EXPRESSIONS: Final[dict[str, tuple[dict[int, float], ...]]] = {
     ),
     "neutral": ({},),
 }
-"""The sets of action units that each class may show, from 0 (at rest) to 1 (as strong as it gets)."""
+"""The sets of action units that each class may show, from 0 (at rest) to 1 (the strongest)."""
 
 INTENSITY: Final = (0.4, 1.0)
-"""How much of its expression a face shows."""
+"""Range of the factor by which a face weakens its expression."""
 
 UNIT_NOISE: Final = 0.27
-"""Largest departure of one action unit from what the expression and its intensity ask for."""
+"""Largest deviation of one action unit from its expression times the intensity."""
 
 TRAITS: Final[dict[str, tuple[float, float]]] = {
     # Where the face is: the shift in half frames, all later lengths in half heads.
@@ -86,7 +86,7 @@ TRAITS: Final[dict[str, tuple[float, float]]] = {
     "roll": (-0.1, 0.1),  # tangent of half the angle: 11 degrees at most
     "yaw": (-0.2, 0.2),
     "pitch": (-0.08, 0.08),
-    # Whose it is.
+    # Identity.
     "skin": (0.32, 0.88),
     "hair": (0.04, 0.75),
     "head_width": (0.78, 0.96),
@@ -109,7 +109,7 @@ TRAITS: Final[dict[str, tuple[float, float]]] = {
     "lip_tone": (0.55, 0.85),
     "lopsided": (-0.5, 0.5),
     "age": (0.0, 1.0),
-    # How it is lit and taken.
+    # Light and camera.
     "light_x": (-0.7, 0.7),
     "light_y": (-0.7, 0.3),
     "diffuse": (0.25, 0.75),
@@ -123,7 +123,7 @@ TRAITS: Final[dict[str, tuple[float, float]]] = {
     "blur": (0.0, 1.0),
     "noise": (0.0, 0.06),
 }
-"""What varies between faces besides the expression, uniform in these ranges; a tone is 0 black to 1 white."""
+"""What varies between faces besides the expression, uniform in these ranges; tones: 0 black to 1 white."""
 
 CHANCES: Final[dict[str, float]] = {
     "has_hair": 0.9,
@@ -133,18 +133,18 @@ CHANCES: Final[dict[str, float]] = {
     "has_moustache": 0.1,
     "is_covered": 0.1,
 }
-"""What a face has or has not, and how often it has."""
+"""Attributes that a face may have, and their probabilities."""
 
 
 def draw_examples(*, seed: int, examples: int) -> Examples:
     """Draw labelled synthetic faces.
 
-    Every seven hold each class once, in random order, and of every ten sevens one is PublicTest and one
-    PrivateTest: any number of examples is balanced to within one a class, and any 70 in their usages too.
+    Every seven consecutive examples hold each class once, in random order, and of every ten sevens one is
+    PublicTest and one PrivateTest: any number of examples is balanced to within one example a class.
 
     Args:
         seed: >= 0; the same seed gives the same faces.
-        examples: how many, >= 1. More of them begin with the same faces.
+        examples: how many, >= 1; a larger number begins with the same faces.
 
     Returns:
         Examples; 80 % of them Training, 10 % PublicTest, 10 % PrivateTest.
@@ -154,7 +154,7 @@ def draw_examples(*, seed: int, examples: int) -> Examples:
     ((70, 48, 48, 1), 'uint8', '70 synthetic faces, seed 0 (not FER2013)')
     """
     chunks = range(-(-examples // CHUNK_EXAMPLES))
-    # Threads help: NumPy gives up the interpreter's lock inside its loops.
+    # Threads help: NumPy releases the GIL inside its loops.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         labels, images = zip(*pool.map(lambda chunk: _draw_chunk(seed, chunk), chunks), strict=True)
     seven = np.arange(examples) // fer2013.CLASS_COUNT
@@ -163,8 +163,8 @@ def draw_examples(*, seed: int, examples: int) -> Examples:
         np.concatenate(labels)[:examples],
         np.maximum(seven % 10 - 7, 0).astype(np.int32),
     )
-    description = f"{examples:,} synthetic faces, seed {seed} (not FER2013)"
-    return Examples(*arrays, description, hash_arrays(*arrays))
+    contents = f"{examples:,} synthetic faces, seed {seed} (not FER2013)"
+    return Examples(*arrays, contents, hash_arrays(*arrays))
 
 
 def _draw_chunk(seed: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,15 +176,7 @@ def _draw_chunk(seed: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_faces(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
-    """Draw one synthetic face for each label.
-
-    Args:
-        rng: where the randomness comes from.
-        labels: int [N], 0..6 as in `fer2013.LABELS`.
-
-    Returns:
-        uint8 [N, 48, 48, 1], 0 black to 255 white.
-    """
+    """Draw one synthetic face for each label, int [N] in 0..6: uint8 [N, 48, 48, 1]."""
     height, width, _ = fer2013.IMAGE_SHAPE
     return paint_faces(
         unit=_draw_action_units(rng, labels),
@@ -201,7 +193,7 @@ def _draw_action_units(rng: np.random.Generator, labels: np.ndarray) -> SimpleNa
     sets = [EXPRESSIONS[fer2013.LABELS[label]][i] for label, i in zip(labels, chosen, strict=True)]
     wanted = np.array([[units.get(number, 0.0) for number in ACTION_UNITS] for units in sets])
     intensity = rng.uniform(*INTENSITY, (len(labels), 1))
-    # The sum of two uniforms: most faces do nearly what the expression asks for, none something absurd.
+    # The sum of two uniforms: most faces stay close to their expression, and none gets absurd.
     noise = UNIT_NOISE * (rng.random(wanted.shape) + rng.random(wanted.shape) - 1)
     shown = np.clip(intensity * wanted + noise, -0.2, 1.1).astype(np.float32)
     return SimpleNamespace(**{name: shown[:, i, None, None] for i, name in enumerate(ACTION_UNITS.values())})

@@ -1,4 +1,4 @@
-"""FER+'s votes as what training aims at and what evaluation counts by.
+"""FER+'s votes as training targets and as labels to evaluate by.
 
 The rule for a row's label is that of Barsoum, Zhang, Canton Ferrer and Zhang 2016 (*Training Deep Networks
 for Facial Expression Recognition with Crowd-Sourced Label Distribution*), as its authors' code has it:
@@ -8,6 +8,7 @@ rows and 3,199 of the 3,589 PublicTest rows. Every mode keeps these rows, so tha
 is "voted".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -25,22 +26,25 @@ from fer_jax.randomness import Stream, numpy_rng
 Classes = Literal[7, 8]
 """FER2013's seven expressions, or these and contempt, as in `fer2013.NAMES`."""
 
+SoftLabels = Callable[[int, int], np.ndarray]
+"""(training seed, epoch) -> the soft labels of all examples, float32 [N, C]: each row sums to 1, or is 0."""
+
 DEFAULT_FILE: Final = Path("data/fer2013new.csv")
 """Looked for where the config names no file."""
 
 _LEAST_VOTES: Final = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Targets:
-    """What N rows are to be taken for.
+    """Targets and labels of N rows.
 
     Attributes:
         rows: int64 [K], sorted; the rows to train on.
-        labels: int32 [N], 0..C-1: the expression that more than half of the votes are for, and
-            `fer2013.UNLABELLED` where there is none. Rows with a label are what evaluation counts.
-        votes: int64 [N, C], votes for each expression, single ones dropped; of `majority` those for the
-            label alone.
+        labels: int32 [N], 0..C-1: the expression with more than half of the votes, and
+            `fer2013.UNLABELLED` where there is none. Evaluation counts the rows with a label.
+        votes: int64 [N, C], votes for each expression, single ones dropped; in mode `majority` those for
+            the label alone.
         is_drawn: each epoch draws its own labels.
     """
 
@@ -50,38 +54,30 @@ class Targets:
     is_drawn: bool
 
     def likeliest(self) -> np.ndarray:
-        """Give int32 [N]: the labels, and of undecided rows the expression with the most votes."""
+        """Return int32 [N]: the labels, and of undecided rows the expression with the most votes."""
         is_undecided = (self.labels == fer2013.UNLABELLED) & self.votes.any(axis=1)
         return np.where(is_undecided, self.votes.argmax(axis=1), self.labels).astype(np.int32)
 
     def of_epoch(self, seed: int, epoch: int) -> np.ndarray:
-        """Give what one epoch trains towards.
-
-        Args:
-            seed: the training seed.
-            epoch: from 0; it matters only where labels are drawn.
-
-        Returns:
-            float32 [N, C]; each row sums to 1, or is 0 where there is nothing to learn from it.
-        """
+        """Return the soft labels of one epoch of a training seed, see `SoftLabels`."""
         votes = draw_votes(seed, epoch, self.votes) if self.is_drawn else self.votes
         return (votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 
 
 def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) -> Targets | None:
-    """Read the votes that the config asks for, and make targets of them for each row of the data.
+    """Read the votes that the config asks for, and turn them into targets for each row of the data.
 
     Args:
         config: which labels.
-        examples: all rows of a FER2013 file, none left out.
+        examples: all rows of a FER2013 file.
         classes: C.
 
     Returns:
-        None where the labels are FER2013's own.
+        None where the config asks for FER2013's own labels.
 
     Raises:
         ConfigError: no file of votes is named or found.
-        DataError: the file is no file of FER+, or not of this data.
+        DataError: the file is not FER+'s, or not of this data.
     """
     if config.source == "fer2013":
         return None
@@ -98,7 +94,7 @@ def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) 
 
 
 def make_targets(votes: ferplus.Votes, config: LabelsConfig, *, classes: Classes) -> Targets:
-    """Make targets of the votes of N rows.
+    """Turn the votes of N rows into targets.
 
     Args:
         votes: of the rows.
@@ -115,7 +111,7 @@ def make_targets(votes: ferplus.Votes, config: LabelsConfig, *, classes: Classes
 
 
 def _decide(of_class: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Name the class with more than half of all votes, unknown and "not a face" among them."""
+    """Choose the class with more than half of all votes, "unknown" and "not a face" included."""
     is_decided = 2 * of_class.max(axis=1) > total
     return np.where(is_decided, of_class.argmax(axis=1), fer2013.UNLABELLED).astype(np.int32)
 
@@ -123,28 +119,20 @@ def _decide(of_class: np.ndarray, total: np.ndarray) -> np.ndarray:
 def draw_votes(seed: int, epoch: int, votes: np.ndarray) -> np.ndarray:
     """Draw one of each row's votes.
 
-    A row's vote depends on the seed, the epoch and its place in the file alone, so that other rows may come
-    and go.
-
-    Args:
-        seed: the training seed.
-        epoch: from 0.
-        votes: int64 [N, C].
-
-    Returns:
-        int64 [N, C], one vote a row; none where a row has none.
+    A row's vote depends on the seed, the epoch and its place in the file alone, not on other rows. From
+    int64 [N, C] to int64 [N, C] with one vote a row; none where the row has none.
 
     >>> draw_votes(0, 0, np.array([[0, 3, 0], [0, 0, 0]])).tolist()
     [[0, 1, 0], [0, 0, 0]]
     """
-    shares = numpy_rng(seed, Stream.LABELS, epoch).random(len(votes))
-    drawn = (shares * votes.sum(axis=1)).astype(np.int64)
+    uniform = numpy_rng(seed, Stream.LABELS, epoch).random(len(votes))
+    drawn = (uniform * votes.sum(axis=1)).astype(np.int64)
     chosen = (votes.cumsum(axis=1) <= drawn[:, None]).sum(axis=1)
     return (np.arange(votes.shape[1]) == chosen[:, None]).astype(np.int64)
 
 
 def keep_rows(split: Split, targets: Targets) -> Split:
-    """Leave out the rows of a split that have nothing to train on, or to be measured by.
+    """Leave out the rows of a split that have no votes to train on, or no label to be measured by.
 
     Raises:
         DataError: no row of the training or of the validation part is left.
@@ -165,7 +153,7 @@ def keep_rows(split: Split, targets: Targets) -> Split:
 
 
 def describe_kept(before: Split, after: Split) -> str:
-    """Say how many rows of each part FER+ leaves.
+    """Describe how many rows of each part FER+ leaves.
 
     >>> rows = np.arange(4)
     >>> describe_kept(Split(rows, rows, rows[:0]), Split(rows[:3], rows[:2], rows[:0]))

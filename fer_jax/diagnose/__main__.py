@@ -1,4 +1,4 @@
-"""Say what a run teaches, by stated rules over its curves and figures, and which config field to change next.
+"""Diagnose a run by explicit rules over its curves and metrics, and advise which config fields to change.
 
 python -m fer_jax.diagnose runs/run6-seed0
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiagnoseCommand:
-    """Say in a sentence what a finished run teaches, with the figures behind each part of it.
+    """Diagnose a finished run in one sentence, with the numbers behind it.
 
-    Every rule, its threshold and whether it holds are shown, and the config fields to change next. Writes
-    diagnosis.json into the run's folder, and its page anew.
+    Shows each rule with its threshold and whether it applies, and the config fields to change next. Writes
+    diagnosis.json into the run's folder, and updates its page.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """The run's folder, such as runs/run6-seed0."""
+    """Folder of the run, such as runs/run6-seed0."""
     bias_variance: Path | None = None
-    """A JSON of `python -m fer_jax.bias_variance` for the same config: measured bias, variance and noise."""
+    """JSON by `python -m fer_jax.bias_variance` for the same config: measured bias, variance and noise."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _diagnose(options: DiagnoseCommand) -> int:
-    # Imported here, since JAX and its libraries take seconds, for which --help and a slip need not wait.
+    # Imported late: the libraries take seconds, and --help and mistakes should not wait for them.
     from rich.console import Console
 
     from fer_jax.diagnose import evidence
@@ -52,7 +52,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     config = record.read_config(folder)
     history = read_json_lines(log) if log.exists() else []
     if not history or not (folder / "metrics.json").exists():
-        raise RunError(f"the run in {folder} is not finished; go on with --resume --run-dir {folder}")
+        raise RunError(f"the run in {folder} is not finished; resume it with --resume --run-dir {folder}")
     metrics = read_json(folder / "metrics.json")
     decomposition = _read_decomposition(options.bias_variance, config.name)
     result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
@@ -68,33 +68,38 @@ def _diagnose(options: DiagnoseCommand) -> int:
 
 
 def _read_decomposition(path: Path | None, name: str) -> "Json | None":
-    """Read the JSON of a study, and refuse another file or that of another config."""
+    """Read the JSON of a study; reject any other file, and a study of another config."""
     from fer_jax.errors import RunError
     from fer_jax.files import read_json
 
     if path is None:
         return None
     if not path.exists():
-        raise RunError(f"--bias-variance is {path}, and nothing is there; make it with fer_jax.bias_variance")
+        raise RunError(
+            f"--bias-variance is {path}, which does not exist; make it with `python -m fer_jax.bias_variance`"
+        )
     content = read_json(path)
     needed = {"name", "part", "images", "width", "train_images", "seeds", "resamples", "losses", "command"}
     needed |= {"brier_variance", "noise"}
     if not isinstance(content, dict) or not needed <= content.keys():
-        raise RunError(f"{path} is no result of `python -m fer_jax.bias_variance`; give one")
+        raise RunError(f"{path} was not written by `python -m fer_jax.bias_variance`; give a file that was")
     if content["name"] != name:
-        raise RunError(f"{path} is of the config {content['name']}, and the run is of {name}; give its own")
+        raise RunError(
+            f"{path} is about the config {content['name']}, but the run has the config {name}; give the "
+            "study of that config"
+        )
     return content
 
 
 def _show(console: "Console", result: "Json") -> None:
-    """Lay out what holds, what does not, and what to change."""
+    """Show the rules that apply, those that do not, and what to change."""
     from rich.table import Table
 
     from fer_jax.text import describe_value
 
     for does_hold, heads in (
-        (True, ("holds", "what it says", "threshold")),
-        (False, ("does not hold", "it says")),
+        (True, ("rule that applies", "finding", "threshold")),
+        (False, ("rule that does not apply", "finding")),
     ):
         chosen = [each for each in result["findings"] if each["holds"] is does_hold]
         if chosen:

@@ -1,7 +1,7 @@
-"""What to change in a config next: how far to loosen it, to hold it back, or to let the network grow.
+"""What to change in a config next: less or more regularisation, or more capacity.
 
-Every function is pure: a config in, a list of changes out. A step is one that the ladder of runs takes too:
-dropout halved or raised by a quarter, features doubled, an augmentation on half of the images.
+The steps are those of the seven runs: dropout halved or raised by a quarter, features doubled, augmentation
+on half of the images.
 """
 
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from fer_jax.config.run import Config
 
 
 class Change(NamedTuple):
-    """A config field to change: its dotted name, its value now and next, and why."""
+    """A config field to change: dotted name, current value, next value, and why."""
 
     name: str
     old: Any
@@ -21,30 +21,30 @@ class Change(NamedTuple):
 
 
 def is_augmented(config: Config) -> bool:
-    """Say whether any augmentation is on."""
-    return any(_chances(config).values())
+    """Whether any augmentation is on."""
+    return any(_probabilities(config).values())
 
 
 def release(config: Config) -> list[Change]:
-    """Halve dropout (below 0.2: none) and leave decay out; with nothing of these, augment half as often.
+    """Halve dropout (below 0.2: none) and turn off decay; without either of them, augment half as often.
 
-    >>> from fer_jax.config.run import ModelConfig
+    >>> from fer_jax.config.model import ModelConfig
     >>> config = Config(name="a", model=ModelConfig(dense_dropout_rate=0.5))
     >>> [(change.name, change.old, change.new) for change in release(config)]
     [('model.dense_dropout_rate', 0.5, 0.25)]
     """
-    model, why = config.model, "the training images are not learnt"
+    model, why = config.model, "the training images are not fitted"
     rates = {f"model.blocks.{k}.dropout_rate": block.dropout_rate for k, block in enumerate(model.blocks)}
     rates["model.dense_dropout_rate"] = model.dense_dropout_rate
     halves = {name: (rate, rate / 2 if rate >= 0.2 else 0.0) for name, rate in rates.items()}
     decays = {f"optimizer.{name}": (getattr(config.optimizer, name), 0.0) for name in ("l2", "weight_decay")}
     changes = [Change(name, old, new, why) for name, (old, new) in {**halves, **decays}.items() if old]
-    return changes or [Change(name, p, p / 2, why) for name, p in _chances(config).items() if p]
+    return changes or [Change(name, p, p / 2, why) for name, p in _probabilities(config).items() if p]
 
 
 def restrain(config: Config) -> list[Change]:
-    """Raise dropout by 0.25, up to 0.5 before the last layer and 0.25 after blocks; pool; augment."""
-    model, why = config.model, "less is learnt by heart"
+    """Raise dropout by 0.25 (at most 0.5 before the last layer, 0.25 after blocks), add pooling, augment."""
+    model, why = config.model, "less memorisation"
     rates = {"model.dense_dropout_rate": (model.dense_dropout_rate, 0.5)}
     rates |= {f"model.blocks.{k}.dropout_rate": (b.dropout_rate, 0.25) for k, b in enumerate(model.blocks)}
     if not model.dense_features:
@@ -52,20 +52,20 @@ def restrain(config: Config) -> list[Change]:
     raised = {name: (rate, min(most, rate + 0.25)) for name, (rate, most) in rates.items() if rate < most}
     changes = [Change(name, old, new, why) for name, (old, new) in raised.items()]
     if not any(block.pool for block in model.blocks):
-        changes.append(Change("model.blocks.0.pool", False, True, "fewer positions to learn by heart"))
+        changes.append(Change("model.blocks.0.pool", False, True, "fewer positions to memorise"))
     return [*changes, *augment(config)]
 
 
 def augment(config: Config) -> list[Change]:
-    """Shift and mirror half of the images; nothing where there is augmentation already."""
+    """Shift and flip half of the images; nothing if there is augmentation already."""
     if is_augmented(config):
         return []
     names = ("shift_probability", "flip_probability")
-    return [Change(f"augment.{name}", 0.0, 0.5, "more faces than there are") for name in names]
+    return [Change(f"augment.{name}", 0.0, 0.5, "more variety in the training images") for name in names]
 
 
 def grow(config: Config) -> list[Change]:
-    """Go to three blocks with batch norm; where there are three, double the features of the last."""
+    """Go to three blocks with batch norm; if there are three, double the features of the last one."""
     blocks = config.model.blocks
     missing = 3 - len(blocks)
     if missing <= 0:
@@ -79,11 +79,11 @@ def widen_last(config: Config) -> list[Change]:
     """Double the features of the last block."""
     blocks = config.model.blocks
     features, name = blocks[-1].features, f"model.blocks.{len(blocks) - 1}.features"
-    return [Change(name, features, 2 * features, "more features to tell faces by")]
+    return [Change(name, features, 2 * features, "more features to tell expressions apart")]
 
 
 def weigh_classes(config: Config, *, rare: str) -> list[Change]:
-    """Smooth the labels, and let the rare classes count for more, one step of `loss.class_weights`.
+    """Add label smoothing, and go one step up in `loss.class_weights`, for the rare classes.
 
     Args:
         config: of the run.
@@ -91,7 +91,7 @@ def weigh_classes(config: Config, *, rare: str) -> list[Change]:
     """
     loss, changes = config.loss, []
     if not loss.label_smoothing:
-        changes.append(Change("loss.label_smoothing", 0.0, 0.1, "less sure of the frequent classes"))
+        changes.append(Change("loss.label_smoothing", 0.0, 0.1, "less confidence in the frequent classes"))
     if loss.class_weights != "balanced":
         heavier = "sqrt" if loss.class_weights == "none" else "balanced"
         changes.append(Change("loss.class_weights", loss.class_weights, heavier, f"{rare} counts for more"))
@@ -99,19 +99,19 @@ def weigh_classes(config: Config, *, rare: str) -> list[Change]:
 
 
 def stop_early(config: Config, *, best_epoch: int) -> list[Change]:
-    """Take the best epoch instead of the last; where that is done already, train no further than it.
+    """Select the best epoch instead of the last; if that is done already, stop training there.
 
     Args:
         config: of the run.
         best_epoch: of the lowest validation loss, from 1.
     """
     if config.train.select == "last":
-        return [Change("train.select", "last", "best", f"epoch {best_epoch} is better than the last")]
-    return [Change("train.epochs", config.train.epochs, best_epoch, "nothing is gained after this epoch")]
+        return [Change("train.select", "last", "best", f"epoch {best_epoch} is better than the last epoch")]
+    return [Change("train.epochs", config.train.epochs, best_epoch, "there is no gain after this epoch")]
 
 
 def scale_rate(config: Config, factor: float, *, why: str) -> list[Change]:
-    """Multiply the peak rate, to one digit.
+    """Multiply the peak learning rate by a factor, rounded to one digit.
 
     >>> scale_rate(Config(name="a"), 3, why="")[0][:3]
     ('optimizer.peak_rate', 0.001, 0.003)
@@ -120,6 +120,6 @@ def scale_rate(config: Config, factor: float, *, why: str) -> list[Change]:
     return [Change("optimizer.peak_rate", rate, float(f"{factor * rate:.0e}"), why)]
 
 
-def _chances(config: Config) -> dict[str, float]:
+def _probabilities(config: Config) -> dict[str, float]:
     fields = asdict(config.augment).items()
     return {f"augment.{name}": value for name, value in fields if name.endswith("_probability")}

@@ -1,4 +1,4 @@
-"""What a diagnosis looks at, a run's config, curves and figures, and the thresholds that decide.
+"""What a diagnosis looks at: the config, curves and metrics of a run, and the thresholds of the rules.
 
 Accuracies are ratios (0..1), losses in nats.
 """
@@ -13,15 +13,15 @@ from fer_jax.diagnose import advice
 from fer_jax.files import Json
 
 HUMAN_ACCURACY: Final = 0.717
-"""One FER+ annotator against the other nine: 70.2 % on PrivateTest, 73.3 % on PublicTest; their mean."""
+"""One FER+ annotator against the other nine: the mean of 70.2 % on PrivateTest and 73.3 % on PublicTest."""
 LINE_EPOCHS: Final = 10
-"""Last epochs through whose objective a line is laid."""
+"""Number of last epochs in the linear fit of the objective."""
 END_EPOCHS: Final = 4
-"""Last epochs over which the val loss must fall for a run to be unfinished; fewer make no line."""
+"""Number of last epochs over which val loss must fall in an unfinished run; fewer are too few for a line."""
 
 
 class Threshold(NamedTuple):
-    """A number that decides, and why it is this one."""
+    """A threshold and the reason for its value."""
 
     value: float
     why: str
@@ -29,22 +29,28 @@ class Threshold(NamedTuple):
 
 THRESHOLDS: Final = {
     "large_bias": Threshold(
-        0.20, "train below one human annotator (71.7 %); the notebook calls 47 % large, 56 % acceptable"
+        0.20, "train below one human annotator (71.7 %); the notebook calls 47 % large and 56 % acceptable"
     ),
     "large_gap": Threshold(0.10, "train − val; twice the 5 points that the notebook calls acceptable"),
     "small_gap": Threshold(0.05, "train − val; the 5 points that the notebook calls acceptable"),
-    "variance_share": Threshold(1 / 3, "net variance of the 0-1 loss over the error, where it was measured"),
-    "collapse": Threshold(0.05, "train above the share of the most frequent class, the best without an idea"),
-    "collapse_nats": Threshold(0.05, "train loss below that of the class shares alone"),
-    "linearity": Threshold(0.98, "R² of a line through the objective; a curve that levels off has less"),
-    "fall": Threshold(0.02, "nats an epoch, one hundredth of ln 7: a fall that is worth another epoch"),
-    "val_rise": Threshold(0.05, "nats of val loss above its lowest; epochs differ by less from chance"),
-    "val_fall": Threshold(0.01, "nats of val loss an epoch over the last epochs, and as near to its lowest"),
+    "variance_share": Threshold(1 / 3, "net variance of the 0-1 loss over the error, if it was measured"),
+    "collapse": Threshold(
+        0.05, "train above the frequency of the most frequent class, the best constant answer"
+    ),
+    "collapse_nats": Threshold(0.05, "train loss below that of the class frequencies"),
+    "linearity": Threshold(
+        0.98, "R² of a line through the objective; it is lower for a curve that levels off"
+    ),
+    "fall": Threshold(0.02, "nats per epoch, one hundredth of ln 7: a fall that is worth another epoch"),
+    "val_rise": Threshold(0.05, "nats of val loss above its minimum; more than the noise between epochs"),
+    "val_fall": Threshold(
+        0.01, "nats of val loss per epoch over the last epochs, and distance from its minimum"
+    ),
     "poor_features": Threshold(0.10, "val below one human annotator (71.7 %)"),
-    "rarity": Threshold(3.0, "images of the most frequent class for one of the rarest"),
-    "recall_ratio": Threshold(1 / 3, "recall of the rarest class over that of the most frequent one"),
+    "rarity": Threshold(3.0, "images of the most frequent class per image of the rarest"),
+    "recall_ratio": Threshold(1 / 3, "recall of the rarest class over that of the most frequent class"),
 }
-"""Name -> threshold: all that is a matter of choice in the rules."""
+"""Name -> threshold: everything in the rules that is a matter of choice."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,11 @@ class Evidence:
 
     Attributes:
         config: of the run.
-        history: one record an epoch, at least one, as in `log.jsonl`.
-        train_accuracy: of the run's weights, on un-augmented images.
+        history: one record per epoch, at least one, as in `log.jsonl`.
+        train_accuracy: of the selected weights, without augmentation.
         val_accuracy: the same on the validation images.
         counts: validation images of each class.
-        recalls: validation recall of each class; None without images.
+        recalls: validation recall of each class; None for a class without images.
         decomposition: the JSON of `bias_variance` for this config, or None.
     """
 
@@ -76,12 +82,12 @@ class Evidence:
 
     @property
     def below_human(self) -> float:
-        """How far train stays below one human annotator."""
+        """How far train is below one human annotator."""
         return HUMAN_ACCURACY - self.train_accuracy
 
     @property
     def is_biased(self) -> bool:
-        """Whether train stays far below what people reach."""
+        """Whether train is far below what people reach."""
         return self.below_human >= THRESHOLDS["large_bias"].value
 
     @property
@@ -98,18 +104,18 @@ class Evidence:
 
     @property
     def is_over_regularised(self) -> bool:
-        """Whether train is low, the gap small, and there is something in the config to loosen."""
+        """Whether train is low, the gap small, and the config has regularisation to reduce."""
         is_level = self.gap < THRESHOLDS["small_gap"].value
         return self.is_biased and is_level and bool(advice.release(self.config))
 
     @property
     def shares(self) -> np.ndarray:
-        """The share of each class in the validation images, float64 [C]."""
+        """Frequency of each class in the validation images, float64 [C]."""
         return np.array(self.counts) / sum(self.counts)
 
     @property
     def share_loss(self) -> float:
-        """The loss, in nats, of always answering with the class shares."""
+        """Loss, in nats, of always predicting the class frequencies."""
         present = self.shares[self.shares > 0]
         return float(-(present * np.log(present)).sum())
 
@@ -120,44 +126,44 @@ class Evidence:
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether the network knows hardly more than how frequent the classes are, and does not get on."""
+        """Whether the network knows little more than the class frequencies, and is not improving."""
         is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
         has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
-        # What still falls steadily is slow, and a lower rate would make it slower.
+        # A loss that still falls steadily is slow; a lower learning rate would make it slower.
         return bool(is_frequent or has_no_idea) and not self.falls_linearly
 
     @property
     def line(self) -> tuple[float, float, int]:
-        """The line through the last objectives: its slope (nats an epoch), its R², and of how many epochs."""
+        """Line through the last objectives: slope (nats per epoch), R², and number of epochs."""
         objective = self.values("objective")[-LINE_EPOCHS:]
         return *fit_line(objective), len(objective)
 
     @property
     def falls_linearly(self) -> bool:
-        """Whether the objective falls along a straight line to the end."""
+        """Whether the objective falls linearly up to the end."""
         slope, linearity, epochs = self.line
         is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
         return epochs >= END_EPOCHS and is_straight
 
     def share_of_error(self, part: str) -> float | None:
-        """Take the measured `bias` or (net) `variance` of the 0-1 loss over the error; None: not measured."""
+        """Return the measured `bias` or (net) `variance` of the 0-1 loss over the error, or None."""
         if self.decomposition is None:
             return None
         parts = self.decomposition["losses"]["zero_one"]
         return float(parts[part] / parts["loss"]) if parts["loss"] else 0.0
 
     def values(self, name: str) -> np.ndarray:
-        """Take one figure of all epochs, float64 [epochs]."""
+        """Return one metric of all epochs, float64 [epochs]."""
         return np.array([record[name] for record in self.history], np.float64)
 
 
 def gather(config: Config, history: list[Json], metrics: Json, decomposition: Json | None) -> Evidence:
-    """Take the evidence out of a run's files.
+    """Gather the evidence from the files of a run.
 
     Args:
         config: of the run.
         history: the records of `log.jsonl`, at least one.
-        metrics: the content of `metrics.json`: what `metrics.scores.summarise` gives of `train` and `val`.
+        metrics: content of `metrics.json`: what `metrics.scores.summarise` returns for `train` and `val`.
         decomposition: the JSON of `bias_variance`, or None.
     """
     per_class = metrics["val"]["per_class"]
@@ -173,13 +179,13 @@ def gather(config: Config, history: list[Json], metrics: Json, decomposition: Js
 
 
 def fit_line(values: np.ndarray) -> tuple[float, float]:
-    """Lay a line through values at places one apart, by least squares.
+    """Fit a line to equally spaced values by least squares.
 
     Args:
         values: float64 [N], N >= 1.
 
     Returns:
-        Its slope, and R², the share of the values' variance on it; both 0 where all values are the same.
+        Slope per step and R²; both are 0 if all values are equal.
 
     >>> fit_line(np.array([3.0, 1.0, 2.0]))
     (-0.5, 0.25)

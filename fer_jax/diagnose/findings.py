@@ -1,26 +1,27 @@
-"""What a run teaches, in the notebook's kind of words: the findings of the rules, joined into a sentence."""
+"""The diagnosis of a run: the outcomes of the rules, and a sentence in the style of the notebook."""
 
 from typing import Final
 
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import THRESHOLDS, Evidence
-from fer_jax.diagnose.rules import Finding, judge
+from fer_jax.diagnose.rules import RuleOutcome, judge
 from fer_jax.files import Json
 from fer_jax.text import describe_value
 
 MAX_ACTIONS: Final = 3
-"""Steps that the sentence names; the others stand in the list."""
+"""Number of steps in the sentence; the list has all of them."""
 
 
 def diagnose(evidence: Evidence) -> Json:
-    """Put the findings into words.
+    """Diagnose a run.
 
     Returns:
         The content of `diagnosis.json`: `sentence`; `findings` of `rule`, `holds`, `says`, `figures` and
-        `threshold`; `next` of `field`, `from`, `to` and `why`, each field once; `decomposition`.
+        `threshold`, one for each rule; `next` of `field`, `from`, `to` and `why`, each field once;
+        `decomposition`.
     """
-    findings = judge(evidence)
-    holding = [each for each in findings if each.holds]
+    outcomes = judge(evidence)
+    holding = [each for each in outcomes if each.holds]
     changes: dict[str, Change] = {}
     for change in (change for each in holding for change in each.changes):
         changes.setdefault(change.name, change)
@@ -34,19 +35,19 @@ def diagnose(evidence: Evidence) -> Json:
                 "figures": each.figures,
                 "threshold": _describe_thresholds(each),
             }
-            for each in findings
+            for each in outcomes
         ],
         "next": [{"field": c.name, "from": c.old, "to": c.new, "why": c.why} for c in changes.values()],
         "decomposition": evidence.decomposition,
     }
 
 
-def _describe_thresholds(finding: Finding) -> str:
-    chosen = [THRESHOLDS[name] for name in finding.thresholds]
-    return "; ".join(f"{value:.3g}: {why}" for value, why in chosen) or "none: the config alone decides"
+def _describe_thresholds(outcome: RuleOutcome) -> str:
+    chosen = [THRESHOLDS[name] for name in outcome.thresholds]
+    return "; ".join(f"{value:.3g}: {why}" for value, why in chosen) or "none: only the config counts"
 
 
-def _sentence(evidence: Evidence, holding: list[Finding]) -> str:
+def _sentence(evidence: Evidence, holding: list[RuleOutcome]) -> str:
     clauses = [each.clause for each in holding] or ["nothing stands out"]
     steps: dict[str, Change] = {}
     for each in holding:
@@ -59,7 +60,7 @@ def _sentence(evidence: Evidence, holding: list[Finding]) -> str:
 
 
 def describe_change(change: Change) -> str:
-    """Write a change in one line.
+    """Write a change as one line.
 
     >>> describe_change(Change("optimizer.peak_rate", 0.0003, 0.0009, ""))
     'optimizer.peak_rate 0.0003 → 0.0009'

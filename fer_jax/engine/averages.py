@@ -1,7 +1,7 @@
-"""Averages of the weights along the training: how far each step moves them.
+"""Averages of the weights over the steps of training: exponential, or of the last epochs (SWA).
 
-One rule for both kinds: after a step, average <- (1 - pace) average + pace weights. The pace is a function of
-the step alone, so nothing else has to be stored.
+One rule for both: after a step, average <- (1 - pace) average + pace weights. The pace depends on the step
+alone, so nothing else has to be stored.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,10 @@ Pace = Callable[[jax.Array], jax.Array]
 def make_pace(config: AverageConfig, *, epoch_steps: int, epochs: int) -> Pace | None:
     """Make the pace of an average.
 
-    - Exponential: 1 - decay, with the decay of step t at most (1 + t) / (10 + t), so that the first weights
-      do not stay in it for long (Tarvainen & Valpola 2017; the warm-up is TensorFlow's).
+    - Exponential: 1 - decay, with the decay of step t at most (1 + t) / (10 + t), so that the initial
+      weights are forgotten soon (Tarvainen & Valpola 2017; the warm-up is TensorFlow's).
     - Stochastic weight averaging (Izmailov et al. 2018): the mean of the weights after each of the last
       epochs; until then the average is the weights.
-
-    Args:
-        config: which.
-        epoch_steps: steps of an epoch.
-        epochs: of the run.
 
     Returns:
         The pace; None where nothing is averaged.
@@ -52,11 +47,5 @@ def make_pace(config: AverageConfig, *, epoch_steps: int, epochs: int) -> Pace |
 
 
 def move(average: Any, params: Any, pace: jax.Array) -> Any:
-    """Move an average towards the weights.
-
-    Args:
-        average: nested dicts of float32.
-        params: likewise.
-        pace: float32 [], 0 keeps the average's bits, 1 takes those of the weights.
-    """
+    """Move an average, nested float32, towards the weights; pace 0 keeps its bits, 1 takes theirs."""
     return jax.tree.map(lambda old, new: (1 - pace) * old + pace * new, average, params)

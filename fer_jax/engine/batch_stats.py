@@ -1,7 +1,7 @@
-"""Batch statistics of averaged weights: measured on training images as they are, since no step ran on them.
+"""Batch statistics of averaged weights, measured on training images: no train step has computed them.
 
-The network runs as it does when it predicts, without dropout and augmentation; only its batch norms use, and
-give away, the statistics of the batch.
+The network runs as it predicts, without dropout and augmentation, but its batch norms use the statistics of
+the batch, and these are collected.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,11 @@ from fer_jax.images.standardise import PixelStats, standardise
 from fer_jax.randomness import Stream, numpy_rng
 
 Refresh = Callable[[TrainState, int], TrainState]
-"""(state, training seed) -> the state whose average has the batch statistics that belong to it."""
+"""(state, training seed) -> the state, with the batch statistics of its average up to date."""
 
 
 def choose_rows(config: AverageConfig, rows: np.ndarray, *, seed: int) -> np.ndarray:
-    """Choose the training rows on which the statistics are measured: the same ones each time.
-
-    Args:
-        config: how many.
-        rows: int [Ntrain], the training part.
-        seed: of the training.
-    """
+    """Choose the training rows, of int [Ntrain], on which the statistics are measured: the same each time."""
     return numpy_rng(seed, Stream.SUBSET).permutation(rows)[: config.stats_examples or len(rows)]
 
 
@@ -42,21 +36,19 @@ def make_refresh(
     pixel_stats: PixelStats,
     batch_size: int,
 ) -> Refresh:
-    """Make the function that brings an average's batch statistics up to date.
+    """Make the function that updates the batch statistics of an average.
 
     Args:
-        config: of the average; without one the function gives its state back.
+        config: of the average; without averaging the function returns the state unchanged.
         model: the network.
         images: uint8 [N, 48, 48, 1], all of them.
         rows: int [Ntrain], the training part.
         pixel_stats: of the training images.
-        batch_size: images at a time; what is left over of the chosen rows is left out.
+        batch_size: images at a time; an incomplete last batch is left out.
     """
     if not config.is_on:
         return lambda state, seed: state
-    measure = jax.jit(
-        lambda variables, faces: measure_batch(model, variables, standardise(faces, pixel_stats))
-    )
+    measure = jax.jit(lambda variables, some: measure_batch(model, variables, standardise(some, pixel_stats)))
 
     def refresh(state: TrainState, seed: int) -> TrainState:
         chosen = choose_rows(config, rows, seed=seed)
@@ -74,18 +66,18 @@ def make_refresh(
 
 
 def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
-    """Measure the mean and variance of what goes into each batch norm, all before it normalised likewise.
+    """Measure the mean and variance of the inputs of each batch norm; each normalises by them.
 
     Args:
         model: the network.
-        variables: `params` and `batch_stats`; the numbers of the latter are not used.
+        variables: `params` and `batch_stats`; the values of the latter are not used.
         x: float32 [B, 48, 48, 1], standardised.
 
     Returns:
         Like `batch_stats`.
 
     Raises:
-        ConfigError: the network keeps statistics that are not of an `nn.BatchNorm`.
+        ConfigError: the network has running statistics that are not those of an `nn.BatchNorm`.
     """
     found: dict[tuple[str, ...], Any] = {}
 
@@ -105,14 +97,14 @@ def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
     if wanted.keys() != found.keys():
         names = ", ".join(sorted("/".join(path) for path in wanted.keys() ^ found.keys()))
         raise ConfigError(
-            f"the network keeps running statistics outside of nn.BatchNorm: {names}; for averaged weights "
-            "they cannot be measured: set average.ema_decay and average.swa_epochs to 0"
+            f"the network has running statistics outside of nn.BatchNorm: {names}; they cannot be measured "
+            "for averaged weights: set average.ema_decay and average.swa_epochs to 0"
         )
     return unflatten_dict(found)
 
 
 def merge_batches(batches: list[dict[tuple[str, ...], np.ndarray]]) -> dict[tuple[str, ...], np.ndarray]:
-    """Merge the means and variances of batches of one size into those of all their images, float32.
+    """Merge the means and variances of batches of equal size into those of all images, float32.
 
     >>> path = ("norm",)
     >>> one, other = ({(*path, "mean"): np.array(m), (*path, "var"): np.array(1.0)} for m in (0.0, 4.0))
@@ -124,8 +116,7 @@ def merge_batches(batches: list[dict[tuple[str, ...], np.ndarray]]) -> dict[tupl
         leaves = np.stack([batch[path] for batch in batches]).astype(np.float64)
         total = leaves.mean(axis=0)
         if path[-1] == "var":
-            total = total + np.stack([batch[(*path[:-1], "mean")] for batch in batches]).var(
-                axis=0, dtype=np.float64
-            )
+            means = np.stack([batch[(*path[:-1], "mean")] for batch in batches])
+            total = total + means.var(axis=0, dtype=np.float64)
         merged[path] = total.astype(np.float32)
     return merged

@@ -1,13 +1,11 @@
 """The training loop: epochs of steps, from any checkpoint on, with checkpoints between them.
 
-One run or several: each seed is a lane with a state, a history and a folder of its own, and all lanes take
-the same step at the same time. What an epoch does is a pure function of the config, the data and the state
-at its start, so a run that was killed goes on to the same bits. Part of a program: it reads the clock, for
-the log alone.
+One run or several: each seed is a replica with a state, a history and a folder of its own, and all replicas
+take the same step at the same time. What an epoch does is a pure function of the config, the data and the
+state at its start, so a killed run resumes to the same bits. The clock is for the log alone.
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
@@ -24,8 +22,10 @@ from fer_jax.config.training import TrainConfig
 from fer_jax.data.batches import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
+from fer_jax.data.subsets import eval_rows
+from fer_jax.data.targets import SoftLabels
 from fer_jax.engine.batch_stats import Refresh
-from fer_jax.engine.input_pipeline import Recipe, TargetsOf, draw_recipe
+from fer_jax.engine.input_pipeline import Recipe, draw_recipe
 from fer_jax.engine.schedule import make_schedule, plateau_factor
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Objective
@@ -33,31 +33,32 @@ from fer_jax.engine.steppers import Stepper
 from fer_jax.errors import DivergedError
 from fer_jax.images.standardise import PixelStats
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
-from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.runs import checkpoint
 from fer_jax.runtime.signals import StopError
 
 Record = dict[str, Any]
 Plan = Callable[[int], list[list[Recipe]]]
+Clock = Callable[[], float]
+"""Tells the seconds since any moment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """What stays the same for a whole run, and is the same for all its lanes.
+    """What all replicas of a run share, from start to end.
 
     Attributes:
-        config: of the run; the lanes' configs differ from it by their seed alone.
+        config: of the run; the replicas' configs differ from it by their seed alone.
         examples: all of them.
-        targets: what the examples' targets are; None: their labels.
+        targets: the training targets; None: the labels.
         split: rows of each part.
         pixel_stats: of the training images.
-        stepper: how the lanes take steps.
-        refresh: brings an average up to date, see `make_refresh`.
+        stepper: how the replicas take steps.
+        refresh: updates the statistics of an average, see `make_refresh`.
     """
 
     config: Config
     examples: Examples
-    targets: TargetsOf | None
+    targets: SoftLabels | None
     split: Split
     pixel_stats: PixelStats
     stepper: Stepper
@@ -65,7 +66,7 @@ class Job:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of one epoch: the last, incomplete batch is left out; its images come in other orders."""
+        """Steps of one epoch: an incomplete last batch is left out."""
         return len(self.split.train) // self.config.train.batch_size
 
 
@@ -75,9 +76,9 @@ class Progress:
 
     Attributes:
         history: one record for each finished epoch.
-        loss_sum: objective of the unfinished epoch so far, summed.
+        loss_sum: summed objective of the unfinished epoch.
         weight_sum: the weights of that sum.
-        seconds: what the unfinished epoch has taken before the run was stopped.
+        seconds: what the unfinished epoch took before the run was stopped.
     """
 
     history: list[Record] = field(default_factory=list)
@@ -86,14 +87,14 @@ class Progress:
     seconds: float = 0.0
 
 
-@dataclass
-class Lane:
-    """The training of one seed: what of a run is its own.
+@dataclass(eq=False)
+class Replica:
+    """The training of one seed: what it does not share with the other seeds of a run.
 
     Attributes:
         seed: of the training.
         folder: of the run.
-        state: where it is; each step puts a new one in its place.
+        state: the current one; each step replaces it.
         progress: how far it is.
     """
 
@@ -108,149 +109,149 @@ class Lane:
         return self.folder / "checkpoints"
 
 
-def save(job: Job, lane: Lane, *, is_best: bool) -> None:
+def save(job: Job, replica: Replica, *, is_best: bool) -> None:
     """Save a checkpoint with everything that resuming and predicting need."""
     meta = {
-        "step": int(lane.state.step),
-        "progress": asdict(lane.progress),
+        "step": int(replica.state.step),
+        "progress": asdict(replica.progress),
         "pixel_mean": job.pixel_stats.mean,
         "pixel_std": job.pixel_stats.std,
     }
-    checkpoint.save(lane.state, meta, lane.checkpoints, is_best=is_best)
+    checkpoint.save(replica.state, meta, replica.checkpoints, is_best=is_best)
 
 
 def run_epochs(
     job: Job,
-    lanes: Sequence[Lane],
+    replicas: Sequence[Replica],
     *,
+    clock: Clock,
     signals: list[int],
     on_step: Callable[[int, float], None],
     on_epoch: Callable[[list[Record]], None],
 ) -> None:
-    """Train all lanes from where they are, which is the same step, to the config's last epoch.
+    """Train all replicas from where they are, which is the same step, to the config's last epoch.
 
     Args:
         job: the run.
-        lanes: at least one; they are brought up to date.
+        replicas: at least one; their states and progress are replaced.
+        clock: for the log.
         signals: what `runtime.signals.watch_signals` collects.
-        on_step: called with a number of steps of the epoch and the mean objective over these, whenever
-            steps are done.
-        on_epoch: called after each epoch, and its checkpoint where there is one, with each lane's record.
+        on_step: called after steps with the steps of the epoch that are done and their mean objective.
+        on_epoch: called after each epoch, and its checkpoint where there is one, with each replica's record.
 
     Raises:
-        StopError: a signal came; all lanes are saved, at the same step.
-        DivergedError: a loss of a lane is not finite; the last checkpoints are from before.
+        StopError: a signal came; all replicas are saved, at the same step.
+        DivergedError: a loss of a replica is not finite; the last checkpoints are from before.
     """
     config = job.config
-    rates_of, plan = _make_rates(job), _make_plan(job, lanes)
-    while (epoch := len(lanes[0].progress.history)) < config.train.epochs:
-        started = time.perf_counter() - lanes[0].progress.seconds
-        rates = rates_of(lanes, epoch)
-        _run_steps(job, lanes, plan, rates, epoch=epoch, started=started, on_step=on_step, signals=signals)
-        trained = time.perf_counter()
-        records = _measure(job, lanes, rates=rates[:, -1])
-        images = len(lanes) * job.epoch_steps * config.train.batch_size
-        speed = {"seconds": time.perf_counter() - started, "images_per_second": images / (trained - started)}
+    rates_of, plan = _make_rates(job), _make_plan(job, replicas)
+    while (epoch := len(replicas[0].progress.history)) < config.train.epochs:
+        started, rates = clock() - replicas[0].progress.seconds, rates_of(replicas, epoch)
+        try:
+            _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=on_step, signals=signals)
+        except StopError:
+            _save_unfinished(job, replicas, seconds=clock() - started)
+            raise
+        images, trained = len(replicas) * job.epoch_steps * config.train.batch_size, clock()
+        records = _measure(job, replicas, rates=rates[:, -1])
+        speed = {"seconds": clock() - started, "images_per_second": images / (trained - started)}
         is_best = any(record["is_best"] for record in records)
         stopping = list(signals)
         is_saved = stopping or _is_saved(config.train, epoch, is_best=is_best)
-        for lane, record in zip(lanes, records, strict=True):
+        for replica, record in zip(replicas, records, strict=True):
             record |= speed
-            lane.progress = Progress([*lane.progress.history, record])
+            replica.progress = Progress([*replica.progress.history, record])
             if is_saved:
-                save(job, lane, is_best=record["is_best"])
+                save(job, replica, is_best=record["is_best"])
         on_epoch(records)
         if stopping:
             raise StopError(stopping[0])
 
 
 def _is_saved(train: TrainConfig, epoch: int, *, is_best: bool) -> bool:
-    """Tell whether a checkpoint follows an epoch, from 0, which is the best so far of a lane or not."""
+    """Whether a checkpoint follows an epoch, from 0; `is_best`: it is a replica's best so far."""
     is_due = (epoch + 1) % train.save_epochs == 0 or epoch + 1 == train.epochs
     return is_due or (is_best and train.select == "best")
 
 
 def run_unsaved(
     job: Job,
-    lanes: Sequence[Lane],
+    replicas: Sequence[Replica],
     *,
     on_step: Callable[[int, int, float], None],
-    on_selected: Callable[[Lane], None],
+    on_selected: Callable[[Replica], None],
     on_epoch: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
-    """Train all lanes from their start to the config's last epoch, and write nothing.
+    """Train all replicas from their start to the config's last epoch, and write nothing.
 
-    The weights get the same bits as from `run_epochs`. Train and validation figures are measured after the
-    last epoch, and after every one where the rate, the selection or `on_epoch` hangs on them.
+    The weights get the same bits as from `run_epochs`. Train and validation results are measured after the
+    last epoch, and after every one where the learning rate, the selection or `on_epoch` depends on them.
 
     Args:
         job: the run.
-        lanes: at least one, at step 0; they are brought up to date.
-        on_step: called with the epoch, from 0, a number of steps of it and the mean objective over these.
-        on_selected: called with a lane when its state is the one that `train.select` chooses so far.
-        on_epoch: called after each epoch with the record of each lane. What it raises ends the training.
+        replicas: at least one, at step 0; their states and progress are replaced.
+        on_step: called after steps with the epoch, from 0, its steps that are done and their mean objective.
+        on_selected: called with a replica when its state is the one that `train.select` chooses so far.
+        on_epoch: called after each epoch with the record of each replica. What it raises ends the training.
 
     Returns:
-        The last record of each lane.
+        The last record of each replica.
 
     Raises:
-        DivergedError: a loss of a lane is not finite.
+        DivergedError: a loss of a replica is not finite.
     """
-    train = job.config.train
-    started = time.perf_counter()
-    rates_of, plan = _make_rates(job), _make_plan(job, lanes)
+    train, rates_of, plan = job.config.train, _make_rates(job), _make_plan(job, replicas)
     is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau" or on_epoch is not None
     records: list[Record] = []
     for epoch in range(train.epochs):
-        rates = rates_of(lanes, epoch)
-        tell = partial(on_step, epoch)
-        _run_steps(job, lanes, plan, rates, epoch=epoch, started=started, on_step=tell, signals=[])
+        rates = rates_of(replicas, epoch)
+        _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=partial(on_step, epoch), signals=())
         is_last = epoch + 1 == train.epochs
         if not is_watched and not is_last:
-            for lane in lanes:
-                lane.progress = Progress()
+            for replica in replicas:
+                replica.progress = Progress()
             continue
-        records = _measure(job, lanes, rates=rates[:, -1])
-        for lane, record in zip(lanes, records, strict=True):
-            record |= {"epoch": epoch + 1, "seconds": time.perf_counter() - started}
-            lane.progress = Progress([*lane.progress.history, record])
+        records = _measure(job, replicas, rates=rates[:, -1])
+        for replica, record in zip(replicas, records, strict=True):
+            record["epoch"] = epoch + 1
+            replica.progress = Progress([*replica.progress.history, record])
             if record["is_best"] if train.select == "best" else is_last:
-                on_selected(lane)
+                on_selected(replica)
         if on_epoch is not None:
             on_epoch(records)
     return records
 
 
-def _make_rates(job: Job) -> Callable[[Sequence[Lane], int], np.ndarray]:
-    """Make the function (lanes, epoch) -> rates float32 [K, steps of an epoch].
+def _make_rates(job: Job) -> Callable[[Sequence[Replica], int], np.ndarray]:
+    """Make the function (replicas, epoch) -> learning rates float32 [K, steps of an epoch].
 
-    The cuts of the plateau schedule come from the lanes' own histories.
+    The plateau schedule cuts each replica's rate by its own history.
     """
     optimizer, epochs = job.config.optimizer, job.config.train.epochs
     schedule = make_schedule(optimizer, steps_per_epoch=job.epoch_steps, epochs=epochs)
     rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * epochs)), np.float32)
 
-    def rates_of(lanes: Sequence[Lane], epoch: int) -> np.ndarray:
-        losses = [[record["val_loss"] for record in lane.progress.history] for lane in lanes]
+    def rates_of(replicas: Sequence[Replica], epoch: int) -> np.ndarray:
+        losses = [[record["val_loss"] for record in replica.progress.history] for replica in replicas]
         factors = np.array([plateau_factor(optimizer, each) for each in losses], np.float32)
         return factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
 
     return rates_of
 
 
-def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
-    """Make the function step -> recipes [K][steps] of the chunk that begins there and ends with its epoch.
+def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
+    """Make the function step -> recipes [K][steps] of the chunk that begins there, within one epoch.
 
-    The last answer is remembered: to ask ahead is to draw ahead.
+    The last chunk is cached, so that it can be drawn while the device is busy with the one before.
     """
     train, last = job.config.train, job.epoch_steps
 
-    @lru_cache(maxsize=len(lanes))
+    @lru_cache(maxsize=len(replicas))
     def order_of(seed: int, epoch: int) -> np.ndarray:
         rows = job.split.train
         return sampled_order(seed, epoch, rows, job.examples.labels[rows], sampling=train.sampling)
 
-    @lru_cache(maxsize=len(lanes))
+    @lru_cache(maxsize=len(replicas))
     def targets_of(seed: int, epoch: int) -> np.ndarray | None:
         return None if job.targets is None else job.targets(seed, epoch)
 
@@ -260,122 +261,119 @@ def _make_plan(job: Job, lanes: Sequence[Lane]) -> Plan:
         return [
             [
                 draw_recipe(
-                    order_of(lane.seed, epoch),
+                    order_of(replica.seed, epoch),
                     job.config.augment,
                     batch_size=train.batch_size,
                     position=position,
-                    seed=lane.seed,
+                    seed=replica.seed,
                     step=epoch * last + position,
                     mixing=job.config.mix,
-                    targets=targets_of(lane.seed, epoch),
+                    targets=targets_of(replica.seed, epoch),
                 )
                 for position in range(first, min(first + job.stepper.chunk_steps, last))
             ]
-            for lane in lanes
+            for replica in replicas
         ]
 
     return plan
 
 
-def _run_steps(
+def _take_steps(
     job: Job,
-    lanes: Sequence[Lane],
+    replicas: Sequence[Replica],
     plan: Plan,
     rates: np.ndarray,
     *,
     epoch: int,
-    started: float,
     on_step: Callable[[int, float], None],
-    signals: list[int],
+    signals: Sequence[int],
 ) -> None:
-    """Take the steps of an epoch that are still to be taken."""
+    """Take the remaining steps of an epoch; after a StopError states and progress hold every step taken."""
     start = epoch * job.epoch_steps
-    step, end = int(lanes[0].state.step), start + job.epoch_steps
+    step, end = int(replicas[0].state.step), start + job.epoch_steps
     unread: tuple[int, list[Objective]] | None = None
     while step < end:
         recipes = plan(step)
         count = len(recipes[0])
         states, objectives = job.stepper.train(
-            [lane.state for lane in lanes],
+            [replica.state for replica in replicas],
             recipes,
             rates[:, step - start : step - start + count],
             job.config.train.side_px(epoch),
         )
-        for lane, state in zip(lanes, states, strict=True):
-            lane.state = state
-        # The device is at work now: the next chunk is drawn, and the one before is read, while it is.
+        for replica, state in zip(replicas, states, strict=True):
+            replica.state = state
+        # While the device is busy, the next chunk is drawn and the one before is read.
         if step + count < job.epoch_steps * job.config.train.epochs:
             plan(step + count)
         if unread is not None:
-            on_step(step - start, _read(lanes, *unread))
+            on_step(step - start, _read(replicas, *unread))
         unread = (step, objectives)
         step += count
         if signals:
-            _read(lanes, *unread)
-            for lane in lanes:
-                norm = float(optax.tree.norm(lane.state.params))
-                _check_finite(lane, norm, f"the norm of the weights after step {step - 1}")
-            for lane in lanes:
-                lane.state = job.refresh(lane.state, lane.seed)
-                lane.progress.seconds = time.perf_counter() - started
-                save(job, lane, is_best=False)
+            _read(replicas, *unread)
             raise StopError(signals[0])
     if unread is not None:
-        on_step(job.epoch_steps, _read(lanes, *unread))
+        on_step(job.epoch_steps, _read(replicas, *unread))
 
 
-def _read(lanes: Sequence[Lane], step: int, objectives: list[Objective]) -> float:
-    """Wait for the objectives of a chunk that began at a step, add them up, and give the mean so far."""
-    for lane, objective in zip(lanes, objectives, strict=True):
+def _save_unfinished(job: Job, replicas: Sequence[Replica], *, seconds: float) -> None:
+    """Save all replicas in the middle of an epoch, unless the weights of one are not finite."""
+    for replica in replicas:
+        norm = float(optax.tree.norm(replica.state.params))
+        _check_finite(replica, norm, f"the norm of the weights after step {int(replica.state.step) - 1}")
+    for replica in replicas:
+        replica.state = job.refresh(replica.state, replica.seed)
+        replica.progress.seconds = seconds
+        save(job, replica, is_best=False)
+
+
+def _read(replicas: Sequence[Replica], step: int, objectives: list[Objective]) -> float:
+    """Wait for the objectives of a chunk that began at a step, add them up, and return the epoch's mean."""
+    for replica, objective in zip(replicas, objectives, strict=True):
         sums = zip(np.ravel(objective.loss_sum), np.ravel(objective.weight_sum), strict=True)
         for number, (loss_sum, weight_sum) in enumerate(sums, step):
-            _check_finite(lane, float(loss_sum), f"the training loss of step {number}")
-            lane.progress.loss_sum += float(loss_sum)
-            lane.progress.weight_sum += float(weight_sum)
-    return sum(lane.progress.loss_sum for lane in lanes) / sum(lane.progress.weight_sum for lane in lanes)
+            _check_finite(replica, float(loss_sum), f"the training loss of step {number}")
+            replica.progress.loss_sum += float(loss_sum)
+            replica.progress.weight_sum += float(weight_sum)
+    total = sum(replica.progress.loss_sum for replica in replicas)
+    return total / sum(replica.progress.weight_sum for replica in replicas)
 
 
-def _check_finite(lane: Lane, loss: float, what: str) -> None:
+def _check_finite(replica: Replica, loss: float, what: str) -> None:
     if not math.isfinite(loss):
-        last = lane.checkpoints / checkpoint.LAST
-        kept = f"; the last good state is {last}" if last.exists() else f", with seed {lane.seed}"
+        last = replica.checkpoints / checkpoint.LAST
+        kept = f"; the last good state is {last}" if last.exists() else f", with seed {replica.seed}"
         raise DivergedError(
             f"{what} is {loss}{kept}. Lower optimizer.peak_rate, or set optimizer.clip_norm, and train again"
         )
 
 
-def _measure(job: Job, lanes: Sequence[Lane], *, rates: np.ndarray) -> list[Record]:
-    """Measure an epoch's train and validation figures in evaluation mode, without augmentation."""
-    for lane in lanes:
-        lane.state = job.refresh(lane.state, lane.seed)
-    rows = [[train_eval_rows(job, lane.seed), job.split.val] for lane in lanes]
-    counted = job.stepper.evaluate([lane.state for lane in lanes], rows)
+def _measure(job: Job, replicas: Sequence[Replica], *, rates: np.ndarray) -> list[Record]:
+    """Measure train and validation loss and accuracy in evaluation mode, without augmentation."""
+    for replica in replicas:
+        replica.state = job.refresh(replica.state, replica.seed)
+    split, train = job.split, job.config.train
+    rows = [[eval_rows(split.train, train, seed=each.seed), split.val] for each in replicas]
+    counted = job.stepper.evaluate([replica.state for replica in replicas], rows)
     return [
-        _record(lane, train, val, rate=float(rate))
-        for lane, (train, val), rate in zip(lanes, counted, rates, strict=True)
+        _record(replica, train, val, rate=float(rate))
+        for replica, (train, val), rate in zip(replicas, counted, rates, strict=True)
     ]
 
 
-def _record(lane: Lane, train: Counts, val: Counts, *, rate: float) -> Record:
-    step, history = int(lane.state.step), lane.progress.history
+def _record(replica: Replica, train: Counts, val: Counts, *, rate: float) -> Record:
+    step, history = int(replica.state.step), replica.progress.history
     figures: Record = {}
     for name, counts in {"train": train, "val": val}.items():
         figures[f"{name}_loss"], figures[f"{name}_accuracy"] = mean_loss(counts), accuracy(counts)
-        _check_finite(lane, figures[f"{name}_loss"], f"the {name} loss after step {step - 1}")
+        _check_finite(replica, figures[f"{name}_loss"], f"the {name} loss after step {step - 1}")
     best = max((record["val_accuracy"] for record in history), default=-1.0)
     return {
         "epoch": len(history) + 1,
         "step": step,
         "rate": rate,
-        "objective": lane.progress.loss_sum / lane.progress.weight_sum,
+        "objective": replica.progress.loss_sum / replica.progress.weight_sum,
         **figures,
         "is_best": figures["val_accuracy"] > best,
     }
-
-
-def train_eval_rows(job: Job, seed: int) -> np.ndarray:
-    """Choose the training rows on which an epoch's train accuracy is measured: the same ones each epoch."""
-    wanted, rows = job.config.train.train_eval_examples, job.split.train
-    if not wanted or wanted >= len(rows):
-        return rows
-    return np.sort(numpy_rng(seed, Stream.SUBSET).permutation(rows)[:wanted])

@@ -1,4 +1,4 @@
-"""Cross-entropy and its kin, example by example, and the weights of the classes."""
+"""Cross-entropy with label smoothing and focal loss, and the class weights."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ import optax
 from fer_jax.config.training import LossConfig
 
 _SMALLEST_MISS = 1e-6
-"""Below it the focal factor stays the same: for a gamma below 1 its slope at 0 would be infinite."""
+"""Smallest 1 - p of the focal factor: for a gamma below 1 its slope at 0 would be infinite."""
 
 
 def class_weights(config: LossConfig, counts: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Weigh the classes by how rare they are.
+    """Compute class weights: the rarer the class, the larger.
 
     Args:
-        config: says how: "none" 1, "sqrt" 1 / sqrt(share), "balanced" 1 / share, "effective" 1 / effective
+        config: "none" 1, "sqrt" 1 / sqrt(share), "balanced" 1 / share, "effective" 1 / effective
             number, which is (1 - beta^n) / (1 - beta) for n rows (Cui et al. 2019).
-        counts: training rows of each of C classes, or the sums of their shares in them. A class without rows
-            gets weight 0.
+        counts: training rows of each of C classes, or sums of their soft labels. A class without rows gets
+            weight 0.
 
     Returns:
         float32 [C]; the mean over the training rows is 1, so that the loss keeps its scale.
@@ -38,26 +38,20 @@ def class_weights(config: LossConfig, counts: Sequence[float] | np.ndarray) -> n
     return (weights * rows.sum() / (weights * rows).sum()).astype(np.float32)
 
 
-def to_shares(targets: jax.Array, classes: int) -> jax.Array:
-    """Turn labels int [B] into shares of the classes float32 [B, C]; shares stay as they are."""
+def to_soft_labels(targets: jax.Array, classes: int) -> jax.Array:
+    """Turn labels int [B] into soft labels float32 [B, C]; soft labels stay as they are."""
     return jax.nn.one_hot(targets, classes) if targets.ndim == 1 else targets
 
 
 def weigh(weights: jax.Array, targets: jax.Array, class_weights: np.ndarray) -> jax.Array:
-    """Multiply the weights of examples by those of their classes.
+    """Multiply the weights of examples, float32 [B], by those of their classes, float32 [C].
 
-    Args:
-        weights: float32 [B].
-        targets: labels int [B], or shares of the classes float32 [B, C].
-        class_weights: float32 [C].
-
-    Returns:
-        float32 [B].
+    The targets are labels int [B], or soft labels float32 [B, C].
     """
     if targets.ndim == 1:
         return weights * jnp.asarray(class_weights)[targets]
     # Not a matrix product: a GPU may round its factors.
-    return weights * (targets * class_weights).sum(axis=-1)
+    return weights * (targets * jnp.expand_dims(class_weights, 0)).sum(axis=-1)
 
 
 def cross_entropy(
@@ -67,9 +61,9 @@ def cross_entropy(
 
     Args:
         logits: float [B, C].
-        targets: labels int [B], or shares of the classes float [B, C], each row of sum 1.
+        targets: labels int [B], or soft labels float [B, C]; each row sums to 1.
         label_smoothing: share of the target spread evenly over the classes (Szegedy et al. 2016).
-        focal_gamma: each class's part counts (1 - p)^gamma, the less the surer it is (Lin et al. 2017).
+        focal_gamma: each class's term is multiplied by (1 - p)^gamma (Lin et al. 2017).
 
     Returns:
         float [B], in nats, >= 0.
@@ -78,9 +72,9 @@ def cross_entropy(
     >>> round(float(cross_entropy(logits, labels, label_smoothing=0.1)[0]), 4)
     1.9459
     """
-    shares = optax.smooth_labels(to_shares(targets, logits.shape[-1]), label_smoothing)
+    soft_labels = optax.smooth_labels(to_soft_labels(targets, logits.shape[-1]), label_smoothing)
     if not focal_gamma:
-        return optax.losses.softmax_cross_entropy(logits, shares)
+        return optax.losses.softmax_cross_entropy(logits, soft_labels)
     log_p = jax.nn.log_softmax(logits)
     miss = jnp.maximum(-jnp.expm1(log_p), _SMALLEST_MISS)
-    return -(shares * miss**focal_gamma * log_p).sum(axis=-1)
+    return -(soft_labels * miss**focal_gamma * log_p).sum(axis=-1)

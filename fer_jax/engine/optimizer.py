@@ -1,7 +1,7 @@
-"""How the weights move: an Optax chain without a rate, and the rate as a function of step and history.
+"""The optimizer: an Optax chain without a learning rate, which is an argument of the train step.
 
-The rate is an argument of the train step. That keeps the whole schedule, plateau cuts included, a pure
-function of the config, the step and the validation losses so far: nothing of it has to be stored.
+That keeps the whole schedule, plateau cuts included, a pure function of the config, the step and the
+validation losses so far: none of it has to be stored. See `engine.schedule`.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ import optax
 import optax.contrib
 
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.models.cnn import LAST_LAYER
 
 
 def _kernels(params: optax.Params) -> optax.Params:
@@ -18,23 +19,23 @@ def _kernels(params: optax.Params) -> optax.Params:
 
 
 MUON_RMS = 0.2
-"""Root mean square of Muon's updates, about that of Adam's (Liu et al. 2025): one rate suits both."""
+"""RMS of Muon's updates, about that of Adam's (Liu et al. 2025): one learning rate suits both."""
 
 NEWTON_SCHULZ = ((3.4445, -4.775, 2.0315),) * 5
-"""Jordan's coefficients, a row for each of Muon's iterations. Optax makes a loop of rows, and five copies of
-its program of a single one: the same numbers, but it takes longer to compile, and on a CPU longer to run."""
+"""Jordan's coefficients, a row for each of Muon's iterations. For several rows Optax makes
+a loop, for one row five copies of its body: the same numbers, but slower to compile and to run on a CPU."""
 
 
 def _matrices(params: optax.Params) -> Any:
-    """Say which weights Muon takes as matrices [all inputs, outputs]; None for those that Adam moves.
+    """Choose the weights that Muon takes as matrices [all inputs, outputs]; None for those that Adam moves.
 
-    Left to Adam are biases, norms, the last layer and, of one input channel, the first and depthwise kernels:
-    they are no maps between features (Jordan 2024).
+    Adam moves biases, norms, the last layer, and kernels with one input channel (the first and the depthwise
+    ones): they are no maps between features (Jordan 2024).
     """
 
     def matrix_of(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
         names = [each.key for each in path]
-        if names[-1] != "kernel" or "logits" in names or leaf.shape[-2] == 1:
+        if names[-1] != "kernel" or LAST_LAYER in names or leaf.shape[-2] == 1:
             return None
         return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
@@ -42,11 +43,11 @@ def _matrices(params: optax.Params) -> Any:
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Chain the gradient's way to a direction of rate 1: clips, L2, momentum, Adam or Muon, decoupled decay.
+    """Chain gradient clipping, L2, momentum, Adam or Muon, and decoupled weight decay, for learning rate 1.
 
     Returns:
-        A transformation whose updates are to be multiplied by minus the rate. L2 and weight decay touch
-        the kernels alone, not biases or batch norm (Loshchilov & Hutter 2019 for the decoupled form).
+        A transformation whose updates the train step multiplies by minus the learning rate. L2 and weight
+        decay apply to the kernels alone, not biases or batch norm (decoupled: Loshchilov & Hutter 2019).
     """
     links: list[optax.GradientTransformation] = []
     if config.clip_value:
@@ -58,7 +59,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     if config.name == "sgd":
         links.append(optax.trace(decay=config.momentum, nesterov=config.nesterov))
     elif config.name == "muon":
-        # It multiplies by minus its rate, which is the train step's to do. Its Adam is Dozat's (2016).
+        # The train step multiplies by minus the learning rate, so Muon must not. Its Adam is Dozat's (2016).
         links.append(
             optax.contrib.muon(
                 -1.0,

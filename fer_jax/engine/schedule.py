@@ -9,13 +9,13 @@ from fer_jax.config.training import OptimizerConfig
 
 
 def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
-    """Make the rate as a function of the step: warm-up, then constant, cosine, steps or trapezoid.
+    """Make the learning rate a function of the step: warm-up, then constant, cosine, steps or trapezoid.
 
-    The plateau schedule is constant here; `plateau_factor` makes its cuts. The trapezoid, warm-up, constant
-    and a linear end, is that of Zhai et al. 2022 (Scaling Vision Transformers).
+    The plateau schedule is constant here; `plateau_factor` makes its cuts. The trapezoid (warm-up, constant,
+    linear end) is that of Zhai et al. 2022 (Scaling Vision Transformers).
 
     Returns:
-        step (int, from 0) -> rate.
+        step (int, from 0) -> learning rate.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     rest = max(1, epochs * steps_per_epoch - warmup_steps)
@@ -39,15 +39,15 @@ def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int)
 
 
 def plateau_factor(config: OptimizerConfig, val_losses: Sequence[float]) -> float:
-    """Work out what the cuts so far multiply the rate by.
+    """Compute the factor of the learning rate from the plateaus so far.
 
     Args:
         config: `schedule` other than "plateau" gives 1.
         val_losses: validation loss after each finished epoch.
 
     Returns:
-        `decay_factor` to the number of cuts. A cut comes when `patience_epochs` epochs in a row have not
-        brought a loss below the lowest before; the count starts again after a cut.
+        `decay_factor` to the power of the number of cuts. A cut comes when `patience_epochs`
+        epochs in a row have not brought a loss below the lowest before; the count starts again after a cut.
 
     >>> config = OptimizerConfig(schedule="plateau", patience_epochs=2, decay_factor=0.5)
     >>> plateau_factor(config, [3.0, 2.0, 2.1, 2.0])

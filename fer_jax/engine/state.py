@@ -1,4 +1,4 @@
-"""The train state: arrays only. Code (model, optimizer) is closed over by the step, never stored."""
+"""The train state: arrays only. The step closes over model and optimizer; they are never stored."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from fer_jax import fer2013
 from fer_jax.config.training import AverageConfig
 
 
-@flax.struct.dataclass
+@flax.struct.dataclass(eq=False)
 class TrainState:
     """Everything that training changes.
 
@@ -20,9 +20,9 @@ class TrainState:
         step: int32 [], steps taken.
         params: trained weights, nested dicts of float32.
         batch_stats: running statistics of the batch norms; an empty dict without any.
-        opt_state: the optimizer's memory.
-        average: averaged weights `params`, and `batch_stats`, the statistics of clean training images under
-            them, as of the last time they were computed; an empty dict for a run that does not average.
+        opt_state: state of the optimizer.
+        average: averaged weights `params`, and `batch_stats`, their statistics of training images without
+            augmentation, as last computed; an empty dict for a run that does not average.
     """
 
     step: jax.Array
@@ -33,20 +33,14 @@ class TrainState:
 
     @property
     def predictor(self) -> dict[str, Any]:
-        """What predicts: `params` and `batch_stats`, the averaged ones where there are."""
+        """The weights that predict: `params` and `batch_stats`, averaged where the run averages."""
         return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def init_state(key: jax.Array, model: nn.Module, optimizer: optax.GradientTransformation) -> TrainState:
-    """Draw the initial weights; nothing is averaged, see `begin_average`.
-
-    Args:
-        key: of the stream `Stream.INIT`.
-        model: maps float32 [B, 48, 48, 1] to logits.
-        optimizer: as `make_optimizer` gives it.
-    """
-    faces = jnp.zeros((1, *fer2013.IMAGE_SHAPE))
-    variables = jax.jit(lambda key: model.init(key, faces, is_training=False))(key)
+    """Draw the initial weights, by a key of `Stream.INIT`; the average is empty, see `begin_average`."""
+    blank = jnp.zeros((1, *fer2013.IMAGE_SHAPE))
+    variables = jax.jit(lambda key: model.init(key, blank, is_training=False))(key)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -57,9 +51,9 @@ def init_state(key: jax.Array, model: nn.Module, optimizer: optax.GradientTransf
 
 
 def begin_average(state: TrainState, config: AverageConfig) -> TrainState:
-    """Let a fresh state's average start from its weights; without one the state stays as it is."""
+    """Start the average of a new state from its weights; without averaging the state stays as it is."""
     if not config.is_on:
         return state
     start = {"params": state.params, "batch_stats": state.batch_stats}
-    # Copies: a train step uses up its state, and no buffer twice.
+    # Copies: a train step donates its state, and a buffer can be donated once.
     return state.replace(average=jax.tree.map(jnp.copy, start))  # type: ignore[attr-defined]

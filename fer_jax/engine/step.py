@@ -12,7 +12,7 @@ import optax
 from fer_jax import fer2013
 from fer_jax.config.training import LossConfig
 from fer_jax.engine.averages import Pace, move
-from fer_jax.engine.losses import cross_entropy, to_shares, weigh
+from fer_jax.engine.losses import cross_entropy, to_soft_labels, weigh
 from fer_jax.engine.state import TrainState
 from fer_jax.images import mixing
 from fer_jax.images.mixing import Mix
@@ -20,17 +20,17 @@ from fer_jax.images.standardise import PixelStats, standardise
 from fer_jax.metrics.counts import Counts, count
 
 _SMALLEST_NORM = 1e-12
-"""Of a gradient that still says where uphill is."""
+"""Of a gradient that still has a direction."""
 
 
 class Batch(NamedTuple):
-    """B images of a fixed B; what is missing in the last batch is padding of weight 0.
+    """B images, with B fixed: the last batch of a pass is padded with images of weight 0.
 
     Attributes:
         images: uint8 [B, 48, 48, 1].
-        labels: int32 [B], 0..C-1; to be learnt also the shares of the C classes, float32 [B, C] of row sum 1.
+        labels: int32 [B], 0..C-1; for training also soft labels float32 [B, C], whose rows sum to 1.
         weights: float32 [B], 1 for an example, 0 for padding.
-        mix: how training mixes the images; None for not at all.
+        mix: how training mixes the images; None: not mixed.
     """
 
     images: Any
@@ -57,10 +57,11 @@ class TrainStep(Protocol):
     def __call__(
         self, key: jax.Array, state: TrainState, batch: Batch, rate: Any, *, side_px: int = ...
     ) -> tuple[TrainState, Objective]:
-        """Take it."""
+        """Take a step."""
 
 
 EvalStep = Callable[[Any, Any, Batch], Counts]
+"""(params, batch_stats, batch) -> counts."""
 
 
 def make_train_step(
@@ -77,19 +78,19 @@ def make_train_step(
 
     Args:
         model: see `make_model`.
-        optimizer: see `make_optimizer`; its updates are multiplied by minus the rate.
+        optimizer: see `make_optimizer`; its updates are multiplied by minus the learning rate.
         loss: label smoothing and focal loss.
         class_weights: float32 [C].
         pixel_stats: of the training images.
-        sam_radius: sharpness-aware minimisation (Foret et al. 2021): the gradient that counts is taken this
-            far up the first one, on the same batch with the same dropout. Running statistics and objective
-            are those of the first pass. 0 takes one gradient.
-        pace: of the average of a state that has one, see `begin_average`.
+        sam_radius: sharpness-aware minimisation (Foret et al. 2021): the gradient is taken this far up the
+            first one, on the same batch with the same dropout. Running statistics and objective are those of
+            the first pass. 0: off.
+        pace: of the average, see `make_pace`; None without one.
 
     Returns:
         (key, state, batch, rate float32 [], *, side_px) -> (state, objective). `key` is the same at every
         step: the step number is folded in. The state is donated: the one passed in cannot be used again.
-        `side_px` is static: to each size of image belongs a compiled program.
+        `side_px` is static: each image size has its own compiled program.
     """
 
     def train_step(
@@ -101,7 +102,7 @@ def make_train_step(
         side_px: int = fer2013.IMAGE_SHAPE[0],
     ) -> tuple[TrainState, Objective]:
         dropout_key = jax.random.fold_in(key, state.step)
-        x, targets = present(batch, pixel_stats, classes=len(class_weights), side_px=side_px)
+        x, targets = prepare_batch(batch, pixel_stats, classes=len(class_weights), side_px=side_px)
         weights = weigh(batch.weights, targets, class_weights)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Objective, Any]]:
@@ -133,33 +134,23 @@ def make_train_step(
     return jax.jit(train_step, donate_argnums=1, static_argnames="side_px")
 
 
-def present(batch: Batch, pixel_stats: PixelStats, *, classes: int, side_px: int) -> tuple[Any, Any]:
-    """Make what the network sees in training: standardised, mixed and resized.
-
-    Args:
-        batch: to be learnt.
-        pixel_stats: of the training images.
-        classes: C.
-        side_px: height and width; smaller images are bilinear, filtered against aliasing.
+def prepare_batch(batch: Batch, pixel_stats: PixelStats, *, classes: int, side_px: int) -> tuple[Any, Any]:
+    """Prepare a batch for the network in training: standardise, mix and resize.
 
     Returns:
-        Images float32 [B, side_px, side_px, 1], and their targets as the batch has them; of mixed images
-        float32 [B, C].
+        Images float32 [B, side_px, side_px, 1], made smaller by bilinear interpolation with antialiasing, and
+        the batch's targets; those of mixed images float32 [B, C].
     """
     x, targets = standardise(batch.images, pixel_stats), batch.labels
     if batch.mix is not None:
-        x, targets = mixing.apply(x, to_shares(targets, classes), batch.weights, batch.mix)
+        x, targets = mixing.apply(x, to_soft_labels(targets, classes), batch.weights, batch.mix)
     if side_px != x.shape[1]:
         x = jax.image.resize(x, (len(x), side_px, side_px, x.shape[3]), "linear")
     return x, targets
 
 
 def make_eval_step(model: nn.Module, *, pixel_stats: PixelStats) -> EvalStep:
-    """Make the jitted evaluation step: no dropout, running statistics, plain cross-entropy.
-
-    Returns:
-        (params, batch_stats, batch) -> counts.
-    """
+    """Make the jitted evaluation step: no dropout, running statistics, plain cross-entropy."""
 
     def eval_step(params: Any, batch_stats: Any, batch: Batch) -> Counts:
         x = standardise(batch.images, pixel_stats)

@@ -1,8 +1,8 @@
-"""What a network gets wrong, shown: its most confident mistakes, what it looked at, what it had learnt from.
+"""Pictures of what a network gets wrong: its most confident mistakes, saliency, nearest training images.
 
-The mistakes are the rows that it is surest of and wrong about. Beside each stand the training images
-nearest to it in the network's own eyes (its last features). Where they all carry the predicted label, the
-training data says the same as the network, and the image's own label may be the one in doubt.
+Beside each mistake stand the training images that are nearest to it in the network's last features. Where
+they all have the predicted label, the training data agrees with the network, and the image's own label may
+be the wrong one.
 """
 
 from collections import Counter
@@ -20,12 +20,14 @@ from fer_jax.data.examples import Examples
 from fer_jax.evaluate import saliency
 from fer_jax.fer2013 import NAMES
 from fer_jax.files import Json, replacing, write_json
-from fer_jax.inference.predictor import predict
+from fer_jax.inference.labels import LabelledRows
+from fer_jax.inference.predictor import LARGEST_BATCH, predict
 from fer_jax.inference.rows import find_copies
 from fer_jax.inference.run_weights import Trained
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal
 from fer_jax.report.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
+from fer_jax.text import confidence
 
 MISTAKE_COUNT: Final = 35
 NEIGHBOUR_COUNT: Final = 5
@@ -37,14 +39,7 @@ _HEAT: Final = colormaps["viridis"]
 
 
 class Mistake(NamedTuple):
-    """A wrong prediction.
-
-    Attributes:
-        row: of the examples.
-        true: its label, 0..C-1.
-        predicted: the class of the largest logit.
-        confidence: that class's probability, 0..1.
-    """
+    """A wrong prediction: row of the examples, label and predicted class 0..C-1, and its probability."""
 
     row: int
     true: int
@@ -53,12 +48,9 @@ class Mistake(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A training image near to another image.
+    """A nearby training image: row of the examples, label 0..C-1 (-1 where FER+ decides none), and distance.
 
-    Attributes:
-        row: of the examples.
-        label: 0..C-1, or -1 where FER+ decides none.
-        distance: cosine distance of the last features, 0 (same direction) to 2.
+    The distance is the cosine distance of the last features, from 0 (same direction) to 2.
     """
 
     row: int
@@ -67,22 +59,18 @@ class Neighbour(NamedTuple):
 
 
 def find_mistakes(logits: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, count: int) -> list[Mistake]:
-    """Find the most confident wrong predictions.
+    """Find the most confident wrong predictions, at most `count`, the most confident first.
 
     Args:
         logits: float [N, C].
         labels: int [N], 0..C-1.
-        rows: int [N], which examples they are.
-        count: how many to give; fewer where there are fewer.
-
-    Returns:
-        Most confident first; of equals the one that comes first.
+        rows: int [N], which examples they are; ties are in their order.
+        count: at most how many to return.
 
     >>> find_mistakes(np.array([[2.0, 2.0], [0.0, 5.0]]), np.array([1, 1]), np.array([40, 41]), count=9)
     [Mistake(row=40, true=1, predicted=0, confidence=0.5)]
     """
-    predicted = logits.argmax(axis=1)
-    confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
+    predicted, confidences = _answers(logits)
     wrong = np.flatnonzero(predicted != labels)
     first = wrong[np.argsort(-confidences[wrong], kind="stable")][:count]
     return [
@@ -91,12 +79,13 @@ def find_mistakes(logits: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, c
     ]
 
 
-def cosine_distances(features: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Measure 1 − cos of the angle between the features of two sets of images.
+def _answers(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
+    return logits.argmax(axis=1), confidences
 
-    Args:
-        features: float [M, D].
-        others: float [T, D].
+
+def cosine_distances(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the cosine distances, 1 − cos of the angle, of features float [M, D] to others [T, D].
 
     Returns:
         float64 [M, T], 0..2; 1 where one of the two is all zeros and has no direction.
@@ -111,17 +100,12 @@ def cosine_distances(features: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
-    """Find the images that a run was trained on, in its own data or in another file that holds them.
+    """Find the images that a run was trained on: int64 [T], rows of `examples`, ascending, each once.
 
-    Args:
-        trained: whose split counts.
-        examples: the data at hand. In another file than the run's own, training images are known by their
-            hash; images of PublicTest and PrivateTest are none, even where they are copies of one.
-
-    Returns:
-        int64 [T], rows of `examples`, ascending, each once; T may be 0.
+    In a file that is not the run's own, training images are recognised by their hash; images of PublicTest
+    and PrivateTest are never taken for one, copies included. T may be 0.
     """
-    if examples.sha256 == trained.facts["data"]["sha256"]:
+    if examples.sha256 == trained.record.data.sha256:
         return np.unique(trained.saved["train"])  # A bootstrap resample names a row more than once.
     may_train = (examples.usages <= fer2013.USAGES.index("Training")) & (
         examples.labels != fer2013.UNLABELLED
@@ -136,11 +120,11 @@ def find_neighbours(
     """Find the training images nearest to some images by their last features.
 
     Args:
-        trained: the network.
-        examples: where the training images are looked for, see `find_training_rows`.
+        trained: the run.
+        examples: the data that is searched for training images, see `find_training_rows`.
         rows: int [M], the images; none is its own neighbour.
-        features: float [M, D], theirs, as `inference.predictor.predict` gives them.
-        count: how many for each; fewer where there are fewer.
+        features: float [M, D], their features, as `inference.predictor.predict` returns them.
+        count: at most how many for each.
 
     Returns:
         M lists, nearest first.
@@ -164,54 +148,42 @@ def find_neighbours(
 def _distances_to(
     trained: Trained, examples: Examples, train_rows: np.ndarray, features: np.ndarray
 ) -> np.ndarray:
-    """Measure the distances [M, T]; the training features, which may be large, are kept for a moment only."""
-    chunk = 4 * trained.config.train.eval_batch_size
+    """Compute the distances [M, T] in chunks: the features of all training images could be too large."""
+    chunk = 4 * LARGEST_BATCH
     parts = []
-    with terminal.make_bar(Console()) as bar:
-        task = bar.add_task("training images' features", total=len(train_rows), speed="")
+    with terminal.show_steps(Console(), "training images' features", len(train_rows)) as advance:
         for start in range(0, len(train_rows), chunk):
             images = examples.images[train_rows[start : start + chunk]]
-            parts.append(cosine_distances(features, predict(trained, images)[1]))
-            bar.advance(task, len(images))
+            parts.append(cosine_distances(features, predict(trained.network, images)[1]))
+            advance(len(images))
     return np.concatenate(parts, axis=1)
 
 
 def write_pictures(
-    trained: Trained,
-    examples: Examples,
-    rows: np.ndarray,
-    logits: np.ndarray,
-    features: np.ndarray,
-    *,
-    stem: Path,
+    trained: Trained, part: LabelledRows, logits: np.ndarray, *, stem: Path
 ) -> tuple[list[Json], dict[str, str]]:
-    """Write the pictures of mistakes, saliency and neighbours; there is none of what does not occur.
+    """Write the pictures of mistakes, saliency and neighbours; a picture without content is left out.
 
-    `STEM_faces.json` holds the same tiles (picture -> what `report.contact_sheet.sheet_record` gives), from which a
-    page lays them out for its screen.
-
-    Args:
-        trained: the network.
-        examples: the data.
-        rows: int [N], the rows that were measured, N >= 1.
-        logits: float [N, C], of these rows.
-        features: float [N, D], their last features.
-        stem: path and start of the name of the PNGs.
+    `STEM_faces.json` holds the same tiles (picture -> what `report.contact_sheet.sheet_record` returns), from
+    which a page lays them out for its screen. `logits` are float64 [N, C], `stem` path and start of the
+    names.
 
     Returns:
         The 35 most confident mistakes for the record, labels in words, each with its 5 nearest training
         images; and picture -> file name, of `mistakes` (1040 × 1968 pixels if full), `saliency` (1559 × 1684:
         3 faces of each class) and `neighbours` (1262 × 1466: 5 of the mistakes, of different kinds first).
     """
-    labels = examples.labels[rows]
+    examples, rows, labels = part.examples, part.rows, part.labels
     mistakes = find_mistakes(logits, labels, rows, count=MISTAKE_COUNT)
-    place_of = {int(row): place for place, row in enumerate(rows)}
-    places = [place_of[each.row] for each in mistakes]
-    neighbours = find_neighbours(trained, examples, rows[places], features[places], count=NEIGHBOUR_COUNT)
+    wrong = np.array([each.row for each in mistakes], np.int64)
+    features = predict(trained.network, examples.images[wrong])[1]
+    neighbours = find_neighbours(trained, examples, wrong, features, count=NEIGHBOUR_COUNT)
     wrong_count = int((logits.argmax(axis=1) != labels).sum())
     sheets = {
         "mistakes": _lay_out_mistakes(
-            examples, mistakes, title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are mistaken"
+            examples,
+            mistakes,
+            title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are misclassified",
         ),
         "saliency": _lay_out_saliency(trained, examples, rows, logits),
         "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
@@ -219,7 +191,7 @@ def write_pictures(
     names = {}
     for name, sheet in sheets.items():
         path = stem.with_name(f"{stem.name}_{name}.png")
-        # An older picture beside new figures would tell of another measurement.
+        # A picture of an earlier evaluation would look as if it belonged to this one.
         path.unlink(missing_ok=True)
         if sheet is not None:
             with replacing(path) as new:
@@ -253,19 +225,14 @@ def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title:
         column_labels=[""] * _COLUMNS,
         wide_gaps_after=(),
         title=title,
-        subtitle=f"The {len(mistakes)} most confident mistakes, the surest first: true → predicted label, "
-        "and the network's probability of the predicted one.",
+        subtitle=f"The {len(mistakes)} most confident mistakes, in this order: true → predicted label, and "
+        "the network's probability of the predicted one.",
     )
 
 
 def _caption(mistake: Mistake) -> Caption:
     words = f"{NAMES[mistake.true]} → {NAMES[mistake.predicted]}"
-    return (words, "plain"), (_percent(mistake.confidence), "quiet")
-
-
-def _percent(probability: float) -> str:
-    # No network is quite sure: 0.9997 is not 100 %.
-    return f"{100 * probability:.1f} %" if probability < 0.9995 else "> 99.9 %"
+    return (words, "plain"), (confidence(mistake.confidence), "quiet")
 
 
 def _lay_out_neighbours(
@@ -273,7 +240,7 @@ def _lay_out_neighbours(
 ) -> Sheet | None:
     if not any(neighbours):
         return None
-    # Of each confusion one before a second: five of the same kind would teach less.
+    # One of each confusion before a second: five of the same kind would show less.
     seen: Counter[tuple[int, int]] = Counter()
     turns = []
     for number, each in enumerate(mistakes):
@@ -302,8 +269,7 @@ def _lay_out_neighbours(
 
 
 def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
-    labels, predicted = examples.labels[rows], logits.argmax(axis=1)
-    confidences = scipy.special.softmax(np.asarray(logits, np.float64), axis=1).max(axis=1)
+    labels, (predicted, confidences) = examples.labels[rows], _answers(logits)
     of_class = (np.flatnonzero(labels == label) for label in range(logits.shape[1]))
     picked = {
         NAMES[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
@@ -312,16 +278,18 @@ def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, lo
     }
     places = np.concatenate(list(picked.values()))
     faces = examples.images[rows[places]]
-    variables = {"params": trained.params, "batch_stats": trained.batch_stats}
+    network = trained.network
     cams, gradients = (
-        np.asarray(show(trained.model, variables, faces, predicted[places], pixel_stats=trained.pixel_stats))
+        np.asarray(
+            show(network.model, network.variables, faces, predicted[places], pixel_stats=network.pixel_stats)
+        )
         for show in (saliency.grad_cam, saliency.input_gradients)
     )
     triples = []
     for number, place in enumerate(places):
         is_right, said = predicted[place] == labels[place], NAMES[predicted[place]]
         first: tuple[str, Role] = (f"✓ {said}", "right") if is_right else (f"✗ {said}", "wrong")
-        caption: Caption = (first, (_percent(confidences[place]), "quiet"))
+        caption: Caption = (first, (confidence(confidences[place]), "quiet"))
         maps = (_overlay(faces[number, ..., 0], cams[number]), _colour(_stretch(gradients[number])))
         triples.append([Tile(faces[number], caption), *(Tile(each, ()) for each in maps)])
     ends = np.cumsum([len(some) for some in picked.values()])
@@ -336,24 +304,24 @@ def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, lo
         column_labels=["face", "Grad-CAM", "gradient"] * FACES_PER_CLASS,
         wide_gaps_after=range(2, 3 * FACES_PER_CLASS - 1, 3),
         title=f"{trained.title}: what the network looks at",
-        subtitle="Faces of each class, drawn at random; under each what the network says (✓ right, ✗ wrong). "
-        "Grad-CAM (Selvaraju et al. 2017): where the last convolution block finds what speaks for it. "
+        subtitle="Random faces of each class; under each the network's prediction (✓ right, ✗ wrong). "
+        "Grad-CAM (Selvaraju et al. 2017): where the last convolution block finds evidence for it. "
         "Gradient (Simonyan et al. 2013): the pixels whose change would move its logit most. "
-        "Grad-CAM colours what counts, gradients are dark where nothing does; yellow is the most of a face.",
+        "Both maps are scaled to each face's maximum, which is yellow.",
     )
 
 
 def _stretch(heat: np.ndarray) -> np.ndarray:
-    """Let the brightest hundredth of the pixels be 1: a single one would leave all others dark."""
+    """Scale a map so that its top hundredth is 1: a single outlier would leave all other pixels dark."""
     return np.minimum(heat / max(float(np.quantile(heat, 0.99)), np.finfo(np.float32).tiny), 1)
 
 
 def _colour(heat: np.ndarray) -> np.ndarray:
-    """Colour a map 0..1 [48, 48]; viridis is read alike by all eyes, and in gray. uint8 [48, 48, 3]."""
+    """Colour a map 0..1 [48, 48], uint8 [48, 48, 3]; viridis also works in gray and for the colour-blind."""
     return (255 * _HEAT(heat)[..., :3]).round().astype(np.uint8)
 
 
 def _overlay(face: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a map 0..1 over a gray face, both [48, 48], the hotter the less transparent; uint8 [48, 48, 3]."""
+    """Overlay a gray face with a map 0..1, both [48, 48], more opaque where it is high; uint8 [48, 48, 3]."""
     opacity = 0.75 * heat[..., None]
     return ((1 - opacity) * face[..., None] + opacity * _colour(heat)).round().astype(np.uint8)

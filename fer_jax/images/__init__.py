@@ -1,1 +1,1 @@
-"""uint8 images [N, 48, 48, 1]: augmentation, mixing, views, corruptions, standardisation. NumPy on the host."""
+"""uint8 images [N, 48, 48, 1] on the host: augmentation, mixing, views, corruptions, standardisation."""

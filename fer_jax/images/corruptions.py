@@ -1,9 +1,9 @@
-"""Corruptions: what cameras, compression and face detectors do to a picture, each in five strengths.
+"""Corruptions: what cameras, compression and face detectors do to an image, each in five strengths.
 
 The idea of a table of corruptions by strength is that of Hendrycks and Dietterich 2019, "Benchmarking Neural
 Network Robustness to Common Corruptions and Perturbations" (ICLR); the list and the levels are ours, for
-48 × 48 gray faces. What is random about a corruption is drawn for each image from the seed and the image's
-row: it is the same in all strengths, and whichever other images are measured.
+48 × 48 images of faces. The randomness of a corruption is drawn for each image from the seed and the image's
+row: it is the same in all strengths, and does not depend on the other images.
 """
 
 import io
@@ -20,7 +20,7 @@ from fer_jax.randomness import Stream, numpy_rng
 
 
 class Chances(NamedTuple):
-    """What is random about the corruptions of N images.
+    """The random numbers of the corruptions of N images.
 
     Attributes:
         place: float64 [N, 2], in [0, 1).
@@ -38,14 +38,7 @@ Corrupt = Callable[[np.ndarray, Chances, float], np.ndarray]
 
 
 class Corruption(NamedTuple):
-    """One corruption.
-
-    Attributes:
-        name: a word.
-        what: what its levels count, with the unit.
-        levels: five, from the mildest to the strongest.
-        apply: the function.
-    """
+    """One corruption: `what` is the quantity of its five levels, with the unit; they grow in strength."""
 
     name: str
     what: str
@@ -54,12 +47,7 @@ class Corruption(NamedTuple):
 
 
 def draw_chances(rows: np.ndarray, *, seed: int) -> Chances:
-    """Draw what is random about the corruptions of some images.
-
-    Args:
-        rows: int [N], the images' rows in their file, each >= 0.
-        seed: of the randomness.
-    """
+    """Draw the random numbers of the corruptions of the images in some rows of their file, int [N]."""
     place, sign = np.empty((len(rows), 2)), np.empty(len(rows))
     noise = np.empty((len(rows), *fer2013.IMAGE_SHAPE), np.float32)
     for number, row in enumerate(rows):
@@ -71,7 +59,7 @@ def draw_chances(rows: np.ndarray, *, seed: int) -> Chances:
 
 
 def blur(images: np.ndarray, chances: Chances, sigma_px: float) -> np.ndarray:
-    """Blur with a Gaussian of this standard deviation; beyond the picture its edge pixels go on."""
+    """Blur with a Gaussian of this standard deviation; outside the image the edge pixels are repeated."""
     down = gaussian_filter1d(images.astype(np.float32), sigma_px, axis=1, mode="nearest")
     return _to_bytes(gaussian_filter1d(down, sigma_px, axis=2, mode="nearest"))
 
@@ -92,49 +80,45 @@ def compress(images: np.ndarray, chances: Chances, quality: float) -> np.ndarray
 
 
 def change_brightness(images: np.ndarray, chances: Chances, gray: float) -> np.ndarray:
-    """Make each image brighter or darker, as its sign says, by this many gray levels."""
+    """Make each image brighter or darker, by its sign, by this many gray levels."""
     return _to_bytes(images + np.float32(gray) * chances.sign[:, None, None, None].astype(np.float32))
 
 
 def lower_contrast(images: np.ndarray, chances: Chances, share: float) -> np.ndarray:
-    """Draw all grays of an image towards their mean, so that this share of their distance is left."""
+    """Reduce the contrast: move all gray levels towards their mean, to this share of their distance."""
     means = images.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
     return _to_bytes(means + np.float32(share) * (images - means))
 
 
 def occlude(images: np.ndarray, chances: Chances, side_px: float) -> np.ndarray:
-    """Cover a square of this side with gray, anywhere inside the picture."""
+    """Cover a square of this side with gray, anywhere inside the image."""
     side = int(side_px)
     corner = np.floor(chances.place * (fer2013.IMAGE_SHAPE[0] + 1 - side)).astype(np.int32)
     erase = np.hstack([corner, np.full((len(images), 2), side, np.int32)])
-    return _change(images, np.tile(np.eye(3), (len(images), 1, 1)), erase)
+    return augment.apply(images, augment.Draws(np.tile(affine.IDENTITY, (len(images), 1, 1)), erase))
 
 
 def shift_box(images: np.ndarray, chances: Chances, distance_px: float) -> np.ndarray:
     """Shift the face box this far, in any direction."""
     angle = 2 * np.pi * chances.place[:, 0]
-    return _change(images, affine.shift_map(distance_px * np.column_stack([np.sin(angle), np.cos(angle)])))
+    return augment.move(
+        images, affine.shift_map(distance_px * np.column_stack([np.sin(angle), np.cos(angle)]))
+    )
 
 
 def scale_box(images: np.ndarray, chances: Chances, factor: float) -> np.ndarray:
-    """Make the face box larger or smaller, as the image's sign says, by this factor."""
+    """Make the face box larger or smaller, by the image's sign, by this factor."""
     side = factor**chances.sign
-    return _change(images, affine.crop_map(np.column_stack([side, np.zeros((len(images), 2))])))
+    return augment.move(images, affine.crop_map(np.column_stack([side, np.zeros((len(images), 2))])))
 
 
 def turn_box(images: np.ndarray, chances: Chances, angle_deg: float) -> np.ndarray:
-    """Turn the face box to the left or the right, as the image's sign says, by this angle."""
-    return _change(images, affine.rotation_map(angle_deg * chances.sign))
+    """Rotate the face box to the left or the right, by the image's sign, by this angle."""
+    return augment.move(images, affine.rotation_map(angle_deg * chances.sign))
 
 
-def _change(images: np.ndarray, maps: np.ndarray, erase: np.ndarray | None = None) -> np.ndarray:
-    if erase is None:
-        erase = np.zeros((len(images), 4), np.int32)
-    return augment.apply(images, augment.Draws(affine.round_maps(maps), erase))
-
-
-def _to_bytes(grays: np.ndarray) -> np.ndarray:
-    return np.rint(grays).clip(0, 255).astype(np.uint8)
+def _to_bytes(levels: np.ndarray) -> np.ndarray:
+    return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 
 CORRUPTIONS: Final = (

@@ -1,7 +1,4 @@
-"""Gray levels to the numbers a network sees: standardised with the training images' mean and deviation.
-
-Works on NumPy and JAX arrays alike.
-"""
+"""Standardise gray levels with the mean and standard deviation of the training images, in NumPy or JAX."""
 
 from typing import Any, NamedTuple
 
@@ -18,11 +15,8 @@ class PixelStats(NamedTuple):
 def measure(images: np.ndarray) -> PixelStats:
     """Measure the mean and standard deviation over all pixels.
 
-    Args:
-        images: uint8 [N, 48, 48, 1], the training images alone.
-
-    Returns:
-        Both in gray levels. The deviation is at least 1, so that flat images do not divide by zero.
+    The images are uint8 [N, 48, 48, 1], those of training alone. The deviation is at least 1 gray level:
+    uniform images would divide by zero.
 
     >>> measure(np.array([0, 255], np.uint8))
     PixelStats(mean=127.5, std=127.5)
@@ -36,13 +30,5 @@ def measure(images: np.ndarray) -> PixelStats:
 
 
 def standardise(images: Any, stats: PixelStats) -> Any:
-    """Turn uint8 gray levels into float32 of mean 0 and deviation 1.
-
-    Args:
-        images: uint8 [B, 48, 48, 1], a NumPy or JAX array.
-        stats: of the training images.
-
-    Returns:
-        float32 [B, 48, 48, 1], of the same kind as `images`.
-    """
+    """Turn gray levels uint8 [...], NumPy or JAX, into float32 [...] with mean 0 and standard deviation 1."""
     return (images.astype("float32") - stats.mean) * (1.0 / stats.std)

@@ -1,7 +1,7 @@
-"""The grays of augmentation: draw what happens to sharpness and tones, then do it; nothing moves.
+"""The photometric part of augmentation: draw changes of sharpness and tones, and apply them.
 
-Brightness, contrast and gamma become one table of 256 grays an image, composed on the host, so that applying
-them is a lookup. Sharpness is integer arithmetic. NumPy and JAX give the same bits for both.
+Brightness, contrast and gamma become one table of 256 gray levels for each image, composed on the host, so
+that applying them is a lookup. Sharpness is integer arithmetic. NumPy and JAX give the same bits for both.
 """
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,12 +24,12 @@ _BLUR_BITS: Final = 4
 
 
 def is_sharpness_on(config: AugmentConfig) -> bool:
-    """Say whether some images are blurred or sharpened."""
+    """Whether some images are blurred or sharpened."""
     return config.sharpness_probability > 0
 
 
 def is_tone_on(config: AugmentConfig) -> bool:
-    """Say whether some images change their brightness, contrast or gamma."""
+    """Whether the brightness, contrast or gamma of some images changes."""
     return (
         config.brightness_probability > 0 or config.contrast_probability > 0 or config.gamma_probability > 0
     )
@@ -47,7 +47,7 @@ def draw_sharpness(rng: np.random.Generator, config: AugmentConfig, images: int)
 
 
 def draw_gamma(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
-    """Draw powers, log-uniform; float64 [B], 1 for none, below 1 brighter."""
+    """Draw exponents, log-uniform; float64 [B], 1 for none, below 1 brighter."""
     is_on = rng.random(images) < config.gamma_probability
     return config.max_gamma ** (is_on * rng.uniform(-1, 1, images))
 
@@ -59,27 +59,22 @@ def draw_contrast(rng: np.random.Generator, config: AugmentConfig, images: int) 
 
 
 def draw_brightness(rng: np.random.Generator, config: AugmentConfig, images: int) -> np.ndarray:
-    """Draw what is added to the grays, uniform; float64 [B], a share of the range, 0 for nothing."""
+    """Draw what is added to the gray levels, uniform; float64 [B], a share of their range, 0 for none."""
     is_on = rng.random(images) < config.brightness_probability
     return is_on * config.max_brightness * rng.uniform(-1, 1, images)
 
 
 def make_tables(gamma: np.ndarray, contrast: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """Make the tables of tones: the power first, then the contrast about the middle gray, then what is added.
+    """Make the tables of gray levels: gamma first, then contrast about the middle, then brightness.
 
-    Args:
-        gamma: float [B], power of the grays from 0 to 1, > 0.
-        contrast: float [B], factor of the distance from 1/2.
-        brightness: float [B], added, as a share of the range.
-
-    Returns:
-        uint8 [B, 256], the new gray of each gray: rounded once, then cut to 0..255.
+    All are float [B]: the exponent (> 0) of gray levels scaled to 0..1, the factor of the distance from 1/2,
+    and what is added, as a share of the range. Returns uint8 [B, 256], rounded once, then clipped to 0..255.
 
     >>> make_tables(np.ones(2), np.array([1.0, 2.0]), np.array([0.0, 0.1]))[:, [0, 100, 128, 255]].tolist()
     [[0, 100, 128, 255], [0, 98, 154, 255]]
     """
     grays = np.tile(np.arange(float(GRAYS)), (len(gamma), 1))
-    # A power is slow, so it is left out where it changes nothing.
+    # Powers are slow, so they are skipped where they change nothing.
     is_raised = gamma != 1
     grays[is_raised] = _WHITE * (grays[is_raised] / _WHITE) ** gamma[is_raised, None]
     middle = _WHITE / 2
@@ -88,32 +83,24 @@ def make_tables(gamma: np.ndarray, contrast: np.ndarray, brightness: np.ndarray)
 
 
 def look_up(images: Array, tables: Array) -> Array:
-    """Give each pixel the gray that its image's table says. May be traced by `jax.jit`.
-
-    Args:
-        images: uint8 [B, 48, 48, 1].
-        tables: uint8 [B, 256], an array of the same library.
-
-    Returns:
-        uint8 [B, 48, 48, 1].
-    """
+    """Map each pixel of uint8 [B, 48, 48, 1] by its image's table, uint8 [B, 256]; `jax.jit` may trace it."""
     xp: Any = images.__array_namespace__()
     first = GRAYS * xp.arange(len(images), dtype=xp.int32)[:, None, None, None]
     return xp.take(tables.reshape(-1), first + images.astype(xp.int32), mode="clip")
 
 
 def sharpen(images: Array, amounts: Array) -> Array:
-    """Add fine detail to each image, or take it off. May be traced by `jax.jit`.
+    """Add fine detail to each image, or remove it. May be traced by `jax.jit`.
 
-    Detail is what a 3 × 3 binomial blur (1 2 1, down and across, the edge pixels going on) takes away. All of
-    it taken off (-1) is the blurred image; all of it added (1) is an unsharp mask.
+    Detail is what a 3 × 3 binomial blur (1 2 1 along each axis, edge pixels repeated) removes. With all of it
+    removed (-1) the image is blurred; with all of it added (1) it is an unsharp mask.
 
     Args:
         images: uint8 [B, 48, 48, 1].
         amounts: int32 [B], -256..256, share of the detail in 2**-8; an array of the same library.
 
     Returns:
-        uint8 [B, 48, 48, 1], rounded to nearest (halves up) and cut to 0..255; amount 0 keeps every bit.
+        uint8 [B, 48, 48, 1], rounded to nearest (halves up) and clipped to 0..255; amount 0 keeps every bit.
     """
     xp: Any = images.__array_namespace__()
     gray = images.astype(xp.int32)

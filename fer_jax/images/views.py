@@ -1,7 +1,6 @@
 """Test-time views: an image is shown to the network in several ways, and the logits are averaged.
 
-Each view is an affine map of `augment`, with bilinear grays between pixels and the edge pixels going on
-beyond the picture.
+Each view is an affine map of `augment`: bilinear between pixels, with the edge pixels repeated outside.
 """
 
 from typing import Final, Literal
@@ -28,7 +27,7 @@ def _shift(down_px: float, right_px: float) -> np.ndarray:
 
 
 def _crop(down: int, right: int) -> np.ndarray:
-    """Stretch a crop over the whole picture; the crop stands in a corner (-1 or 1 each) or the middle (0)."""
+    """Make the map that enlarges a crop to the full image; in a corner (-1 or 1) or the middle (0)."""
     side = fer2013.IMAGE_SHAPE[0]
     room_px = (side - CROP_PX) / 2
     return affine.crop_map(np.array([[CROP_PX / side, down * room_px, right * room_px]]))[0]
@@ -67,19 +66,10 @@ CHOICES: Final[dict[ViewChoice, tuple[str, ...]]] = {
 
 
 def show(images: np.ndarray, name: str) -> np.ndarray:
-    """Show images in one view.
+    """Make one view, named in `CHOICES`, of images uint8 [N, 48, 48, 1]; the identity keeps every bit.
 
-    Args:
-        images: uint8 [N, 48, 48, 1].
-        name: of the view, one of those in `CHOICES`.
-
-    Returns:
-        uint8 [N, 48, 48, 1]; the identity gives each bit back.
-
-    >>> faces = np.arange(48 * 48, dtype=np.uint8).reshape(1, 48, 48, 1)
-    >>> bool((show(faces, "flip") == faces[:, :, ::-1]).all())
+    >>> images = np.arange(48 * 48, dtype=np.uint8).reshape(1, 48, 48, 1)
+    >>> bool((show(images, "flip") == images[:, :, ::-1]).all())
     True
     """
-    matrix = affine.round_maps(_MAPS[name][None])
-    draws = augment.Draws(np.repeat(matrix, len(images), axis=0), np.zeros((len(images), 4), np.int32))
-    return augment.apply(images, draws)
+    return augment.move(images, np.repeat(_MAPS[name][None], len(images), axis=0))

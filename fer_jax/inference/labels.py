@@ -1,8 +1,8 @@
-"""By whose labels trained runs are measured: FER2013's, or the majority of FER+'s votes.
+"""By whose labels networks are measured: FER2013's, or the majority of FER+'s votes.
 
 By FER+ only the rows count that the official rule decides, see `data.targets`: for a network of seven classes
-by the rule of seven, which leaves out the rows that contempt wins. FER2013 knows no contempt: by its labels
-that answer of a network of eight classes is wrong.
+the rule of seven, which leaves out the rows that contempt wins. FER2013 has no contempt: by its labels that
+answer of a network of eight classes is wrong.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,52 @@ from typing import Final
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LabelSource
+from fer_jax.config.data import LabelsConfig, LabelSource
 from fer_jax.data.examples import Examples
-from fer_jax.data.targets import load_targets
+from fer_jax.data.targets import Classes, load_targets
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
+from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.rows import OWN_PARTS
-from fer_jax.inference.run_weights import Trained
 
 WORDS: Final = {"fer2013": "FER2013", "ferplus": "FER+"}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a run is measured on.
+class Labelling:
+    """By whose labels networks are measured.
 
     Attributes:
-        examples: the data; by FER+'s labels `fer2013.UNLABELLED` stands where the votes decide nothing.
-        rows: int64 [N], N >= 1, of the part, with a label.
-        facts: for JSON: `labels`, whose they are, and `undecided_rows`, how many of the part are left out.
-        notes: lines for people; none for a run on FER2013's labels that is measured by them.
+        config: `source` and the file of votes; `keep` is that of the training.
+        classes: C.
+        is_own: they were trained on the labels of the same source.
+    """
+
+    config: LabelsConfig
+    classes: Classes
+    is_own: bool
+
+    @property
+    def words(self) -> str:
+        """The source, for people."""
+        return WORDS[self.config.source]
+
+    @property
+    def suffix(self) -> str:
+        """The source, for the end of a file's name; empty for the labels of the training."""
+        return "" if self.is_own else f"_{self.config.source}"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """The rows of a part that have a label.
+
+    Attributes:
+        examples: the data; by FER+ `fer2013.UNLABELLED` stands where the votes decide nothing.
+        rows: int64 [N], N >= 1.
+        facts: for JSON: `labels`, the source, and `undecided_rows`, how many of the part are left out.
+        notes: lines for people; none where FER2013's labels are those of the training.
     """
 
     examples: Examples
@@ -41,109 +66,84 @@ class Measured:
     facts: Json
     notes: list[str]
 
+    @property
+    def images(self) -> np.ndarray:
+        """Of the rows, uint8 [N, 48, 48, 1]."""
+        return self.examples.images[self.rows]
 
-def choose(runs: Sequence[Trained], source: LabelSource | None, ferplus: Path | None) -> list[Trained]:
-    """Choose the labels that runs are measured by.
+    @property
+    def labels(self) -> np.ndarray:
+        """Of the rows, int32 [N], 0..C-1."""
+        return self.examples.labels[self.rows]
+
+
+def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Path | None) -> Labelling:
+    """Choose the labels that networks, all with as many classes, are measured by.
 
     Args:
-        runs: at least one, as `inference.run_weights.load` gives them.
-        source: whose labels; None for those that the runs were trained on.
+        members: at least one network.
+        source: whose labels; None for those that they were trained on.
         ferplus: FER+'s file of votes; None for the one that a run's config names.
 
-    Returns:
-        The runs; their `labels` says what to measure by.
-
     Raises:
-        ConfigError: the runs were trained on different labels and none are named; or a file of votes is, and
-            the labels are FER2013's.
+        ConfigError: they were trained on different labels and `source` names none; or `ferplus` names votes,
+            and the labels are FER2013's.
     """
-    own = list(dict.fromkeys(run.config.labels.source for run in runs))
-    if source is None and len(own) > 1:
+    own = [member.own_labels for member in members]
+    sources = list(dict.fromkeys(each.source for each in own))
+    if source is None and len(sources) > 1:
         raise ConfigError(
-            f"the runs were trained on the labels of {' and of '.join(WORDS[each] for each in own)}; say by "
-            "which to measure them: --labels fer2013 or --labels ferplus"
+            f"the runs were trained on the labels of {' and of '.join(WORDS[each] for each in sources)}; "
+            "choose those to measure by: --labels fer2013 or --labels ferplus"
         )
-    asked = source or own[0]
-    check_votes(asked, ferplus)
-    named = [run.config.labels.ferplus for run in runs if run.config.labels.ferplus is not None]
-    file = str(ferplus) if ferplus is not None else next(iter(named), None)
-    labels = replace(runs[0].config.labels, source=asked, ferplus=file)
-    return [replace(run, labels=labels) for run in runs]
-
-
-def check_votes(source: LabelSource, ferplus: Path | None) -> None:
-    """Check that a file of votes is given only where it counts.
-
-    Raises:
-        ConfigError: the labels are FER2013's.
-    """
-    if ferplus is not None and source != "ferplus":
+    chosen = source or sources[0]
+    if ferplus is not None and chosen != "ferplus":
         raise ConfigError("--ferplus names votes, and the labels are FER2013's; give --labels ferplus too")
+    named = [each.ferplus for each in own if each.ferplus is not None]
+    votes = str(ferplus) if ferplus is not None else next(iter(named), None)
+    classes: Classes = 7 if members[0].network.classes == fer2013.CLASS_COUNT else 8
+    return Labelling(replace(own[0], source=chosen, ferplus=votes), classes, is_own=sources == [chosen])
 
 
-def relabel(trained: Trained, examples: Examples) -> Examples:
-    """Give all rows of some data the labels that a run is measured by.
-
-    Args:
-        trained: from `choose`.
-        examples: with FER2013's labels.
-
-    Returns:
-        The examples; by FER+'s labels `fer2013.UNLABELLED` stands where the votes decide nothing.
+def relabel(labelling: Labelling, examples: Examples) -> Examples:
+    """Give all rows of some data the labels to measure by; `fer2013.UNLABELLED` where FER+ decides nothing.
 
     Raises:
         FerJaxError: the votes cannot be read, or are not of this data.
     """
-    targets = load_targets(trained.labels, examples, classes=trained.config.model.classes)
+    targets = load_targets(labelling.config, examples, classes=labelling.classes)
     return examples if targets is None else replace(examples, labels=targets.labels)
 
 
-def measure_by(trained: Trained, examples: Examples, rows: np.ndarray, *, part: str) -> Measured:
-    """Give a part of some data the labels that a run is measured by.
-
-    Args:
-        trained: from `choose`.
-        examples: with FER2013's labels.
-        rows: int64 [N], N >= 1, of the part.
-        part: its name.
+def label_rows(labelling: Labelling, examples: Examples, rows: np.ndarray, *, part: str) -> LabelledRows:
+    """Give the rows of a part the labels to measure by, and leave out those without one.
 
     Raises:
         FerJaxError: the votes cannot be read, are not of this data, or decide no row of the part.
     """
-    labelled = relabel(trained, examples)
+    labelled = relabel(labelling, examples)
     kept = rows[labelled.labels[rows] != fer2013.UNLABELLED]
     if not len(kept):
         raise DataError(
             f"FER+ decides none of the {len(rows):,} rows of {part}; choose another --split, or "
             "--labels fer2013"
         )
-    facts = {"labels": trained.labels.source, "undecided_rows": len(rows) - len(kept)}
-    return Measured(labelled, kept, facts, _list_notes(trained, kept=len(kept), rows=len(rows), part=part))
+    facts = {"labels": labelling.config.source, "undecided_rows": len(rows) - len(kept)}
+    return LabelledRows(labelled, kept, facts, _list_notes(labelling, len(kept), len(rows), part))
 
 
-def is_own(trained: Trained) -> bool:
-    """Say whether a run is measured by the labels it was trained on."""
-    return trained.labels.source == trained.config.labels.source
-
-
-def suffix(runs: Sequence[Trained]) -> str:
-    """Name other labels than the runs' own, for the end of a file's name; nothing for their own."""
-    return "" if all(map(is_own, runs)) else f"_{runs[0].labels.source}"
-
-
-def _list_notes(trained: Trained, *, kept: int, rows: int, part: str) -> list[str]:
-    """Say by which labels a part is measured, and what follows from that; nothing where all is FER2013's."""
-    source, classes = trained.labels.source, trained.config.model.classes
-    is_seven = classes == fer2013.CLASS_COUNT
-    if source == "ferplus":
-        said = [f"labels     FER+: its votes decide {kept:,} of {rows:,} rows of {part}"]
-        left_out = "note: the network tells seven classes apart: rows that contempt wins are left out"
-        return said + [left_out] * is_seven
-    if is_own(trained):
+def _list_notes(labelling: Labelling, kept: int, rows: int, part: str) -> list[str]:
+    """Note whose labels a part is measured by and what follows from that."""
+    is_seven = labelling.classes == fer2013.CLASS_COUNT
+    if labelling.config.source == "ferplus":
+        lines = [f"labels     FER+: its votes decide {kept:,} of {rows:,} rows of {part}"]
+        left_out = "note: the network has seven classes: rows that contempt wins are left out"
+        return lines + [left_out] * is_seven
+    if labelling.is_own:
         return []
-    said = ["labels     FER2013"]
+    lines = ["labels     FER2013"]
     if not is_seven:
-        said.append(f"note: FER2013 knows no {names_of(classes)[-1]}: that answer counts as wrong")
-    if part in OWN_PARTS and not (part == "train" and trained.config.labels.keep == "voted"):
-        said.append(f"note: {part} of this run holds only rows that FER+ decides")
-    return said
+        lines.append(f"note: FER2013 has no {names_of(labelling.classes)[-1]}: that answer counts as wrong")
+    if part in OWN_PARTS and not (part == "train" and labelling.config.keep == "voted"):
+        lines.append(f"note: {part} of this run holds only rows that FER+ decides")
+    return lines

@@ -1,39 +1,161 @@
-"""Run a network over images in evaluation mode."""
+"""How anything here predicts: a network run over images in evaluation mode, over views, and averaged.
 
+A network predicts in float32 with plain kernels, whatever the run was trained in: then a run, the weights
+released from it and an export of these give the same answers, on every device. (What a run's log says was
+measured in the precision of its training.)
+
+A run and released weights are both a `Predictor`. An ensemble is a list of these whose logits are averaged;
+a single network is an ensemble of one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax import fer2013
+from fer_jax.config.data import LabelsConfig
+from fer_jax.config.model import DeviceConfig, ModelConfig
 from fer_jax.data.batches import in_order
+from fer_jax.errors import RunError
 from fer_jax.images.standardise import PixelStats, standardise
-from fer_jax.inference.run_weights import Trained
-from fer_jax.models.cnn import LAST_LAYER
+from fer_jax.images.views import CHOICES, ViewChoice, show
+from fer_jax.models.cnn import LAST_LAYER, make_model
+from fer_jax.randomness import Stream, jax_key
+
+LARGEST_BATCH: Final = 256
 
 
-def predict(trained: Trained, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run the network over images in evaluation mode.
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network with its weights: all that predicting takes.
 
-    Args:
-        trained: the weights.
-        images: uint8 [N, 48, 48, 1], N >= 1.
+    Attributes:
+        model: the Linen module.
+        classes: C, the number of classes.
+        variables: `params`, and `batch_stats` where it has batch norms.
+        pixel_stats: of its training images.
+    """
+
+    model: nn.Module
+    classes: int
+    variables: dict[str, Any]
+    pixel_stats: PixelStats
+
+
+class Predictor(Protocol):
+    """A network that can be measured: `run_weights.Trained` or `weights.Classifier`."""
+
+    @property
+    def network(self) -> Network:
+        """The weights."""
+
+    @property
+    def own_labels(self) -> LabelsConfig:
+        """The labels that it was trained on."""
+
+
+def make_predicting_model(config: ModelConfig) -> nn.Module:
+    """Build the network that a config describes, as it predicts: float32, plain kernels."""
+    return make_model(config, DeviceConfig(kernels="plain"))
+
+
+def describe_variables(model: nn.Module) -> dict[str, Any]:
+    """List the variables of a network without drawing them.
+
+    Returns:
+        `params`, and `batch_stats` where it has batch norms: nested dicts of `jax.ShapeDtypeStruct`.
+    """
+    blank = jnp.zeros((1, *fer2013.IMAGE_SHAPE))
+    shapes: dict[str, Any] = jax.eval_shape(
+        lambda: model.init(jax_key(0, Stream.INIT), blank, is_training=False)
+    )
+    return shapes
+
+
+def predict(network: Network, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run a network over images uint8 [N, 48, 48, 1].
 
     Returns:
         Logits float32 [N, C] and the last features float32 [N, D]: what the last layer sees, with the
         head `classes` the mean over the places.
     """
-    variables = {"params": trained.params, "batch_stats": trained.batch_stats}
-    batches = [
-        _predict_batch(trained.model, trained.pixel_stats, variables, images[rows])
-        for rows, _ in in_order(np.arange(len(images)), trained.config.train.eval_batch_size)
-    ]
+    # Sizes that are powers of two: a handful of compiled programs serves every N.
+    size = min(LARGEST_BATCH, 1 << max(0, len(images) - 1).bit_length())
+    # A GPU's shortcuts in precision would move single predictions away from those of a CPU.
+    with jax.default_matmul_precision("highest"):
+        batches = [
+            _predict_batch(network.model, network.pixel_stats, network.variables, images[rows])
+            for rows, _ in in_order(np.arange(len(images)), size)
+        ]
+    if not batches:
+        return np.empty((0, network.classes), np.float32), np.empty((0, 0), np.float32)
     logits, features = (
         np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*batches, strict=True)
     )
     return logits[: len(images)], features[: len(images)]
+
+
+def predict_choices(
+    network: Network,
+    images: np.ndarray,
+    choices: Iterable[ViewChoice],
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[ViewChoice, np.ndarray]:
+    """Average the logits of images over the views of each choice; a view that several share is run once.
+
+    Args:
+        network: the weights.
+        images: uint8 [N, 48, 48, 1].
+        choices: keys of `views.CHOICES`.
+        advance: called after each of the views, of which there are `count_views(choices)`.
+
+    Returns:
+        float64 [N, C] for each choice.
+    """
+    logits = {}
+    for name in _list_views(choices):
+        logits[name] = predict(network, show(images, name))[0].astype(np.float64)
+        advance()
+    return {choice: np.mean([logits[name] for name in CHOICES[choice]], axis=0) for choice in choices}
+
+
+def count_views(choices: Iterable[ViewChoice]) -> int:
+    """Count the different views of some choices."""
+    return len(_list_views(choices))
+
+
+def _list_views(choices: Iterable[ViewChoice]) -> list[str]:
+    return list(dict.fromkeys(name for choice in choices for name in CHOICES[choice]))
+
+
+def predict_views(
+    network: Network, images: np.ndarray, views: ViewChoice, *, advance: Callable[[], None] = lambda: None
+) -> np.ndarray:
+    """Average the logits of images over one choice of views: float64 [N, C]; see `predict_choices`."""
+    return predict_choices(network, images, (views,), advance=advance)[views]
+
+
+def average(logits: Sequence[np.ndarray], names: Sequence[object]) -> np.ndarray:
+    """Average the logits of an ensemble's members, float64 [N, C] each; `names` are for messages.
+
+    Raises:
+        RunError: the members differ in the number of classes.
+    """
+    for name, each in zip(names, logits, strict=True):
+        if each.shape != logits[0].shape:
+            raise RunError(
+                f"{name} tells {each.shape[1]} classes apart, and {names[0]} {logits[0].shape[1]}; "
+                "name runs of as many classes"
+            )
+    mean: np.ndarray = np.mean(logits, axis=0)
+    return mean
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -1,41 +1,32 @@
-"""Which rows of a data set are measured: a part of a run's own split, a usage of FER2013, or all."""
+"""Which rows of a data set are measured: a part of a run's own split, a usage of FER2013, or all of them."""
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes
-from fer_jax.errors import DataError
+from fer_jax.data.examples import Examples, hash_images
+from fer_jax.errors import DataError, RunError
 from fer_jax.inference.run_weights import Trained
-
-Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
 
 OWN_PARTS: Final = ("train", "val", "test")
 """The parts of a run's own split."""
 
 
 def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
-    """Choose the rows of a part.
+    """Choose the labelled rows of a part, int64 [N], N >= 1.
 
-    Args:
-        examples: the data to measure on.
-        trained: whose split counts.
-        part: "train", "val" or "test" of that split, "PublicTest" or "PrivateTest" (the usage), or "all".
-
-    Returns:
-        int64 [N], N >= 1, labelled rows.
+    The part is "train", "val" or "test" of the run's split, "PublicTest" or "PrivateTest" (usages), or "all".
 
     Raises:
-        DataError: the data has no such rows, or is not the data that the run's split is of.
+        DataError: the data has no such rows, or the part is of the run's split and the data is another.
     """
     if part in OWN_PARTS:
-        trained_on = trained.facts["data"]
-        if examples.sha256 != trained_on["sha256"]:
+        trained_on = trained.record.data
+        if examples.sha256 != trained_on.sha256:
             raise DataError(
-                f"{part} is a part of the data that the run was trained on ({trained_on['description']}), "
+                f"{part} is a part of the data that the run was trained on ({trained_on.description}), "
                 f"and this is {examples.description}; leave out --data, or use --split PublicTest, "
                 "PrivateTest or all"
             )
@@ -43,15 +34,26 @@ def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:
     return choose_usage(examples, part)
 
 
+def choose_common_rows(examples: Examples, runs: Sequence[Trained], part: str) -> np.ndarray:
+    """Choose the rows of a part, which have to be the same for all of some runs; see `choose_rows`.
+
+    Raises:
+        DataError: as `choose_rows`.
+        RunError: the runs have different splits.
+    """
+    first, *others = runs
+    rows = choose_rows(examples, first, part)
+    for other in others:
+        if not np.array_equal(rows, choose_rows(examples, other, part)):
+            raise RunError(
+                f"{other.folder} has another split than {first.folder}: their {part} images differ; "
+                "name runs of one split, or measure on --split PublicTest, PrivateTest or all"
+            )
+    return rows
+
+
 def choose_usage(examples: Examples, part: str) -> np.ndarray:
-    """Choose the rows of a usage, whatever run they are for.
-
-    Args:
-        examples: the data to measure on.
-        part: "PublicTest" or "PrivateTest" (the usage), or "all".
-
-    Returns:
-        int64 [N], N >= 1, labelled rows.
+    """Choose the rows of "PublicTest", "PrivateTest" or "all", which need no split; see `choose_rows`.
 
     Raises:
         DataError: the data has no such rows.
@@ -73,13 +75,5 @@ def _keep_labelled(examples: Examples, rows: np.ndarray, part: str) -> np.ndarra
 
 
 def find_copies(runs: Sequence[Trained], images: np.ndarray) -> np.ndarray:
-    """Find the images that are exact copies of images that one of some runs was trained on.
-
-    Args:
-        runs: whose training images count.
-        images: uint8 [N, 48, 48, 1].
-
-    Returns:
-        bool [N].
-    """
-    return np.isin(image_hashes(images), np.concatenate([run.saved["train_hashes"] for run in runs]))
+    """Find the images, uint8 [N, 48, 48, 1], that are exact copies of a run's training images: bool [N]."""
+    return np.isin(hash_images(images), np.concatenate([run.saved["train_hashes"] for run in runs]))

@@ -1,11 +1,9 @@
-"""A trained run, read back from its folder: the selected weights, its data, and what they predict."""
+"""A trained run, read back from its folder: the selected weights, the record, and the data."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
-import jax
 import numpy as np
 
 from fer_jax.config.data import BadRow, LabelsConfig
@@ -13,142 +11,126 @@ from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import find_file, load_examples
-from fer_jax.engine.optimizer import make_optimizer
-from fer_jax.engine.state import TrainState, begin_average, init_state
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
 from fer_jax.inference import weights
-from fer_jax.models.cnn import make_model
-from fer_jax.randomness import Stream, jax_key
-from fer_jax.runs import checkpoint as runs_checkpoint
+from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model
+from fer_jax.runs import checkpoint
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs import record
+from fer_jax.runs import record as runs_record
+from fer_jax.runs.record import RunRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A run's selected weights and its record.
 
     Attributes:
-        folder: the run's.
-        config: of the run, with `data` as asked for.
-        labels: to measure it by: those that it was trained on, or what `inference.labels.choose` says.
-        facts: the content of `run.json`.
+        config: of the run; its `data` names the file to measure on.
         saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `runs.record.read_split`.
-        model: the network.
-        params: its weights; the averaged ones where the run averages.
-        batch_stats: the statistics that go with them.
-        pixel_stats: of its training images.
-        checkpoint: `name` and `step` of the checkpoint the weights come from.
-        notes: a line for each damaged checkpoint that was passed over.
+        network: its weights; the averaged ones if the run averages them.
+        checkpoint: `name` and `step` of the checkpoint that the weights come from.
+        notes: a line for each damaged checkpoint that was skipped.
     """
 
     folder: Path
     config: Config
-    labels: LabelsConfig
-    facts: Json
+    record: RunRecord
     saved: dict[str, np.ndarray]
-    model: nn.Module
-    params: Any
-    batch_stats: Any
-    pixel_stats: PixelStats
+    network: Network
     checkpoint: Json
     notes: tuple[str, ...]
 
     @property
     def title(self) -> str:
         """Name and seed, for people."""
-        return f"{self.config.name}, seed {self.facts['seed']}"
+        return f"{self.config.name}, seed {self.record.seed}"
+
+    @property
+    def own_labels(self) -> LabelsConfig:
+        """The labels that it was trained on."""
+        return self.config.labels
 
 
 def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
     """Read a run's folder: the weights that its config selects, or the next good ones.
 
-    In the place of checkpoints there may be released weights, see `runs.folder.is_light`.
+    Released weights may stand in for the checkpoints, see `runs.folder.is_weights_only`.
 
     Args:
         folder: the run's.
-        data: another file to read later with `load_data`; None for the one it was trained on.
-        on_bad_row: what a malformed row of it does; None for what the config says.
+        data: another file to read later with `load_data`; None for the one that it was trained on.
+        on_bad_row: what a malformed row of that file does; None for what the config says.
 
     Raises:
         FerJaxError: the folder or its checkpoints cannot be used.
     """
-    config = with_data(record.read_config(folder), data, on_bad_row)
-    facts, saved = record.read_facts(folder), record.read_split(folder)
-    model = make_model(config.model, config.device)
-    # Its shapes are enough: to draw weights that are thrown away takes seconds.
-    template = jax.eval_shape(
-        lambda key: begin_average(init_state(key, model, make_optimizer(config.optimizer)), config.average),
-        jax_key(0, Stream.INIT),
+    config = with_data(runs_record.read_config(folder), data, on_bad_row)
+    record = runs_record.read_record(folder)
+    model = make_predicting_model(config.model)
+    template = describe_variables(model)
+    variables, stats, mark, notes = (
+        _read_weights(folder, template, record)
+        if runs_folder.is_weights_only(folder)
+        else _read_checkpoint(folder, template, config)
     )
-    if runs_folder.is_light(folder):
-        read = _read_light(folder, template, facts)
-    else:
-        read = _read_checkpoint(folder, template, wanted=config.train.select)
     return Trained(
         folder=folder,
         config=config,
-        labels=config.labels,
-        facts=facts,
-        saved=saved,
-        model=model,
-        **read,
+        record=record,
+        saved=runs_record.read_split(folder),
+        network=Network(model, config.model.classes, variables, stats),
+        checkpoint=mark,
+        notes=notes,
     )
 
 
-def _read_checkpoint(folder: Path, template: TrainState, *, wanted: str) -> Json:
-    """Read the weights' part of a `Trained` from a checkpoint, or the next good one."""
-    others = (
-        name
-        for name in (runs_checkpoint.BEST, runs_checkpoint.LAST, runs_checkpoint.PREVIOUS)
-        if name != wanted
+Read = tuple[dict[str, Any], PixelStats, Json, tuple[str, ...]]
+"""Variables, pixel statistics, `name` and `step` of the checkpoint, notes."""
+
+
+def _read_checkpoint(folder: Path, template: dict[str, Any], config: Config) -> Read:
+    """Read the weights from the checkpoint that the config selects, or from the next good one."""
+    wanted, names = config.train.select, (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS)
+    others = (name for name in names if name != wanted)
+    good, damaged = checkpoint.find_good(folder / "checkpoints", (wanted, *others))
+    meta = checkpoint.read_meta(good)
+    if config.average.is_on:
+        average = {"params": template["params"], "batch_stats": template.get("batch_stats", {})}
+        variables = checkpoint.restore({"average": average}, good, parts=("average",))["average"]
+    else:
+        variables = checkpoint.restore(template, good, parts=("params", "batch_stats"))
+    return (
+        variables,
+        PixelStats(meta["pixel_mean"], meta["pixel_std"]),
+        {"name": good.name, "step": meta["step"]},
+        tuple(f"note: {message}; using {good.name}" for message in damaged),
     )
-    good, damaged = runs_checkpoint.find_good(folder / "checkpoints", (wanted, *others))
-    predictor, meta = runs_checkpoint.restore_predictor(template, good), runs_checkpoint.read_meta(good)
-    return {
-        "params": predictor["params"],
-        "batch_stats": predictor["batch_stats"],
-        "pixel_stats": PixelStats(meta["pixel_mean"], meta["pixel_std"]),
-        "checkpoint": {"name": good.name, "step": meta["step"]},
-        "notes": tuple(f"note: {message}; using {good.name}" for message in damaged),
-    }
 
 
-def _read_light(folder: Path, template: TrainState, facts: Json) -> Json:
-    """Read the same from released weights that stand in for the checkpoints."""
-    card, variables = weights.read_variables(folder, runs_folder.LIGHT, template.predictor)
-    path = folder / f"{runs_folder.LIGHT}.json"
-    try:
-        stats, training = weights.read_stats(card), card["training"]
-        mark, finished = training["selection"]["checkpoint"], training["finished"]
-        seed, data = training["seeds"]["train"], training["data_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: the card is damaged: {error!r} in it; copy it anew") from None
-    if (finished, seed, data) != (facts["finished"], facts["seed"], facts["data"]["sha256"]):
+def _read_weights(folder: Path, template: dict[str, Any], record: RunRecord) -> Read:
+    """Read the weights from released ones that stand in for the checkpoints."""
+    card, variables = weights.read_variables(folder, runs_folder.WEIGHTS_ONLY, template)
+    wanted = (record.finished, record.seed, record.data.sha256)
+    if (card.finished, card.seed, card.data_sha256) != wanted:
         raise RunError(
-            f"{path} is of another run: of seed {seed}, finished {finished}, and run.json says seed "
-            f"{facts['seed']}, finished {facts['finished']}; copy the weights of this run into its folder"
+            f"{folder / runs_folder.WEIGHTS_ONLY}.json is of another run: of seed {card.seed}, "
+            f"finished {card.finished}, and run.json says seed {record.seed}, finished "
+            f"{record.finished}; copy the weights of this run into its folder"
         )
-    return {
-        "params": variables["params"],
-        "batch_stats": variables.get("batch_stats", {}),
-        "pixel_stats": stats,
-        "checkpoint": mark,
-        "notes": (),
-    }
+    return variables, card.pixel_stats, card.checkpoint, ()
 
 
 def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
-    """Read the folder of a finished run, with the very weights that it selected; see `load`.
+    """Read the folder of a finished run, and only the weights that it selected; see `load`.
 
     Raises:
         RunError: the run is not finished, or the checkpoint of these weights is damaged.
         FerJaxError: as `load`.
     """
     trained = load(folder, data, on_bad_row)
-    if not trained.facts["finished"]:
+    if not trained.record.finished:
         raise RunError(f"{folder} is not finished; go on with it (train --resume) first")
     if trained.notes:
         raise RunError(f"{folder}: {trained.notes[0]}, which is not what the run selected; train again")
@@ -156,25 +138,35 @@ def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) ->
 
 
 def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
-    """Load the file asked for, or what the run was trained on: synthetic faces too.
+    """Load the file asked for, or the data that the run was trained on, synthetic or not.
 
     Raises:
-        DataError: it is not there, or not what the run was trained on.
+        DataError: it is not there, or is not what the run was trained on.
     """
-    config, facts = trained.config, trained.facts
+    config, trained_on = trained.config, trained.record.data
     if is_other_file:
         return load_examples(config.data)
-    trained_on = facts["data"]["description"]
-    if facts["data"]["is_synthetic"]:
+    if trained_on.is_synthetic:
         config = replace(config, data=replace(config.data, source="synthetic"))
     elif find_file(config.data) is None:
         raise DataError(
-            f"no FER2013 file was found, and the run was trained on {trained_on}; give it with --data"
+            f"no FER2013 file was found, and the run was trained on {trained_on.description}; "
+            "give it with --data"
         )
     examples = load_examples(config.data)
-    if examples.sha256 != facts["data"]["sha256"]:
+    if examples.sha256 != trained_on.sha256:
         raise DataError(
-            f"the run was trained on {trained_on}, and found was {examples.description}; "
+            f"the run was trained on {trained_on.description}, and {examples.description} was found; "
             "give the file to measure on with --data"
         )
     return examples
+
+
+def load_own_data(trained: Trained) -> Examples:
+    """Load the data that the run was trained on, whatever other file was asked for.
+
+    Raises:
+        DataError: it is not there.
+    """
+    config = runs_record.read_config(trained.folder)
+    return load_data(replace(trained, config=config), is_other_file=False)

@@ -1,65 +1,113 @@
-"""Released weights: a file of tensors and a JSON card beside it, read back into something that predicts.
+"""Released weights: a file of tensors and a JSON card beside it, read back into a network that predicts.
 
-`NAME.safetensors` holds the weights and the batch statistics, one tensor a leaf, named as in checkpoints, and
-no code. `NAME.json`, the card, says what they are: the network, what it wants to see, what it was trained on
-and how well it does.
+`NAME.safetensors` holds the parameters and the batch statistics, one tensor a leaf, named as in checkpoints,
+and no code. `NAME.json`, the card, says what they are: the network, its input, what it was trained on and how
+accurate it is.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
+from scipy.special import softmax
 
 from fer_jax import fer2013
+from fer_jax.config.data import LabelsConfig
 from fer_jax.config.fields import suggest
 from fer_jax.config.files import from_json
-from fer_jax.config.model import DeviceConfig, ModelConfig
-from fer_jax.data.batches import in_order
+from fer_jax.config.model import ModelConfig
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json
-from fer_jax.images.standardise import PixelStats, standardise
-from fer_jax.images.views import CHOICES, ViewChoice, show
-from fer_jax.models.cnn import make_model
-from fer_jax.randomness import Stream, jax_key
+from fer_jax.images.standardise import PixelStats
+from fer_jax.images.views import CHOICES, ViewChoice
+from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model, predict_views
 
 FORMAT: Final = 1
-WEIGHTS: Final = Path(__file__).parent / "weights"
+WEIGHTS: Final = Path(__file__).parents[1] / "weights"
 """The folder of the package that holds them."""
 
-_LARGEST_BATCH: Final = 256
 _GET_AGAIN: Final = "install fer_jax again, copy both files anew, or release the weights again"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
+class Card:
+    """What a card says that is needed to read the weights; `release.card` writes all of it.
+
+    Attributes:
+        labels: names of the classes, in the order of the logits.
+        model: fields of `ModelConfig`.
+        tensors_sha256: of the safetensors file.
+        own_labels: the labels of the training; where FER+'s votes are, a card does not say.
+        finished, seed, data_sha256, checkpoint: of the run, as its `run.json` has them.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    model: Json
+    pixel_stats: PixelStats
+    tensors_sha256: str
+    own_labels: LabelsConfig
+    finished: str
+    seed: int
+    data_sha256: str
+    checkpoint: Json
+
+
+def _read_card(fields: Any, *, where: str) -> Card:
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise RunError(
+            f"{where}: this is not a card of format {FORMAT}, which this fer_jax reads; {_GET_AGAIN}"
+        )
+    try:
+        training, pixels = fields["training"], fields["preprocessing"]
+        return Card(
+            name=fields["name"],
+            labels=tuple(fields["labels"]),
+            model=fields["model"],
+            pixel_stats=PixelStats(float(pixels["mean"]), float(pixels["std"])),
+            tensors_sha256=str(fields["tensors"]["sha256"]),
+            own_labels=LabelsConfig(source="ferplus" if training["labels"].startswith("FER+") else "fer2013"),
+            finished=training["finished"],
+            seed=training["seeds"]["train"],
+            data_sha256=training["data_sha256"],
+            checkpoint=training["selection"]["checkpoint"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
+
+
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """Released weights, ready to predict.
 
     Attributes:
         name: of the weights.
-        labels: of the classes, in the order of the probabilities.
-        card: what is known about the weights, as JSON has it.
+        labels: names of the classes, in the order of the probabilities.
+        card: what is known about the weights, the content of the JSON file.
+        network: the weights themselves.
+        own_labels: the labels that they were trained on; without the file of FER+'s votes.
     """
 
     name: str
     labels: tuple[str, ...]
     card: Mapping[str, Any] = field(repr=False)
-    _to_logits: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    network: Network = field(repr=False)
+    own_labels: LabelsConfig = field(repr=False)
 
     def predict(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
         """Predict the expressions of faces.
 
         Args:
-            images: uint8 [N, 48, 48, 1] or [N, 48, 48], 0 black to 255 white: faces cut out as the card says.
-            views: how each is shown, as `evaluate --help` explains; logits are averaged over the views.
+            images: uint8 [N, 48, 48, 1] or [N, 48, 48], 0 black to 255 white: faces cropped as the card says.
+            views: test-time augmentation, as `evaluate --help` explains; logits are averaged over the views.
 
         Returns:
             Probabilities float32 [N, C]; each row sums to 1.
@@ -68,28 +116,24 @@ class Classifier:
             DataError: the images have another shape or dtype.
             ConfigError: there are no such views.
         """
-        logits = self.predict_logits(images, views=views)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        probabilities: np.ndarray = softmax(self.predict_logits(images, views=views), axis=1)
+        return probabilities.astype(np.float32)
 
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
-        """Predict what `predict` makes probabilities of: logits float64 [N, C]; see there."""
+        """Predict the logits, float64 [N, C], whose softmax `predict` returns; see there."""
         faces = _check_images(images)
         if views not in CHOICES:
             raise ConfigError(f"views came {views!r}; wanted one of {', '.join(CHOICES)}")
-        shown = [self._to_logits(show(faces, name)).astype(np.float64) for name in CHOICES[views]]
-        mean: np.ndarray = np.mean(shown, axis=0)
-        return mean
+        return predict_views(self.network, faces, views)
 
 
 def _check_images(images: Any) -> np.ndarray:
-    """Give images as uint8 [N, 48, 48, 1], or refuse them."""
+    """Return images as uint8 [N, 48, 48, 1], or refuse them."""
     came = np.asarray(images)
     height, width, channels = fer2013.IMAGE_SHAPE
     is_flat = came.ndim == 3
-    if came.dtype != np.uint8 or came.shape[1:] != (
-        (height, width) if is_flat else (height, width, channels)
-    ):
+    wanted = (height, width) if is_flat else (height, width, channels)
+    if came.dtype != np.uint8 or came.shape[1:] != wanted:
         raise DataError(
             f"the images came as {came.dtype} {list(came.shape)}; wanted uint8 [N, {height}, {width}, "
             f"{channels}] or [N, {height}, {width}], whole gray levels 0..255; for a single face give "
@@ -99,16 +143,12 @@ def _check_images(images: Any) -> np.ndarray:
 
 
 def list_names(folder: Path) -> list[str]:
-    """Name the weights in a folder; none where there is no such folder."""
+    """List the names of the weights in a folder; none where there is no such folder."""
     return sorted(path.stem for path in folder.glob("*.safetensors"))
 
 
 def read(folder: Path, name: str) -> Classifier:
-    """Read released weights.
-
-    Args:
-        folder: that holds them, such as `WEIGHTS`.
-        name: without an ending.
+    """Read the released weights of a name, without a suffix, from a folder such as `WEIGHTS`.
 
     Raises:
         ConfigError: there are none of this name.
@@ -118,28 +158,20 @@ def read(folder: Path, name: str) -> Classifier:
     if name not in known:
         there = f"there are {', '.join(known)}{suggest(str(name), known)}" if known else f"{folder} has none"
         raise ConfigError(f"there are no released weights {name!r}; {there}")
-    card, tensors = _read_files(folder, name)
-    return build(card, tensors, where=str(folder / f"{name}.json"))
+    return build(*_read_files(folder, name), where=str(folder / f"{name}.json"))
 
 
-def read_variables(folder: Path, name: str, template: Any) -> tuple[Json, Any]:
-    """Read released weights into the form that training gives them.
+def read_variables(folder: Path, name: str, template: Any) -> tuple[Card, Any]:
+    """Read released weights as the variables of a given network, float32, with their card.
 
-    Args:
-        folder: that holds them.
-        name: without an ending.
-        template: `params` and `batch_stats`, of which names and shapes count.
-
-    Returns:
-        The card and the variables, float32.
+    `template` has `params` and `batch_stats`, of which only names and shapes count.
 
     Raises:
         RunError: a file is missing, damaged, of another fer_jax, or of another network.
     """
-    card, tensors = _read_files(folder, name)
+    fields, tensors = _read_files(folder, name)
     where = str(folder / f"{name}.json")
-    _check(card, tensors, where=where)
-    return card, _restore(template, tensors, where=where)
+    return _check(fields, tensors, where=where), _restore(template, tensors, where=where)
 
 
 def _read_files(folder: Path, name: str) -> tuple[Any, bytes]:
@@ -151,79 +183,31 @@ def _read_files(folder: Path, name: str) -> tuple[Any, bytes]:
 
 
 def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
-    """Put a network together from a card and the tensors it describes.
-
-    Args:
-        card: what `release.run.release_run` writes.
-        tensors: the bytes of the safetensors file.
-        where: the card's place, for messages.
+    """Build the network that a card describes and fill in the tensors, the bytes of the safetensors file.
 
     Raises:
-        RunError: one does not belong to the other, or the card is of another fer_jax.
+        RunError: the two do not belong together, or another version of fer_jax wrote them.
     """
-    _check(card, tensors, where=where)
-    try:
-        name, labels, model_fields = card["name"], tuple(card["labels"]), card["model"]
-        stats = read_stats(card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
-    # Only with FER+'s labels does a config have eight classes; a network of seven goes with these too.
-    fields = {"name": "released", "labels": {"source": "ferplus"}, "model": model_fields}
-    config = from_json(fields, where=where).model
-    to_logits = _make_logits(config, stats, tensors, classes=len(labels), where=where)
-    return Classifier(name=name, labels=labels, card=card, _to_logits=to_logits)
+    read = _check(card, tensors, where=where)
+    model = make_predicting_model(from_json(ModelConfig, read.model, where=where))
+    variables = _restore(describe_variables(model), tensors, where=where)
+    network = Network(model, len(read.labels), variables, read.pixel_stats)
+    return Classifier(read.name, read.labels, card, network, read.own_labels)
 
 
-def _check(card: Any, tensors: bytes, *, where: str) -> None:
-    """Refuse a card that is no card, and tensors that are not its own."""
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise RunError(f"{where}: this is no card of format {FORMAT}, which this fer_jax reads; {_GET_AGAIN}")
-    try:
-        name, wanted_hash = card["name"], card["tensors"]["sha256"]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
-    came_hash = hashlib.sha256(tensors).hexdigest()
-    if came_hash != wanted_hash:
+def _check(fields: Any, tensors: bytes, *, where: str) -> Card:
+    """Read a card, and refuse tensors that do not belong to it."""
+    card, found = _read_card(fields, where=where), hashlib.sha256(tensors).hexdigest()
+    if found != card.tensors_sha256:
         raise RunError(
-            f"{where}: {name}.safetensors is damaged or of another release: its SHA-256 is {came_hash[:12]}, "
-            f"the card's {str(wanted_hash)[:12]}; {_GET_AGAIN}"
+            f"{where}: {card.name}.safetensors is damaged or of another release: its SHA-256 is "
+            f"{found[:12]}, the card's {card.tensors_sha256[:12]}; {_GET_AGAIN}"
         )
-
-
-def read_stats(card: Json) -> PixelStats:
-    """Read from a card what the network's images are standardised with."""
-    return PixelStats(float(card["preprocessing"]["mean"]), float(card["preprocessing"]["std"]))
-
-
-def _make_logits(
-    config: ModelConfig, stats: PixelStats, tensors: bytes, *, classes: int, where: str
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Make the function from uint8 [N, 48, 48, 1] to logits float32 [N, C]."""
-    model = make_model(config, DeviceConfig(kernels="plain"))
-    blank = jnp.zeros((1, *fer2013.IMAGE_SHAPE))
-    template = jax.eval_shape(lambda: model.init(jax_key(0, Stream.INIT), blank, is_training=False))
-    variables = _restore(template, tensors, where=where)
-
-    @jax.jit
-    def predict(variables: Any, images: jax.Array) -> Any:
-        return model.apply(variables, standardise(images, stats), is_training=False)
-
-    def to_logits(images: np.ndarray) -> np.ndarray:
-        # Sizes that are powers of two: a handful of compiled programs serves every N.
-        size = min(_LARGEST_BATCH, 1 << max(0, len(images) - 1).bit_length())
-        # A GPU's short cuts in precision would move single predictions away from the card's counts.
-        with jax.default_matmul_precision("highest"):
-            parts = [
-                np.asarray(predict(variables, images[rows]))
-                for rows, _ in in_order(np.arange(len(images)), size)
-            ]
-        return np.concatenate([*parts, np.empty((0, classes), np.float32)])[: len(images)]
-
-    return to_logits
+    return card
 
 
 def _restore(template: Any, tensors: bytes, *, where: str) -> Any:
-    """Read the tensors into the form of a template, as float32."""
+    """Read the tensors as nested dicts like the template's, float32, and refuse other names or shapes."""
     try:
         found = safetensors.numpy.load(tensors)
     except SafetensorError as error:
@@ -240,11 +224,7 @@ def _restore(template: Any, tensors: bytes, *, where: str) -> Any:
 
 
 def pack(variables: Json, *, dtype: str) -> bytes:
-    """Turn weights and batch statistics into the bytes of a safetensors file.
-
-    Args:
-        variables: `params` and `batch_stats`, nested dicts.
-        dtype: "float16" or "float32".
+    """Serialise parameters and batch statistics, nested dicts, as safetensors in "float16" or "float32".
 
     Raises:
         ConfigError: a number is too large for float16.

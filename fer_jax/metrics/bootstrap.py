@@ -1,11 +1,10 @@
-"""The bootstrap: how far a figure would move if other images of the same kind had been measured.
+"""The bootstrap: how far a metric would move if other images of the same kind had been measured.
 
 Images are drawn from those measured, with replacement and as many as there are, and the figure is computed
 on each such resample; the middle 95 % of its values are the interval (the percentile interval: Efron 1979,
 "Bootstrap Methods: Another Look at the Jackknife"; Efron and Tibshirani 1993, "An Introduction to the
-Bootstrap", chapter 13). It speaks of the images alone: another training seed would move the figures too.
-
-An image's resample count is a weight, so a figure is computed for many resamples at once.
+Bootstrap", chapter 13). It covers the choice of images alone: another training seed would move the metrics
+too. An image's resample count is a weight, so a figure is computed for many resamples at once.
 """
 
 import warnings
@@ -25,16 +24,7 @@ _AT_A_TIME: Final = 50
 
 
 def draw_weights(rng: np.random.Generator, *, images: int, resamples: int) -> np.ndarray:
-    """Draw resamples of images, with replacement.
-
-    Args:
-        rng: source of the randomness.
-        images: N, how many there are, and how many a resample has.
-        resamples: R.
-
-    Returns:
-        float64 [R, N], how often each image is in each resample; every row sums to N.
-    """
+    """Draw how often each image is in each resample: float64 [R, N], whose rows sum to N."""
     drawn = rng.integers(images, size=(resamples, images))
     drawn += images * np.arange(resamples)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=resamples * images)
@@ -42,16 +32,7 @@ def draw_weights(rng: np.random.Generator, *, images: int, resamples: int) -> np
 
 
 def resample(rng: np.random.Generator, figures: Figures, *, images: int) -> dict[str, np.ndarray]:
-    """Compute each figure on 1000 resamples.
-
-    Args:
-        rng: source of the randomness.
-        figures: what is measured.
-        images: N >= 1.
-
-    Returns:
-        Name -> float64 [1000] or [1000, K].
-    """
+    """Compute each figure of N >= 1 images on 1000 resamples: name -> float64 [1000] or [1000, K]."""
     parts = []
     for start in range(0, RESAMPLES, _AT_A_TIME):
         resamples = min(_AT_A_TIME, RESAMPLES - start)
@@ -60,10 +41,7 @@ def resample(rng: np.random.Generator, figures: Figures, *, images: int) -> dict
 
 
 def percentile_interval(values: np.ndarray) -> np.ndarray:
-    """Take the 95 % percentile interval of a figure.
-
-    Args:
-        values: float64 [R] or [R, K], the figure on R resamples.
+    """Take the 95 % percentile interval of a figure, from its values float64 [R] or [R, K] on R resamples.
 
     Returns:
         float64 [2] or [2, K], the lower and the upper ends. Resamples in which a figure has no value (such as
@@ -77,15 +55,15 @@ def percentile_interval(values: np.ndarray) -> np.ndarray:
 
 
 def distance_interval(value: float, distances: np.ndarray) -> np.ndarray:
-    """Compute an interval of a figure that is a length, such as a sum of absolute values.
+    """Compute an interval of a metric that is a norm, such as a sum of absolute values.
 
-    Chance makes a length longer, on a resample twice over: where the true one is 0, all of the percentile
-    interval lies above it. But two lengths differ by no more than what lies between their ends, which does
-    centre on what was measured: the interval covers the true length in at least 95 % of the cases.
+    Noise makes a norm larger, on a resample twice over: where the true one is 0, the whole percentile
+    interval lies above it. But two norms differ by no more than the norm of the difference of their vectors,
+    which does centre on the measured one: the interval covers the true norm in at least 95 % of cases.
 
     Args:
-        value: the length that was measured, >= 0.
-        distances: float64 [R], between the ends of the measured one and of that of each of R resamples.
+        value: the measured norm, >= 0.
+        distances: float64 [R], between the measured vector and that of each of R resamples.
 
     Returns:
         float64 [2], the lower and the upper end, >= 0.

@@ -1,7 +1,7 @@
-"""Calibration: whether a network that says 0.9 turns out right nine times in ten.
+"""Calibration: whether a network that says 0.9 is right nine times in ten.
 
-Confidence is the largest predicted probability. The figures and the cure are those of Guo, Pleiss, Sun and
-Weinberger 2017, "On Calibration of Modern Neural Networks" (ICML).
+Confidence is the largest predicted probability. The error and temperature scaling are from Guo, Pleiss, Sun
+and Weinberger 2017, "On Calibration of Modern Neural Networks" (ICML).
 """
 
 from typing import Any, Final
@@ -15,7 +15,7 @@ BIN_COUNT: Final = 15
 
 _EDGES: Final = np.linspace(0, 1, BIN_COUNT + 1)
 _MAX_LOG_TEMPERATURE: Final = 5.0
-"""Temperatures are looked for between exp(-5) and exp(5): 1/148 and 148."""
+"""Temperatures are searched between exp(-5) and exp(5): 1/148 and 148."""
 
 
 def describe(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -49,20 +49,15 @@ def describe(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def confidences_of(log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the confidence of each prediction, float64 [N], and whether it is right, bool [N].
-
-    Args:
-        log_probs: float64 [N, C], logarithms of the predicted probabilities.
-        labels: int [N], 0..C-1.
-    """
+    """Return the confidence of each prediction, float64 [N], and whether it is right, bool [N]."""
     return np.exp(log_probs.max(axis=1)), log_probs.argmax(axis=1) == labels
 
 
 def expected_error(confidences: np.ndarray, is_correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Compute the expected calibration error (ECE) for many weightings of the images at once.
 
-    It is the mean over the 15 bins of |accuracy - mean confidence|, each bin weighted by its images. It is
-    never negative, so by chance alone it is above 0, and the more so the fewer the images.
+    It is the mean over the 15 bins of |accuracy - mean confidence|, each bin weighted by its images. It
+    cannot be negative, so chance alone makes it positive, more so with fewer images.
 
     Args:
         confidences: float64 [N], in 0..1.
@@ -79,16 +74,11 @@ def expected_error(confidences: np.ndarray, is_correct: np.ndarray, weights: np.
 
 
 def excesses(confidences: np.ndarray, is_correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute how much more often the images of each bin are right than they say, over all images.
-
-    Args:
-        confidences: float64 [N], in 0..1.
-        is_correct: bool [N].
-        weights: float64 [R, N], each >= 0.
+    """Compute by how much accuracy exceeds confidence in each bin; arguments as of `expected_error`.
 
     Returns:
-        float64 [R, 15], accuracy - mean confidence of a bin, times its share of the images; the sum of their
-        absolute values is the ECE.
+        float64 [R, 15], accuracy - mean confidence of a bin, times its fraction of the images; the sum of
+        their absolute values is the ECE.
     """
     of_image = np.zeros((len(confidences), BIN_COUNT))
     of_image[np.arange(len(confidences)), _bin_numbers(confidences)] = is_correct - confidences
@@ -111,8 +101,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int [N], 0..C-1.
 
     Returns:
-        T > 0: above 1 where the network is too sure of itself, below 1 where it is too modest. It stays
-        within exp(-5) and exp(5), which it nears where all predictions are right, or none is.
+        T > 0: above 1 for an overconfident network, below 1 for an underconfident one. It stays within
+        exp(-5) and exp(5), which it approaches where all predictions are right, or none is.
     """
 
     def loss(log_temperature: float) -> float:

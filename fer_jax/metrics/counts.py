@@ -40,9 +40,8 @@ def count(logits: jax.Array, labels: jax.Array, losses: jax.Array, is_real: jax.
 def count_predictions(log_probs: np.ndarray, labels: np.ndarray) -> Counts:
     """Count predictions that are on the host already, in float64.
 
-    Args:
-        log_probs: float64 [N, C], logarithms of the predicted probabilities; N >= 1.
-        labels: int [N], 0..C-1.
+    `log_probs`, float64 [N, C], N >= 1, are logarithms of the predicted probabilities; `labels` int [N],
+    0..C-1.
     """
     classes = log_probs.shape[1]
     cells = labels * classes + log_probs.argmax(axis=1)
@@ -58,7 +57,7 @@ def merge(batches: list[Counts]) -> Counts:
 
 
 def accuracy(counts: Counts) -> float:
-    """Share of the examples that were predicted right."""
+    """Fraction of the examples that were predicted correctly."""
     return float(np.trace(counts.confusion) / counts.confusion.sum())
 
 

@@ -1,7 +1,7 @@
 """Two networks on the same images: McNemar's test, the size of the difference, and Holm's correction.
 
 Images that both get right, or both wrong, say nothing about which is better; the others do, and there are far
-fewer of them. That is why a paired test sees differences that two overlapping intervals hide.
+fewer of them. A paired test therefore sees differences that two overlapping intervals hide.
 """
 
 import math
@@ -13,19 +13,13 @@ import numpy as np
 from scipy.stats import binomtest
 
 LEVEL: Final = 0.05
-"""Chance of calling at least one difference real that is none, over all pairs together."""
+"""Chance of calling at least one difference real that is not, over all pairs together."""
 
 _Z: Final = NormalDist().inv_cdf(0.975)
 
 
 class Discordant(NamedTuple):
-    """Images that exactly one of two networks gets right.
-
-    Attributes:
-        only_first: images that the first alone gets right.
-        only_second: images that the second alone gets right.
-        total: all images, >= 1.
-    """
+    """Images that only the first or only the second of two networks gets right, and all images."""
 
     only_first: int
     only_second: int
@@ -38,11 +32,7 @@ class Discordant(NamedTuple):
 
 
 def count_discordant(first_right: np.ndarray, second_right: np.ndarray) -> Discordant:
-    """Count the images that exactly one of two networks gets right.
-
-    Args:
-        first_right: bool [N], N >= 1.
-        second_right: bool [N], of the same images in the same order.
+    """Count the images that exactly one of two networks gets right; bool [N] each, in the same order, N >= 1.
 
     >>> count_discordant(np.array([True, True, False, True]), np.array([True, False, True, False]))
     Discordant(only_first=2, only_second=1, total=4)
@@ -53,14 +43,11 @@ def count_discordant(first_right: np.ndarray, second_right: np.ndarray) -> Disco
 
 
 def mcnemar(counts: Discordant) -> float:
-    """Compute the exact two-sided p-value of McNemar's test.
+    """Compute the exact two-sided p-value of McNemar's test; 1 where no image tells the two apart.
 
     If both networks were equally good, each image that only one gets right would fall to either with chance
     one half (McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
     percentages"; exact by the binomial distribution).
-
-    Returns:
-        In 0..1; 1 where no image tells the two apart.
 
     >>> round(mcnemar(Discordant(10, 2, 100)), 6)
     0.038574
@@ -70,13 +57,10 @@ def mcnemar(counts: Discordant) -> float:
 
 
 def difference_interval(counts: Discordant) -> tuple[float, float]:
-    """Compute a 95 % interval of the difference in accuracy, second minus first.
+    """Compute a 95 % interval of the difference in accuracy, second minus first: its ends, in -1..1.
 
     Wald's interval for paired proportions after adding one half to each of the four cells (Agresti and Min
     2005, "Simple improved confidence intervals for comparing matched proportions").
-
-    Returns:
-        Its ends, in -1..1.
 
     >>> tuple(round(end, 4) for end in difference_interval(Discordant(10, 2, 100)))
     (-0.146, -0.0108)
@@ -92,13 +76,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for how many there are, so that a family of tests errs as rarely as one test.
 
     The smallest is multiplied by their number, the next by one less, and so on, and none falls below the one
-    before it (Holm 1979, "A simple sequentially rejective multiple test procedure").
-
-    Args:
-        p_values: may be none; in 0..1.
-
-    Returns:
-        Corrected ones in the same order, in 0..1: the test is rejected where it is below the level.
+    before it (Holm 1979, "A simple sequentially rejective multiple test procedure"). The corrected ones, in
+    0..1, are in the order of `p_values`, which may be none: a test is rejected where its own is below the
+    level.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]

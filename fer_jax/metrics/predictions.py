@@ -1,6 +1,6 @@
-"""All figures of some predictions, with bootstrap intervals and calibration: arrays in, JSON out.
+"""All metrics of a set of predictions, with bootstrap intervals and calibration: arrays in, JSON out.
 
-Figures are computed from the logits in float64.
+Metrics are computed from the logits in float64.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ Predictions = tuple[np.ndarray, np.ndarray]
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
-    """Compute all figures of some predictions, with their bootstrap intervals; ready for JSON.
+    """Compute all metrics of a set of predictions, with their bootstrap intervals; ready for JSON.
 
     Args:
         logits: float64 [N, C], N >= 1.
@@ -30,7 +30,7 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
 
     Returns:
         What `metrics.scores.summarise` gives, with `top2_correct`, `top2_accuracy`, `roc_auc` by label,
-        `macro_roc_auc` (mean of the classes that have one) and `intervals`. A figure without a value is None.
+        `macro_roc_auc` (mean of the classes that have one) and `intervals`. A metric without a value is None.
     """
     figures = make_figures(logits, labels)
     values = {name: value[0] for name, value in figures(np.ones((1, len(labels)))).items()}
@@ -58,11 +58,7 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
 
 
 def make_figures(logits: np.ndarray, labels: np.ndarray) -> bootstrap.Figures:
-    """Make the function that computes the figures of some predictions for many weightings of the images.
-
-    Args:
-        logits: float64 [N, C], N >= 1.
-        labels: int [N], 0..C-1.
+    """Make the function that computes the metrics for many weightings of the images at once; see `measure`.
 
     Returns:
         Weights float64 [R, N] -> `accuracy`, `balanced_accuracy`, `macro_f1`, `top2_accuracy`, `loss` (nats),
@@ -96,15 +92,13 @@ def make_figures(logits: np.ndarray, labels: np.ndarray) -> bootstrap.Figures:
 
 
 def calibrate(measured: Predictions, held_out: Predictions | None) -> Json:
-    """Describe the calibration of some predictions, before and after a temperature.
+    """Describe the calibration of a set of predictions, before and after temperature scaling.
 
-    Args:
-        measured: the predictions.
-        held_out: those of the validation part, on which the temperature is fitted; None where there are none.
+    The temperature is fitted on `held_out`, the predictions of the validation part.
 
     Returns:
-        `ece` and `bins` of `metrics.calibration.describe`, `temperature`, `fitted_on` ("val") and `scaled`: `ece`,
-        `bins` and `loss` (nats) after it; None for these three without a validation part.
+        `ece` and `bins` of `metrics.calibration.describe`, `temperature`, `fitted_on` ("val") and `scaled`:
+        `ece`, `bins` and `loss` (nats) after it; None for these three without a validation part.
     """
     logits, labels = measured
     before = calibration.describe(log_softmax(logits, axis=1), labels)

@@ -14,17 +14,15 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     >>> tuple(round(end, 4) for end in wilson_interval(8, 10))
     (0.4902, 0.9433)
     """
-    from scipy.stats import binomtest  # It takes half a second, for which only the end of a run has to wait.
+    # The import takes half a second, which only the end of a run should pay.
+    from scipy.stats import binomtest
 
     interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def summarise(counts: Counts) -> dict[str, Any]:
-    """Turn counts into every reported figure, ready for JSON.
-
-    Args:
-        counts: of at least one example.
+    """Compute every reported metric from the counts of at least one example, ready for JSON.
 
     Returns:
         `correct`, `total`, `accuracy` with `accuracy_low` and `accuracy_high` (Wilson, 95 %), `loss`,
@@ -64,16 +62,9 @@ def _class_figures(confusion: np.ndarray, index: int) -> dict[str, Any]:
 
 
 def top2_hits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Say which images have their label among the two classes with the largest logits.
+    """Find the images whose label is among the two classes with the largest logits: bool [N].
 
-    Of equal logits the earlier class counts as the larger, as for `argmax`.
-
-    Args:
-        logits: float [N, C].
-        labels: int [N], 0..C-1.
-
-    Returns:
-        bool [N].
+    Of equal logits, float [N, C], the earlier class counts as the larger, as for `argmax`.
 
     >>> top2_hits(np.array([[3.0, 1, 2, 0, 0, 0, 0]]).repeat(3, axis=0), np.array([0, 1, 2])).tolist()
     [True, False, True]
@@ -83,17 +74,13 @@ def top2_hits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def confusion_ratios(confusions: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the ratios of many confusion matrices at once, defined as in `summarise`.
+    """Compute `accuracy`, `balanced_accuracy` and `macro_f1`, defined as in `summarise`, each float64 [R].
 
-    Args:
-        confusions: float or int [R, C, C], each of at least one example.
-
-    Returns:
-        `accuracy`, `balanced_accuracy` and `macro_f1`, each float64 [R].
+    `confusions` are float or int [R, C, C], each of at least one example.
     """
     hits = confusions.diagonal(axis1=1, axis2=2).astype(np.float64)
     examples, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
-    # A class without examples counts for nothing: its hits are 0, and it is not among the present.
+    # A class without examples does not count: it has no hits and is not among those present.
     recalls, f1s = hits / np.maximum(examples, 1), 2 * hits / np.maximum(examples + predicted, 1)
     present = (examples > 0).sum(axis=1)
     return {
@@ -106,8 +93,8 @@ def confusion_ratios(confusions: np.ndarray) -> dict[str, np.ndarray]:
 def roc_auc(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Compute the area under the ROC curve, for many weightings of the images at once.
 
-    It is the Mann-Whitney statistic: the share of all pairs of a positive and a negative in which the
-    positive has the larger score, ties for one half (Hanley and McNeil 1982, "The Meaning and Use of the
+    It is the Mann-Whitney statistic: the fraction of all pairs of a positive and a negative in which the
+    positive has the larger score, ties counting one half (Hanley and McNeil 1982, "The Meaning and Use of the
     Area under a Receiver Operating Characteristic (ROC) Curve"). An image of weight 2 counts as two images.
 
     Args:

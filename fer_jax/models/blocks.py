@@ -1,4 +1,4 @@
-"""The kinds of blocks, each a Linen module on the layers of `unit`.
+"""The kinds of blocks, each a Linen module made of `models.layers`.
 
 The scale of a branch's last norm starts from 1. From 0 (Goyal et al. 2017) helps very deep networks and large
 batches; ours are neither, and with 0 a branch's weights would have no gradient at the first step.
@@ -8,10 +8,12 @@ import flax.linen as nn
 import jax
 
 from fer_jax.config.model import ConvBlock, Pooling
-from fer_jax.models.layers import SqueezeExcite, Unit, drop
+from fer_jax.models.layers import EXPAND, SHORTCUT_NORM, SqueezeExcite, Unit, drop
 from fer_jax.models.pooling import pool
 
-NOT_RECTIFIED = frozenset({"depthwise1", "depthwise2", "norm2", "shortcut_norm", "expand"})
+DEPTHWISE = ("depthwise1", "depthwise2")
+LAST_NORM = "norm2"
+NOT_RECTIFIED = frozenset({*DEPTHWISE, LAST_NORM, SHORTCUT_NORM, EXPAND})
 """Names of the layers within blocks that no ReLU follows, other than convolutions before their norm."""
 
 
@@ -40,9 +42,9 @@ class ConvUnit(Unit):
 
 
 class ResidualUnit(Unit):
-    """ResNet's basic block (He et al. 2015): two 3 × 3 convolutions with norms, and a way around them.
+    """ResNet's basic block (He et al. 2015): two 3 × 3 convolutions with norms, and a shortcut.
 
-    The first convolution's outputs are pooled, or it is strided; so is what goes the way around.
+    The first convolution's outputs are pooled, or it is strided; so is the shortcut.
     """
 
     @nn.compact
@@ -51,7 +53,7 @@ class ResidualUnit(Unit):
         pooling = self.pooling if self.block.pool else None
         branch = self.conv_norm_relu_pool_drop(x, "conv1", "norm1", is_training=is_training, pooling=pooling)
         branch = self.convolve(branch, "conv2", is_training=is_training, has_bias=False, has_windows=False)
-        branch = self.normalise(branch, "norm2", is_training=is_training)
+        branch = self.normalise(branch, LAST_NORM, is_training=is_training)
         x = nn.relu(self.add_to_shortcut(x, branch, is_training=is_training, pooling=pooling))
         return drop(self, x, self.device, rate=self.block.dropout_rate, is_training=is_training)
 
@@ -59,26 +61,25 @@ class ResidualUnit(Unit):
 class SeparableUnit(Unit):
     """Xception's module (Chollet 2017) as in mini-Xception (Arriaga et al. 2017).
 
-    Two separable convolutions, a depthwise and a pointwise one each, with a ReLU between them and none
-    behind; then pooling; and a way around it all, strided. "max" takes 2 × 2 windows, where the papers take
-    overlapping ones.
+    Two separable convolutions, a depthwise and a pointwise one each, with a ReLU between them and none after;
+    then pooling; and a strided shortcut. "max" takes 2 × 2 windows, where the papers take overlapping ones.
     """
 
     @nn.compact
     def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:
         """Map float [B, H, W, C] to float [B, H', W', features]; H' is H, or H / 2 when pooled."""
-        branch = self.depthwise(x, "depthwise1")
+        branch = self.depthwise(x, DEPTHWISE[0])
         branch = self.conv_norm_relu_pool_drop(branch, "pointwise1", "norm1", is_training=is_training, side=1)
-        branch = self.depthwise(branch, "depthwise2")
+        branch = self.depthwise(branch, DEPTHWISE[1])
         if self.block.pool and self.pooling == "stride":
             branch = branch[:, ::2, ::2]
         branch = self.convolve(
             branch, "pointwise2", is_training=is_training, side=1, has_bias=False, has_windows=False
         )
-        branch = self.normalise(branch, "norm2", is_training=is_training)
+        branch = self.normalise(branch, LAST_NORM, is_training=is_training)
         branch = pool(branch, self.pooling if self.block.pool else None)
-        around: Pooling | None = "stride" if self.block.pool else None
-        x = self.add_to_shortcut(x, branch, is_training=is_training, pooling=around)
+        pooling: Pooling | None = "stride" if self.block.pool else None
+        x = self.add_to_shortcut(x, branch, is_training=is_training, pooling=pooling)
         return drop(self, x, self.device, rate=self.block.dropout_rate, is_training=is_training)
 
 
@@ -86,11 +87,11 @@ UNITS: dict[str, type[Unit]] = {"plain": ConvUnit, "residual": ResidualUnit, "se
 
 
 def skip_rates(blocks: tuple[ConvBlock, ...], last_rate: float) -> list[float]:
-    """Give each block its chance to be left out: a rise along a line, in equal steps.
+    """Compute each block's probability of being skipped in training: it rises linearly with the depth.
 
     Args:
-        blocks: in order; plain ones are never left out, and are not counted.
-        last_rate: chance of the last one that can be.
+        blocks: in order; plain ones are never skipped, and are not counted.
+        last_rate: of the last block that can be skipped.
 
     >>> plain, residual = ConvBlock(), ConvBlock(kind="residual")
     >>> skip_rates((plain, residual, residual), 0.5)

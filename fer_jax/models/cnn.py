@@ -1,7 +1,7 @@
 """The CNN: convolution blocks, then flatten or mean, then dense layers; or logits at each place, then mean.
 
-Weights start from He et al. 2015 (`he_normal`, for ReLU), see `unit`, the last layer from small numbers, so
-that behind a hidden dense layer the first loss is close to ln 7.
+Weights start from He et al. 2015 (`he_normal`, for ReLU), see `models.layers`, the last layer from small
+numbers, so that after a hidden dense layer the first loss is close to ln 7.
 """
 
 import flax.linen as nn
@@ -13,12 +13,12 @@ from fer_jax.models.blocks import UNITS, skip_rates
 from fer_jax.models.layers import drop
 
 LAST_LAYER = "logits"
-"""Name of every network's last layer; what goes into it are the last features."""
+"""Name of every network's last layer; its inputs are the last features."""
 LAST_LAYER_STD = 0.01
 
 
 class CNN(nn.Module):
-    """Faces to logits, as a `ModelConfig` says.
+    """The network that a `ModelConfig` describes, from images to logits.
 
     Collections: `params`, and `batch_stats` (running mean and variance of each batch norm; empty where
     the config has none). Training needs an rng named `dropout` and `mutable=["batch_stats"]`. Plain and fast

@@ -1,9 +1,9 @@
-"""The fast kernels: convolutions that XLA is slow at, and what follows a convolution with its own gradient.
+"""The fast kernels: convolutions that XLA is slow at, and fused layers after a convolution.
 
-Left to themselves, batch norm, ReLU, pooling and dropout walk over the large arrays again for each layer and
-each gradient. Here each pass does all it can at once: the forward pass keeps one byte a window, which of the
-four was the largest; the backward pass reads it and writes the gradient before the convolution in one go. The
-plain layers in `unit` define what is computed; the tests hold both against each other.
+As separate layers, batch norm, ReLU, pooling and dropout each read the large arrays again, forward and
+backward. Here one pass does it all: the forward pass saves one byte for each window, which of its four values
+was the largest; the backward pass reads it and writes the gradient of the convolution's outputs in one go.
+The plain layers in `models.layers` define what is computed; the tests compare both.
 """
 
 from functools import partial, reduce
@@ -16,7 +16,7 @@ BATCH_NORM_EPSILON = 1e-5
 
 
 class _Saved(NamedTuple):
-    """What the backward pass reads: arrays [B, H, W, C], [B, H', W', C] and [C]."""
+    """What the forward pass saves for the backward pass: arrays [B, H, W, C], [B, H', W', C] and [C]."""
 
     x: jax.Array
     out: jax.Array
@@ -30,20 +30,20 @@ class _Saved(NamedTuple):
 def norm_relu_pool_drop(
     x: jax.Array, scale: jax.Array, bias: jax.Array, key_words: jax.Array, is_pooled: bool, rate: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalise by the batch's statistics, ReLU, pool, drop.
+    """Apply batch norm with the batch's statistics, ReLU, pooling and dropout.
 
     Args:
         x: float [B, H, W, C]; H and W even where pooled.
         scale: float32 [C], of the batch norm.
         bias: float32 [C].
         key_words: uint32 [2], see `keep_mask`.
-        is_pooled: whether to take the largest of each 2 × 2 window; of equal ones the first passes on the
+        is_pooled: whether to take the largest of each 2 × 2 window; of equal ones the first gets the
             gradient.
         rate: share to drop, in [0, 1).
 
     Returns:
         float [B, H', W', C], and the batch's mean and variance, float32 [C], for the running statistics:
-        no gradient goes through them.
+        no gradient flows through them.
     """
     return _forward(x, scale, bias, key_words, is_pooled, rate)[0]
 
@@ -54,8 +54,8 @@ def _forward(
     mean, variance = _moments(x)
     inverse_std = jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
     slope = scale * inverse_std
-    # The offset moves a window's four values alike, so it is added to the largest alone.
-    scaled = x * slope
+    # The offset is the same for a window's four values, so it is added to the largest alone.
+    scaled = x * _by_channel(slope)
     if is_pooled:
         corners = _corners(scaled)
         scaled = jnp.maximum(jnp.maximum(corners[0], corners[1]), jnp.maximum(corners[2], corners[3]))
@@ -64,8 +64,8 @@ def _forward(
             number = jnp.where(corners[index] == scaled, jnp.uint8(index), number)
     else:
         number = jnp.zeros((), jnp.uint8)
-    out = drop(key_words, jax.nn.relu(scaled + (bias - mean * slope)), rate=rate).astype(x.dtype)
-    # Without the barrier XLA computes both again in each place that reads them.
+    out = drop(key_words, jax.nn.relu(scaled + _by_channel(bias - mean * slope)), rate=rate).astype(x.dtype)
+    # Without the barrier XLA computes both again wherever they are read.
     out, number = jax.lax.optimization_barrier((out, number))
     return (out, mean, variance), _Saved(x, out, number, mean, inverse_std, scale)
 
@@ -74,18 +74,18 @@ def _backward(
     is_pooled: bool, rate: float, saved: _Saved, cotangents: tuple[jax.Array, jax.Array, jax.Array]
 ) -> tuple[Any, ...]:
     x, out, largest, mean, inverse_std, scale = saved
-    # What ReLU or dropout took is 0 in the output, so the output is the mask.
+    # The output is 0 wherever ReLU or dropout set it to 0, so it is the mask.
     grad = jnp.where(out > 0, cotangents[0] / (1 - rate), 0).astype(jnp.float32)
     if is_pooled:
         chosen = jax.lax.select_n(largest.astype(jnp.int32), *_corners(x))
-        place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
+        place = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
         spread = jnp.where(largest[:, :, None, :, None] == place, grad[:, :, None, :, None], 0).reshape(
             x.shape
         )
     else:
         chosen, spread = x, grad
     grad_bias = grad.sum((0, 1, 2))
-    grad_scale = (grad * ((chosen - mean) * inverse_std)).sum((0, 1, 2))
+    grad_scale = (grad * ((chosen - _by_channel(mean)) * _by_channel(inverse_std))).sum((0, 1, 2))
     grad_x = _through_moments(x, spread, grad_scale, grad_bias, mean, inverse_std, scale)
     return grad_x, grad_scale, grad_bias, None
 
@@ -95,16 +95,7 @@ norm_relu_pool_drop.defvjp(_forward, _backward)
 
 @jax.custom_vjp
 def norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalise by the batch's statistics, and no more: for what is added up before its ReLU.
-
-    Args:
-        x: float [B, H, W, C].
-        scale: float32 [C], of the batch norm.
-        bias: float32 [C].
-
-    Returns:
-        float [B, H, W, C], and the batch's mean and variance, see `norm_relu_pool_drop`.
-    """
+    """Apply batch norm alone: for branches that are added before their ReLU; see `norm_relu_pool_drop`."""
     return _norm_forward(x, scale, bias)[0]
 
 
@@ -112,7 +103,7 @@ def _norm_forward(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[Any,
     mean, variance = _moments(x)
     inverse_std = jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
     slope = scale * inverse_std
-    out = (x * slope + (bias - mean * slope)).astype(x.dtype)
+    out = (x * _by_channel(slope) + _by_channel(bias - mean * slope)).astype(x.dtype)
     return (out, mean, variance), (x, mean, inverse_std, scale)
 
 
@@ -120,7 +111,7 @@ def _norm_backward(saved: tuple[jax.Array, ...], cotangents: tuple[jax.Array, ..
     x, mean, inverse_std, scale = saved
     grad = cotangents[0].astype(jnp.float32)
     grad_bias = grad.sum((0, 1, 2))
-    grad_scale = (grad * ((x - mean) * inverse_std)).sum((0, 1, 2))
+    grad_scale = (grad * ((x - _by_channel(mean)) * _by_channel(inverse_std))).sum((0, 1, 2))
     grad_x = _through_moments(x, grad, grad_scale, grad_bias, mean, inverse_std, scale)
     return grad_x, grad_scale, grad_bias
 
@@ -137,53 +128,49 @@ def _through_moments(
     inverse_std: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
-    """Take a batch norm's gradient from its outputs, float32 [B, H, W, C], to its inputs x."""
+    """Compute the gradient of a batch norm's inputs x from that of its outputs, float32 [B, H, W, C]."""
     # Ioffe & Szegedy 2015: the gradient through the batch's mean and variance is an affine function of x.
     slope, count = scale * inverse_std, x.size // x.shape[-1]
     by_x = slope * inverse_std * grad_scale / count
     offset = slope * grad_bias / count - by_x * mean
-    grad_x = (slope * grad - (offset + by_x * x)).astype(x.dtype)
-    return jax.lax.optimization_barrier(grad_x)
+    inner = _by_channel(offset) + _by_channel(by_x) * x
+    return jax.lax.optimization_barrier((_by_channel(slope) * grad - inner).astype(x.dtype))
 
 
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Take mean and variance, float32 [C], over all other axes, the variance as `nn.BatchNorm` does."""
+    """Compute mean and variance, float32 [C], over all other axes, the variance as `nn.BatchNorm` does."""
     x = x.astype(jnp.float32)
     mean = x.mean((0, 1, 2))
     return mean, jnp.maximum((x * x).mean((0, 1, 2)) - mean * mean, 0.0)
 
 
+def _by_channel(values: jax.Array) -> jax.Array:
+    """Give a number for each channel, [C], the form [1, 1, 1, C] that goes with images."""
+    return jnp.expand_dims(values, (0, 1, 2))
+
+
 def _corners(x: jax.Array) -> list[jax.Array]:
-    """Cut [B, H, W, C] into the four corners of its 2 × 2 windows, [B, H / 2, W / 2, C] each."""
+    """Split [B, H, W, C] into the four corners of its 2 × 2 windows, [B, H / 2, W / 2, C] each."""
     windows = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3])
     return [windows[:, :, row, :, column] for row in (0, 1) for column in (0, 1)]
 
 
 def drop(key_words: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
-    """Set a share of the values to zero and scale up the others, so that the mean stays.
-
-    Args:
-        key_words: uint32 [2], see `keep_mask`.
-        x: float.
-        rate: share to drop, in [0, 1).
-    """
+    """Drop a share of the values of float x, see `keep_mask`, and scale up the others to keep the mean."""
     return jnp.where(keep_mask(key_words, x.shape, rate=rate), x / (1 - rate), 0) if rate else x
 
 
 def keep_mask(key_words: jax.Array, shape: tuple[int, ...], *, rate: float) -> jax.Array:
     """Choose what dropout keeps, each value with probability 1 − rate.
 
-    A hash of the value's number and the key (lowbias32 of Wellons 2018, nullprogram.com/blog/2018/07/31):
-    stateless like JAX's Threefry, good enough for a mask, and so short that it is computed within the loop
-    that uses it.
+    A hash of the value's index and the key (lowbias32 of Wellons 2018, nullprogram.com/blog/2018/07/31):
+    stateless like JAX's Threefry, good enough for a mask, and so cheap that XLA fuses it into the loop that
+    uses it.
 
     Args:
         key_words: uint32 [2], the words of a JAX key: `jax.random.key_data(key)`.
-        shape: of the mask, of less than 2**32 values.
+        shape: of the mask, fewer than 2**32 values.
         rate: share to drop, in [0, 1).
-
-    Returns:
-        bool of that shape.
     """
     number, stride = jnp.zeros(shape, jnp.uint32), 1
     for axis in reversed(range(len(shape))):
@@ -199,21 +186,14 @@ def _mix(word: jax.Array) -> jax.Array:
 
 
 def conv_depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve each channel 3 × 3 with a kernel of its own and zero padding, as a sum of nine products.
+    """Convolve each channel of float [B, H, W, C] with its own kernel, float [3, 3, 1, C], and zero padding.
 
-    XLA's grouped convolution on a CPU takes up to a hundred times as long.
-
-    Args:
-        x: float [B, H, W, C].
-        kernel: float [3, 3, 1, C].
-
-    Returns:
-        float [B, H, W, C].
+    It is a sum of nine products: XLA's grouped convolution on a CPU takes up to a hundred times as long.
     """
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     products = (
-        padded[:, row : row + height, column : column + width] * kernel[row, column, 0]
+        padded[:, row : row + height, column : column + width] * _by_channel(kernel[row, column, 0])
         for row in range(3)
         for column in range(3)
     )
@@ -221,15 +201,15 @@ def conv_depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def conv_one_channel(x: jax.Array, kernel: jax.Array, *, is_pooled: bool, stride: int = 1) -> jax.Array:
-    """Convolve gray images 3 × 3 with zero padding, as one matrix product over small windows.
+    """Convolve images of one channel 3 × 3 with zero padding, as one matrix product over small windows.
 
-    XLA's convolution loses its time on a single input channel. For pooling a row of the product holds a
-    pooling window's four places, from the 4 × 4 pixels around it, so that pooling reads what lies together.
+    XLA's convolution is slow for a single input channel. For pooling, a row of the product holds the four
+    places of a pooling window, from the 4 × 4 pixels around it, so that pooling reads adjacent values.
 
     Args:
         x: float [B, H, W, 1]; H and W even where pooled or strided.
         kernel: float [3, 3, 1, C].
-        is_pooled: whether each 2 × 2 window is to be an image of its own.
+        is_pooled: whether to return each 2 × 2 window as an image of its own.
         stride: 1, or 2 for every other place along each axis; 1 where pooled.
 
     Returns:

@@ -1,9 +1,11 @@
-"""What all kinds of blocks are made of: their layers, with plain or fast kernels.
+"""The layers that all kinds of blocks are made of, with plain or fast kernels.
 
 Convolutions start from He et al. 2015 (`he_normal`, for ReLU), the scale of a batch norm from 1. A
-convolution before batch norm has no bias: the norm would take it away. Plain and fast kernels have the same
+convolution before batch norm has no bias: the norm would cancel it. Plain and fast kernels have the same
 variables: the plain layers make them when the network is initialised, and the fast ones read them by name.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,6 +15,9 @@ from fer_jax.config.model import ConvBlock, DeviceConfig, Pooling
 from fer_jax.models import kernels
 from fer_jax.models.pooling import pool
 
+SHORTCUT_NORM = "shortcut_norm"
+EXPAND = "expand"
+"""Name of the last layer of a squeeze-and-excite."""
 BATCH_NORM_MOMENTUM = 0.9
 SQUEEZE_REDUCTION = 8
 LEAST_SQUEEZED = 4
@@ -23,9 +28,9 @@ class Unit(nn.Module):
 
     Attributes:
         block: which layers there are.
-        device: plain or fast kernels, and the numbers between the layers.
+        device: plain or fast kernels, and the dtype between the layers.
         pooling: how the block halves height and width, if it does.
-        skip_rate: chance that what the block adds is left out, for each image in training.
+        skip_rate: probability that the block's branch is left out, for each image in training.
     """
 
     block: ConvBlock
@@ -34,7 +39,7 @@ class Unit(nn.Module):
     skip_rate: float = 0.0
 
     def is_fast(self, *, is_training: bool) -> bool:
-        """Tell whether the fast kernels take part: in training, once the plain layers made the variables."""
+        """Whether the fast kernels are used: in training, once the plain layers have made the variables."""
         return is_training and self.device.kernels == "fast" and not self.is_initializing()
 
     def convolve(
@@ -50,27 +55,21 @@ class Unit(nn.Module):
     ) -> jax.Array:
         """Convolve float [B, H, W, C] with zero padding to float [B, H / stride, W / stride, features].
 
-        With `has_windows` gray images may come back as [B · H / 2 · W / 2, 2, 2, features], one image for
-        each pooling window: see `kernels.conv_one_channel`.
+        With `has_windows`, images of one channel may come back as [B · H / 2 · W / 2, 2, 2, features], one
+        image for each pooling window: see `kernels.conv_one_channel`.
         """
         if x.shape[-1] == 1 and side == 3 and not has_bias and self.is_fast(is_training=is_training):
             kernel = self.variables["params"][name]["kernel"].astype(x.dtype)
             return kernels.conv_one_channel(x, kernel, is_pooled=has_windows, stride=stride)
-        conv = nn.Conv(
-            self.block.features,
-            (side, side),
-            strides=stride,
-            # Strided as in ResNet: around the places 0, 2, 4, ...
-            padding="SAME" if stride == 1 else side // 2,
-            use_bias=has_bias,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=self.device.compute_dtype,
-            name=name,
-        )
-        return conv(x)
+        # Strided as in ResNet: around the places 0, 2, 4, ...
+        padding = "SAME" if stride == 1 else side // 2
+        features = self.block.features
+        return self._plain_conv(
+            name, features, side=side, strides=stride, padding=padding, use_bias=has_bias
+        )(x)
 
     def normalise(self, x: jax.Array, name: str, *, is_training: bool) -> jax.Array:
-        """Batch norm of float [B, H, W, C], with nothing behind it."""
+        """Apply batch norm to float [B, H, W, C], and nothing after it."""
         if self.is_fast(is_training=is_training):
             x, *moments = kernels.norm(x, *self._scale_and_bias(name))
             self._move_statistics(name, moments)
@@ -89,19 +88,11 @@ class Unit(nn.Module):
         pooling: Pooling | None = None,
         rate: float = 0.0,
     ) -> jax.Array:
-        """Do all of these, with as much as possible of it in one kernel.
+        """Apply the layers of the name in this order, as many as possible in one kernel.
 
-        Args:
-            x: float [B, H, W, C].
-            conv: name of the convolution.
-            norm: name of the batch norm.
-            is_training: whether the batch's own statistics count.
-            side: of the convolution's kernel.
-            pooling: how to halve height and width; None does not.
-            rate: share to drop.
-
-        Returns:
-            float [B, H', W', features]; H' is H, or H / 2 with pooling.
+        From float [B, H, W, C] to float [B, H', W', features]; H' is H, or H / 2 with pooling. `conv` and
+        `norm` name the convolution, with a kernel of `side` × `side`, and the batch norm; `rate` is the
+        share to drop.
         """
         stride, is_max = 2 if pooling == "stride" else 1, pooling == "max"
         height, width = (length // 2 if pooling else length for length in x.shape[1:3])
@@ -112,7 +103,7 @@ class Unit(nn.Module):
         if not self.is_fast(is_training=is_training):
             x = pool(nn.relu(self.normalise(x, norm, is_training=is_training)), pooling)
             return drop(self, x, self.device, rate=rate, is_training=is_training)
-        # What is neither maximum nor stride comes between the ReLU and the dropout.
+        # Any other pooling comes between the ReLU and the dropout.
         is_whole = pooling in (None, "max", "stride")
         fused_rate = rate if is_whole else 0.0
         key_words = jax.random.key_data(self.make_rng("dropout")) if fused_rate else None
@@ -125,34 +116,21 @@ class Unit(nn.Module):
         return drop(self, pool(x, pooling), self.device, rate=rate, is_training=is_training)
 
     def depthwise(self, x: jax.Array, name: str) -> jax.Array:
-        """Convolve each channel of float [B, H, W, C] 3 × 3 with a kernel of its own; no bias."""
+        """Convolve each channel of float [B, H, W, C] 3 × 3 with its own kernel; no bias."""
         if self.device.kernels == "fast" and not self.is_initializing():
             return kernels.conv_depthwise(x, self.variables["params"][name]["kernel"].astype(x.dtype))
-        conv = nn.Conv(
-            x.shape[-1],
-            (3, 3),
-            feature_group_count=x.shape[-1],
-            use_bias=False,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=self.device.compute_dtype,
-            name=name,
-        )
-        return conv(x)
+        channels = x.shape[-1]
+        return self._plain_conv(name, channels, side=3, feature_group_count=channels, use_bias=False)(x)
 
     def add_to_shortcut(
         self, x: jax.Array, branch: jax.Array, *, is_training: bool, pooling: Pooling | None
     ) -> jax.Array:
-        """Weigh the branch's channels, leave it out for some images, and add the way around it.
+        """Weigh the branch's channels, skip it for some images, and add the shortcut.
 
-        He et al. 2015, "Deep residual learning for image recognition": the way around is x itself, or a
-        1 × 1 convolution with batch norm where the channels change. Huang et al. 2016, "Deep networks with
-        stochastic depth"; here what is kept is scaled up in training, and evaluation needs no factor.
-
-        Args:
-            x: float [B, H, W, C], what went into the block.
-            branch: float [B, H', W', features], what it computed.
-            is_training: whether to leave out.
-            pooling: how x is halved on its way; None does not.
+        He et al. 2015, "Deep residual learning for image recognition": the shortcut is x itself, or a 1 × 1
+        convolution with batch norm where the channels change. Huang et al. 2016, "Deep networks with
+        stochastic depth"; here a branch that is kept is scaled up in training, so evaluation needs no factor.
+        The block got x, float [B, H, W, C]; the branch has computed float [B, H', W', features] from it.
         """
         if self.block.squeeze_excite:
             branch = SqueezeExcite(self.device, name="excite")(branch)
@@ -161,7 +139,11 @@ class Unit(nn.Module):
         if x.shape == branch.shape:
             return x + branch
         x = self.convolve(x, "shortcut", is_training=is_training, side=1, has_bias=False, has_windows=False)
-        return self.normalise(x, "shortcut_norm", is_training=is_training) + branch
+        return self.normalise(x, SHORTCUT_NORM, is_training=is_training) + branch
+
+    def _plain_conv(self, name: str, features: int, *, side: int, **options: Any) -> nn.Conv:
+        init, dtype = nn.initializers.he_normal(), self.device.compute_dtype
+        return nn.Conv(features, (side, side), kernel_init=init, dtype=dtype, name=name, **options)
 
     def _scale_and_bias(self, name: str) -> tuple[jax.Array, jax.Array]:
         params = self.variables["params"][name]
@@ -177,7 +159,7 @@ class Unit(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """A weight in 0..1 for each channel of each image, from the means of all its channels.
+    """Weigh each channel of each image by 0..1, computed from the means of all its channels.
 
     Hu et al. 2018, "Squeeze-and-excitation networks", with a hidden layer of an eighth of the channels, and
     at least 4 units. All weights start near a half.
@@ -192,14 +174,14 @@ class SqueezeExcite(nn.Module):
         hidden = max(LEAST_SQUEEZED, channels // SQUEEZE_REDUCTION)
         he_normal = nn.initializers.he_normal()
         squeezed = nn.Dense(hidden, kernel_init=he_normal, dtype=dtype, name="squeeze")(x.mean(axis=(1, 2)))
-        weights = nn.sigmoid(nn.Dense(channels, dtype=dtype, name="expand")(nn.relu(squeezed)))
+        weights = nn.sigmoid(nn.Dense(channels, dtype=dtype, name=EXPAND)(nn.relu(squeezed)))
         return x * weights[:, None, None]
 
 
 def drop(
     module: nn.Module, x: jax.Array, device: DeviceConfig, *, rate: float, is_training: bool
 ) -> jax.Array:
-    """Drop in training mode, as a part of a module's `__call__`: with Flax's masks, or with the fast ones."""
+    """Apply dropout in training mode, within a module's `__call__`: with Flax's masks, or the fast ones."""
     if device.kernels == "plain" or not rate or not is_training:
         return nn.Dropout(rate, deterministic=not is_training)(x)
     return kernels.drop(jax.random.key_data(module.make_rng("dropout")), x, rate=rate)
@@ -208,7 +190,7 @@ def drop(
 def skip(
     module: nn.Module, x: jax.Array, device: DeviceConfig, *, rate: float, is_training: bool
 ) -> jax.Array:
-    """Drop whole images of float [B, H, W, C] in training mode, likewise."""
+    """Drop whole images of float [B, H, W, C] in training mode, within a module's `__call__`."""
     if not rate or not is_training:
         return x
     if device.kernels == "plain":

@@ -7,27 +7,13 @@ from fer_jax.config.model import Pooling
 
 
 def pool(x: jax.Array, pooling: Pooling | None) -> jax.Array:
-    """Halve height and width.
-
-    Args:
-        x: float [B, H, W, C], H and W even.
-        pooling: how; for "stride" and None nothing is left to do.
-
-    Returns:
-        float [B, H / 2, W / 2, C], or x.
-    """
+    """Pool float [B, H, W, C], H and W even, to [B, H / 2, W / 2, C]; "stride" and None return x."""
     ways = {"max": max_pool_2x2, "mean": mean_pool_2x2, "blur": max_blur_pool}
     return ways[pooling](x) if pooling in ways else x
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:
-    """Take the largest of each 2 × 2 window.
-
-    Args:
-        x: float [B, H, W, C], H and W even.
-
-    Returns:
-        float [B, H / 2, W / 2, C].
+    """Take the maximum of each 2 × 2 window of float [B, H, W, C], H and W even: [B, H / 2, W / 2, C].
 
     The same values as `nn.max_pool`, but with pairwise maxima: the gradient of `nn.max_pool` is a
     scatter, which is slow on CPU and not deterministic on GPU. Equal largest values share the gradient.
@@ -37,14 +23,7 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 
 
 def mean_pool_2x2(x: jax.Array) -> jax.Array:
-    """Take the mean of each 2 × 2 window.
-
-    Args:
-        x: float [B, H, W, C], H and W even.
-
-    Returns:
-        float [B, H / 2, W / 2, C].
-    """
+    """Take the mean of each 2 × 2 window of float [B, H, W, C], H and W even: [B, H / 2, W / 2, C]."""
     rows = x[:, 0::2] + x[:, 1::2]
     return 0.25 * (rows[:, :, 0::2] + rows[:, :, 1::2])
 
@@ -54,14 +33,8 @@ def max_blur_pool(x: jax.Array) -> jax.Array:
 
     Zhang 2019, "Making convolutional networks shift-invariant again", with the binomial filter (1 2 1) / 4
     along each axis and reflection at the borders. The places kept are the windows of `max_pool_2x2`, so that
-    mirrored faces give mirrored maps. Only what is kept is computed: along each axis the windows that begin
-    at even places stand alone, those at odd places between them.
-
-    Args:
-        x: float [B, H, W, C], H and W even and at least 4.
-
-    Returns:
-        float [B, H / 2, W / 2, C].
+    mirrored images give mirrored maps. Only these are computed: along each axis, windows that begin at even
+    places are separate from those at odd places between them. H and W of x are even and at least 4.
     """
     even, odd = (_blur(*_pair_maxima(rows, axis=2), axis=2) for rows in _pair_maxima(x, axis=1))
     return _blur(even, odd, axis=1)
@@ -77,7 +50,7 @@ def _pair_maxima(x: jax.Array, *, axis: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _blur(even: jax.Array, odd: jax.Array, *, axis: int) -> jax.Array:
-    """Average each even place, weight 1 / 2, with the odd ones beside it; a border's stands in for both."""
+    """Average each even place, weight 1 / 2, with its odd neighbours; at a border the one counts twice."""
     size = odd.shape[axis]
     first, last = (jax.lax.slice_in_dim(odd, place, place + 1, 1, axis) for place in (0, size - 1))
     left, right = jnp.concatenate([first, odd], axis), jnp.concatenate([odd, last], axis)

@@ -28,14 +28,7 @@ class Layer(NamedTuple):
 
 
 def list_layers(model: nn.Module) -> list[Layer]:
-    """List the layers of a model in the order of its forward pass, without running it.
-
-    Args:
-        model: maps float32 [B, 48, 48, 1] to logits, with `is_training` as keyword.
-
-    Returns:
-        One `Layer` for each convolution, batch norm and dense layer.
-    """
+    """List a model's convolutions, batch norms and dense layers in the order of its forward pass."""
     layers: list[Layer] = []
 
     def record(next_call: Any, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
@@ -43,14 +36,10 @@ def list_layers(model: nn.Module) -> list[Layer]:
         module = context.module
         if context.method_name == "__call__" and isinstance(module, nn.Conv | nn.Dense | nn.BatchNorm):
             shapes = {name: leaf.shape for name, leaf in module.variables["params"].items()}
-            layers.append(
-                Layer(
-                    "/".join(module.path),
-                    output.shape[1:],
-                    sum(math.prod(shape) for shape in shapes.values()),
-                    _macs(shapes, output.shape[1:]) if not isinstance(module, nn.BatchNorm) else 0,
-                )
-            )
+            parameters, shape = sum(map(math.prod, shapes.values())), output.shape[1:]
+            # Each output number is a sum over the kernel's inputs: all its axes but the last.
+            terms = math.prod(shapes["kernel"][:-1]) if "kernel" in shapes else 0
+            layers.append(Layer("/".join(module.path), shape, parameters, math.prod(shape) * terms))
         return output
 
     def forward() -> Any:
@@ -61,8 +50,3 @@ def list_layers(model: nn.Module) -> list[Layer]:
 
     jax.eval_shape(forward)
     return layers
-
-
-def _macs(shapes: dict[str, tuple[int, ...]], output_shape: tuple[int, ...]) -> int:
-    # Each output number is a sum over the kernel's inputs: all its axes but the last.
-    return math.prod(output_shape) * math.prod(shapes["kernel"][:-1])

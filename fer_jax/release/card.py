@@ -1,13 +1,14 @@
-"""What the card of released weights says beside their figures: origin, input, limits."""
+"""What the card of released weights says beside their accuracy: origin, input, limits."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
-from fer_jax.data.readers.cache import NOT_CACHED
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
+from fer_jax.runs.record import RunRecord
 
 TERMS: Final = (
     "FER2013 (Goodfellow et al. 2013, Challenges in Representation Learning) was collected from the web for "
@@ -49,7 +50,7 @@ _VAL_ROLES: Final = {
 
 
 def describe_preprocessing(stats: PixelStats) -> Json:
-    """Say what the network wants to see, for JSON."""
+    """Describe the network's input, for JSON."""
     return {
         "shape": [48, 48, 1],
         "dtype": "uint8",
@@ -66,7 +67,7 @@ def describe_preprocessing(stats: PixelStats) -> Json:
 
 
 def public_config(config: Config) -> Json:
-    """Turn a config into JSON that others may read: of a path the file's name alone is left."""
+    """Turn a config into JSON for publication: paths are reduced to file names."""
     fields = to_json(config)
     for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus")):
         place = fields[section][name]
@@ -75,71 +76,57 @@ def public_config(config: Config) -> Json:
     return fields
 
 
-def describe_training(facts: Json, config: Config, checkpoint: Json) -> Json:
-    """Say how the weights came to be, for JSON.
-
-    Args:
-        facts: the content of the finished run's `run.json`.
-        config: of the run.
-        checkpoint: `name` and `step` of the weights.
-    """
-    data = facts["data"]
-    terms = [TERMS_SYNTHETIC if data["is_synthetic"] else TERMS]
+def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
+    """Describe how a finished run trained the weights, for JSON; `checkpoint` is their `name` and `step`."""
+    terms = [TERMS_SYNTHETIC if run.data.is_synthetic else TERMS]
     has_votes = config.labels.source == "ferplus"
+    protocol = config.split.protocol
     return {
-        "data": public_description(data["description"], is_synthetic=data["is_synthetic"]),
-        "data_sha256": data["sha256"],
+        "data": public_description(run.data.description, is_synthetic=run.data.is_synthetic),
+        "data_sha256": run.data.sha256,
         "labels": f"FER+, {config.labels.mode}" if has_votes else "FER2013",
         "terms": " ".join([*terms, *([TERMS_FERPLUS] if has_votes else [])]),
-        "split": {"protocol": config.split.protocol, "rule": _RULES[config.split.protocol]} | facts["split"],
-        "selection": {"rule": facts["selection"], "epoch": facts["measured_epoch"], "checkpoint": checkpoint},
-        "teachers": facts.get("teachers"),
+        "split": {"protocol": protocol, "rule": _RULES[protocol], **asdict(run.split)},
+        "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
+        "teachers": run.teachers,
         "epochs": config.train.epochs,
         "seeds": {"train": config.train.seed, "split": config.split.seed},
-        "seconds": facts["seconds_total"],
-        "finished": facts["finished"],
-        **{name: facts[name] for name in ("machine", "device", "versions", "git")},
+        "seconds": run.seconds_total,
+        "finished": run.finished,
+        "machine": run.machine,
+        "device": run.device,
+        "versions": run.versions,
+        "git": run.git,
     }
 
 
-def name_teachers(facts: Json) -> list[str]:
-    """Name the runs that taught one: from its `run.json`, or from what a card says of its training."""
-    return [run["run"] for run in _list_teachers(facts)]
+def name_teachers(teachers: Json | None) -> list[str]:
+    """List the runs that taught a run; `teachers` is from its record, or from a card's `training`."""
+    return [run["run"] for run in teachers["runs"]] if teachers else []
 
 
-def are_teachers_selected(facts: Json) -> bool:
-    """Say whether a teacher of a run had its epoch selected on its validation part; see `name_teachers`."""
-    return any(run.get("select") == "best" for run in _list_teachers(facts))
-
-
-def _list_teachers(facts: Json) -> list[Json]:
-    found: list[Json] = (facts.get("teachers") or {}).get("runs", [])
-    return found
+def are_teachers_selected(teachers: Json | None) -> bool:
+    """Whether one of the teachers had its epoch selected on the validation part; see `name_teachers`."""
+    return teachers is not None and any(run.get("select") == "best" for run in teachers["runs"])
 
 
 def public_description(description: str, *, is_synthetic: bool) -> str:
-    """Take the paths off the description of some data.
+    """Remove the paths from the description of some data.
 
     >>> description = "/home/me/fer2013.csv: 3,589 PublicTest rows; not cached: /home/me: No space left"
     >>> public_description(description, is_synthetic=False)
     '3,589 PublicTest rows'
     """
-    public = description.partition(NOT_CACHED)[0]
+    public = description.partition("; not cached: ")[0]
     return public if is_synthetic else public.partition(": ")[2]
 
 
-def role_of(part: str, config: Config, facts: Json) -> str:
-    """Say what a part was to the run: what its figure is worth depends on it.
-
-    Args:
-        part: "train", "val" or "test" of the run's split, "PublicTest" or "PrivateTest".
-        config: of the run.
-        facts: the content of its `run.json`.
-    """
+def role_of(part: str, config: Config, teachers: Json | None) -> str:
+    """Describe what a part, or a usage, was used for: how much its accuracy is worth depends on it."""
     if part == "train":
         return "trained on"
     is_val = part == "val" or (part == "PublicTest" and config.split.protocol == "official")
     if not is_val:
         return "held back from training and selection"
-    of_teachers = "; its teachers' epochs were" if are_teachers_selected(facts) else ""
+    of_teachers = "; its teachers' epochs were" if are_teachers_selected(teachers) else ""
     return _VAL_ROLES[config.train.select] + of_teachers

@@ -1,6 +1,7 @@
-"""Pages: HTML files with pictures and style inside. `report.html` of a run, and the frame of others."""
+"""Pages: self-contained HTML files, with pictures and style inside."""
 
 import base64
+import importlib.metadata
 import io
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -10,17 +11,16 @@ from typing import Any
 import jinja2
 from PIL import Image
 
-from fer_jax import __version__
 from fer_jax.files import write_text
-from fer_jax.text import figure, percent, ratio, thousands
+from fer_jax.text import decimal, number, percent, thousands
 
 
 def write_page(
     template: str, out: Path, *, title: str, contents: Mapping[str, str], is_synthetic: bool, **content: Any
 ) -> Path:
-    """Write a page in the look of all pages: readable on a phone, light and dark, without network or scripts.
+    """Write a page in the common style: readable on a phone, light and dark, no network, no scripts.
 
-    A template is a file in `fer_jax/templates`:
+    A template is a file in `fer_jax/report/templates`:
 
         {% extends "base.html.j2" %}
         {% import "parts.html.j2" as parts %}
@@ -35,18 +35,17 @@ def write_page(
         </section>
         {% endblock %}
 
-    `rows` is a `text.Table`, its first row the head; `path` is a PNG file or its bytes, put into the page.
-    `parts.html.j2` and `charts.html.j2` say what else there is. All text is escaped. The filters `percent`,
-    `ratio`, `thousands` and `figure` are there too. A name that the template uses and nobody gave is an
-    error.
+    `rows` is a `text.Table`; `path` is a PNG file or its bytes, which are embedded in the page. The other
+    macros are in `parts.html.j2` and `charts.html.j2`. All text is escaped. `percent`, `decimal`, `thousands`
+    and `number` of `fer_jax.text` are filters. A name that the template uses but is not given is an error.
 
     Args:
         template: its file name.
-        out: the page to write, replaced in one step.
+        out: the page to write, replaced atomically.
         title: of the page, its `h1`.
-        contents: id of each section -> its heading, in their order; the list of contents on top.
-        is_synthetic: the faces are drawn ones: a notice that nobody can miss says so.
-        content: what the template shows.
+        contents: id -> heading of each section, in order; the table of contents.
+        is_synthetic: whether the faces are synthetic, which the page then says on top.
+        content: the names that the template uses.
 
     Returns:
         `out`.
@@ -55,7 +54,11 @@ def write_page(
         _environment()
         .get_template(template)
         .render(
-            title=title, contents=contents, is_synthetic=is_synthetic, fer_jax_version=__version__, **content
+            title=title,
+            contents=contents,
+            is_synthetic=is_synthetic,
+            fer_jax_version=importlib.metadata.version("fer-jax"),
+            **content,
         )
     )
     write_text(out, text)
@@ -65,17 +68,17 @@ def write_page(
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fer_jax"),
+        loader=jinja2.PackageLoader("fer_jax.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "percent": percent,
-        "ratio": ratio,
+        "percent": _percent,
+        "decimal": decimal,
         "thousands": thousands,
-        "figure": figure,
+        "number": number,
         "data_uri": data_uri,
         "pixel_size": pixel_size,
     }
@@ -83,13 +86,18 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def _percent(ratio: float | None, *, digits: int = 1) -> str:
+    # In running text no line may break before the percent sign.
+    return percent(ratio, digits=digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def data_uri(picture: Path | bytes) -> str:
-    """Put a PNG file, or its bytes, into an address that holds the picture itself."""
+    """Encode a PNG file, or its bytes, as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(_bytes_of(picture)).decode()}"
 
 
 def pixel_size(picture: Path | bytes) -> tuple[int, int]:
-    """Read width and height of a picture, so that a browser keeps its place before it is decoded."""
+    """Read width and height of a picture, for which a browser then reserves space."""
     with Image.open(io.BytesIO(_bytes_of(picture))) as image:
         return image.size
 

@@ -1,10 +1,11 @@
-"""Pictures of a run as PNG files: learning curves and a confusion matrix.
+"""Plots of a run as PNG files: learning curves and a confusion matrix.
 
-They are drawn by matplotlib's Agg renderer without any global figure, and the same numbers give the
-same bytes on the same matplotlib.
+They are drawn without pyplot's global state; the same numbers give the same bytes on the same matplotlib.
 """
 
 import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_jax.fer2013 import names_of
 from fer_jax.files import replacing
+from fer_jax.text import percent, signed
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRAIN_COLOUR = "#0072B2"
 VAL_COLOUR = "#D55E00"
 OBJECTIVE_COLOUR = "#009E73"
 RATE_COLOUR = "#555555"
 QUIET_COLOUR = "#777777"
+GRID_COLOUR = "#e6e6e6"
 
-# "default" first, so that a user's own matplotlibrc changes nothing.
+# "default" comes first, so that the user's matplotlibrc has no effect.
 STYLE: list[Any] = [
     "default",
     {
@@ -35,7 +38,7 @@ STYLE: list[Any] = [
         "axes.axisbelow": True,
         "axes.titlesize": 10.5,
         "axes.titlelocation": "left",
-        "grid.color": "#e6e6e6",
+        "grid.color": GRID_COLOUR,
         "grid.linewidth": 0.8,
         "lines.linewidth": 1.9,
         "lines.solid_capstyle": "round",
@@ -43,69 +46,61 @@ STYLE: list[Any] = [
 ]
 
 
-def plot_curves(history: list[dict[str, Any]], path: Path, *, title: str, measured_epoch: int) -> None:
+History = Sequence[Mapping[str, Any]]
+"""One record per epoch."""
+
+WIDE_DPI = 1600 / 9
+"""Dots per inch of a figure that is 9 inches and 1600 pixels wide."""
+
+
+def plot_curves(history: History, path: Path, *, title: str, measured_epoch: int) -> None:
     """Draw accuracy, loss and learning rate over the epochs; 1600 × 800 pixels.
 
     Args:
-        history: one record an epoch, at least one, with `epoch` (from 1), `train_accuracy` and
+        history: one record per epoch, at least one, with `epoch` (from 1), `train_accuracy` and
             `val_accuracy` (0..1), `train_loss`, `val_loss` and `objective` (nats) and `rate`.
-        path: the PNG to write. It is replaced in one step, so a reader never sees half a picture.
-        title: written above the panels.
-        measured_epoch: the epoch whose weights are the run's result; it is marked.
+        path: the PNG to write, replaced atomically.
+        title: above the panels.
+        measured_epoch: the epoch whose weights are the result; it is marked.
     """
-    measured = next(record for record in history if record["epoch"] == measured_epoch)
-    with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(9, 4.5), dpi=1600 / 9, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    with drawing(path, title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
         grid = figure.add_gridspec(2, 2, height_ratios=(3.4, 1), wspace=0.04)
-        accuracy = figure.add_subplot(grid[:, 0])
-        loss = figure.add_subplot(grid[0, 1])
-        rate = figure.add_subplot(grid[1, 1])
-        _draw_accuracy(accuracy, history, measured)
-        _draw_loss(loss, history)
-        _draw_rate(rate, history)
-        for axes in (accuracy, loss, rate):
-            axes.axvline(measured_epoch, color=QUIET_COLOUR, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-        loss.tick_params(labelbottom=False)
-        write_png(figure, path)
+        places = (grid[:, 0], add_accuracy), (grid[0, 1], add_loss), (grid[1, 1], add_rate)
+        for place, draw in places:
+            axes = figure.add_subplot(place)
+            draw(axes, history, measured_epoch)
+            axes.tick_params(labelbottom=draw is not add_loss)
 
 
-def _draw_accuracy(axes: Axes, history: list[dict[str, Any]], measured: dict[str, Any]) -> None:
+def add_accuracy(axes: Axes, history: History, measured_epoch: int) -> None:
+    """Draw train and val accuracy in percent over the epochs, and the gap at the measured one."""
     curves = {
         "train": (TRAIN_COLOUR, [100 * record["train_accuracy"] for record in history]),
         "val": (VAL_COLOUR, [100 * record["val_accuracy"] for record in history]),
     }
     values = [value for _, ys in curves.values() for value in ys]
-    # A flat run must not look lively, so at least ten points are shown.
+    # Show at least ten points, so that a flat curve looks flat.
     span = max(max(values) - min(values), 10)
     middle = (max(values) + min(values)) / 2
-    # The room below the curves holds the words about the measured epoch.
+    # Leave room below the curves for the text about the measured epoch.
     axes.set_ylim(middle - 0.75 * span, middle + 0.56 * span)
-    _draw_curves(axes, history, curves)
+    _draw_curves(axes, history, curves, measured_epoch)
 
+    measured = next(record for record in history if record["epoch"] == measured_epoch)
     train, val = 100 * measured["train_accuracy"], 100 * measured["val_accuracy"]
-    axes.vlines(measured["epoch"], min(train, val), max(train, val), color="black", linewidth=1.6, zorder=3)
-    axes.scatter(
-        [measured["epoch"]], [val], s=60, facecolor="white", edgecolor=VAL_COLOUR, linewidth=2, zorder=4
-    )
-    gap = f"{train - val:+.1f}".replace("-", "−")
-    axes.text(
-        0.985,
-        0.03,
-        f"epoch {measured['epoch']}: val {val:.1f} %\ngap train − val: {gap} points",
-        transform=axes.transAxes,
-        ha="right",
-        linespacing=1.4,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-    )
+    axes.vlines(measured_epoch, min(train, val), max(train, val), color="black", linewidth=1.6, zorder=3)
+    look: Any = {"facecolor": "white", "edgecolor": VAL_COLOUR, "linewidth": 2}
+    axes.scatter([measured_epoch], [val], s=60, zorder=4, **look)
+    words = f"epoch {measured_epoch}: val {val:.1f} %\ngap train − val: {signed(train - val)} points"
+    look = {"ha": "right", "linespacing": 1.4, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 2}}
+    axes.text(0.985, 0.03, words, transform=axes.transAxes, **look)
     axes.set_title("Accuracy, eval mode, no augmentation")
     axes.set_ylabel("accuracy (%)")
     axes.set_xlabel("epoch")
 
 
-def _draw_loss(axes: Axes, history: list[dict[str, Any]]) -> None:
+def add_loss(axes: Axes, history: History, measured_epoch: int) -> None:
+    """Draw train loss, val loss and objective in nats over the epochs."""
     curves = {
         "train": (TRAIN_COLOUR, [record["train_loss"] for record in history]),
         "val": (VAL_COLOUR, [record["val_loss"] for record in history]),
@@ -114,58 +109,49 @@ def _draw_loss(axes: Axes, history: list[dict[str, Any]]) -> None:
     values = [value for _, ys in curves.values() for value in ys]
     span = max(max(values) - min(values), 0.1)
     axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
-    _draw_curves(axes, history, curves)
-    axes.set_title("Loss; the objective is what training minimises")
+    _draw_curves(axes, history, curves, measured_epoch)
+    axes.set_title("Loss (objective: the training loss)")
     axes.set_ylabel("cross-entropy (nats)")
 
 
-def _draw_rate(axes: Axes, history: list[dict[str, Any]]) -> None:
+def add_rate(axes: Axes, history: History, measured_epoch: int) -> None:
+    """Draw the learning rate over the epochs."""
     rates = [record["rate"] for record in history]
-    epochs = [record["epoch"] for record in history]
-    axes.plot(epochs, rates, color=RATE_COLOUR, marker=_marker(len(history)), markersize=4)
-    # A single epoch whose schedule ends at 0 has no other rate to show.
+    # A run of a single epoch whose schedule ends at 0 has no other learning rate.
     top = max(rates) or 1.0
     axes.set_ylim(0, 1.2 * top)
+    _draw_curves(axes, history, {"": (RATE_COLOUR, rates)}, measured_epoch)
     axes.set_yticks([0, top], ["0", f"{top:.2g}"])
     axes.set_title("Learning rate")
     axes.set_xlabel("epoch")
 
 
 def _draw_curves(
-    axes: Axes, history: list[dict[str, Any]], curves: dict[str, tuple[str, list[float]]]
+    axes: Axes, history: History, curves: dict[str, tuple[str, list[float]]], measured_epoch: int
 ) -> None:
-    """Draw lines and write each one's name at its right end. The y limits must be set before."""
+    """Draw lines with their names at the right end, and mark an epoch. The y limits must be set before."""
     epochs = [record["epoch"] for record in history]
     low, high = axes.get_ylim()
     heights = spread([(ys[-1] - low) / (high - low) for _, ys in curves.values()], min_gap=0.075)
+    # A line of one point is invisible, and a short line is easier to read with dots.
+    look: Any = {"marker": "o" if len(epochs) <= 12 else "", "markersize": 4, "zorder": 2}
     for (name, (colour, ys)), height in zip(curves.items(), heights, strict=True):
-        axes.plot(epochs, ys, color=colour, marker=_marker(len(history)), markersize=4, zorder=2)
-        axes.text(
-            1.015,
-            height,
-            name,
-            color=colour,
-            fontweight="bold",
-            transform=axes.transAxes,
-            ha="left",
-            va="center",
-        )
-
-
-def _marker(epoch_count: int) -> str:
-    # A line of one point is invisible, and a short line reads better with dots.
-    return "o" if epoch_count <= 12 else ""
+        axes.plot(epochs, ys, color=colour, **look)
+        axes.text(1.015, height, name, color=colour, fontweight="bold", va="center", transform=axes.transAxes)
+    axes.axvline(measured_epoch, color=QUIET_COLOUR, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 
 
 def spread(heights: list[float], *, min_gap: float) -> list[float]:
     """Push labels apart until none overlap, keeping their order.
 
     Args:
-        heights: where the labels would like to be.
-        min_gap: least distance between two neighbours, in the same unit.
+        heights: the preferred positions.
+        min_gap: smallest distance between two neighbours, in the same unit.
 
     Returns:
-        New heights, in the order given. Labels that touch are centred on their mean wish.
+        New heights, in the given order. Labels that touch are centred on their mean preferred position.
 
     >>> [round(height, 3) for height in spread([0.5, 0.9, 0.52], min_gap=0.1)]
     [0.46, 0.9, 0.56]
@@ -191,59 +177,82 @@ def spread(heights: list[float], *, min_gap: float) -> list[float]:
 
 
 def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
-    """Draw a confusion matrix, each row shaded by its shares; 1120 × 1040 pixels.
+    """Draw a confusion matrix, shaded by the fractions of each row; 1120 × 1040 pixels.
 
-    A cell shows its share of the row and its count; the right margin shows the recall and the row's
-    size. A class without examples shows counts only.
+    A cell shows its percentage of the row and its count; the right margin shows recall and size of the row.
+    A class without examples shows counts only.
 
     Args:
         confusion: int [C, C], examples by true class (row) and predicted class (column).
-        path: the PNG to write. It is replaced in one step.
-        title: written above the matrix.
+        path: the PNG to write, replaced atomically.
+        title: above the matrix.
     """
     row_sums = confusion.sum(axis=1, keepdims=True)
     shares = confusion / np.maximum(row_sums, 1)
     names = names_of(len(confusion))
     places, margin = range(len(names)), len(names) - 0.38
-    with matplotlib.style.context([*STYLE, {"axes.grid": False}]):
-        figure = Figure(figsize=(len(names), len(names) - 0.5), dpi=160, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    with drawing(path, title=title, size=(len(names), len(names) - 0.5), dpi=160, grid=False) as figure:
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row in places:
             for column in places:
                 _write_cell(axes, confusion, shares, row, column)
-            recall = f"{100 * shares[row, row]:.1f} %" if row_sums[row, 0] else "–"
+            recall = percent(shares[row, row] if row_sums[row, 0] else None)
             words = f"{recall}\nof {row_sums[row, 0]:,}"
             axes.text(margin, row, words, ha="left", va="center", linespacing=1.35)
         axes.text(margin, -0.62, "recall", ha="left", va="bottom", fontweight="bold")
-        axes.set_xticks(places, names)
-        axes.set_yticks(places, names)
-        axes.set_xticks([place + 0.5 for place in places][:-1], minor=True)
-        axes.set_yticks([place + 0.5 for place in places][:-1], minor=True)
-        axes.grid(which="minor", color="white", linewidth=2)
-        axes.set_axisbelow(False)
-        axes.tick_params(which="both", length=0)
-        axes.spines[:].set_visible(False)
+        label_cells(axes, names, names)
         axes.set_xlabel("predicted", fontweight="bold")
         axes.set_ylabel("true", fontweight="bold")
-        write_png(figure, path)
 
 
 def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int, column: int) -> None:
     colour = "white" if shares[row, column] > 0.55 else "black"
     weight = "bold" if row == column else "normal"
-    percent = f"{100 * shares[row, column]:.0f} %" if confusion[row].any() else "–"
+    words = percent(shares[row, column] if confusion[row].any() else None, digits=0)
     axes.text(
-        column, row - 0.14, percent, ha="center", va="center", color=colour, fontweight=weight, fontsize=11.5
+        column, row - 0.14, words, ha="center", va="center", color=colour, fontweight=weight, fontsize=11.5
     )
     axes.text(column, row + 0.2, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
 
 
+def label_cells(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Label the columns and rows of a matrix drawn by `imshow`, and separate its cells by white lines."""
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.set_axisbelow(False)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+@contextmanager
+def drawing(
+    path: Path, *, title: str, size: tuple[float, float], dpi: float, grid: str | bool = "both"
+) -> Iterator[Figure]:
+    """Draw a figure in the common style, and write it as PNG at the end.
+
+    Args:
+        path: the PNG to write, replaced atomically.
+        title: in bold letters at the top left.
+        size: width and height in inches.
+        dpi: pixels per inch.
+        grid: axes with grid lines, "both", "x" or "y"; False for none.
+    """
+    style = {"axes.grid": bool(grid), "axes.grid.axis": grid or "both"}
+    with matplotlib.style.context([*STYLE, style]):
+        figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        yield figure
+        write_png(figure, path)
+
+
 def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, in one step; the same figure gives the same bytes."""
+    """Write a figure as PNG, atomically; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # Without its version in the file, the same picture is the same bytes.
+    # matplotlib would write its version into the file.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     with replacing(path) as new:
         new.write_bytes(buffer.getvalue())

@@ -1,23 +1,19 @@
-"""What a run's page shows: the files of its folder, read and put into the order of the story."""
+"""The page of a run, `report.html`: its story in the order of the template's sections."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from fer_jax.config.changes import config_changes
-from fer_jax.config.files import from_json, to_json
-from fer_jax.config.overrides import option
-from fer_jax.config.run import Config
-from fer_jax.files import Json, read_json, read_json_lines
-from fer_jax.models.cnn import make_model
-from fer_jax.models.summary import list_layers
+from fer_jax.config.overrides import to_option
+from fer_jax.files import Json
+from fer_jax.report import story as run_story
 from fer_jax.report.charts import curve_charts
 from fer_jax.report.html import write_page
-from fer_jax.report.measured import evaluate_command, gather_measurements, interval_rows, read_if_there
-from fer_jax.text import Table, describe_value, duration, signed
+from fer_jax.report.measured import describe_parts, interval_rows
+from fer_jax.report.story import Story, best_epoch_note, gather
+from fer_jax.text import MISSING, Table, decimal, describe_value
 
-REPORT = "report.html"
+REPORT: Final = "report.html"
 """Name of a run's page in its folder."""
 
 CONTENTS: Final = {
@@ -45,134 +41,10 @@ LOSSES: Final = {
 """Loss of a decomposition -> its name on the page, scale and decimals."""
 
 
-def gather(folder: Path) -> Json:
-    """Read a run's folder into what the template of its page shows.
-
-    Args:
-        folder: of one run. `run.json` and `config.json` must be there; every other file may be missing.
-
-    Returns:
-        The arguments of `report.html.write_page`.
-
-    Raises:
-        RunError: `run.json` or `config.json` is missing, or a file is damaged.
-        ConfigError: `config.json` is not a config of this fer_jax.
-    """
-    run = read_json(folder / "run.json")
-    config = from_json(read_json(folder / "config.json"), where=str(folder / "config.json"))
-    metrics = read_if_there(folder / "metrics.json")
-    log = folder / "log.jsonl"
-    history = read_json_lines(log) if log.exists() else []
-    diagnosis = _diagnosis(folder)
-    measured = gather_measurements(folder, metrics or {}, trained_on=run["data"]["sha256"])
-    return {
-        "title": f"{config.name}, seed {run['seed']}",
-        "contents": CONTENTS,
-        "is_synthetic": run["data"]["is_synthetic"],
-        "run": run,
-        "metrics": metrics,
-        "gap": _gap(metrics) if metrics else None,
-        "epochs": len(history),
-        "started": f"{run['started'][:16].replace('T', ' ')} UTC",
-        "duration": duration(run["seconds_total"]) if "seconds_total" in run else None,
-        "changes": config_changes(to_json(config)),
-        "layers": layer_rows(config),
-        "classes": class_rows(metrics) if metrics else None,
-        "curves": curve_charts(history, run.get("measured_epoch", len(history))) if history else None,
-        "measured": measured,
-        "intervals": interval_rows(measured),
-        "diagnosis": diagnosis,
-        "commands": _commands(folder, config.name, run, measured, diagnosis),
-    }
-
-
-def _gap(metrics: Mapping[str, Any]) -> str:
-    points = 100 * (metrics["train"]["accuracy"] - metrics["val"]["accuracy"])
-    return signed(points)
-
-
-def _commands(folder: Path, name: str, run: Json, measured: list[Json], diagnosis: Json | None) -> Json:
-    """Say what makes each part of the page, and how the whole is made again."""
-    commit = (run["git"] or "").removesuffix("-dirty")
-    again = [f"git checkout {commit}"] if commit else []
-    if commit != (run["git"] or ""):
-        again.append("# and the changes that were not committed then")
-    again.append(run["command"])
-    again += [each["command"] for each in measured if each["is_evaluated"]]
-    diagnose = f"python -m fer_jax.diagnose {shlex.quote(str(folder))}"
-    study = f"--bias-variance runs/bias_variance-{name}.json"
-    if diagnosis is not None:
-        again.append(f"{diagnose} {study}" if diagnosis["decomposition"] else diagnose)
-    return {
-        "train": f"{run['command']} --resume",
-        "evaluate": evaluate_command(folder, "val"),
-        "diagnose": diagnose,
-        "bias_variance": f"python -m fer_jax.bias_variance --config configs/{name}.py && {diagnose} {study}",
-        "again": "\n".join(again),
-    }
-
-
-def layer_rows(config: Config) -> Table:
-    """List the layers of a config's network: output shape, parameters, multiply-accumulates; totals below."""
-    layers = list_layers(make_model(config.model, config.device))
-    rows = [["layer", "output", "parameters", "MACs"]]
-    for name, shape, parameters, macs in layers:
-        rows.append([name, " × ".join(map(str, shape)), f"{parameters:,}", f"{macs:,}" if macs else "–"])
-    totals = [sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)]
-    return [*rows, ["total", "", *(f"{total:,}" for total in totals)]]
-
-
-def class_rows(metrics: Mapping[str, Any]) -> Table:
-    """List how many images of each class each part has, and the class's share of train; their sums below."""
-    parts = list(metrics)
-    rows = [["class", *parts, "share of train"]]
-    for index, of_train in enumerate(metrics["train"]["per_class"]):
-        counts = [metrics[part]["per_class"][index]["count"] for part in parts]
-        share = of_train["count"] / metrics["train"]["total"]
-        rows.append([of_train["label"], *(f"{count:,}" for count in counts), f"{100 * share:.1f} %"])
-    return [*rows, ["all", *(f"{metrics[part]['total']:,}" for part in parts), "100 %"]]
-
-
-def _diagnosis(folder: Path) -> Json | None:
-    diagnosis = read_if_there(folder / "diagnosis.json")
-    if diagnosis is None:
-        return None
-    advice = [
-        {**each, "option": option(each["field"], each["to"]), "now": describe_value(each["from"])}
-        for each in diagnosis["next"]
-    ]
-    # What holds is the diagnosis; what does not was looked at too.
-    findings = sorted(diagnosis["findings"], key=lambda each: not each["holds"])
-    parts = diagnosis["decomposition"]
-    rows = decomposition_rows(parts) if parts else []
-    return {**diagnosis, "next": advice, "findings": findings, "decomposition_rows": rows}
-
-
-def decomposition_rows(decomposition: Json) -> Table:
-    """Lay out the parts of the error that `bias_variance` measured, each loss a row.
-
-    Args:
-        decomposition: the content of its JSON.
-    """
-    noise = decomposition["noise"]
-    rows = [["loss", "mean", "bias", "variance", "variance / mean", *(["noise at most"] if noise else [])]]
-    for name, (words, scale, digits) in LOSSES.items():
-        parts = decomposition["losses"][name]
-        cells = []
-        for figure in ("loss", "bias", "variance"):
-            cell = f"{scale * parts[figure]:.{digits}f}"
-            if parts["spread"] is not None:
-                cell += f" ± {scale * parts['spread'][figure]:.{digits}f}"
-            cells.append(cell.replace("-", "−"))
-        share = f"{parts['variance'] / parts['loss']:.2f}" if parts["loss"] else "–"
-        rows.append([words, *cells, share, *([f"{scale * noise[name]:.{digits}f}"] if noise else [])])
-    return rows
-
-
 def write(folder: Path) -> Path:
-    """Write the page of a run out of the files in its folder: `report.html`, replaced in one step.
+    """Write the page of a run from the files in its folder: `report.html`, replaced atomically.
 
-    A section whose file is missing says with which command it is made. The same files give the same bytes.
+    A section whose file is missing names the command that makes it. The same files give the same bytes.
 
     Args:
         folder: of one run, with `run.json` and `config.json` at least.
@@ -184,4 +56,78 @@ def write(folder: Path) -> Path:
         RunError: it is not the folder of a run, or a file in it is damaged.
         ConfigError: `config.json` is not a config of this fer_jax.
     """
-    return write_page("report.html.j2", folder / REPORT, **gather(folder))
+    story = gather(folder)
+    measured = describe_parts(story)
+    history = story.history
+    measured_epoch = story.run.get("measured_epoch", len(history))
+    return write_page(
+        "report.html.j2",
+        folder / REPORT,
+        title=story.title,
+        contents=CONTENTS,
+        is_synthetic=story.is_synthetic,
+        story=story,
+        run=story.run,
+        metrics=story.metrics,
+        notes=run_story,
+        curves=curve_charts(history, measured_epoch) if history else None,
+        best_epoch=best_epoch_note(history, measured_epoch=measured_epoch) if history else None,
+        measured=measured,
+        intervals=interval_rows(measured),
+        diagnosis=_describe_diagnosis(story.diagnosis) if story.diagnosis else None,
+        commands=_commands(story),
+    )
+
+
+def _commands(story: Story) -> Json:
+    """Write the commands that make the parts of the page, and the run itself again."""
+    name = shlex.quote(f"configs/{story.config.name}.py")
+    study = f"python -m fer_jax.bias_variance --config {name}"
+    return {
+        "train": f"{story.run['command']} --resume",
+        "evaluate": story.evaluate_command("val"),
+        "diagnose": story.diagnose_command,
+        "bias_variance": f"{study} && {story.diagnose_command} {story.study_option}",
+        "again": "\n".join(story.reproduce_commands()),
+    }
+
+
+def _describe_diagnosis(diagnosis: Json) -> Json:
+    advice = [
+        {**each, "option": _write_change(each["field"], each["to"]), "now": describe_value(each["from"])}
+        for each in diagnosis["next"]
+    ]
+    # The rules that hold come first: they are the diagnosis.
+    findings = sorted(diagnosis["findings"], key=lambda each: not each["holds"])
+    parts = diagnosis["decomposition"]
+    rows = decomposition_rows(parts) if parts else []
+    return {**diagnosis, "next": advice, "findings": findings, "decomposition_rows": rows}
+
+
+def _write_change(field: str, value: object) -> str:
+    """Write a change as an option of `train`; blocks, which have no option, as in a config file."""
+    if not isinstance(value, list):
+        return shlex.join(to_option(field, value))  # type: ignore[arg-type]
+    blocks = (", ".join(f"{name}={each!r}" for name, each in block.items()) for block in value)
+    return "ModelConfig(blocks=(" + "".join(f"ConvBlock({fields}), " for fields in blocks).rstrip() + "))"
+
+
+def decomposition_rows(decomposition: Json) -> Table:
+    """Lay out the parts of the error that `bias_variance` measured, one row per loss.
+
+    Args:
+        decomposition: the content of its JSON.
+    """
+    noise = decomposition["noise"]
+    rows = [["loss", "mean", "bias", "variance", "variance / mean", *(["noise at most"] if noise else [])]]
+    for name, (words, scale, digits) in LOSSES.items():
+        parts = decomposition["losses"][name]
+        cells = []
+        for key in ("loss", "bias", "variance"):
+            cell = decimal(scale * parts[key], digits=digits)
+            if parts["spread"] is not None:
+                cell += f" ± {decimal(scale * parts['spread'][key], digits=digits)}"
+            cells.append(cell)
+        cells.append(decimal(parts["variance"] / parts["loss"], digits=2) if parts["loss"] else MISSING)
+        rows.append([words, *cells, *([decimal(scale * noise[name], digits=digits)] if noise else [])])
+    return rows

@@ -1,28 +1,29 @@
-"""What several seeds of one config tell together: mean, standard deviation and range of each figure.
+"""The text of several seeds of one config: mean, standard deviation and range of each metric.
 
-Every function is pure. Accuracies come in as ratios (0..1) and go out in percent.
+Accuracies are ratios (0..1) in the records, and percent in the text.
 """
 
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fer_jax.report.markdown import SYNTHETIC_NOTICE, mean_and_spread
-from fer_jax.text import Table, align, to_markdown
+from fer_jax.report.markdown import SYNTHETIC_NOTICE
+from fer_jax.report.story import SCORES_NOTE
+from fer_jax.text import Table, align, interval, mean_and_spread, percent, thousands, to_markdown
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 COUNTS = ("correct", "total")
 
 Metrics = Mapping[str, Mapping[str, Any]]
-"""Part (`train`, `val` and, where there are test images, `test`) -> what `metrics.scores.summarise` gives."""
+"""Part (`train`, `val` and, if there are test images, `test`) -> what `metrics.scores.summarise` returns."""
 
 
 def epoch_line(records: Sequence[dict[str, Any]], *, epochs: int) -> str:
-    """Say in one line how an epoch of several seeds went; the lines of a run stand in columns.
+    """Write an epoch of several seeds as one line; the lines of a run form columns.
 
     Args:
-        records: the epoch's record of each seed, two at least, as `report.markdown.epoch_line` takes.
-        epochs: how many epochs the run has.
+        records: the epoch's record of each seed, at least two, as `report.markdown.epoch_line` takes.
+        epochs: number of epochs of the run.
     """
     first, width = records[0], len(str(epochs))
     train, val = ([100 * record[f"{part}_accuracy"] for record in records] for part in ("train", "val"))
@@ -39,13 +40,13 @@ def epoch_line(records: Sequence[dict[str, Any]], *, epochs: int) -> str:
 
 
 def summarise_seeds(metrics: Sequence[Metrics]) -> dict[str, dict[str, dict[str, float]]]:
-    """Take mean, sample standard deviation, smallest and largest of each figure over the seeds.
+    """Compute mean, sample standard deviation, minimum and maximum of each metric over the seeds.
 
     Args:
-        metrics: of each seed, two at least.
+        metrics: of each seed, at least two.
 
     Returns:
-        Part -> figure -> `mean`, `sd`, `min`, `max`; ready for JSON.
+        Part -> metric -> `mean`, `sd`, `min`, `max`; ready for JSON.
     """
     return {
         part: {figure: _spread([each[part][figure] for each in metrics]) for figure in FIGURES}
@@ -63,7 +64,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def seed_rows(seeds: Sequence[int], metrics: Sequence[Metrics]) -> Table:
-    """Lay out accuracy and integers of each seed, one row a seed, and their mean and spread below.
+    """List the accuracy of each seed, with counts, and below it mean and standard deviation.
 
     Args:
         seeds: at least two.
@@ -74,8 +75,8 @@ def seed_rows(seeds: Sequence[int], metrics: Sequence[Metrics]) -> Table:
     for seed, figures in zip(seeds, metrics, strict=True):
         cells = [
             (
-                f"{100 * figures[part]['accuracy']:.2f} %",
-                f"{figures[part]['correct']:,} / {figures[part]['total']:,}",
+                percent(figures[part]["accuracy"], digits=2),
+                f"{thousands(figures[part]['correct'])} / {thousands(figures[part]['total'])}",
             )
             for part in parts
         ]
@@ -94,44 +95,45 @@ def seeds_table(seeds: Sequence[int], metrics: Sequence[Metrics]) -> str:
     return align(seed_rows(seeds, metrics))
 
 
-def oracle_line(histories: Sequence[Sequence[dict[str, Any]]], *, is_selected: bool) -> str:
-    """Say what choosing the epochs on val itself gives there, beside the figure that is reported.
+def best_epoch_note(histories: Sequence[Sequence[dict[str, Any]]], *, is_selected: bool) -> str:
+    """Compare the reported epochs with the best ones on val.
 
     Args:
-        histories: of each seed, two at least: one record an epoch.
-        is_selected: the weights of the best epoch on val are what is reported, not those of the last.
+        histories: of each seed, at least two: one record per epoch.
+        is_selected: whether the best epochs on val are reported, rather than the last.
     """
     curves = [[100 * record["val_accuracy"] for record in history] for history in histories]
     if is_selected:
         last = mean_and_spread([curve[-1] for curve in curves])
-        return f"On val these are an oracle's figures, of its own best epochs; the last have {last} % there."
+        return (
+            f"These are the best epochs on val, so val accuracy is optimistic; the last epochs have {last} %."
+        )
     best = mean_and_spread([max(curve) for curve in curves])
     return (
-        f"Oracle: val's own best epochs have {best} % there, which is what papers report that choose the "
-        "epoch on the images they measure on."
+        f"The best epochs on val have {best} %: an optimistic number, since the epochs are chosen on the "
+        "images they are measured on."
     )
 
 
 def markdown_report(
-    *, title: str, run: dict[str, Any], seeds: Sequence[int], metrics: Sequence[Metrics], oracle: str
+    *, title: str, run: dict[str, Any], seeds: Sequence[int], metrics: Sequence[Metrics], best_epochs: str
 ) -> str:
     """Write the `report.md` of several seeds.
 
     Args:
         title: name and seeds.
-        run: the content of their `run.json`: `command`, `selection`, `folders` of the seeds, `data`.
+        run: content of their `run.json`: `command`, `selection`, `folders` of the seeds, `data`.
         seeds: at least two.
         metrics: of each seed.
-        oracle: see `oracle_line`.
+        best_epochs: see `best_epoch_note`.
     """
     rows = [["part", "accuracy", "range", "balanced accuracy", "macro F1", "loss"]]
     for part, figures in summarise_seeds(metrics).items():
-        low, high = (100 * figures["accuracy"][end] for end in ("min", "max"))
         rows.append(
             [
                 part,
                 f"**{_mean(figures['accuracy'], scale=100)} %**",
-                f"{low:.2f} – {high:.2f}",
+                interval([figures["accuracy"]["min"], figures["accuracy"]["max"]], scale=100, digits=2),
                 f"{_mean(figures['balanced_accuracy'], scale=100)} %",
                 f"{_mean(figures['macro_f1'], scale=100)} %",
                 _mean(figures["loss"], scale=1),
@@ -145,10 +147,10 @@ def markdown_report(
         f"# {title}",
         *warning,
         f"## Result\n\n{to_markdown(rows, left_columns=1)}\n\n"
-        f"Mean ± sample standard deviation over {len(seeds)} training seeds; data and split are the same for "
-        f"all. Weights of each: {run['selection']}. Loss: plain cross-entropy in nats. {oracle}",
+        f"Mean ± sample standard deviation over {len(seeds)} training seeds, with the same data and split. "
+        f"Weights of each: {run['selection']}. {best_epochs} {SCORES_NOTE}",
         f"## Each seed\n\n{to_markdown(seed_rows(seeds, metrics), left_columns=1)}",
         f"## What was run\n\n```\n{run['command']}\n```\n\n"
-        f"Each seed has a folder and a report of its own:\n\n{folders}",
+        f"Each seed has its own folder and report:\n\n{folders}",
     ]
     return "\n\n".join(sections) + "\n"

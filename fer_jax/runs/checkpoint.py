@@ -1,4 +1,4 @@
-"""Checkpoints: Orbax arrays, a JSON of what they are, and a manifest that proves that both are whole.
+"""Checkpoints: Orbax arrays, a JSON that describes them, and a manifest that proves both intact.
 
 A run keeps three: `last` (resume from here), `previous` (should `last` be damaged) and `best` (the last that
 was saved when it had the highest validation accuracy so far). Each is a folder:
@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fer_jax.engine.state import TrainState
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json, write_json
 
@@ -27,17 +26,13 @@ FORMAT = 1
 LAST, PREVIOUS, BEST = "last", "previous", "best"
 
 
-def flatten(state: TrainState) -> dict[str, Any]:
-    """Name every leaf of a state by its path.
-
-    Returns:
-        Path such as `params/block1/conv/kernel` -> array.
-    """
+def flatten(state: Any) -> dict[str, Any]:
+    """Name every leaf of a pytree of arrays by its path, such as `params/block1/conv/kernel`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def state_hash(state: TrainState) -> str:
+def state_hash(state: Any) -> str:
     """Hash the bits of every leaf: SHA-256, hex. Equal hashes mean equal runs."""
     digest = hashlib.sha256()
     for name, leaf in sorted(flatten(state).items()):
@@ -47,11 +42,11 @@ def state_hash(state: TrainState) -> str:
     return digest.hexdigest()
 
 
-def save(state: TrainState, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
+def save(state: Any, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
     """Save a state as `last`, after moving the one before to `previous`; as `best` too if it is.
 
     Args:
-        state: to save; it is not changed.
+        state: any pytree of arrays.
         meta: what to know about it, ready for JSON.
         checkpoints: the run's folder of checkpoints, made if need be.
         is_best: no earlier state of the run was better.
@@ -71,15 +66,19 @@ def save(state: TrainState, meta: Json, checkpoints: Path, *, is_best: bool) -> 
     _replace(new, checkpoints / LAST)
 
 
-def _write(state: TrainState, meta: Json, folder: Path) -> None:
+def _write(state: Any, meta: Json, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     leaves = {name: np.asarray(leaf) for name, leaf in flatten(state).items()}
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((folder / "arrays").resolve(), leaves)
-    shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in leaves.items()}
-    write_json(folder / "meta.json", {"format": FORMAT, **meta, "leaves": shapes})
+    forms = {name: _form(leaf) for name, leaf in leaves.items()}
+    write_json(folder / "meta.json", {"format": FORMAT, **meta, "leaves": forms})
     write_json(folder / "manifest.json", _hashes(folder))
+
+
+def _form(leaf: Any) -> list:
+    return [list(leaf.shape), str(leaf.dtype)]
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -93,11 +92,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def find_damage(folder: Path) -> str | None:
-    """Compare a checkpoint's files with its manifest.
-
-    Returns:
-        What is wrong, naming the file; None where all is well.
-    """
+    """Compare a checkpoint's files with its manifest; return what is wrong, or None."""
     if not folder.is_dir():
         return "it is missing"
     try:
@@ -112,17 +107,13 @@ def find_damage(folder: Path) -> str | None:
 
 
 def find_good(checkpoints: Path, names: tuple[str, ...]) -> tuple[Path, list[str]]:
-    """Find the first checkpoint that is whole.
-
-    Args:
-        checkpoints: the run's folder of checkpoints.
-        names: in order of preference.
+    """Find the first intact checkpoint of these names, in order of preference.
 
     Returns:
         Its folder, and one line for each damaged one before it.
 
     Raises:
-        RunError: none is whole.
+        RunError: none is intact.
     """
     damaged: list[str] = []
     for name in names:
@@ -148,54 +139,40 @@ def read_meta(folder: Path) -> Json:
     return meta
 
 
-def restore(template: TrainState, folder: Path) -> TrainState:
-    """Read a checkpoint into the form of a template.
+def restore(template: Any, folder: Path, *, parts: tuple[str, ...] | None = None) -> Any:
+    """Read a checkpoint, or part of it, into the form of a template.
 
     Args:
-        template: a state of the same config; its numbers are not used.
-        folder: a whole checkpoint, see `find_good`.
+        template: a pytree whose leaves have the paths, shapes and dtypes wanted; its numbers are not used.
+        folder: an intact checkpoint, see `find_good`.
+        parts: what to read at the top level, such as `("params", "batch_stats")`; None: everything.
 
     Raises:
-        RunError: a leaf is missing, left over, or of another shape or dtype.
+        RunError: a leaf of these parts is missing, left over, or of another shape or dtype.
     """
-    leaves = _read(flatten(template), folder, parts=None)
-    return jax.tree.unflatten(jax.tree.structure(template), list(leaves.values()))
-
-
-def restore_predictor(template: TrainState, folder: Path) -> dict[str, Any]:
-    """Take what predicts from a checkpoint: `TrainState.predictor`.
-
-    Arguments and errors are those of `restore`, but leaves of the optimizer are read and not looked at:
-    another fer_jax may keep others.
-    """
-    leaves = _read(flatten(template), folder, parts=("params", "batch_stats", "average"))
-    blank = template.replace(step=None, opt_state=None)  # type: ignore[attr-defined]
-    state: TrainState = jax.tree.unflatten(jax.tree.structure(blank), list(leaves.values()))
-    return state.predictor
-
-
-def _read(wanted: dict[str, Any], folder: Path, *, parts: tuple[str, ...] | None) -> dict[str, jax.Array]:
-    """Read the leaves whose paths begin with one of some parts, or all, in the order wanted."""
-
-    def is_asked(name: str) -> bool:
-        return parts is None or name.split("/")[0] in parts
-
-    found = read_meta(folder)["leaves"]
-    names = [name for name in wanted if is_asked(name)]
-    for name in sorted({*names, *filter(is_asked, found)}):
-        want = [list(wanted[name].shape), str(wanted[name].dtype)] if name in wanted else None
-        if want != found.get(name):
-            is_network = not name.startswith("opt_state/")
-            raise RunError(
-                f"{folder}: leaf {name} is {_describe(found.get(name))}, the config's "
-                f"{'network' if is_network else 'optimizer'} wants {_describe(want)}; use the config that "
-                f"trained it{'' if is_network else ', and the fer_jax'}, or train again"
+    wanted, found = flatten(template), read_meta(folder)["leaves"]
+    if parts is not None:
+        found = {name: each for name, each in found.items() if name.split("/")[0] in parts}
+    forms = {name: _form(leaf) for name, leaf in wanted.items()}
+    for name in sorted(forms.keys() | found.keys()):
+        want, came = forms.get(name), found.get(name)
+        if want != came:
+            part, maker = (
+                ("optimizer", ", and the fer_jax") if name.startswith("opt_state/") else ("network", "")
             )
-    abstract = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()}
-    with ocp.StandardCheckpointer() as checkpointer:
-        leaves = checkpointer.restore((folder / "arrays").resolve(), abstract)
+            raise RunError(
+                f"{folder}: leaf {name} is {_describe(came)}, the config's {part} wants {_describe(want)}; "
+                f"use the config that trained it{maker}, or train again"
+            )
+    restoring = ocp.args.PyTreeRestore(
+        item={name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()},
+        restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in found},
+        partial_restore=parts is not None,
+    )
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        leaves = checkpointer.restore((folder / "arrays").resolve(), args=restoring)
     # Orbax gives NumPy arrays; they would go to the device again at every call.
-    return {name: jnp.asarray(leaves[name]) for name in names}
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
 
 
 def _describe(leaf: list | None) -> str:

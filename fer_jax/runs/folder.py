@@ -1,4 +1,4 @@
-"""A run's folder: its name, its lock, and files that are written whole or not at all."""
+"""A run's folder: its name and its lock."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,22 +10,21 @@ import filelock
 from fer_jax.errors import RunError
 
 RUNS = Path("runs")
-LIGHT = "weights"
-"""Name of the released weights that make a run light."""
+WEIGHTS_ONLY = "weights"
+"""Name of the released weights in a run without checkpoints."""
 
 
-def is_light(folder: Path) -> bool:
-    """Say whether a finished run's folder holds released weights in the place of its checkpoints.
+def is_weights_only(folder: Path) -> bool:
+    """Whether a finished run's folder holds released weights in place of its checkpoints.
 
-    Such a run is small; it predicts as before, up to the rounding of its weights, and cannot go on.
-    `python -m fer_jax.release RUN --name weights --out RUN` writes them, `rm -r RUN/checkpoints` does the
-    rest.
+    Such a run is small and predicts as before, up to rounding, but cannot be resumed. `python -m
+    fer_jax.release RUN --name weights --out RUN` writes the weights, `rm -r RUN/checkpoints` does the rest.
     """
-    return (folder / f"{LIGHT}.safetensors").exists() and not (folder / "checkpoints").exists()
+    return (folder / f"{WEIGHTS_ONLY}.safetensors").exists() and not (folder / "checkpoints").exists()
 
 
 def new_folders(names: Sequence[str]) -> list[Path]:
-    """Choose folders of these names that no run has: `runs/NAME`, or all with -2, -3 ... behind it."""
+    """Choose unused folders of these names: `runs/NAME`, or all with the suffix -2, -3 ..."""
     folders = [RUNS / name for name in names]
     number = 1
     while any((folder / "run.json").exists() for folder in folders):
@@ -35,7 +34,7 @@ def new_folders(names: Sequence[str]) -> list[Path]:
 
 
 def newest_folders(names: Sequence[str]) -> list[Path]:
-    """Find the newest folders that `new_folders` gave for these names, by the first of them.
+    """Find the newest folders of these names, by the first name.
 
     Raises:
         RunError: there are none.
@@ -51,7 +50,7 @@ def newest_folders(names: Sequence[str]) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, made if need be; the system lets go of it when the process ends, killed or not.
+    """Lock a run's folder, made if need be. The system releases it when the process ends, even by a kill.
 
     Raises:
         RunError: another process holds it, or it cannot be made.

@@ -18,13 +18,7 @@ from fer_jax.runs import record
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run of one seed or several is written.
-
-    Attributes:
-        configs: of each seed.
-        folders: of each seed.
-        home: the folder of what they have in common; of a single seed its own.
-    """
+    """Where a run is written: config and folder of each seed; `home` holds what they have in common."""
 
     configs: list[Config]
     folders: list[Path]
@@ -45,17 +39,17 @@ class Place:
 
 
 def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed: bool) -> Place:
-    """Choose the folders of a new run, or find those of the run to go on with.
+    """Choose the folders of a new run, or find those of the run to resume.
 
     Args:
         config: of the first seed.
         count: how many seeds, from the config's on.
         run_dir: the home; None chooses a new one, or finds the newest.
-        is_resumed: go on with a run.
+        is_resumed: resume a run.
 
     Raises:
         ConfigError: the last seed is too large.
-        RunError: a new run's home holds one already; the run to go on with is not there, or is another one.
+        RunError: a new run's home holds one already; the run to resume is missing, or differs in its config.
     """
     seeds = [config.train.seed + number for number in range(count)]
     configs = [replace(config, train=replace(config.train, seed=seed)) for seed in seeds]
@@ -68,11 +62,13 @@ def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed
         home, *folders = find([home_name, *names])
     if not is_resumed:
         if (home / "run.json").exists():
-            raise RunError(f"{home} holds a run already; add --resume to go on, or give another --run-dir")
+            raise RunError(
+                f"{home} holds a run already; add --resume to continue it, or give another --run-dir"
+            )
         return Place(configs, folders, home)
-    trained = record.read_facts(home).get("seeds", seeds)
+    trained = record.read_record(home).seeds or seeds
     if trained != seeds:
-        raise RunError(f"{home} has the seeds {trained}, asked for were {seeds}; ask for the same")
+        raise RunError(f"{home} has the seeds {trained}, and {seeds} were asked for; ask for the same")
     for one, folder in zip(configs, folders, strict=True):
         change = record.find_config_change(folder, one, free=FREE_TO_RESUME)
         if change:
@@ -81,13 +77,10 @@ def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed
 
 
 def find_folders(paths: Sequence[Path]) -> list[Path]:
-    """Find the runs that are meant: each path is a run's folder, or a folder that holds some.
-
-    Args:
-        paths: a folder of runs stands for all in it, by name; a folder of several seeds for these.
+    """Find runs: a path is a run's folder, the folder of several seeds, or one that holds runs.
 
     Returns:
-        Folders with a `run.json`, each once.
+        Folders with a `run.json`, each once; those within a folder by name.
 
     Raises:
         RunError: no such folder, or one without a run.
@@ -115,17 +108,15 @@ def _by_number(path: Path) -> list[tuple[bool, int, str]]:
 
 def _seeds_of(folder: Path) -> list[Path]:
     """Give a run's own folder; of several seeds trained together, the folder of each."""
-    facts = record.read_facts(folder)
-    if "folders" not in facts:
-        return [folder]
-    return [_find_seed(folder, Path(named)) for named in facts["folders"]]
+    named = record.read_record(folder).folders
+    return [folder] if named is None else [_find_seed(folder, Path(each)) for each in named]
 
 
 def _find_seed(home: Path, named: Path) -> Path:
-    # The name is that of the day of the training; since then all may have moved together.
+    # The path is from the day of the training; all folders may have been moved since.
     for folder in (home / named.name, home.parent / named.name, named):
         if (folder / "run.json").is_file():
             return folder
     raise RunError(
-        f"{home} is about the run {named}, which is not there; put it back, or name the runs one by one"
+        f"{home} refers to the run {named}, which is missing; put it back, or name the runs one by one"
     )

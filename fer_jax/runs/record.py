@@ -1,12 +1,14 @@
-"""A run's record: `config.json`, `split.npz` and `run.json` say what it is, on what, and where; its log."""
+"""A run's record: `config.json`, `split.npz` and `run.json` (what was run, on what, where), and its log."""
 
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dacite
 import numpy as np
 
 from fer_jax.config.fields import flatten
@@ -15,35 +17,113 @@ from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import RunError
-from fer_jax.files import Json, json_line, read_json, replacing, write_json, write_text
+from fer_jax.files import Json, json_line, read_json, write_arrays, write_json, write_text
 from fer_jax.runtime import machine
 
-# Facts that may change the bits of a run that goes on.
-_MACHINE = ("versions", "machine", "device", "tuning", "xla_flags", "git")
-_DECIDING = (*_MACHINE, "batches")
+# What may change the bits of a run that is resumed.
+_DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
 
 _SCALARS = ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
-def describe_run(
-    config: Config, examples: Examples, split: Split, *, command: str, is_synthetic: bool
-) -> Json:
-    """Gather what `run.json` says of a run at its start; the machine's part comes from `runtime`."""
+@dataclass(frozen=True)
+class DataRecord:
+    """The data of a run: a line for people, and the SHA-256 of its arrays."""
+
+    description: str
+    sha256: str
+    is_synthetic: bool
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """The split of a run: hash of its rows, and by part its size and how many rows copy training images.
+
+    `dropped` says which rows a drop list took out of train; None without one.
+    """
+
+    sha256: str
+    sizes: dict[str, int]
+    copies_of_training_images: dict[str, int]
+    dropped: Json | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of `run.json`.
+
+    Attributes:
+        started, finished: ISO 8601, UTC; None for a run that is not finished.
+        resumed: one record for each time that the run was resumed.
+        machine: processor and cores.
+        device: what JAX computed on.
+        tuning: settings made before the first computation.
+        git: commit of the source; None outside a checkout.
+        seed: of the training; in the common folder of several seeds the first one.
+        seeds, folders: of all replicas, in their common folder.
+        seeds_together: how many replicas were trained together.
+        batches: where the batches were made.
+        macs: multiply-accumulates of one image.
+        teachers: `sha256` and `runs` of the networks that taught it; None without any.
+        seconds_total, seconds_per_epoch: of all epochs, and the median.
+        selection: which epoch's weights were selected, in words.
+        measured_epoch: that epoch, from 1.
+        last_state_sha256: see `checkpoint.state_hash`.
+    """
+
+    command: str
+    started: str
+    finished: str | None
+    resumed: list[Json]
+    data: DataRecord
+    split: SplitRecord
+    machine: str
+    device: str
+    tuning: list[str]
+    xla_flags: str
+    versions: dict[str, str]
+    git: str | None
+    seed: int
+    seeds: list[int] | None = None
+    folders: list[str] | None = None
+    seeds_together: int = 1
+    batches: str | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    teachers: Json | None = None
+    seconds_total: float | None = None
+    seconds_per_epoch: float | None = None
+    selection: str | None = None
+    measured_epoch: int | None = None
+    last_state_sha256: str | None = None
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read `run.json`; what another version wrote beside the fields of `RunRecord` is passed over.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    path = folder / "run.json"
+    try:
+        return dacite.from_dict(RunRecord, read_json(path), dacite.Config(type_hooks={float: float}))
+    except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error}; restore it, or train again") from None
+
+
+def describe_run(config: Config, examples: Examples, split: Split, *, command: str) -> Json:
+    """Gather what `run.json` says of a run at its start, see `RunRecord`."""
     return {
         "command": command,
         "started": machine.now(),
         "finished": None,
         "resumed": [],
         "seed": config.train.seed,
-        "data": {
-            "description": examples.description,
-            "sha256": examples.sha256,
-            "is_synthetic": is_synthetic,
-        },
+        "data": examples.facts,
         "split": {
             "sha256": split.sha256,
             "sizes": {name: len(rows) for name, rows in split.parts.items()},
-            "copies_of_training_images": count_leaks(examples.images, split),
+            "copies_of_training_images": count_leaks(examples, split),
         },
         **machine.describe(),
     }
@@ -52,16 +132,10 @@ def describe_run(
 def write(folder: Path, config: Config, split: Split, facts: Json, *, train_hashes: np.ndarray) -> None:
     """Write the three files; `run.json` last, since it marks the folder as a run.
 
-    Args:
-        folder: the run's.
-        config: of the run.
-        split: rows of each part.
-        facts: see `describe_run`.
-        train_hashes: uint64 [Ntrain], of the training images, see `image_hashes`.
+    `facts` are from `describe_run`; `train_hashes`, uint64 [Ntrain], are the training images' `hash_images`.
     """
     write_json(folder / "config.json", to_json(config))
-    with replacing(folder / "split.npz") as new, new.open("wb") as file:
-        np.savez(file, train=split.train, val=split.val, test=split.test, train_hashes=train_hashes)
+    write_arrays(folder / "split.npz", **split.parts, train_hashes=train_hashes)
     write_json(folder / "run.json", facts)
 
 
@@ -92,18 +166,6 @@ def open_log(folder: Path, history: list[Json]) -> Iterator[Callable[[Json], Non
         yield add
 
 
-def read_facts(folder: Path) -> Json:
-    """Read `run.json`.
-
-    Raises:
-        RunError: it is missing or damaged.
-    """
-    facts = read_json(folder / "run.json")
-    if not isinstance(facts, dict) or not {"data", "split", "started", "resumed", *_MACHINE} <= facts.keys():
-        raise RunError(f"{folder / 'run.json'} is damaged: it does not say what was run; train again")
-    return facts
-
-
 def read_config(folder: Path) -> Config:
     """Read `config.json`.
 
@@ -112,7 +174,7 @@ def read_config(folder: Path) -> Config:
         ConfigError: it is not a config of this fer_jax.
     """
     path = folder / "config.json"
-    return from_json(read_json(path), where=str(path))
+    return from_json(Config, read_json(path), where=str(path))
 
 
 def read_split(folder: Path) -> dict[str, np.ndarray]:
@@ -130,15 +192,9 @@ def read_split(folder: Path) -> dict[str, np.ndarray]:
 
 
 def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -> str | None:
-    """Say which field of a config is another one than in a run's `config.json`.
+    """Find the first field of a config that differs from a run's `config.json`, with both values in words.
 
-    Args:
-        folder: the run's.
-        config: to compare.
-        free: dotted names that may differ, lists as a whole.
-
-    Returns:
-        The first such field with both values; None where there is none.
+    `free` are dotted names that may differ; a list counts as one field.
     """
     old, new = flatten(to_json(read_config(folder))), flatten(to_json(config))
     names = [name for name in sorted(old.keys() | new.keys()) if name.split("[")[0] not in free]
@@ -149,22 +205,23 @@ def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -
 
 
 def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
-    """Join the facts of a run that goes on to those of its start.
+    """Add a resumption to the facts of a run's start.
 
     Args:
         folder: the run's.
         facts: what `describe_run` says now, with `batches`: how they are made.
 
     Returns:
-        The facts of the start with this resumption added, and a line for each thing that is another one
-        now and may change the bits.
+        The facts of the start with this resumption added, and a line for each thing that differs now and
+        may change the bits.
 
     Raises:
-        RunError: the data, the split or the teachers are other ones.
+        RunError: the data, the split or the teachers differ.
     """
-    before = read_facts(folder)
+    read_record(folder)  # Raises the error where it is damaged.
+    before: Json = read_json(folder / "run.json")
     for name in ("data", "split", "teachers"):
-        # Only a taught run has teachers.
+        # Only a distilled run has teachers.
         old, new = (each[name]["sha256"][:12] if name in each else "none" for each in (before, facts))
         if old != new:
             raise RunError(

@@ -16,8 +16,8 @@ def compiled_folder() -> Path:
 def keep_compiled() -> str:
     """Let JAX keep compiled programs in the user's cache folder; call it before the first computation.
 
-    What is read from there runs as code. The folder is therefore made for the user alone, and is refused
-    where somebody else could write: in it, or in a folder above it, where it could be exchanged.
+    A compiled program runs as code. The folder is therefore private to the user, and is refused where
+    somebody else could write into it or replace it through a folder above it.
 
     Returns:
         The folder, for the start-up lines.
@@ -33,8 +33,9 @@ def keep_compiled() -> str:
     danger = find_danger(folder)
     if danger:
         raise RunError(
-            f"compiled programs cannot be kept in {folder}: {danger}, and what is read from there is run; "
-            "mend that, name another place with $FER_JAX_CACHE, or give --device.no-compile-cache"
+            f"compiled programs cannot be kept in {folder}: {danger}, and a compiled program "
+            "runs as code; fix the permissions, choose another folder with $FER_JAX_CACHE, or give "
+            "--device.no-compile-cache"
         )
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -42,19 +43,16 @@ def keep_compiled() -> str:
 
 
 def find_danger(folder: Path) -> str | None:
-    """Say who else could write into a folder or exchange it.
-
-    Args:
-        folder: without symbolic links in its path.
+    """Find out whether somebody else could write into a folder, without symbolic links, or replace it.
 
     Returns:
-        The first fault, naming its folder; None where there is none, and on systems without POSIX owners.
+        The first problem, with its folder; None where there is none, and on systems without POSIX owners.
     """
     if not hasattr(os, "geteuid"):
         return None
     for place in (folder, *folder.parents):
         found = place.stat()
-        # In a sticky folder, such as /tmp, only the owner of an entry may exchange it.
+        # In a sticky folder, such as /tmp, only the owner of an entry may replace it.
         is_sticky = bool(found.st_mode & stat.S_ISVTX) and place != folder
         if found.st_uid not in ({os.geteuid()} if place == folder else {os.geteuid(), 0}):
             return f"{place} belongs to another user"

@@ -16,19 +16,19 @@ _XLA_FLAGS = {
     "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION": (
         "XLA's one-thread convolution fusion is off"
     ),
-    # The pass takes out jax.lax.optimization_barrier: what is kept would be computed again at each use.
+    # The pass removes jax.lax.optimization_barrier: saved values would be recomputed at each use.
     "--xla_disable_hlo_passes=cse_barrier_expander": "XLA keeps what it is told to keep",
 }
 
 
 @functools.cache
 def tune_cpu() -> list[str]:
-    """Set what makes XLA's CPU steps faster; call it before the first computation.
+    """Apply the settings that make XLA's CPU steps faster; call it before the first computation.
 
-    On glibc: large arrays are kept and used again instead of being given back to the system, which
-    would cost up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
+    On glibc: memory of large arrays is reused instead of being returned to the system, which would cost
+    up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
     the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. A
-    flag that stands in `XLA_FLAGS` stays as it is; `FER_JAX_TUNE=0` in the environment leaves everything.
+    flag that `XLA_FLAGS` sets already is left alone; `FER_JAX_TUNE=0` in the environment turns all of it off.
 
     Returns:
         What was set, for the start-up lines; nothing on other systems.
@@ -53,7 +53,7 @@ def tune_cpu() -> list[str]:
 
 
 def _computes_on_cpu() -> bool:
-    """Tell, without starting JAX, that no GPU or TPU can take part: its compiler reads the same flags."""
+    """Whether JAX will compute on the CPU alone, without starting it: other compilers read these flags."""
     has_plugin = bool(importlib.metadata.entry_points(group="jax_plugins"))
     has_tpu = importlib.util.find_spec("libtpu") is not None
     return os.environ.get("JAX_PLATFORMS") == "cpu" or not (has_plugin or has_tpu)

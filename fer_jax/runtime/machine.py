@@ -1,4 +1,4 @@
-"""The machine: what a program sets before the first computation, and what it tells about where it runs."""
+"""The machine: processor, device, versions and commit, for records and start-up lines."""
 
 import datetime
 import importlib.metadata
@@ -17,11 +17,10 @@ def describe_cpu() -> str:
     """Name the processor and count the cores that this process may use."""
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        pairs = (line.partition(":") for line in lines)
+        pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
         facts = {key.strip(): value.strip() for key, _, value in pairs}
         name = facts.get("model name", name)
-        # Clouds call every generation of a processor the same; its speed and its bits are not.
+        # Clouds give every generation of a processor one name; speed and bits differ.
         if "cpu family" in facts and "model" in facts:
             name += f" (family {facts['cpu family']}, model {facts['model']})"
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
@@ -29,7 +28,7 @@ def describe_cpu() -> str:
 
 
 def describe_device() -> str:
-    """Name what JAX computes on: `CPU`, or the platform and kind of its first accelerator."""
+    """Name the device that JAX computes on: `CPU`, or platform and kind of the first accelerator."""
     # Imported here so that tune_cpu can run before anything of jax.
     import jax
 
@@ -44,12 +43,11 @@ def list_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Name the commit of the source, with -dirty behind it where files were changed.
+    """Name the commit of the source, with the suffix -dirty where files were changed.
 
-    Returns:
-        None where the source is not in a git checkout of its own (installed in an environment, say).
+    None where the source is not in a git checkout of its own (installed in an environment, say).
     """
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
@@ -61,12 +59,12 @@ def git_commit() -> str | None:
 
 
 def now() -> str:
-    """Tell the time: ISO 8601, UTC, to the second."""
+    """Read the clock: ISO 8601, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def describe_place() -> dict[str, Any]:
-    """Gather what decides the bits that a network gives here, but for the source; ready for JSON."""
+    """Gather what decides the bits of a prediction here, except the source; ready for JSON."""
     return {
         "machine": describe_cpu(),
         "device": describe_device(),
@@ -77,5 +75,5 @@ def describe_place() -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """Gather everything of the place that may decide a run's bits, ready for JSON."""
+    """Gather everything that may decide a run's bits here, ready for JSON."""
     return {**describe_place(), "git": git_commit()}

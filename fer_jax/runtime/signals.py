@@ -1,4 +1,4 @@
-"""Stopping a training in good order: a signal is noted, the state saved, and only then the program ends."""
+"""Graceful stop: a signal is noted, the state is saved, and only then does the program end."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class StopError(Exception):
-    """SIGINT or SIGTERM came; the state is saved. `signum` is the signal's number."""
+    """SIGINT or SIGTERM arrived and the state is saved. `signum` is the signal's number."""
 
     def __init__(self, signum: int) -> None:
         """Remember the signal."""
@@ -17,7 +17,7 @@ class StopError(Exception):
 
 @contextmanager
 def watch_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying; a second one kills as usual."""
+    """Collect SIGINT and SIGTERM instead of ending; a second one ends the program as usual."""
     arrived: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:

@@ -1,66 +1,56 @@
-"""The program `python -m fer_jax.show`: a contact sheet of the faces, augmented as a run would see them."""
+"""Write a contact sheet of faces and their augmented versions, as a run would see them.
+
+python -m fer_jax.show --config configs/run6.py
+"""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
 
 from fer_jax import cli
-from fer_jax.config.data import BadRow
-from fer_jax.config.overrides import with_data
-from fer_jax.config.run import Config
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError, RunError
-
-if TYPE_CHECKING:
-    pass
-from fer_jax.report.contact_sheet import lay_out_sheet
+from fer_jax.randomness import Stream, numpy_rng
 
 
 @dataclass(frozen=True, kw_only=True)
-class Show:
-    """Write a picture of faces over their augmented versions, one column an expression."""
+class ShowCommand(cli.ConfigCommand):
+    """Write a picture of faces above their augmented versions, one column per expression."""
 
-    config: Path
-    """The experiment record, such as configs/run6.py."""
-    settings: Annotated[Config, tyro.conf.arg(name="")]
-    """Every field of the config; what the file says is the default."""
-    data: Path | None = None
-    """Kaggle CSV, .zip or folder of images; short for --data.path."""
-    on_bad_row: BadRow | None = None
-    """Short for --data.on-bad-row."""
     out: Path = Path("contact_sheet.png")
     """The PNG to write."""
     examples: int = 5
-    """Augmented versions under each face; with --plain, faces beside each label."""
+    """Augmented versions of each face; with --plain, faces of each expression."""
     seed: int = 0
-    """Picks the faces and draws their augmentation."""
+    """Seed of the choice of faces and of their augmentation."""
     plain: bool = False
-    """Show the faces as they are: one row an expression, no augmentation."""
+    """Show the faces without augmentation, one row per expression."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; see the module's docstring.
-
-    Args:
-        argv: the command line; the process's own when None.
-
-    Returns:
-        The exit status.
-    """
-    return cli.run(lambda: _main(argv))
+    """Parse, write the sheet, and return the exit status."""
+    return cli.run(lambda: _show(cli.parse(ShowCommand, argv, prog="python -m fer_jax.show")))
 
 
-def _main(argv: list[str] | None) -> int:
-    show: Show = cli.parse(Show, argv, prog="python -m fer_jax.show")
+def _show(show: ShowCommand) -> int:
     for name, value, least in (("--examples", show.examples, 1), ("--seed", show.seed, 0)):
         if value < least:
             raise ConfigError(f"{name} is {value}; wanted >= {least}")
-    config = with_data(show.settings, show.data, show.on_bad_row)
+    from fer_jax.report import contact_sheet  # It imports matplotlib, and --help should not wait for it.
+
+    config = show.to_config()
     examples = load_examples(config.data)
-    sheet = lay_out_sheet(examples, show)
+    rng = numpy_rng(show.seed, Stream.SHOW)
+    if show.plain:
+        sheet = contact_sheet.lay_out_plain(rng, examples, per_class=show.examples)
+    else:
+        sheet = contact_sheet.lay_out_augmented(
+            rng,
+            examples,
+            config.augment,
+            versions=show.examples,
+            title=f"{config.name}: images and their augmented versions",
+        )
     try:
         sheet.save(show.out, format="PNG", optimize=True)
     except OSError as error:

@@ -1,114 +1,94 @@
-"""Pictures of a sweep as PNG files: its history, what each field decides, and a slice along each field.
+"""Plots of a sweep as PNG files: its history, the importance of each field, and a slice along each field.
 
-Drawn in the style of `pictures`; the same figures give the same bytes on the same matplotlib.
+The style is that of `report.plots`; the same results give the same bytes with the same matplotlib.
 """
 
 from pathlib import Path
 from typing import Final
 
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fer_jax.files import Json
-from fer_jax.report.plots import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
+from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR, WIDE_DPI, drawing
 from fer_jax.sweep.text import rank, show
 
-_DPI: Final = 1600 / 9
 _PANELS_A_ROW: Final = 3
 
 
 def draw(result: Json, folder: Path) -> list[str]:
-    """Draw what there is to draw.
-
-    Args:
-        result: the content of `sweep.json`.
-        folder: where the pictures go; each is replaced in one step.
+    """Draw all plots for which there are results.
 
     Returns:
-        The names of the pictures: `history.png` and `slices.png` with a complete trial, `importances.png`
-        with measured importances.
+        The file names: `history.png` and `slices.png` if there is a complete trial, `importances.png` if
+        importances were measured.
     """
     complete = rank(result["trials"])
     if not complete:
         return []
-    title = f"Sweep {result['name']}"
-    with matplotlib.style.context(STYLE):
-        pictures = {
-            "history.png": _draw_history(result["trials"], title),
-            "slices.png": _draw_slices(complete, result["space"], title),
-        }
-        if result["importances"]:
-            pictures["importances.png"] = _draw_importances(result["importances"], title)
-        for name, figure in pictures.items():
-            write_png(figure, folder / name)
-    return list(pictures)
+    title, names = f"Sweep {result['name']}", ["history.png", "slices.png"]
+    _draw_history(folder / "history.png", result["trials"], title)
+    _draw_slices(folder / "slices.png", complete, result["space"], title)
+    if result["importances"]:
+        names.append("importances.png")
+        _draw_importances(folder / "importances.png", result["importances"], title)
+    return names
 
 
-def _make_figure(title: str, *, height: float) -> Figure:
-    figure = Figure(figsize=(9, height), dpi=_DPI, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    return figure
+def _draw_history(path: Path, trials: list[Json], title: str) -> None:
+    """Draw the accuracy of each trial in order, and the best so far; 1600 × 800 pixels."""
+    with drawing(path, title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
+        axes = figure.add_subplot()
+        complete = [trial for trial in trials if trial["state"] == "complete"]
+        stopped = [trial for trial in trials if trial["state"] == "pruned" and trial["curve"]]
+        numbers, values = _points(complete)
+        axes.scatter(numbers, values, color=TRAIN_COLOUR, s=30, zorder=3, label="complete")
+        if stopped:
+            axes.scatter(
+                [trial["number"] for trial in stopped],
+                [100 * trial["curve"][-1] for trial in stopped],
+                facecolor="none",
+                edgecolor=QUIET_COLOUR,
+                s=30,
+                label="given up, at its last epoch",
+            )
+        best = np.maximum.accumulate(values)
+        last = max(trial["number"] for trial in trials)
+        axes.step([*numbers, last], [*best, best[-1]], where="post", color=VAL_COLOUR, label="best so far")
+        axes.set(xlabel="trial", ylabel="accuracy on the hold-out (%)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
 
 
-def _draw_history(trials: list[Json], title: str) -> Figure:
-    """Draw each trial's accuracy in the order of the trials, and the best so far; 1600 × 800 pixels."""
-    figure = _make_figure(title, height=4.5)
-    axes = figure.add_subplot()
-    complete = [trial for trial in trials if trial["state"] == "complete"]
-    stopped = [trial for trial in trials if trial["state"] == "pruned" and trial["curve"]]
-    numbers, values = _points(complete)
-    axes.scatter(numbers, values, color=TRAIN_COLOUR, s=30, zorder=3, label="complete")
-    if stopped:
-        axes.scatter(
-            [trial["number"] for trial in stopped],
-            [100 * trial["curve"][-1] for trial in stopped],
-            facecolor="none",
-            edgecolor=QUIET_COLOUR,
-            s=30,
-            label="given up, at its last epoch",
-        )
-    best = np.maximum.accumulate(values)
-    last = max(trial["number"] for trial in trials)
-    axes.step([*numbers, last], [*best, best[-1]], where="post", color=VAL_COLOUR, label="best so far")
-    axes.set(xlabel="trial", ylabel="accuracy on the hold-out (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
-    return figure
-
-
-def _draw_importances(importances: dict[str, float], title: str) -> Figure:
+def _draw_importances(path: Path, importances: dict[str, float], title: str) -> None:
     """Draw a bar for each field, the largest on top; 1600 pixels wide."""
-    figure = _make_figure(
-        f"{title}: what decides whether a trial is in the best tenth", height=1.6 + 0.35 * len(importances)
-    )
-    axes = figure.add_subplot()
-    names, shares = list(importances), [100 * share for share in importances.values()]
-    axes.barh(names, shares, color=TRAIN_COLOUR, height=0.65)
-    for place, share in enumerate(shares):
-        axes.text(share, place, f" {share:.0f} %", va="center", fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xlabel("share of the importance (PED-ANOVA, %)")
-    axes.set_xlim(0, 1.12 * max([*shares, 1]))
-    axes.grid(axis="y", visible=False)
-    return figure
+    words = f"{title}: what determines whether a trial is in the best tenth"
+    size = (9, 1.6 + 0.35 * len(importances))
+    with drawing(path, title=words, size=size, dpi=WIDE_DPI, grid="x") as figure:
+        axes = figure.add_subplot()
+        names, shares = list(importances), [100 * share for share in importances.values()]
+        axes.barh(names, shares, color=TRAIN_COLOUR, height=0.65)
+        for place, share in enumerate(shares):
+            axes.text(share, place, f" {share:.0f} %", va="center", fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlabel("share of the importance (PED-ANOVA, %)")
+        axes.set_xlim(0, 1.12 * max([*shares, 1]))
 
 
-def _draw_slices(complete: list[Json], space: Json, title: str) -> Figure:
-    """Draw accuracy over each field, a panel each, the best trial marked; 1600 pixels wide."""
+def _draw_slices(path: Path, complete: list[Json], space: Json, title: str) -> None:
+    """Draw accuracy over each field, one panel per field, with the best trial marked; 1600 pixels wide."""
     rows = -(-len(space) // _PANELS_A_ROW)
-    figure = _make_figure(f"{title}: complete trials along each field", height=0.7 + 2.4 * rows)
-    panels = figure.subplots(rows, _PANELS_A_ROW, sharey=True, squeeze=False).flatten()
-    for axes, (name, domain) in zip(panels, space.items(), strict=False):
-        _draw_slice(axes, complete, name, domain)
-        axes.set_title(name)
-    for axes in panels[len(space) :]:
-        axes.set_axis_off()
-    for axes in panels[::_PANELS_A_ROW]:
-        axes.set_ylabel("accuracy (%)")
-    return figure
+    words, size = f"{title}: complete trials along each field", (9, 0.7 + 2.4 * rows)
+    with drawing(path, title=words, size=size, dpi=WIDE_DPI) as figure:
+        panels = figure.subplots(rows, _PANELS_A_ROW, sharey=True, squeeze=False).flatten()
+        for axes, (name, domain) in zip(panels, space.items(), strict=False):
+            _draw_slice(axes, complete, name, domain)
+            axes.set_title(name)
+        for axes in panels[len(space) :]:
+            axes.set_axis_off()
+        for axes in panels[::_PANELS_A_ROW]:
+            axes.set_ylabel("accuracy (%)")
 
 
 def _draw_slice(axes: Axes, complete: list[Json], name: str, domain: Json) -> None:

@@ -1,9 +1,9 @@
-"""What a sweep may change: a Python file of config fields with their ranges, checked before anything runs.
+"""The search space of a sweep: a Python file of config fields with their ranges, checked before any trial.
 
-A space file ends in a dict from config field to what it may be:
+A space file ends with a dict from config field to its range or choices:
 
     space = {
-        "optimizer.peak_rate": (1e-4, 1e-2, "log"),  # also "linear", and "int" or "log-int" for whole numbers
+        "optimizer.peak_rate": (1e-4, 1e-2, "log"),  # or "linear"; "int" or "log-int" for integers
         "model.blocks.*.dropout_rate": (0.0, 0.4, "linear"),  # one value for all blocks; .0. is the first one
         "optimizer.schedule": ["constant", "cosine"],
     }
@@ -34,7 +34,7 @@ FIXED: Final = (
     "train.eval_batch_size",
     "train.train_eval_examples",
 )
-"""Fields and sections that no sweep may change: what trials are measured with, and what changes no figure."""
+"""Fields and sections that no sweep may change: how trials are measured, and what has no effect on them."""
 _WANTED: Final = (
     f"a tuple (low, high, kind) with low < high and one of {', '.join(KINDS)}, or a list of two different "
     "choices or more"
@@ -48,8 +48,8 @@ class Range:
     Attributes:
         low: the smallest.
         high: the largest, > low.
-        kind: one of `KINDS`. With a log equal ratios are equally likely, else equal differences; with an int
-            there are whole numbers alone.
+        kind: one of `KINDS`. With log equal ratios are equally likely, otherwise equal differences; with int
+            only integers.
     """
 
     low: float
@@ -63,44 +63,40 @@ class Range:
 
     @property
     def is_int(self) -> bool:
-        """Whether there are whole numbers alone."""
+        """Whether all values are integers."""
         return self.kind.endswith("int")
 
     @property
     def tried(self) -> tuple[Value, ...]:
-        """The values on which the config's word is asked: both ends."""
+        """The values that are tried out in the config: both ends."""
         return self.low, self.high
 
 
 @dataclass(frozen=True)
 class Choices:
-    """One of some values.
-
-    Attributes:
-        values: at least two, all different.
-    """
+    """One of some values: at least two, all different."""
 
     values: tuple[Value, ...]
 
     @property
     def tried(self) -> tuple[Value, ...]:
-        """The values on which the config's word is asked: all."""
+        """The values that are tried out in the config: all."""
         return self.values
 
 
 Space = dict[str, Range | Choices]
-"""Config field -> what it may be, in the file's order."""
+"""Config field -> its range or choices, in the file's order."""
 
 
 def load_space(path: Path, config: Config) -> Space:
-    """Run a space file, and hold it against the config that it changes.
+    """Run a space file, and check it against the config that it changes.
 
     Args:
         path: a Python file that defines `space = {...}`.
-        config: the base, which gives all other fields.
+        config: the base, with all other fields.
 
     Raises:
-        ConfigError: no such file, an error in it, an unknown field, a range that is none, or a value that the
+        ConfigError: no such file, an error in it, an unknown field, an invalid range, or a value that the
             config refuses whatever one other field of the space is.
     """
     if not path.is_file():
@@ -117,7 +113,7 @@ def load_space(path: Path, config: Config) -> Space:
 
 
 def to_plain(space: Space) -> Json:
-    """Turn a space into JSON: of each field its `choices`, or `low`, `high` and `kind`.
+    """Turn a space into JSON: for each field its `choices`, or `low`, `high` and `kind`.
 
     >>> to_plain({"train.epochs": Range(2, 8, "int"), "optimizer.nesterov": Choices((False, True))})
     {'train.epochs': {'low': 2, 'high': 8, 'kind': 'int'}, 'optimizer.nesterov': {'choices': [False, True]}}
@@ -129,7 +125,7 @@ def to_plain(space: Space) -> Json:
 
 
 def _read(where: str, name: str, value: object) -> Range | Choices:
-    """Turn a range or the choices of the file into a domain."""
+    """Read the range or the choices of one field."""
     if isinstance(value, list) and all(each is None or isinstance(each, str | int | float) for each in value):
         if len(set(value)) == len(value) >= 2:
             return Choices(tuple(value))
@@ -140,18 +136,18 @@ def _read(where: str, name: str, value: object) -> Range | Choices:
         if is_number and math.isfinite(low) and math.isfinite(high) and low < high:
             if kind.startswith("log") and low <= 0:
                 raise ConfigError(f"{where}: {name} is {value!r}; wanted low > 0, since zero has no log")
-            # Whole ends of a range that is not of whole numbers are floats: its other values are.
+            # Integer ends of a range of floats become floats.
             return Range(low, high, kind) if kind.endswith("int") else Range(float(low), float(high), kind)
     raise ConfigError(f"{where}: {name} is {value!r}; wanted {_WANTED}")
 
 
 def _check_fields(where: str, space: Space, config: Config) -> None:
-    """Refuse fields that are not there, that no sweep may change, and those that are set twice."""
+    """Refuse fields that do not exist, that no sweep may change, or that are set twice."""
     fields, seen = to_json(config), dict[str, str]()
     for name in space:
         if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
             raise ConfigError(
-                f"{where}: {name} cannot be swept: it is what all trials share; set it in the config"
+                f"{where}: {name} cannot be swept: it is the same in all trials; set it in the config"
             )
         places = list(find_field(fields, name))
         if not places:
@@ -166,7 +162,7 @@ def _check_fields(where: str, space: Space, config: Config) -> None:
 
 
 def _check_values(where: str, space: Space, config: Config) -> None:
-    """Refuse a value that the config takes neither alone nor with one other field of the space changed."""
+    """Refuse a value that the config accepts neither alone nor with one other field of the space changed."""
 
     def refusal(params: dict[str, Value]) -> str | None:
         try:
@@ -183,7 +179,7 @@ def _check_values(where: str, space: Space, config: Config) -> None:
                 is_whole = (
                     isinstance(domain, Range) and not domain.is_int and "int" in why.split("wanted")[-1]
                 )
-                hint = '; give whole numbers and "int"' if is_whole else ""
+                hint = '; give integers and "int"' if is_whole else ""
                 raise ConfigError(
                     f"{where}: {name} cannot be {value!r}: {why.removeprefix(f'{where}: ')}{hint}"
                 )

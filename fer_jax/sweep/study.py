@@ -1,11 +1,11 @@
-"""A sweep's memory, an Optuna study in a database: whose turn it is, what came out, what a kill left behind.
+"""The state of a sweep, an Optuna study in a database: which trial is next, the results, and killed trials.
 
 Several processes may share it. Each takes its turns behind a file lock, and holds another file lock while its
-trial runs: the system lets go of that when the process ends, killed or not, and so the others know which
-trials nobody works on any more. Such a trial is marked failed, and the next turn is its repetition.
+trial runs. The system releases that lock when the process ends, killed or not, so the others can tell which
+trials are abandoned. Such a trial is marked failed and repeated in the next turn.
 
-What the sampler suggests is a function of the sweep's seed, the trial's place and the results so far. One
-process therefore makes the same sweep whether it was killed on the way or not.
+What the sampler suggests is a function of the sweep's seed, the number of trials and the results so far. A
+single process therefore runs the same sweep whether it was killed on the way or not.
 """
 
 import platform
@@ -41,11 +41,11 @@ Pruner = Literal["median", "halving", "none"]
 RANDOM_TRIALS: Final = 10
 """Trials before the sampler (Bergstra et al. 2011, tree-structured Parzen estimator) learns from results."""
 MEDIAN_TRIALS: Final = 5
-"""Finished trials before the median says anything."""
+"""Finished trials before the median pruner prunes."""
 HALVING_FACTOR: Final = 3
-"""Successive halving (Li et al. 2018, ASHA) lets one trial in so many go on, at so many times the epochs."""
+"""Successive halving (Li et al. 2018, ASHA): the best third continues, for three times as many epochs."""
 IMPORTANCE_TRIALS: Final = 10
-"""Finished trials below which no importances are given: they would be chance."""
+"""Finished trials below which no importances are computed: they would be chance."""
 
 _BUSY_SECONDS: Final = 60
 _DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
@@ -57,14 +57,14 @@ _DECIDES, _PLACE, _REPEATS = "decides", "place", "repeats"
 
 @dataclass(frozen=True)
 class Board:
-    """A sweep that turns are taken in.
+    """A sweep in which several processes take turns.
 
     Attributes:
         study: in its database.
-        space: what the trials may be.
+        space: of the trials.
         seed: of the sampler.
-        folder: of the lock files; one for all processes that share a file database.
-        is_file: the database is a file, so that whoever shares it shares its folder's locks.
+        folder: of the lock files; the same for all processes that share a file database.
+        is_file: the database is a file, so that all who share it also share the locks in its folder.
         shown: the database's URL, for messages.
     """
 
@@ -82,23 +82,18 @@ class Board:
 
     @contextmanager
     def door(self) -> Iterator[None]:
-        """Keep the other processes out: of taking turns, and of writing the report."""
+        """Keep other processes from taking a turn or writing the report."""
         with filelock.FileLock(self.folder / f".{self.study.study_name}.lock"):
             yield
 
     def lock_of(self, number: int) -> filelock.BaseFileLock:
-        """Make the lock that is held while a trial runs."""
+        """Return the lock that is held while a trial runs."""
         return filelock.FileLock(self.folder / f".{self.study.study_name}.trial{number}.lock", timeout=0)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A trial that this process is to run.
-
-    Attributes:
-        trial: with its `number` and `params`; takes the accuracy of each epoch.
-        lock: held while it runs.
-    """
+    """A trial that this process is to run, and the lock that it holds meanwhile."""
 
     trial: optuna.Trial
     lock: filelock.BaseFileLock
@@ -115,24 +110,24 @@ def open_board(
     seed: int,
     folder: Path,
 ) -> Board:
-    """Open a sweep's study, or begin it.
+    """Open a sweep's study, or create it.
 
     Args:
-        storage: SQLAlchemy's URL of the database.
+        storage: SQLAlchemy URL of the database.
         name: of the study in it.
-        space: what the trials may be.
-        decides: everything that decides a trial's result or which trials come; ready for JSON.
-        pruner: median: a trial ends where its best epoch so far is below the median of the others at that
-            epoch; halving: where it is not in the best third at epochs 1, 3, 9 ... times the spared ones.
-        spared_epochs: no trial ends before so many, >= 1.
+        space: of the trials.
+        decides: everything that determines the trials and their results; ready for JSON.
+        pruner: median: a trial ends if its best epoch so far is below the median of the others at that
+            epoch; halving: if it is not in the best third at epochs 1, 3, 9 ... times the spared ones.
+        spared_epochs: no trial is pruned earlier, >= 1.
         seed: of the sampler, in [0, 2**32).
-        folder: of the lock files where the database is no file.
+        folder: of the lock files if the database is not a file.
 
     Raises:
-        ConfigError: a URL that names no database.
-        RunError: the database cannot be used, or holds another sweep of this name.
+        ConfigError: the URL is not that of a database.
+        RunError: the database cannot be used, or contains another sweep of this name.
     """
-    # What Optuna calls experimental is what we want; its log would break the progress bar.
+    # We use features that Optuna calls experimental; its log would break the progress bar.
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -142,7 +137,7 @@ def open_board(
     shown, is_file = url.render_as_string(hide_password=True), url.get_backend_name() == "sqlite"
     if is_file:
         if url.database in (None, "", ":memory:"):
-            raise ConfigError(f"--storage is {shown!r}, which no file keeps; wanted sqlite:///PATH")
+            raise ConfigError(f"--storage is {shown!r}, which is not a file; wanted sqlite:///PATH")
         folder = Path(str(url.database)).absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
     pruners: dict[Pruner, BasePruner] = {
@@ -164,28 +159,29 @@ def open_board(
         kept = study.user_attrs[_DECIDES]
     if change := _find_change(kept, decides):
         raise RunError(
-            f"{shown} holds another sweep {name!r}: its {change}; go on with the same, or give another --name"
+            f"{shown} contains another sweep {name!r}: its {change}; give the same settings, or another "
+            "--storage"
         )
     return Board(study, space, seed, folder.absolute(), is_file, shown)
 
 
 @contextmanager
 def database_errors(shown: str, *others: type[Exception]) -> Iterator[None]:
-    """Turn what a database does not allow into one message.
+    """Turn the errors of a database into one message.
 
     Args:
         shown: its URL.
-        others: what else means the same here, beside the errors of SQLAlchemy and Optuna's storage.
+        others: exceptions that mean the same here, beside the errors of SQLAlchemy and Optuna's storage.
 
     Raises:
-        RunError: it cannot be used: it is locked, gone, or of another kind.
+        RunError: it cannot be used: it is locked, missing, or of another kind.
     """
     try:
         yield
     except _DATABASE_ERRORS + others as error:
         first = str(error).strip().splitlines()[0]
         raise RunError(
-            f"the sweep's database {shown} cannot be used: {first}; mend it, or give another --storage"
+            f"the sweep's database {shown} cannot be used: {first}; repair it, or give another --storage"
         ) from None
 
 
@@ -205,17 +201,17 @@ def take(board: Board, *, most: int) -> Turn | None:
 
     Args:
         board: the sweep.
-        most: how many trials the sweep is to have, over all processes; a repeated one counts once.
+        most: the total number of trials, over all processes; a repeated one counts once.
 
     Returns:
-        None where there are as many.
+        None if there are that many.
     """
     with board.door():
         _take_back(board)
         trials = _current(board.study)
         if len(trials) >= most and all(each.state != TrialState.WAITING for each in trials):
             return None
-        # A sampler of its own for each place: one that went on would begin again after every kill.
+        # A new sampler for each trial: one that kept its state would start over after a kill.
         sampler_seed = int(numpy_rng(board.seed, Stream.SWEEP, len(trials)).integers(2**32))
         board.study.sampler = TPESampler(
             seed=sampler_seed, n_startup_trials=RANDOM_TRIALS, constant_liar=True
@@ -228,13 +224,9 @@ def take(board: Board, *, most: int) -> Turn | None:
 
 
 def finish(board: Board, turn: Turn, *, value: float | None, facts: Json) -> None:
-    """Write down what came of a turn.
+    """Record the result of a turn, with facts that are ready for JSON.
 
-    Args:
-        board: the sweep.
-        turn: what `take` gave.
-        value: the objective; None for a trial that was stopped, whose `facts` say `why`.
-        facts: kept with the trial; ready for JSON.
+    The value is the objective; None for a trial that was stopped: then `facts` has the reason, `why`.
     """
     state = TrialState.PRUNED if value is None else TrialState.COMPLETE
     with board.door():
@@ -245,13 +237,13 @@ def finish(board: Board, turn: Turn, *, value: float | None, facts: Json) -> Non
 
 
 def release(lock: filelock.BaseFileLock) -> None:
-    """Let go of a trial: if it is not finished, somebody's next turn is its repetition."""
+    """Release a trial: if it is not finished, it is repeated in the next turn of any process."""
     lock.release()
     Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def take_back(board: Board) -> None:
-    """Mark the trials that nobody works on any more as failed, and line up their repetitions."""
+    """Mark abandoned trials as failed, and queue their repetitions."""
     with board.door():
         _take_back(board)
 
@@ -273,7 +265,7 @@ def _take_back(board: Board) -> None:
 
 
 def _repeated(study: optuna.Study) -> set[int]:
-    """List the numbers of the trials that have a repetition."""
+    """Return the numbers of the trials that have a repetition."""
     return {
         trial.user_attrs[_REPEATS]
         for trial in study.get_trials(deepcopy=False)
@@ -282,7 +274,7 @@ def _repeated(study: optuna.Study) -> set[int]:
 
 
 def _current(study: optuna.Study) -> list[FrozenTrial]:
-    """List the trials without those that another one repeats."""
+    """List the trials, without those that are repeated by another one."""
     repeated = _repeated(study)
     return [trial for trial in study.get_trials(deepcopy=False) if trial.number not in repeated]
 
@@ -303,9 +295,9 @@ def list_trials(board: Board) -> list[Json]:
     """List all trials in the order of their numbers, ready for JSON.
 
     Returns:
-        Of each `number`, `state` (complete, pruned, running, waiting, failed; interrupted where another trial
-        repeats it), `params`, `value` (None where not complete), `curve` (the objective after each epoch) and
-        what `finish` was given.
+        Of each `number`, `state` (complete, pruned, running, waiting, failed; interrupted if another trial
+        repeats it), `params`, `value` (None unless complete), `curve` (the objective after each epoch) and
+        the facts that `finish` recorded.
     """
     repeated, listed = _repeated(board.study), []
     for trial in board.study.get_trials(deepcopy=False):
@@ -325,7 +317,7 @@ def list_trials(board: Board) -> list[Json]:
 
 
 def measure_importances(board: Board) -> dict[str, float] | None:
-    """Measure how much each field decides whether a trial is among the best tenth.
+    """Measure how much each field determines whether a trial is among the best tenth.
 
     PED-ANOVA (Watanabe et al. 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
     Arbitrary Subspaces"): shares that sum to 1, largest first.

@@ -1,4 +1,4 @@
-"""What a sweep tells people: a line a trial, the table of the best, what to do next. JSON in, text out."""
+"""A sweep in words: a line per trial, the table of the best, and what to do next; its input is JSON."""
 
 from collections import Counter
 from typing import Any, Final
@@ -9,7 +9,7 @@ from fer_jax.files import Json
 from fer_jax.text import Table, align
 
 FINISHED: Final = ("complete", "pruned", "failed")
-"""States of the trials that need no more work."""
+"""States of the trials that are done."""
 BEST_TRIALS: Final = 10
 """Rows of the table."""
 _REASONS: Final = 3
@@ -17,13 +17,13 @@ _GIVEN_UP: Final = "given up"
 
 
 def rank(trials: list[Json]) -> list[Json]:
-    """List the complete trials, the best first; of equals the earlier one."""
+    """List the complete trials, the best first; of equal ones the earlier first."""
     complete = [trial for trial in trials if trial["state"] == "complete"]
     return sorted(complete, key=lambda trial: (-trial["value"], trial["number"]))
 
 
 def shorten(names: list[str]) -> dict[str, str]:
-    """Give each field the shortest end of its name that no other of them has.
+    """Shorten each field name to its shortest ending that is unique.
 
     >>> shorten(["optimizer.name", "model.name", "train.epochs"])
     {'optimizer.name': 'optimizer.name', 'model.name': 'model.name', 'train.epochs': 'epochs'}
@@ -42,13 +42,7 @@ def shorten(names: list[str]) -> dict[str, str]:
 
 
 def trial_line(trials: list[Json], number: int, names: dict[str, str]) -> str:
-    """Say what came of a trial.
-
-    Args:
-        trials: what `sweep.study.list_trials` gives.
-        number: of the trial.
-        names: what `shorten` gives.
-    """
+    """Describe the result of a trial in a line, with the names that `shorten` returns."""
     trial = trials[number]
     params = ", ".join(f"{names[name]} {show(value)}" for name, value in trial["params"].items())
     outcome = trial.get("why", "")
@@ -60,7 +54,7 @@ def trial_line(trials: list[Json], number: int, names: dict[str, str]) -> str:
 
 
 def show(value: Any) -> str:
-    """Show a field's value in four digits at most.
+    """Write a field's value, a float with four significant digits.
 
     >>> show(0.00031622), show(True), show("sgd")
     ('0.0003162', 'True', 'sgd')
@@ -69,11 +63,7 @@ def show(value: Any) -> str:
 
 
 def describe(result: Json) -> str:
-    """Lay out a sweep for the terminal.
-
-    Args:
-        result: the content of its JSON.
-    """
+    """Describe a sweep for the terminal, from the content of its JSON."""
     trials = result["trials"]
     states = Counter(trial["state"] for trial in trials)
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
@@ -83,7 +73,7 @@ def describe(result: Json) -> str:
         lines += [align(_table(best, list(result["space"]))), _caution(result)]
         if result["importances"]:
             shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in result["importances"].items())
-            lines.append(f"what decides whether a trial is in the best tenth (PED-ANOVA): {shares}")
+            lines.append(f"what determines whether a trial is in the best tenth (PED-ANOVA): {shares}")
         lines += ["train the best:", result["best"]["command"]]
     whys = Counter(trial["why"] for trial in trials if not trial.get("why", _GIVEN_UP).startswith(_GIVEN_UP))
     lines += [f"stopped {count} times: {why}" for why, count in whys.most_common(_REASONS)]
@@ -103,10 +93,10 @@ def _table(best: list[Json], names: list[str]) -> Table:
 
 
 def _caution(result: Json) -> str:
-    """Say how large chance is among these figures: the best of many is partly luck."""
+    """Warn how large chance is: the best of many is partly luck."""
     images = result["images"]["val"]
     error = 100 * np.sqrt(0.25 / images)
     return (
         f"Chosen and measured on the same {images:,} images, with a standard error of up to {error:.1f} "
-        "points: expect less elsewhere, and take near equals for equals."
+        "points: expect less on other images, and treat small differences as ties."
     )

@@ -57,6 +57,39 @@ def test_planted_copies_are_found_and_nothing_else(change: Callable[[np.ndarray]
     assert (copies.pairs.is_mirrored[is_planted] == is_mirrored).mean() >= 0.95
 
 
+def correlated(correlation: float) -> np.ndarray:
+    """Draw two images with middle 44 × 44 pixels that have this correlation, up to rounding.
+
+    The first is smooth; the second is the first plus fine noise that is orthogonal to it.
+    """
+    rng = np.random.default_rng(0)
+    coarse = np.kron(rng.normal(size=(6, 6)), np.ones((8, 8)))
+    smooth = np.sum([np.roll(coarse, (y, x), (0, 1)) for y in range(-3, 4) for x in range(-3, 4)], axis=0)
+    noise = rng.normal(size=(48, 48))
+    noise -= np.kron(noise.reshape(24, 2, 24, 2).mean(axis=(1, 3)), np.ones((2, 2)))
+
+    def standardise(pixels: np.ndarray) -> np.ndarray:
+        return (pixels - pixels[2:-2, 2:-2].mean()) / pixels[2:-2, 2:-2].std()
+
+    smooth = standardise(smooth)
+    noise = standardise(noise)
+    noise = standardise(noise - (noise * smooth)[2:-2, 2:-2].mean() * smooth)
+    mixed = correlation * smooth + (1 - correlation**2) ** 0.5 * noise
+    return (128 + 35 * np.stack([smooth, mixed])).round().clip(0, 255).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize(("correlation", "is_pair"), [(0.922, True), (0.918, False)])
+def test_images_with_a_correlation_of_092_are_copies(correlation: float, is_pair: bool) -> None:
+    images = correlated(correlation)
+    middles = images[:, 2:-2, 2:-2].reshape(2, -1)
+    assert np.corrcoef(middles)[0, 1] == pytest.approx(correlation, abs=1e-3)
+    pairs = find_pairs(images, on_step=ignore)
+    assert len(pairs.first) == is_pair
+    plain, _ = perceptual_hashes(images)
+    # Their hashes are similar enough, so the correlation alone decides.
+    assert np.bitwise_count(plain[0] ^ plain[1]) <= near_copies.MAX_DISTANCE_BITS
+
+
 def test_exact_copies_are_groups_and_join_their_near_ones() -> None:
     images = np.concatenate([FACES[:10], FACES[[3, 3, 7]], brighten(FACES[7])[None]])
     copies = find_copies(images, on_step=ignore)

@@ -24,7 +24,7 @@ from fer_jax.audit.rules import (
     NEAR,
     NO_FACE,
     STRANGE,
-    Findings,
+    AuditFindings,
     Parts,
     check_by_votes,
     count_copies,
@@ -39,6 +39,8 @@ from fer_jax.data.split import Split, split_examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import DataError
 from fer_jax.train import __main__ as train
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
@@ -68,7 +70,7 @@ LABELS = np.array(
 FLAGGED = np.array([11, 8, 10])
 
 
-def make_findings(*, with_votes: bool) -> Findings:
+def make_findings(*, with_votes: bool) -> AuditFindings:
     count = len(LABELS)
     exact, part = np.arange(count), np.zeros(count, np.int64)
     exact[[1, 3, 5]] = [0, 2, 4]
@@ -84,7 +86,7 @@ def make_findings(*, with_votes: bool) -> Findings:
     likely = np.full(count, 3)
     said = [NAMES[label] for label in LABELS]
     said[2], said[9], said[11] = "fear", "NF", "happiness"
-    return Findings(
+    return AuditFindings(
         examples,
         Parts("usages", ("Training", "PublicTest"), part),
         Copies(exact, near, no_pairs),
@@ -167,7 +169,7 @@ def test_a_list_comes_back_and_leaves_out_exactly_its_rows(tmp_path: Path) -> No
     assert dropped.tolist() == [0, 3]
     left = leave_out(Split(np.array([0, 2]), np.array([1]), np.array([3])), dropped)
     assert [rows.tolist() for rows in left.parts.values()] == [[2], [1], [3]]
-    with pytest.raises(DataError, match="all 1 rows of the training part are to be dropped"):
+    with pytest.raises(DataError, match="the list drops all 1 rows of the training part"):
         leave_out(Split(np.array([0]), np.array([1]), np.array([2])), dropped)
     # A spreadsheet may put other columns and another order.
     path.write_text("\ufeffaction,note,data_sha256,row\r\n" + f"drop,x,{'cd' * 32},2\r\n" * 2)
@@ -181,10 +183,10 @@ def test_a_list_comes_back_and_leaves_out_exactly_its_rows(tmp_path: Path) -> No
         ("", "line 1: there is no column 'row'"),
         (
             to_csv(LINES, "ef" * 32),
-            r"line 2: it is about other data \(SHA-256 efefefefefef\), and this is b.csv",
+            r"line 2: it is for other data \(SHA-256 efefefefefef\), and this is b.csv",
         ),
-        (to_csv([LINES[0]._replace(row=4)], "cd" * 32), r"line 2, row: came '4'; wanted a number in 0\.\.3"),
-        (to_csv(LINES, "cd" * 32).replace("keep", "x"), "line 3, action: came 'x'; wanted keep or drop"),
+        (to_csv([LINES[0]._replace(row=4)], "cd" * 32), r"line 2, row: found '4'; wanted a number in 0\.\.3"),
+        (to_csv(LINES, "cd" * 32).replace("keep", "x"), "line 3, action: found 'x'; wanted keep or drop"),
         (to_csv([*LINES, LINES[1]._replace(action="drop")], "cd" * 32), "line 5: row 2 is listed twice"),
     ],
 )
@@ -342,7 +344,7 @@ def test_training_leaves_out_exactly_the_dropped_rows(
 
 def test_training_on_other_data_refuses_the_list(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train(audited, "other", "--data.source", "synthetic", "--data.synthetic-examples", "210") == 3
-    assert "it is about other data" in capsys.readouterr().err
+    assert "it is for other data" in capsys.readouterr().err
     assert not (audited / "other").exists()
 
 
@@ -365,10 +367,25 @@ def test_without_a_search_nothing_is_trained(audited: Path, capsys: pytest.Captu
         (("--config", "no.py"), 2, "there is no config file no.py"),
         (("--epochs", "0"), 2, "train.epochs is 0"),
         (("--ferplus", "no.csv"), 3, "no.csv: cannot read it"),
+        (
+            ("--config", "{}/votes.py"),
+            2,
+            "labels.source is ferplus, and an audit checks FER2013's own labels",
+        ),
+        (("--config", "{}/taught.py"), 2, "teachers may have seen the rows that an audit judges"),
     ],
 )
 def test_a_slip_gives_one_message(
     audited: Path, words: tuple[str, ...], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_audit(audited, "slip", *words) == status
+    for name, section in (
+        ("votes", 'labels=LabelsConfig(source="ferplus")'),
+        ("taught", 'distill=DistillConfig(teachers=("runs/x",))'),
+    ):
+        (audited / f"{name}.py").write_text(
+            CONFIG.replace("import Config,", "import Config, DistillConfig, LabelsConfig,").replace(
+                'name="tiny",', f'name="tiny", {section},'
+            )
+        )
+    assert run_audit(audited, "slip", *(word.format(audited) for word in words)) == status
     assert message in capsys.readouterr().err

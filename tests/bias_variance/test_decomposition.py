@@ -28,8 +28,8 @@ LANES = draw_log_probs(5)
 
 
 def test_domingos_on_a_worked_example() -> None:
-    # Every label is 0. Columns: no bias, one lane of four wrong; bias, the lane that differs is right; bias,
-    # it is wrong in another way; two against two, where the lower label is the main prediction, and right.
+    # Every label is 0. Columns: no bias, one replica of four wrong; bias, the replica that differs is right;
+    # bias, it is wrong in another way; two against two, where the lower label is the main prediction: right.
     predictions = np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 0], [1, 0, 2, 0]])
     assert zero_one(predictions, np.zeros(4, int)) == {
         "loss": (1 / 4 + 3 / 4 + 1 + 1 / 2) / 4,
@@ -49,7 +49,7 @@ def test_each_loss_is_bias_plus_variance() -> None:
         assert each["bias"] > 0
 
 
-def test_lanes_that_agree_have_no_variance() -> None:
+def test_replicas_that_agree_have_no_variance() -> None:
     same = np.stack([LANES[0]] * 3)[None]
     for parts in decompose(same, LABELS).values():
         assert parts["variance"] == pytest.approx(0, abs=1e-12)
@@ -62,9 +62,9 @@ def test_brier_is_the_plain_loop() -> None:
     bias = variance = 0.0
     for image, label in enumerate(LABELS):
         for k in range(7):
-            mean = sum(probs[lane, image, k] for lane in range(5)) / 5
+            mean = sum(probs[replica, image, k] for replica in range(5)) / 5
             bias += (mean - (k == label)) ** 2 / len(LABELS)
-            variance += sum((probs[lane, image, k] - mean) ** 2 for lane in range(5)) / 5 / len(LABELS)
+            variance += sum((probs[replica, image, k] - mean) ** 2 for replica in range(5)) / 5 / len(LABELS)
     parts = brier(probs, LABELS)
     assert (parts["bias"], parts["variance"]) == pytest.approx((bias, variance))
 
@@ -72,11 +72,11 @@ def test_brier_is_the_plain_loop() -> None:
 def test_cross_entropy_is_the_plain_loop() -> None:
     bias = variance = 0.0
     for image, label in enumerate(LABELS):
-        powers = [math.exp(sum(LANES[lane, image, k] for lane in range(5)) / 5) for k in range(7)]
+        powers = [math.exp(sum(LANES[replica, image, k] for replica in range(5)) / 5) for k in range(7)]
         main = [power / sum(powers) for power in powers]
         bias -= math.log(main[label]) / len(LABELS)
-        for lane in range(5):
-            divergence = sum(p * (math.log(p) - LANES[lane, image, k]) for k, p in enumerate(main))
+        for replica in range(5):
+            divergence = sum(p * (math.log(p) - LANES[replica, image, k]) for k, p in enumerate(main))
             variance += divergence / 5 / len(LABELS)
     parts = cross_entropy(LANES, LABELS)
     assert (parts["bias"], parts["variance"]) == pytest.approx((bias, variance))

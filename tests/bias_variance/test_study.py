@@ -1,4 +1,4 @@
-"""A tiny study on synthetic faces: exact figures, the same after a kill, each lane a run that train makes."""
+"""A tiny study on synthetic faces: exact results, the same after a kill, as `train` gives them."""
 
 import json
 import shutil
@@ -14,11 +14,15 @@ import pytest
 from fer_jax import fer2013
 from fer_jax.bias_variance import __main__ as bias_variance
 from fer_jax.bias_variance import decomposition
+from fer_jax.config.data import SplitConfig
 from fer_jax.data import synthetic
+from fer_jax.data.split import split_examples
 from fer_jax.inference.predictor import predict
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.runs import record
 from fer_jax.train import __main__ as train
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -44,8 +48,10 @@ def read(folder: Path) -> Any:
 
 
 def without_clock(result: Any) -> Any:
-    lanes = [{name: value for name, value in lane.items() if name != "seconds"} for lane in result["lanes"]]
-    return {**result, "lanes": lanes, "cost": None, "command": None, "git": None}
+    replicas = [
+        {name: value for name, value in replica.items() if name != "seconds"} for replica in result["lanes"]
+    ]
+    return {**result, "lanes": replicas, "cost": None, "command": None, "git": None}
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +61,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lane_logits(folder: Path, resample: int, seed: int) -> np.ndarray:
-    with np.load(folder / "work" / f"val-resample{resample}-seed{seed}.npz") as lane:
-        logits: np.ndarray = lane["logits"]
+def replica_logits(folder: Path, resample: int, seed: int) -> np.ndarray:
+    with np.load(folder / "work" / f"val-resample{resample}-seed{seed}.npz") as replica:
+        logits: np.ndarray = replica["logits"]
         return logits
 
 
-def test_the_result_is_the_decomposition_of_all_lanes(finished: Path) -> None:
+def test_the_result_is_the_decomposition_of_all_replicas(finished: Path) -> None:
     result = read(finished)
     assert (result["seeds"], result["resamples"], result["train_images"]) == ([3, 4], [1, 2], 128)
-    logits = np.array([[lane_logits(finished, k, seed) for seed in (3, 4)] for k in (1, 2)], np.float64)
+    logits = np.array([[replica_logits(finished, k, seed) for seed in (3, 4)] for k in (1, 2)], np.float64)
     assert logits.shape == (2, 2, result["images"], 7)
-    assert len({lane.tobytes() for lane in logits.reshape(4, -1)}) == 4
+    assert len({replica.tobytes() for replica in logits.reshape(4, -1)}) == 4
     shares = np.exp(logits)
     log_probs = np.log(shares / shares.sum(axis=-1, keepdims=True))
     parts = result["losses"]
@@ -76,19 +82,21 @@ def test_the_result_is_the_decomposition_of_all_lanes(finished: Path) -> None:
     for each in parts.values():
         assert each["loss"] == pytest.approx(each["bias"] + each["variance"])
         assert each["spread"]["loss"] >= 0
-    errors = [1 - lane["val_accuracy"] for lane in result["lanes"]]
+    errors = [1 - replica["val_accuracy"] for replica in result["lanes"]]
     assert parts["zero_one"]["loss"] == pytest.approx(sum(errors) / 4)
     assert result["config"]["model"]["blocks"][0]["features"] == 2
     assert result["noise"] is None and result["data"]["is_synthetic"]
 
 
-def test_a_lane_is_the_run_that_train_makes(finished: Path, tmp_path: Path) -> None:
+def test_a_replica_is_the_run_that_train_makes(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [*SMALL, *WIDENED, "--train.seed", "4", "--train.resample", "2", "--run-dir", str(folder)]
     assert train.main(words) == 0
     trained = load(folder, None, None)
     images = load_data(trained, is_other_file=False).images[trained.saved["val"]]
-    np.testing.assert_allclose(predict(trained, images)[0], lane_logits(finished, 2, 4), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        predict(trained.network, images)[0], replica_logits(finished, 2, 4), rtol=0, atol=1e-5
+    )
     # The record of a resampled run is about what it trained on: rows that repeat.
     rows = record.read_split(folder)["train"]
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -114,9 +122,8 @@ def test_a_killed_study_goes_on_to_the_same_result(finished: Path, tmp_path: Pat
     assert without_clock(read(folder)) == without_clock(read(finished))
 
 
-def test_votes_bound_the_noise(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "votes"
-    shutil.copytree(finished, folder)
+def write_votes(path: Path) -> np.ndarray:
+    """Write a FER+ file: eight votes for each row's label, two for the next one; returns the labels."""
     faces = synthetic.draw_examples(seed=0, examples=280)
     names = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
     ours = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -127,12 +134,39 @@ def test_votes_bound_the_noise(finished: Path, tmp_path: Path) -> None:
         votes[place[label]] += 8
         votes[place[(label + 1) % 7]] += 2
         lines.append(f"{fer2013.USAGES[usage]},fer{row:07d}.png,{','.join(map(str, votes))}")
-    path = tmp_path / "fer2013new.csv"
     path.write_text("\n".join(lines) + "\n")
+    return faces.labels
+
+
+def test_votes_bound_the_noise(finished: Path, tmp_path: Path) -> None:
+    folder, path = tmp_path / "votes", tmp_path / "fer2013new.csv"
+    shutil.copytree(finished, folder)
+    write_votes(path)
     assert run_study(folder, "--ferplus", str(path)) == 0
     noise = read(folder)["noise"]
     assert noise["images"] == read(folder)["images"]
     assert (noise["zero_one"], noise["brier"]) == pytest.approx((0.2, 0.32 * 10 / 9))
+
+
+def test_with_soft_labels_errors_are_measured_against_the_majority(tmp_path: Path) -> None:
+    path, folder = tmp_path / "fer2013new.csv", tmp_path / "soft"
+    labels = write_votes(path)
+    words = ("--labels.source", "ferplus", "--labels.ferplus", str(path), "--model.classes", "8")
+    assert run_study(folder, *words, "--resamples", "1", "--train.epochs", "1") == 0
+    result = read(folder)
+    logits = np.stack([replica_logits(folder, 1, seed) for seed in (3, 4)])
+    assert logits.shape == (2, result["images"], 8)
+    rows = split_examples(synthetic.draw_examples(seed=0, examples=280), SplitConfig()).val
+    errors = (logits.argmax(axis=-1) != labels[rows]).mean()
+    assert result["losses"]["zero_one"]["loss"] == pytest.approx(errors)
+
+
+def test_a_damaged_file_of_a_replica_is_made_again(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    (folder / "work" / "val-resample1-seed3.npz").write_bytes(b"damaged")
+    assert run_study(folder) == 0
+    assert without_clock(read(folder)) == without_clock(read(finished))
 
 
 SLIPS = [

@@ -12,22 +12,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_jax import fer2013
 from fer_jax.check import __main__ as check
-from fer_jax.check import legibility, network, rate_range, run, trial
+from fer_jax.check import dry_run, legibility, network, rate_range, run
+from fer_jax.check.dry_run import DryRun
 from fer_jax.check.finding import Finding
-from fer_jax.check.trial import Trial
 from fer_jax.config.augment import AugmentConfig
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.data.batches import epoch_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
+from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.split import Split, split_examples
 from fer_jax.errors import ConfigError
 from fer_jax.images.affine import flip_map, rotation_map, round_maps
 from fer_jax.images.augment import Draws, draw
+from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.train import __main__ as train
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 CONFIG_FILE = """
 from fer_jax.config import *
@@ -67,8 +74,8 @@ def examples() -> Examples:
 
 
 @pytest.fixture(scope="module")
-def tried(examples: Examples) -> Trial:
-    return trial.make_trial(TINY, examples, split_examples(examples, TINY.split))
+def tried(examples: Examples) -> DryRun:
+    return dry_run.make_dry_run(TINY, prepare(TINY, examples))
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -103,11 +110,11 @@ def test_a_failed_check_gives_status_1_and_says_what_to_do(
     faults = ["--optimizer.peak-rate=1e-9", "--model.blocks.0.dropout-rate=0.99"]
     assert check.main([*words, *faults]) == 1
     printed = capsys.readouterr().out
-    assert "✗ one batch by heart: what cannot learn" in printed
+    assert "✗ overfit one batch: a network that cannot" in printed
     assert "! update to weight: the weights hardly move: raise optimizer.peak_rate" in printed
     content = json.loads((tmp_path / "out" / "check.json").read_text())
     outcomes = {each["name"]: each["outcome"] for each in content["findings"]}
-    assert outcomes["one batch by heart"] == "failed"
+    assert outcomes["overfit one batch"] == "failed"
     assert outcomes["update to weight"] == "warned"
     assert outcomes["dropout"] != "passed"
     assert content["rate_range"] is None
@@ -141,8 +148,9 @@ def test_a_slip_gives_one_message_and_its_status(
 def test_what_is_tried_are_the_rows_that_training_would_take(
     config_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(config: Config, examples: Examples, split: Split, *others: object, **options: object) -> None:
-        raise ConfigError(f"{len(split.train)} rows to train on, {len(np.unique(split.train))} different")
+    def stop(config: Config, prepared: Prepared, *others: object, **options: object) -> None:
+        rows = prepared.split.train
+        raise ConfigError(f"{len(rows)} rows to train on, {len(np.unique(rows))} different")
 
     monkeypatch.setattr(run, "check_all", stop)
     words = ["--config", str(config_path), "--out", str(tmp_path), "--train.max-examples=100"]
@@ -151,28 +159,69 @@ def test_what_is_tried_are_the_rows_that_training_would_take(
     assert rows == 100 and 50 < different < 75
 
 
+def write_votes(path: Path, examples: Examples) -> None:
+    """Write a FER+ file: eight votes for each row's label, two for contempt."""
+    lines = [",".join(HEADER)]
+    for label, usage in zip(examples.labels, examples.usages, strict=True):
+        votes = {CHOICE_OF_LABEL[label]: 8, "contempt": 2}
+        counts = ",".join(str(votes.get(choice, 0)) for choice in CHOICES)
+        lines.append(f"{fer2013.USAGES[usage]},fer.png,{counts}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_soft_labels_and_teachers_are_checked_as_they_are_trained(
+    config_path: Path, examples: Examples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_votes(tmp_path / "votes.csv", examples)
+    words = ["--config", str(config_path), "--data.synthetic-examples", "420", "--model.classes", "8"]
+    words += ["--labels.source", "ferplus", "--labels.ferplus", str(tmp_path / "votes.csv")]
+    teacher = tmp_path / "teacher"
+    assert train.main([*words, "--train.epochs", "1", "--run-dir", str(teacher)]) == 0
+    out = tmp_path / "out"
+    check.main([*words, "--quick", "--out", str(out), "--distill.teachers", str(teacher)])
+    findings = {each["name"]: each for each in json.loads((out / "check.json").read_text())["findings"]}
+    assert findings["loss at start"]["wanted"].startswith("ln 8 = 2.079")
+    assert findings["loss at start"]["outcome"] == "passed"
+    assert "val has no contempt" in findings["class shares"]["measured"]
+    assert "50 % of the targets from teacher" in capsys.readouterr().out
+
+
+def test_a_batch_has_the_soft_labels_of_its_epoch(examples: Examples) -> None:
+    soft = np.random.default_rng(0).dirichlet(np.ones(7), (2, len(examples))).astype(np.float32)
+    plain = prepare(TINY, examples)
+    prepared = dataclasses.replace(plain, targets=lambda seed, epoch: soft[epoch])
+    epoch_steps = len(plain.split.train) // TINY.train.batch_size
+    for step, epoch in ((1, 0), (epoch_steps + 1, 1)):
+        batch = dry_run.make_dry_run(TINY, prepared).batch_at(step)
+        hard = dry_run.make_dry_run(TINY, plain).batch_at(step)
+        rows = epoch_order(0, epoch, plain.split.train)
+        rows = rows[TINY.train.batch_size : 2 * TINY.train.batch_size]
+        np.testing.assert_array_equal(batch.labels, soft[epoch][rows])
+        np.testing.assert_array_equal(hard.labels, examples.labels[rows])
+
+
 Surgery = Callable[[dict[str, Any]], None]
 
 
-def operate(tried: Trial, surgery: Surgery) -> dict[str, Finding]:
+def operate(tried: DryRun, surgery: Surgery) -> dict[str, Finding]:
     """Check a network whose fresh weights were changed."""
     params = jax.tree.map(lambda leaf: leaf, tried.start.params)
     surgery(params)
     start = tried.start.replace(params=params)  # type: ignore[attr-defined]
-    return by_name(trial.check_network(dataclasses.replace(tried, start=start))[0])
+    return by_name(dry_run.check_network(dataclasses.replace(tried, start=start))[0])
 
 
-def test_a_last_layer_that_starts_large_is_seen_in_the_first_loss(tried: Trial) -> None:
+def test_a_last_layer_that_starts_large_is_seen_in_the_first_loss(tried: DryRun) -> None:
     def surgery(params: dict[str, Any]) -> None:
         params["logits"]["kernel"] = 100 * params["logits"]["kernel"]
 
     found = operate(tried, surgery)["loss at start"]
     assert found.outcome == "failed"
-    assert found.figures["evaluation"] > network.START_LOSS + 0.5
+    assert found.figures["evaluation"] > math.log(7) + 0.5
     assert "last layer" in found.advice
 
 
-def test_a_dead_layer_is_named_and_so_are_the_leaves_without_gradient(tried: Trial) -> None:
+def test_a_dead_layer_is_named_and_so_are_the_leaves_without_gradient(tried: DryRun) -> None:
     def surgery(params: dict[str, Any]) -> None:
         params["block2"]["norm"]["bias"] = params["block2"]["norm"]["bias"] - 100.0
 
@@ -187,10 +236,10 @@ def test_a_dead_layer_is_named_and_so_are_the_leaves_without_gradient(tried: Tri
     assert "logits/bias" not in gradients.measured
 
 
-def test_a_rate_far_too_high_is_seen_in_the_first_steps(tried: Trial) -> None:
+def test_a_rate_far_too_high_is_seen_in_the_first_steps(tried: DryRun) -> None:
     optimizer = dataclasses.replace(TINY.optimizer, peak_rate=10.0)
     wild = dataclasses.replace(tried, config=dataclasses.replace(TINY, optimizer=optimizer))
-    findings = by_name(trial.check_network(wild)[0])
+    findings = by_name(dry_run.check_network(wild)[0])
     assert findings["loss at start"].outcome == "passed"
     for name in ("scale of outputs", "dead ReLUs"):
         assert findings[name].outcome != "passed"
@@ -199,18 +248,18 @@ def test_a_rate_far_too_high_is_seen_in_the_first_steps(tried: Trial) -> None:
 
 def test_a_leaking_split_and_other_class_shares_are_found(examples: Examples) -> None:
     split = split_examples(examples, TINY.split)
-    copies, classes = trial.check_split(examples, split, TINY)
+    copies, classes = dry_run.check_split(examples, split, TINY)
     assert (copies.outcome, classes.outcome) == ("passed", "passed")
     leaking = Split(split.train, np.sort(split.train[:60]), split.test)
-    copies, _ = trial.check_split(examples, leaking, TINY)
+    copies, _ = dry_run.check_split(examples, leaking, TINY)
     assert copies.outcome == "failed"
     assert "60 of 60 in val" in copies.measured
     assert "split.group_duplicates" in copies.advice
     official = dataclasses.replace(TINY, split=SplitConfig(protocol="official"))
-    copies, _ = trial.check_split(examples, leaking, official)
+    copies, _ = dry_run.check_split(examples, leaking, official)
     assert copies.outcome == "warned"
     happy = split.val[examples.labels[split.val] == 3]
-    _, classes = trial.check_split(examples, Split(split.train, happy, split.test), TINY)
+    _, classes = dry_run.check_split(examples, Split(split.train, happy, split.test), TINY)
     assert classes.outcome == "warned"
     assert "val has no disgust" in classes.measured
     assert "happy in val" in classes.measured
@@ -243,7 +292,7 @@ def test_what_augmentation_takes_away_is_counted_by_hand() -> None:
 )
 def test_augmentation_that_leaves_too_little_is_seen(augment: AugmentConfig, outcome: str) -> None:
     config = dataclasses.replace(TINY, augment=augment)
-    assert trial.check_augmentation(config).outcome == outcome
+    assert dry_run.check_augmentation(config).outcome == outcome
 
 
 def test_batch_norm_statistics_that_stand_still_or_are_not_finite_are_named() -> None:

@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from fer_jax.compare import __main__ as compare
-from fer_jax.compare import plots
+from fer_jax.compare import page, plots
 from fer_jax.compare import text as compare_text
-from fer_jax.compare.entries import Entry, SeedRun, put_together
+from fer_jax.compare.entries import Entry, SeedRun, group
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.compare.run import describe_entry
-from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.changes import list_changes
 from fer_jax.config.files import load_config
-from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.runs.record import DataRecord, RunRecord, SplitRecord
 from fer_jax.train import __main__ as train
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -35,6 +36,11 @@ PICTURES = ("accuracies", "tests", "curves", "gaps")
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def rewrite(path: Path, **fields: Any) -> None:
@@ -103,7 +109,7 @@ def test_another_part_of_a_folder_goes_where_it_is_told(
     assert [(run["label"], len(run["seeds"])) for run in result["runs"]] == [("fast", 1), ("run1", 2)]
     assert result["images"] == read(runs / "fast" / "metrics.json")["test"]["total"]
     for name in PICTURES:
-        assert min(Image.open(out / f"ladder_{name}.png").size) > 300
+        assert min(size_of(out / f"ladder_{name}.png")) > 300
     text = (out / "ladder.md").read_text()
     assert all(f"(ladder_{name}.png)" in text for name in PICTURES)
     assert "SYNTHETIC FACES" in text
@@ -117,8 +123,20 @@ def test_another_part_of_a_folder_goes_where_it_is_told(
 
 
 def test_all_rows_are_predicted_by_every_seed(runs: Path, tmp_path: Path) -> None:
-    assert compare.main([str(runs), "--split", "all", "--out", str(tmp_path)]) == 0
+    table = tmp_path / "tables" / "runs.csv"
+    assert compare.main([str(runs), "--split", "all", "--out", str(tmp_path), "--csv", str(table)]) == 0
     result = read(tmp_path / "compare.json")
+    rows = pd.read_csv(table)
+    assert rows[["run", "seed", "part"]].values.tolist() == [
+        [run, seed, part]
+        for run, seed in (("fast", 0), ("run1", 0), ("run1", 1))
+        for part in ("train", "val", "test", "all")
+    ]
+    val = read(runs / "fast" / "metrics.json")["val"]
+    first = rows[(rows.run == "fast") & (rows.part == "val")].iloc[0]
+    for name in ("correct", "total", "accuracy", "accuracy_low", "accuracy_high", "loss", "macro_f1"):
+        assert first[name] == pytest.approx(val[name])
+    assert rows[rows.part == "all"].loss.isna().all() and (rows.images_per_second > 0).all()
     assert result["images"] == 280
     assert result["parts"] == ["train", "val", "test", "all"]
     for run in result["runs"]:
@@ -150,7 +168,7 @@ def test_it_refuses_less_than_two_runs(runs: Path, capsys: pytest.CaptureFixture
     assert (status, "no run was named" in err) == (2, True)
     status, err = refuse(capsys, runs / "slow")
     assert status == 4
-    assert "run1 (seed 0, 1)" in err and "name another" in err
+    assert "only run1 (seed 0, 1)" in err and "name another" in err
     status, err = refuse(capsys, runs / "fast", runs / "fast")
     assert (status, "fast (seed 0)" in err) == (4, True)
 
@@ -193,27 +211,27 @@ def test_it_refuses_a_name_with_a_folder(runs: Path, capsys: pytest.CaptureFixtu
     assert (status, "--out" in err) == (2, True)
 
 
-def test_changes_are_told_in_rows() -> None:
-    before = Config(name="a", model=ModelConfig(blocks=(ConvBlock(dropout_rate=0.1),) * 2))
-    blocks = (ConvBlock(features=64), ConvBlock())
-    after = Config(name="b", model=ModelConfig(blocks=blocks), augment=AugmentConfig(flip_probability=0.5))
-    assert list_changes(before, after) == [
-        ["augment.flip_probability", "0.0", "0.5"],
-        ["model.blocks.0.features", "32", "64"],
-        ["model.blocks.*.dropout_rate", "0.1", "0.0"],
-    ]
-    deeper = replace(after, model=ModelConfig(blocks=(*blocks, ConvBlock(pool=True))))
-    block = "features 32, batch_norm true, pool true, dropout_rate 0.0, kind plain, squeeze_excite false"
-    assert list_changes(after, deeper) == [["model.blocks.2", "–", block]]
-    assert list_changes(deeper, after) == [["model.blocks.2", block, "–"]]
-    named = replace(before, name="c", optimizer=OptimizerConfig(name="adamw"))
-    assert list_changes(before, named) == [["optimizer.name", "adam", "adamw"]]
+RECORD = RunRecord(
+    command="",
+    started="",
+    finished=None,
+    resumed=[],
+    data=DataRecord("", "", is_synthetic=True),
+    split=SplitRecord("", {}, {}),
+    machine="",
+    device="",
+    tuning=[],
+    xla_flags="",
+    versions={},
+    git=None,
+    seed=0,
+)
 
 
 def make_run(name: str, seed: int, folder: str, *, rate: float) -> SeedRun:
     config = Config(name=name, optimizer=OptimizerConfig(peak_rate=rate))
     config = replace(config, train=replace(config.train, seed=seed))
-    return SeedRun(folder=Path(folder), config=config, facts={}, metrics={}, history=[])
+    return SeedRun(folder=Path(folder), config=config, record=RECORD, metrics={}, history=[])
 
 
 def test_runs_go_together_by_config_and_labels_tell_them_apart() -> None:
@@ -226,7 +244,7 @@ def test_runs_go_together_by_config_and_labels_tell_them_apart() -> None:
         make_run("run7", 1, "runs/run7-seed1", rate=0.2),
         make_run("run8", 0, "runs/run8-seed0", rate=0.2),
     ]
-    entries = put_together(runs)
+    entries = group(runs)
     assert [[run.folder.name for run in entry.seeds] for entry in entries] == [
         ["run6-seed0", "run6-seed1"],
         ["run7-seed0", "run7-seed1"],
@@ -239,13 +257,12 @@ def test_runs_go_together_by_config_and_labels_tell_them_apart() -> None:
 
 
 def test_the_notebooks_words_are_those_of_its_own_step() -> None:
-    facts = dict.fromkeys(("parameters", "macs", "selection", "machine", "device", "git"), "")
     figures = {part: {"accuracy": 0.5, "correct": 5, "total": 10} for part in ("train", "val")}
     record = dict.fromkeys(("epoch", "images_per_second", "seconds", "train_accuracy", "val_accuracy"), 1)
     entries = {}
     for name, rate in (("run5", 0.1), ("run6", 0.2), ("run7", 0.3)):
         run = make_run(name, 0, name, rate=rate)
-        run = replace(run, facts={**facts, "versions": {}}, metrics=figures, history=[record])
+        run = replace(run, metrics=figures, history=[record])
         entries[name] = Entry(name, [run])
 
     def change(before: str | None, name: str) -> str:
@@ -256,7 +273,7 @@ def test_the_notebooks_words_are_those_of_its_own_step() -> None:
     assert change("run5", "run6") == NOTEBOOK["run6"][0]
     assert change("run5", "run7") == "optimizer.peak_rate 0.1 → 0.3"
     assert change("run7", "run6") == "optimizer.peak_rate 0.3 → 0.2"
-    assert change(None, "run6") == "the first"
+    assert change(None, "run6") == "first run"
 
 
 def make_entry(label: str, correct: list[int], *, epochs: int, total: int = 1000) -> dict[str, Any]:
@@ -329,18 +346,18 @@ def make_result() -> dict[str, Any]:
 def test_the_verdict_says_which_differences_are_real_and_what_seeds_say() -> None:
     said = compare_text.verdict(make_result())
     assert said == [
-        "2 of 3 differences in accuracy on the 4,306 images of val are shown to be real.",
-        "Not shown to be real: run6 → run7 +13.0 points, p = 0.081.",
-        "Real: more than the luck of these images explains, by McNemar's exact test (two-sided), corrected "
-        "for all pairs (Holm), at 5 %.",
-        "Real for the tested networks, yet the seeds of the two overlap: run5 → run7.",
-        "Not shown for the tested networks, yet every seed of one beats all of the other: run6 → run7.",
-        "run6: one seed; how far another would move the figures is not known.",
+        "2 of 3 differences in accuracy on the 4,306 images of val are significant.",
+        "Not significant: run6 → run7 +13.0 points, p = 0.081.",
+        "Significant: larger than the choice of images explains, by McNemar's exact test (two-sided), "
+        "corrected for all pairs (Holm), at the 5 % level.",
+        "Significant for the tested networks, but the seeds of the two runs overlap: run5 → run7.",
+        "Not significant for the tested networks, but every seed of one beats all of the other: run6 → run7.",
+        "run6 has one seed: the spread between seeds is unknown.",
     ]
     assert compare_text.steps(make_result()) == [
-        "run5 → run6 (augmentation on top): −6.0 points, 95 % interval −8.0 to −4.0; real.",
+        "run5 → run6 (augmentation on top): −6.0 points, 95 % interval −8.0 to −4.0; significant.",
         "run6 → run7 (less dropout, label smoothing, class weights): +13.0 points, 95 % interval +11.0 to "
-        "+15.0; not shown to be real.",
+        "+15.0; not significant.",
     ]
 
 
@@ -353,16 +370,16 @@ def test_the_table_has_intervals_spreads_and_the_notebook() -> None:
     cells = dict(zip(head, run6, strict=True))
     assert (cells["val"], cells["gap"], cells["best epoch"]) == ("47.0 (44.0 – 50.0)", "7.0", "6 of 6")
     assert dict(zip(head, run7, strict=True))["notebook"] == "– / – / –"
-    assert "Images a second" in compare_text.table_note(make_result())
+    assert "Images per second" in compare_text.table_note(make_result())
     silent = make_result() | {"has_speed": False}
-    assert set(head) - set(compare_text.main_table(silent)[0]) == {"img/s", "s an epoch"}
-    assert "Images a second" not in compare_text.table_note(silent)
+    assert set(head) - set(compare_text.main_table(silent)[0]) == {"img/s", "s / epoch"}
+    assert "Images per second" not in compare_text.table_note(silent)
 
 
 def test_the_markdown_escapes_what_would_end_a_cell() -> None:
     result = make_result()
     result["runs"][1]["change"] = "a | b"
-    text = compare_text.markdown(result, {name: f"{name}.png" for name in PICTURES})
+    text = page.markdown(result, {name: f"{name}.png" for name in PICTURES})
     assert "a \\| b" in text and "| a | b |" not in text
 
 
@@ -381,7 +398,7 @@ def test_every_picture_but_the_tests_follows_the_figures(tmp_path: Path) -> None
     first = draw(entries, "first")
     others = draw([*entries[:2], make_entry("run7", [300, 310, 320], epochs=30)], "other")
     assert [old == new for old, new in zip(first, others, strict=True)] == [False, True, False, False]
-    assert Image.open(tmp_path / "first_curves.png").size[0] == 1600
+    assert size_of(tmp_path / "first_curves.png")[0] == 1600
 
 
 def test_the_notebooks_runs_are_the_configs() -> None:

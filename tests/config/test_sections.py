@@ -1,4 +1,4 @@
-"""Configs: every field survives JSON, and every slip is refused in words that name field and place."""
+"""Configs: every field survives JSON, and every mistake is rejected by a message that names the field."""
 
 import dataclasses
 import json
@@ -116,7 +116,7 @@ SECTIONS = (
     AverageConfig,
     DistillConfig,
 )
-HEAD = "from pathlib import Path\nfrom fer_jax.config.run import *\n"
+HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
 
 
 def leaves(fields: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -139,19 +139,19 @@ def test_every_field_survives_json() -> None:
     same.remove(".average.ema_decay")  # It refuses to go with the other average.
     assert not same, f"give these another value in CHANGED, or they are not tested: {same}"
     text = json.dumps(to_json(CHANGED))
-    again = from_json(json.loads(text), where="config.json")
+    again = from_json(Config, json.loads(text), where="config.json")
     assert again == CHANGED
     other = dataclasses.replace(CHANGED, average=AverageConfig(ema_decay=0.999))
-    assert from_json(to_json(other), where="config.json") == other
+    assert from_json(Config, to_json(other), where="config.json") == other
     assert isinstance(again.model.blocks, tuple)
-    assert json.dumps(to_json(from_json({"name": "default"}, where=""))) == json.dumps(
+    assert json.dumps(to_json(from_json(Config, {"name": "default"}, where=""))) == json.dumps(
         to_json(Config(name="default"))
     )
 
 
 def test_a_whole_number_for_a_float_is_the_same_config_in_json() -> None:
     fields = {"name": "a", "augment": {"max_shift_px": 6}}
-    assert flatten(to_json(from_json(fields, where="")))["augment.max_shift_px"] == "6.0"
+    assert flatten(to_json(from_json(Config, fields, where="")))["augment.max_shift_px"] == "6.0"
 
 
 def numeric_fields() -> Iterator[tuple[type, str, type]]:
@@ -241,18 +241,18 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
         ({"train": TrainConfig(small_epochs=1)}, "train.small_epochs is 1; wanted 0 for model.head flatten"),
         (
             {"train": TrainConfig(small_epochs=1, small_side_px=36), "model": POOLED},
-            "train.small_side_px is 36; wanted a multiple of 8, 8 at least",
+            "train.small_side_px is 36; wanted a multiple of 8 and at least 8",
         ),
         (
             {
                 "train": TrainConfig(small_epochs=1, small_side_px=16),
                 "model": dataclasses.replace(POOLED, blocks=POOLED.blocks[:1] * 4, pooling="blur"),
             },
-            "train.small_side_px is 16; wanted a multiple of 16, 32 at least",
+            "train.small_side_px is 16; wanted a multiple of 16 and at least 32",
         ),
         (
             {"optimizer": OptimizerConfig(schedule="trapezoid", warmup_epochs=1, cooldown_epochs=9.5)},
-            "cooldown_epochs is 9.5; wanted at most train.epochs less optimizer.warmup_epochs, which is 9",
+            "cooldown_epochs is 9.5; wanted at most train.epochs minus optimizer.warmup_epochs, which is 9",
         ),
         ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
     ],
@@ -292,14 +292,14 @@ def test_the_first_epochs_have_small_images() -> None:
 )
 def test_json_of_wrong_names_and_types_is_refused(fields: dict[str, Any], wanted: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(wanted)) as caught:
-        from_json({"name": "a"} | fields, where="there.json")
+        from_json(Config, {"name": "a"} | fields, where="there.json")
     if not str(caught.value).startswith("config field"):
         assert str(caught.value).startswith("there.json: ")
 
 
 def test_json_without_a_name_is_refused() -> None:
     with pytest.raises(ConfigError, match='"name"'):
-        from_json({}, where="there.json")
+        from_json(Config, {}, where="there.json")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 
 from fer_jax.config.augment import AugmentConfig
 from fer_jax.config.training import Sampling
-from fer_jax.data.batches import cut, epoch_order, in_order, mirrors_in_turn, sampled_order
+from fer_jax.data.batches import alternate_flips, cut, epoch_order, in_order, sampled_order
 from fer_jax.data.examples import Examples
-from fer_jax.engine.input_pipeline import eval_batches, train_batch
+from fer_jax.engine.input_pipeline import draw_recipe, eval_batches, follow
 
 ROWS = np.array([3, 5, 8, 13, 21, 34, 55])
 
@@ -70,28 +70,29 @@ def test_equal_classes_are_balanced_as_they_are() -> None:
 
 def test_mirrors_alternate_from_a_random_half_on() -> None:
     rows = np.arange(4000)
-    epochs = [mirrors_in_turn(0, epoch, rows, share=0.5) for epoch in range(4)]
+    epochs = [alternate_flips(0, epoch, rows, share=0.5) for epoch in range(4)]
     assert 1850 < epochs[0].sum() < 2150
     for now, then in itertools.pairwise(epochs):
         assert (now != then).all()
-    assert (mirrors_in_turn(1, 0, rows, share=0.5) != epochs[0]).any()
+    assert (alternate_flips(1, 0, rows, share=0.5) != epochs[0]).any()
     # A row's turn is its own, whatever rows stand beside it.
-    np.testing.assert_array_equal(mirrors_in_turn(0, 1, rows[[7, 3, 900]], share=0.5), epochs[1][[7, 3, 900]])
+    np.testing.assert_array_equal(alternate_flips(0, 1, rows[[7, 3, 900]], share=0.5), epochs[1][[7, 3, 900]])
 
 
 @pytest.mark.parametrize(("share", "times"), [(0.0, {0}), (0.25, {2}), (0.3, {2, 3}), (1.0, {8})])
 def test_mirrors_come_in_their_share_of_the_epochs(share: float, times: set[int]) -> None:
     rows = np.arange(1000)
-    found = np.sum([mirrors_in_turn(0, epoch, rows, share=share) for epoch in range(5, 13)], axis=0)
+    found = np.sum([alternate_flips(0, epoch, rows, share=share) for epoch in range(5, 13)], axis=0)
     assert set(found.tolist()) == times
 
 
 def test_a_batch_is_mirrored_in_turn_with_the_epoch_of_its_step() -> None:
     examples, config = some_examples(), AugmentConfig(flip_probability=0.5, alternate_flip=True)
     for step in range(6):  # Two batches an epoch; the order stays, so that the same rows come again.
-        batch = train_batch(examples, ROWS, config, batch_size=3, position=step % 2, seed=4, step=step)
+        recipe = draw_recipe(ROWS, config, batch_size=3, position=step % 2, seed=4, step=step)
+        batch = follow(recipe, examples.images, examples.labels)
         rows = ROWS[3 * (step % 2) : 3 * (step % 2) + 3]
-        is_mirrored = mirrors_in_turn(4, step // 2, rows, share=0.5)[:, None, None, None]
+        is_mirrored = alternate_flips(4, step // 2, rows, share=0.5)[:, None, None, None]
         faces = examples.images[rows]
         np.testing.assert_array_equal(batch.images, np.where(is_mirrored, faces[:, :, ::-1], faces))
 
@@ -127,7 +128,8 @@ def test_a_training_batch_is_a_pure_function_of_seed_and_step() -> None:
     config = AugmentConfig(rotate_probability=1.0)
 
     def make(seed: int, step: int) -> np.ndarray:
-        batch = train_batch(examples, ROWS, config, batch_size=3, position=1, seed=seed, step=step)
+        recipe = draw_recipe(ROWS, config, batch_size=3, position=1, seed=seed, step=step)
+        batch = follow(recipe, examples.images, examples.labels)
         np.testing.assert_array_equal(batch.labels, ROWS[3:6] % 7)
         return np.asarray(batch.images)
 

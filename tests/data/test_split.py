@@ -7,10 +7,11 @@ import pytest
 
 from fer_jax import fer2013
 from fer_jax.config.data import SplitConfig
-from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, count_leaks, image_hashes, split_examples
+from fer_jax.data.examples import Examples, hash_images
+from fer_jax.data.split import Split, count_leaks, shuffle_groups, split_examples
 from fer_jax.data.subsets import hold_out
 from fer_jax.errors import DataError
+from fer_jax.randomness import Stream
 
 CLASS_SIZES = (37, 11, 200, 2, 53, 5, 101)
 
@@ -64,7 +65,7 @@ def test_copies_stay_together_whatever_their_labels() -> None:
     assert_every_row_once(split, np.arange(len(examples)))
     parts = [set(faces[rows]) for rows in split.parts.values()]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-    assert count_leaks(examples.images, split) == {"val": 0, "test": 0}
+    assert count_leaks(examples, split) == {"val": 0, "test": 0}
     sizes = [len(rows) / len(examples) for rows in split.parts.values()]
     np.testing.assert_allclose(sizes, (0.70, 0.15, 0.15), atol=0.03)
 
@@ -75,7 +76,7 @@ def test_the_plain_split_leaks_and_the_leaks_are_counted() -> None:
     seen = set(faces[split.train])
     by_hand = {name: sum(face in seen for face in faces[split.parts[name]]) for name in ("val", "test")}
     assert by_hand["val"] > 10
-    assert count_leaks(examples.images, split) == by_hand
+    assert count_leaks(examples, split) == by_hand
 
 
 def test_a_big_group_does_not_take_a_class_out_of_a_part() -> None:
@@ -129,10 +130,18 @@ def test_data_that_cannot_serve_is_refused() -> None:
         split_examples(make_examples(np.arange(7), np.arange(7), usage=2), SplitConfig())
 
 
+def test_the_orders_of_the_groups_never_change() -> None:
+    groups, labels = np.array([5, 9, 5, 7, 9, 1, 2]), np.array([0, 3, 4, 0, 3, 0, 3])
+    middle, total = shuffle_groups(groups, labels, seed=1, stream=Stream.SPLIT, indices=(5,))
+    # The third row goes with its copy, the first one, although its label is another.
+    assert total.tolist() == [4, 3, 4, 4, 3, 4, 3]
+    assert middle.tolist() == [2, 2, 2, 3.5, 2, 0.5, 0.5]
+
+
 def test_images_that_differ_in_one_pixel_differ_in_hash() -> None:
     images = np.zeros((3, *fer2013.IMAGE_SHAPE), np.uint8)
     images[1, 47, 47, 0] = 1
-    first, other, copy = image_hashes(images).tolist()
+    first, other, copy = hash_images(images).tolist()
     assert first == copy != other
 
 

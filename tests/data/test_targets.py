@@ -15,7 +15,7 @@ from fer_jax.data.split import Split
 from fer_jax.data.targets import Classes, Targets, draw_votes, keep_rows, load_targets, make_targets
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.fer2013 import NAMES
-from fer_jax.train.run import aim
+from fer_jax.inference.prepare import choose_labels
 
 ANGRY, FEAR, HAPPY, SAD, CONTEMPT = (NAMES.index(n) for n in ("angry", "fear", "happy", "sad", "contempt"))
 NONE = fer2013.UNLABELLED
@@ -74,7 +74,7 @@ def test_undecided_rows_can_be_trained_on_and_are_never_measured() -> None:
     assert voted.rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 9]
     assert voted.labels.tolist() == decided.labels.tolist()
     with pytest.raises(
-        ConfigError, match=r"labels\.keep is 'voted'; wanted decided with labels\.mode majority"
+        ConfigError, match=r"labels\.keep is 'voted'; wanted decided for labels\.mode majority"
     ):
         LabelsConfig(mode="majority", keep="voted")
 
@@ -126,7 +126,7 @@ def test_votes_are_read_beside_the_data(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_official_counts_of_the_real_votes(tmp_path: Path) -> None:
-    packed = Path(__file__).parents[2] / "shared" / "fer2013" / "ferplus.csv.xz"
+    packed = Path(__file__).parents[3] / "shared" / "fer2013" / "ferplus.csv.xz"
     if not packed.is_file():
         pytest.skip("needs the votes beside the repository: ../shared/fer2013/ferplus.csv.xz")
     (tmp_path / "fer2013new.csv").write_bytes(lzma.decompress(packed.read_bytes()))
@@ -150,11 +150,13 @@ def test_training_aims_at_the_votes_and_is_measured_by_the_majority(tmp_path: Pa
     examples = Examples(np.zeros((4, 48, 48, 1), np.uint8), labels, np.zeros(4, np.int32), "four", "")
     split = Split(np.array([0, 1, 2]), np.array([3]), np.array([], np.int64))
     plus = LabelsConfig(source="ferplus", mode="votes", keep="voted", ferplus=str(tmp_path / "plus.csv"))
-    labelled, kept, targets, said = aim(Config(name="a", labels=plus), examples, split)
-    # The second row is undecided: it is learnt as shares, and counted as its likeliest.
-    assert labelled.labels[[0, 1, 3]].tolist() == [HAPPY, SAD, FEAR] and kept.train.tolist() == [0, 1]
-    assert targets is not None and targets(0, 0)[1, [SAD, FEAR, ANGRY]].tolist() == pytest.approx(
-        [0.4, 0.3, 0.3]
-    )
-    assert said == "FER+ leaves 2 of 3 rows of train, 1 of 1 of val"
-    assert aim(Config(name="a"), examples, split) == (examples, split, None, None)
+    chosen = choose_labels(Config(name="a", labels=plus), examples, split)
+    # The second row is undecided: training sees all its votes, evaluation counts its likeliest.
+    assert chosen.examples.labels[[0, 1, 3]].tolist() == [HAPPY, SAD, FEAR]
+    assert chosen.split.train.tolist() == [0, 1]
+    assert chosen.targets is not None
+    assert chosen.targets(0, 0)[1, [SAD, FEAR, ANGRY]].tolist() == pytest.approx([0.4, 0.3, 0.3])
+    assert chosen.notes == ("FER+ leaves 2 of 3 rows of train, 1 of 1 of val",)
+    plain = choose_labels(Config(name="a"), examples, split)
+    assert plain.examples is examples and plain.split is split
+    assert plain.targets is None and plain.notes == ()

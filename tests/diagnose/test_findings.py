@@ -24,6 +24,8 @@ from fer_jax.metrics.counts import Counts
 from fer_jax.metrics.scores import summarise
 from fer_jax.train import __main__ as train_command
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 ROOT = Path(__file__).parents[2]
 LADDER = json.loads((ROOT / "benchmarks" / "results" / "ladder.json").read_text())
 SEEDS = [
@@ -56,7 +58,7 @@ NEXT: dict[str, dict[str, Any]] = {
 }
 WORDS = {
     "run1": "large bias; too simple a network of 1 convolution",
-    "run2": "the loss falls linearly over the last 8 epochs: the rate is too low",
+    "run2": "the loss falls linearly over the last 8 epochs: the learning rate is too low",
     "run3": "large bias; too much dropout",
     "run4": "acceptable bias and variance; unbalanced classes",
     "run5": "acceptable bias and variance; unbalanced classes",
@@ -74,7 +76,7 @@ def evidence_of(name: str, seed: dict[str, Any]) -> Evidence:
 @pytest.mark.parametrize(("name", "seed"), SEEDS)
 def test_the_rules_draw_the_notebooks_conclusions(name: str, seed: dict[str, Any]) -> None:
     evidence = evidence_of(name, seed)
-    holding = {finding.rule for finding in judge(evidence) if finding.holds}
+    holding = {outcome.rule for outcome in judge(evidence) if outcome.holds}
     wanted, unwanted = CONCLUSIONS[name]
     assert wanted <= holding and not unwanted & holding, holding
     result = put_into_words(evidence)
@@ -123,7 +125,7 @@ FLAT = [1.0] * 6
 
 
 def holding(evidence: Evidence) -> set[str]:
-    return {finding.rule for finding in judge(evidence) if finding.holds}
+    return {outcome.rule for outcome in judge(evidence) if outcome.holds}
 
 
 def test_a_line_is_told_from_a_curve_that_levels_off() -> None:
@@ -134,8 +136,8 @@ def test_a_line_is_told_from_a_curve_that_levels_off() -> None:
     assert "rate too low" not in holding(made([2 - 0.01 * k for k in range(14)]))  # straight, but slow
     assert "rate too low" not in holding(made([*line[:-10], *[1.0] * 10]))  # only the last ten count
     assert "rate too low" not in holding(made(line[:3]))
-    said = {finding.rule: finding for finding in judge(made(line))}["rate too low"]
-    assert said.figures == pytest.approx({"nats an epoch": -0.05, "R²": 1.0, "epochs": 10})
+    said = {outcome.rule: outcome for outcome in judge(made(line))}["rate too low"]
+    assert said.figures == pytest.approx({"nats per epoch": -0.05, "R²": 1.0, "epochs": 10})
 
 
 def test_val_loss_that_rises_while_train_falls_is_overfitting() -> None:
@@ -211,10 +213,144 @@ def test_nothing_holds_for_a_good_run() -> None:
 
 
 def test_every_threshold_is_used_and_explained() -> None:
-    findings = judge(made(FLAT, decomposition=decomposed(0.3, 0.1)))
-    used = {name for finding in findings for name in finding.thresholds}
+    outcomes = judge(made(FLAT, decomposition=decomposed(0.3, 0.1)))
+    used = {name for outcome in outcomes for name in outcome.thresholds}
     assert used == set(THRESHOLDS)
     assert all(threshold.why for threshold in THRESHOLDS.values())
+
+
+# Always predicting happy is right for 40 % of these; the class frequencies alone have a loss of 1.75 nats.
+MANY_HAPPY = (100, 100, 100, 400, 100, 100, 100)
+DROPOUT = Config(name="a", model=ModelConfig(dense_dropout_rate=0.5))
+
+
+def with_train_loss(evidence: Evidence, loss: float) -> Evidence:
+    evidence.history[-1]["train_loss"] = loss
+    return evidence
+
+
+def bent(linearity: float) -> list[float]:
+    """Return eight objectives that fall by 0.1 an epoch, with residuals that give this R².
+
+    The residuals have the signs +, -, -, +, twice: they are orthogonal to all lines, so R² is the line's sum
+    of squares, 0.01 × 42, over the sum of that and theirs.
+    """
+    size = math.sqrt(0.42 * (1 / linearity - 1) / 8)
+    return [3 - 0.1 * k + size * (1, -1, -1, 1)[k % 4] for k in range(8)]
+
+
+def ending(end: Sequence[float]) -> Evidence:
+    """Return a run with a validation loss that ends like this."""
+    return made([1.0] * (4 + len(end)), [3.0, 2.9, 2.8, 2.7, *end])
+
+
+# Threshold, rule, and two runs: one for which the rule just holds, and one for which it just does not.
+EDGES: dict[str, tuple[str, str, Evidence, Evidence]] = {
+    "20 points below one human is a large bias": (
+        "large_bias",
+        "bias",
+        made(FLAT, train=0.5169, val=0.5),
+        made(FLAT, train=0.5171, val=0.5),
+    ),
+    "a gap of 10 points is variance": (
+        "large_gap",
+        "variance",
+        made(FLAT, train=0.7, val=0.5999),
+        made(FLAT, train=0.7, val=0.6001),
+    ),
+    "a gap of 5 points is not over-regularised": (
+        "small_gap",
+        "over-regularised",
+        made(FLAT, train=0.4, val=0.3501, config=DROPOUT),
+        made(FLAT, train=0.4, val=0.3499, config=DROPOUT),
+    ),
+    "a gap of 5 points can be variance where it was measured": (
+        "small_gap",
+        "variance",
+        made(FLAT, train=0.7, val=0.6499, decomposition=decomposed(0.2, 0.2)),
+        made(FLAT, train=0.7, val=0.6501, decomposition=decomposed(0.2, 0.2)),
+    ),
+    "a third of the error is a large variance": (
+        "variance_share",
+        "variance",
+        made(FLAT, train=0.7, val=0.62, decomposition=decomposed(0.6666, 0.3334)),
+        made(FLAT, train=0.7, val=0.62, decomposition=decomposed(0.6667, 0.3333)),
+    ),
+    "5 points above the most frequent class is not a collapse": (
+        "collapse",
+        "collapsed",
+        made(FLAT, train=0.4499, val=0.4, counts=MANY_HAPPY),
+        made(FLAT, train=0.4501, val=0.4, counts=MANY_HAPPY),
+    ),
+    "0.05 nats below the class frequencies is not a collapse": (
+        "collapse_nats",
+        "collapsed",
+        with_train_loss(made(FLAT, train=0.3, val=0.3), math.log(7) - 0.0499),
+        with_train_loss(made(FLAT, train=0.3, val=0.3), math.log(7) - 0.0501),
+    ),
+    "R² of 0.98 is a line": ("linearity", "rate too low", made(bent(0.9801)), made(bent(0.9799))),
+    "0.02 nats an epoch is a fall": (
+        "fall",
+        "rate too low",
+        made([2 - 0.0201 * k for k in range(8)]),
+        made([2 - 0.0199 * k for k in range(8)]),
+    ),
+    "0.05 nats above the lowest is a rise": (
+        "val_rise",
+        "overfitting",
+        made([1.5, 1.3, 1.1, 1.0], [1.5, 1.4, 1.42, 1.4501]),
+        made([1.5, 1.3, 1.1, 1.0], [1.5, 1.4, 1.42, 1.4499]),
+    ),
+    "0.01 nats of val loss an epoch still falls": (
+        "val_fall",
+        "unfinished",
+        ending([2 - 0.0101 * k for k in range(4)]),
+        ending([2 - 0.0099 * k for k in range(4)]),
+    ),
+    "0.01 nats above the lowest is no longer at the lowest": (
+        "val_fall",
+        "unfinished",
+        ending([2.0, 1.8, 1.5, 1.5099]),
+        ending([2.0, 1.8, 1.5, 1.5101]),
+    ),
+    "10 points below one human means poor features": (
+        "poor_features",
+        "poor features",
+        made(FLAT, train=0.65, val=0.6169),
+        made(FLAT, train=0.65, val=0.6171),
+    ),
+    "3 images for 1 is unbalanced": (
+        "rarity",
+        "unbalanced classes",
+        made(FLAT, counts=(300, 100, 200, 200, 200, 200, 200), recalls=(0.6, 0.1, *[0.6] * 5)),
+        made(FLAT, counts=(299, 100, 200, 200, 200, 200, 200), recalls=(0.6, 0.1, *[0.6] * 5)),
+    ),
+    "a third of the recall is too little": (
+        "recall_ratio",
+        "unbalanced classes",
+        made(FLAT, counts=(400, 100, 200, 200, 200, 200, 200), recalls=(0.6, 0.1999, *[0.6] * 5)),
+        made(FLAT, counts=(400, 100, 200, 200, 200, 200, 200), recalls=(0.6, 0.2001, *[0.6] * 5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_each_rule_changes_at_its_threshold(edge: str) -> None:
+    _, rule, inside, outside = EDGES[edge]
+    assert rule in holding(inside)
+    assert rule not in holding(outside)
+
+
+def test_each_threshold_has_an_edge() -> None:
+    assert {threshold for threshold, *_ in EDGES.values()} == set(THRESHOLDS)
+
+
+def test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten() -> None:
+    line = [2 - 0.05 * k for k in range(11)]
+    assert "rate too low" in holding(made(line[:4]))
+    assert "rate too low" not in holding(made(line[:3]))
+    assert "rate too low" in holding(made([9.0, *line[1:]]))
+    assert "rate too low" not in holding(made([line[0], 9.0, *line[2:]]))
 
 
 SMALL = (
@@ -245,7 +381,7 @@ def test_the_program_writes_what_it_says(
     assert set(result["next"][0]) == {"field", "from", "to", "why"}
     assert result["decomposition"] is None
     page = (finished / "report.html").read_text()
-    assert "hardly better than always answering" in page
+    assert "hardly better than always predicting" in page
     study = study_of("run6")
     path = tmp_path / "study.json"
     path.write_text(json.dumps(study))
@@ -256,12 +392,15 @@ def test_the_program_writes_what_it_says(
 
 def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.json"
-    for content, wanted in (({"name": "run2"}, "no result of"), (study_of("run2"), "of the config run2")):
+    for content, wanted in (
+        ({"name": "run2"}, "was not written by"),
+        (study_of("run2"), "about the config run2"),
+    ):
         other.write_text(json.dumps(content))
         assert diagnose.main([str(finished), "--bias-variance", str(other)]) == 4
         assert wanted in capsys.readouterr().err
     assert diagnose.main([str(finished), "--bias-variance", "nowhere.json"]) == 4
-    assert "nothing is there" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert diagnose.main([str(tmp_path)]) == 4
     assert "not the folder of a run" in capsys.readouterr().err
     (tmp_path / "config.json").write_text((finished / "config.json").read_text())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_jax.config.training import LossConfig
-from fer_jax.engine.losses import class_weights, cross_entropy, to_shares, weigh
+from fer_jax.engine.losses import class_weights, cross_entropy, to_soft_labels, weigh
 
 
 def cross_entropy_by_hand(logits: np.ndarray, label: np.signedinteger, smoothing: float) -> float:
@@ -97,8 +97,8 @@ def test_focal_loss_of_a_sure_answer_has_a_finite_gradient() -> None:
 def test_labels_and_their_shares_are_the_same_target() -> None:
     logits, _ = some_targets()
     labels, weights = jnp.arange(16) % 8, np.linspace(0.5, 2, 8).astype(np.float32)
-    shares = to_shares(labels, 8)
-    assert to_shares(shares, 8) is shares
+    shares = to_soft_labels(labels, 8)
+    assert to_soft_labels(shares, 8) is shares
     np.testing.assert_array_equal(
         cross_entropy(logits, labels, label_smoothing=0.1), cross_entropy(logits, shares, label_smoothing=0.1)
     )

@@ -15,7 +15,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.engine.input_pipeline import eval_batches, evaluate
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import TrainState, init_state
-from fer_jax.engine.step import Batch, Objective, TrainStep, make_eval_step, make_train_step, present
+from fer_jax.engine.step import Batch, Objective, TrainStep, make_eval_step, make_train_step, prepare_batch
 from fer_jax.images.mixing import Mix
 from fer_jax.images.standardise import PixelStats
 from fer_jax.metrics.counts import Counts
@@ -196,7 +196,7 @@ def test_the_sharpness_aware_step_takes_its_gradient_uphill() -> None:
 def test_small_images_are_the_mean_of_their_pixels_and_mixed_before() -> None:
     batch = some_batch(4)
     mix = Mix(np.array([0.25, 1, 1, 1], np.float32), np.zeros((4, 4), np.int32))
-    x, targets = present(batch._replace(mix=mix), STATS, classes=7, side_px=24)
+    x, targets = prepare_batch(batch._replace(mix=mix), STATS, classes=7, side_px=24)
     whole = (batch.images.astype(np.float64) - STATS.mean) / STATS.std
     whole[0] = 0.25 * whole[0] + 0.75 * whole[3]
     # Half the size with a triangle of twice the width: weights 1, 3, 3, 1 along each axis.

@@ -127,7 +127,7 @@ def test_recipes_give_the_same_bits_on_host_and_device() -> None:
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_lanes_on_the_host_are_bit_equal_to_each_seed_alone(alone: Any) -> None:
+def test_replicas_on_the_host_are_bit_equal_to_each_seed_alone(alone: Any) -> None:
     states, losses, counts = train(host, range(3))
     for (state, loss, count), *found in zip(alone, states, losses, counts, strict=True):
         assert state_hash(found[0]) == state_hash(state)
@@ -142,7 +142,7 @@ def test_lanes_on_the_host_are_bit_equal_to_each_seed_alone(alone: Any) -> None:
     [((0, 1, 2), False), ((1,), True), ((0, 1, 2), True)],
     ids=["resident", "resident, scanned", "resident, scanned and vmapped"],
 )
-def test_resident_lanes_are_close_to_each_seed_on_the_host(
+def test_resident_replicas_are_close_to_each_seed_on_the_host(
     alone: Any, seeds: Sequence[int], is_fused: bool
 ) -> None:
     found = train(lambda seeds: resident(seeds, is_fused=is_fused), seeds)

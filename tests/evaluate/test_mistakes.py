@@ -15,7 +15,7 @@ from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import image_hashes, split_examples
+from fer_jax.data.split import split_examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import init_state
@@ -29,21 +29,43 @@ from fer_jax.evaluate.mistakes import (
 )
 from fer_jax.images.standardise import PixelStats
 from fer_jax.inference import predictor
+from fer_jax.inference.labels import LabelledRows
+from fer_jax.inference.predictor import Network
 from fer_jax.inference.run_weights import Trained
 from fer_jax.models.cnn import make_model
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report.contact_sheet import Sheet, Tile, sheet_record, tile_sheet
+from fer_jax.runs.record import DataRecord, RunRecord, SplitRecord
 
 TINY = Config(
     name="tiny",
     model=ModelConfig(blocks=(ConvBlock(features=4, pool=True),), head="mean", dense_features=16),
     train=TrainConfig(eval_batch_size=16),
 )
+RECORD = RunRecord(
+    command="",
+    started="",
+    finished=None,
+    resumed=[],
+    data=DataRecord("", "", is_synthetic=True),
+    split=SplitRecord("", {}, {}),
+    machine="",
+    device="",
+    tuning=[],
+    xla_flags="",
+    versions={},
+    git=None,
+    seed=0,
+)
+
+
+def part_of(examples: Examples, rows: np.ndarray) -> LabelledRows:
+    return LabelledRows(examples, rows, facts={}, notes=[])
 
 
 @pytest.fixture(scope="module")
 def run() -> tuple[Trained, Examples]:
-    """Make a run that has learnt nothing: its features are as good as any here."""
+    """Make an untrained run: its features are as good as any here."""
     examples = draw_examples(seed=0, examples=350)
     split = split_examples(examples, TINY.split)
     model = make_model(TINY.model, TINY.device)
@@ -51,13 +73,9 @@ def run() -> tuple[Trained, Examples]:
     loaded = Trained(
         folder=Path("runs/tiny"),
         config=TINY,
-        labels=TINY.labels,
-        facts={"data": {"sha256": examples.sha256}, "seed": 0},
-        saved=split.parts | {"train_hashes": image_hashes(examples.images[split.train])},
-        model=model,
-        params=state.params,
-        batch_stats=state.batch_stats,
-        pixel_stats=PixelStats(mean=128.0, std=64.0),
+        record=dataclasses.replace(RECORD, data=DataRecord("", examples.sha256, is_synthetic=True)),
+        saved=split.parts | {"train_hashes": examples.hashes[split.train]},
+        network=Network(model, 7, state.predictor, PixelStats(mean=128.0, std=64.0)),
         checkpoint={"name": "last", "step": 0},
         notes=(),
     )
@@ -94,10 +112,10 @@ def test_cosine_distances_by_hand() -> None:
 def plain_neighbours(
     loaded: Trained, examples: Examples, row: int, train_rows: np.ndarray
 ) -> list[Neighbour]:
-    [mine] = predictor.predict(loaded, examples.images[[row]])[1].astype(float)
+    [mine] = predictor.predict(loaded.network, examples.images[[row]])[1].astype(float)
     found = []
     for other in train_rows[train_rows != row]:
-        [theirs] = predictor.predict(loaded, examples.images[[other]])[1].astype(float)
+        [theirs] = predictor.predict(loaded.network, examples.images[[other]])[1].astype(float)
         cosine = (mine @ theirs) / (np.linalg.norm(mine) * np.linalg.norm(theirs))
         found.append(Neighbour(int(other), int(examples.labels[other]), 1 - cosine))
     return sorted(found, key=lambda each: each.distance)
@@ -109,7 +127,7 @@ def test_neighbours_are_those_of_a_plain_loop(run: tuple[Trained, Examples]) -> 
     train_rows = loaded.saved["train"]
     assert len(train_rows) > 64
     rows = np.array([*loaded.saved["test"][:2], train_rows[70]])
-    features = predictor.predict(loaded, examples.images[rows])[1]
+    features = predictor.predict(loaded.network, examples.images[rows])[1]
     found = find_neighbours(loaded, examples, rows, features, count=4)
     for row, near in zip(rows, found, strict=True):
         wanted = plain_neighbours(loaded, examples, row, train_rows)[:4]
@@ -124,7 +142,7 @@ def test_fewer_training_images_than_neighbours(run: tuple[Trained, Examples]) ->
     loaded, examples = run
     few = dataclasses.replace(loaded, saved=loaded.saved | {"train": loaded.saved["train"][[0, 0, 1]]})
     rows = np.array([loaded.saved["test"][0], loaded.saved["train"][0]])
-    features = predictor.predict(loaded, examples.images[rows])[1]
+    features = predictor.predict(loaded.network, examples.images[rows])[1]
     first, second = find_neighbours(few, examples, rows, features, count=5)
     assert sorted(each.row for each in first) == loaded.saved["train"][:2].tolist()
     assert [each.row for each in second] == [loaded.saved["train"][1]]
@@ -154,10 +172,11 @@ def test_the_pictures_have_the_sizes_said_and_the_record_is_in_words(
 ) -> None:
     loaded, examples = run
     rows = loaded.saved["test"]
-    logits, features = predictor.predict(loaded, examples.images[rows])
+    logits = predictor.predict(loaded.network, examples.images[rows])[0]
     # Every image is mistaken, whatever the network says.
     logits = np.eye(7)[(examples.labels[rows] + 1) % 7] * 9 + logits * 1e-3
-    record, names = write_pictures(loaded, examples, rows, logits, features, stem=tmp_path / "evaluate_test")
+    stem = tmp_path / "evaluate_test"
+    record, names = write_pictures(loaded, part_of(examples, rows), logits, stem=stem)
     assert names == {name: f"evaluate_test_{name}.png" for name in ("mistakes", "saliency", "neighbours")}
     assert {path.name for path in tmp_path.iterdir()} == {*names.values(), "evaluate_test_faces.json"}
     tiles = json.loads((tmp_path / "evaluate_test_faces.json").read_text())
@@ -175,7 +194,10 @@ def test_the_pictures_have_the_sizes_said_and_the_record_is_in_words(
     assert all(len(each["neighbours"]) == 5 for each in record)
     assert first["neighbours"][0].keys() == {"row", "label", "distance"}
     assert first["neighbours"][0]["label"] in fer2013.LABELS
-    sizes = {name: Image.open(tmp_path / file).size for name, file in names.items()}
+    sizes = {}
+    for name, file in names.items():
+        with Image.open(tmp_path / file) as picture:
+            sizes[name] = picture.size
     assert sizes == {"mistakes": (1040, 1968), "saliency": (1559, 1684), "neighbours": (1262, 1466)}
 
 
@@ -185,10 +207,10 @@ def test_without_mistakes_only_saliency_is_left_and_old_pictures_go(
     loaded, examples = run
     rows = loaded.saved["test"]
     rows = rows[examples.labels[rows] == 3]
-    features = predictor.predict(loaded, examples.images[rows])[1]
     (tmp_path / "evaluate_test_mistakes.png").write_bytes(b"old")
     right = np.eye(7)[examples.labels[rows]]
-    record, names = write_pictures(loaded, examples, rows, right, features, stem=tmp_path / "evaluate_test")
+    stem = tmp_path / "evaluate_test"
+    record, names = write_pictures(loaded, part_of(examples, rows), right, stem=stem)
     assert record == []
     assert names == {"saliency": "evaluate_test_saliency.png"}
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -202,9 +224,9 @@ def test_one_mistake_and_no_training_image_at_hand(run: tuple[Trained, Examples]
     loaded, examples = run
     none = dataclasses.replace(loaded, saved=loaded.saved | {"train": np.array([], np.int64)})
     rows = loaded.saved["test"][:1]
-    features = predictor.predict(loaded, examples.images[rows])[1]
     wrong = np.eye(7)[(examples.labels[rows] + 1) % 7] * 50
-    record, names = write_pictures(none, examples, rows, wrong, features, stem=tmp_path / "evaluate_test")
+    stem = tmp_path / "evaluate_test"
+    record, names = write_pictures(none, part_of(examples, rows), wrong, stem=stem)
     assert [each["neighbours"] for each in record] == [[]]
     assert names.keys() == {"mistakes", "saliency"}
 

@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from rich.console import Console
+from scipy.special import log_softmax
 
 from fer_jax import fer2013
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 from fer_jax.evaluate import __main__ as evaluate
+from fer_jax.evaluate import predictions
 from fer_jax.evaluate.plots import plot_reliability, plot_robustness
 from fer_jax.evaluate.run import predict_held_out
-from fer_jax.inference.ensemble import average, average_views
-from fer_jax.inference.predictor import predict
+from fer_jax.inference import labels
+from fer_jax.inference.predictor import average, predict, predict_choices, predict_views
 from fer_jax.inference.run_weights import Trained, load, load_data
 from fer_jax.metrics.predictions import calibrate, make_figures, measure
+from fer_jax.runs.record import DataRecord
 from fer_jax.train import __main__ as train
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -34,6 +41,11 @@ SMALL = (
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +109,7 @@ def test_pictures_and_page_are_written(finished: Path, evaluated: Any) -> None:
     assert {"confusion", "reliability", "robustness", "mistakes", "saliency", "neighbours"} == set(named)
     for name, file in named.items():
         assert file == f"evaluate_val_{name}.png"
-        assert min(Image.open(finished / file).size) > 100
+        assert min(size_of(finished / file)) > 100
     assert (finished / "report.html").exists()
     confidences = [each["confidence"] for each in evaluated["mistakes"]]
     assert confidences == sorted(confidences, reverse=True)
@@ -129,36 +141,130 @@ def trained(finished: Path) -> Trained:
 
 def test_the_logits_are_averaged_over_the_views(trained: Trained) -> None:
     faces = load_data(trained, is_other_file=False).images[:5]
-    averaged = average_views(Console(), trained, faces, ["identity", "flip"])
-    one, other = predict(trained, faces)[0], predict(trained, faces[:, :, ::-1])[0]
+    seen: list[int] = []
+    both = predict_choices(trained.network, faces, ("flip", "single"), advance=lambda: seen.append(1))
+    assert len(seen) == 2
+    one, other = predict(trained.network, faces)[0], predict(trained.network, faces[:, :, ::-1])[0]
     assert np.abs(one - other).max() > 1e-3
-    np.testing.assert_allclose(averaged, (one.astype(float) + other) / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(both["single"], one)
+    np.testing.assert_allclose(both["flip"], (one.astype(float) + other) / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(predict_views(trained.network, faces, "flip"), both["flip"])
 
 
 def test_the_held_out_predictions_are_those_of_val_whatever_is_measured(trained: Trained) -> None:
     own = load_data(trained, is_other_file=False)
-    rows, measured = trained.saved["val"], (np.zeros((2, 7)), np.array([0, 1]))
+    rows, labelling = trained.saved["val"], labels.choose([trained], None, None)
     other = replace(own, sha256="0" * 64, labels=1 - own.labels)
     for examples in (own, other):
-        found = predict_held_out(Console(), trained, examples, ["identity"], measured, part="all")
+        found = predict_held_out(Console(), [trained], labelling, examples, "flip")
         assert found is not None
-        np.testing.assert_allclose(found[0], predict(trained, own.images[rows])[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            found[0], predict_views(trained.network, own.images[rows], "flip"), rtol=1e-5, atol=1e-6
+        )
         np.testing.assert_array_equal(found[1], own.labels[rows])
-    assert predict_held_out(Console(), trained, own, ["identity"], measured, part="val") is measured
 
 
-def test_without_the_runs_own_data_nothing_is_held_out_and_a_note_says_so(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def temperature_by_hand(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Find by bisection the temperature T at which the derivative of the likelihood by 1 / T is 0."""
+    low, high = 1e-3, 1e3
+    for _ in range(100):
+        inverse = (low * high) ** 0.5
+        powers = np.exp(inverse * (logits - logits.max(axis=1, keepdims=True)))
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        slope = (logits[np.arange(len(labels)), labels] - (probabilities * logits).sum(axis=1)).mean()
+        low, high = (inverse, high) if slope > 0 else (low, inverse)
+    return 1 / inverse
+
+
+@pytest.mark.parametrize("views", ["single", "flip"])
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with(
+    finished: Path, trained: Trained, part: str, views: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = load_data(trained, is_other_file=False)
-    elsewhere = {"is_synthetic": False, "sha256": "0" * 64, "description": "train.csv of another place"}
-    moved = replace(trained, facts=trained.facts | {"data": elsewhere})
-    measured = (np.zeros((2, 7)), np.array([0, 1]))
+    monkeypatch.setattr("fer_jax.evaluate.run._draw", lambda *_: {})
+    monkeypatch.setattr("fer_jax.evaluate.run.mistakes.write_pictures", lambda *_, **__: ([], {}))
+    monkeypatch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
+    words = ["--split", part, "--views", views, "--no-robustness"]
+    assert evaluate.main([str(finished), *words]) == 0
+    found = read(finished / f"evaluate_{part}.json")["calibration"]["temperature"]
+    examples = load_data(trained, is_other_file=False)
+
+    def temperature_of(name: str, *, is_flipped: bool) -> float:
+        rows = trained.saved[name]
+        faces = examples.images[rows]
+        logits = predict(trained.network, faces)[0].astype(np.float64)
+        if is_flipped:
+            logits = (logits + predict(trained.network, faces[:, :, ::-1])[0]) / 2
+        return temperature_by_hand(logits, examples.labels[rows])
+
+    is_flipped = views == "flip"
+    assert found == pytest.approx(temperature_of("val", is_flipped=is_flipped), rel=1e-4)
+    for other, other_flip in (("val", not is_flipped), ("test", is_flipped)):
+        assert abs(temperature_of(other, is_flipped=other_flip) / found - 1) > 1e-3
+
+
+def test_without_a_shared_validation_part_nothing_is_held_out_and_a_note_says_so(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, labelling = load_data(trained, is_other_file=False), labels.choose([trained], None, None)
+    elsewhere = DataRecord("train.csv of another place", "0" * 64, is_synthetic=False)
+    moved = replace(trained, record=replace(trained.record, data=elsewhere))
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    assert predict_held_out(console, moved, own, ["identity"], measured, part="all") is None
+    assert predict_held_out(console, [moved], labelling, own, "single") is None
     output = capsys.readouterr().out
     assert "note: no temperature, for the validation part is not at hand" in output
     assert "train.csv of another place" in output
+    assert predict_held_out(console, [trained, moved], labelling, own, "single") is None
+    other = replace(trained, saved=trained.saved | {"val": trained.saved["val"][1:]})
+    assert predict_held_out(console, [trained, other], labelling, own, "single") is None
+    assert capsys.readouterr().out.count("for the runs share no validation part") == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "tables" / f"val{suffix}"
+    words = [str(finished), "--no-robustness", "--predictions", str(path)]
+    assert evaluate.main([*words, "--split", "all", "--views", "flip"]) == 0
+    table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    run = load(finished, None, None)
+    examples, result = load_data(run, is_other_file=False), read(finished / "evaluate_all.json")
+    assert list(table) == [
+        *("row", "usage", "label", "predicted"),
+        *(f"p_{name}" for name in fer2013.LABELS),
+        "is_copy_of_training",
+    ]
+    assert table["row"].tolist() == list(range(len(examples)))
+    assert table["label"].tolist() == [fer2013.LABELS[label] for label in examples.labels]
+    assert table["usage"].tolist() == [fer2013.USAGES[usage] for usage in examples.usages]
+    assert (table["label"] == table["predicted"]).sum() == result["correct"]
+    logits = predict_views(run.network, examples.images, "flip")
+    probabilities = table.filter(like="p_").to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(np.log(probabilities), log_softmax(logits, axis=1), rtol=1e-4, atol=1e-5)
+    is_copy = table["is_copy_of_training"]
+    assert is_copy[run.saved["train"]].all() and is_copy.sum() == result["copies_of_training_images"]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_table_without_usages_and_training_images_leaves_them_empty() -> None:
+    examples = replace(draw_examples(seed=0, examples=3), usages=np.full(3, -1, np.int32))
+    rows = labels.LabelledRows(examples, np.array([2, 0]), facts={}, notes=[])
+    table = predictions.make_table(rows, np.eye(8)[[7, 0]], None)
+    assert table["predicted"].tolist() == ["contempt", "angry"] and table["row"].tolist() == [2, 0]
+    assert table[["usage", "is_copy_of_training"]].isna().all(axis=None)
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(finished), "--predictions", "val.xlsx"]) == 2
+    assert "--predictions val.xlsx: wanted a name that ends in .csv or .parquet" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyarrow" else name)
+    assert evaluate.main([str(finished), "--predictions", "val.parquet"]) == 2
+    assert (
+        "val.parquet needs the package pyarrow, which is not installed; pip install pyarrow, or give a name "
+        "that ends in .csv" in capsys.readouterr().err
+    )
 
 
 def write_csv(path: Path) -> None:
@@ -221,18 +327,23 @@ def test_an_ensemble_averages_the_logits_of_its_runs(
     runs = [load(folder, None, None) for folder in two]
     examples = load_data(runs[0], is_other_file=False)
     rows = runs[0].saved["test"]
-    labels = examples.labels[rows]
-    each = [average_views(Console(), run, examples.images[rows], ["identity", "flip"]) for run in runs]
-    wanted = measure((each[0] + each[1]) / 2, labels)
+    right = examples.labels[rows]
+    each = [predict_views(run.network, examples.images[rows], "flip") for run in runs]
+    wanted = measure((each[0] + each[1]) / 2, right)
     assert (result["correct"], result["confusion"]) == (wanted["correct"], wanted["confusion"])
     assert result["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
-    alone = [int((logits.argmax(axis=1) == labels).sum()) for logits in each]
+    alone = [int((logits.argmax(axis=1) == right).sum()) for logits in each]
     assert [member["correct"] for member in result["members"]] == alone
     assert [member["run"] for member in result["members"]] == ["a", "b"]
     assert np.abs(each[0] - each[1]).max() > 1e-3
     # The mean of two networks is never worse in its loss than the two are on average.
     assert result["loss"] <= np.mean([member["loss"] for member in result["members"]])
     assert result["calibration"]["fitted_on"] == "val" and result["views"] == ["identity", "flip"]
+    val, faces = runs[0].saved["val"], examples.images[runs[0].saved["val"]]
+    both = (faces, faces[:, :, ::-1])
+    shown = [predict(run.network, x)[0].astype(np.float64) for run in runs for x in both]
+    temperature = temperature_by_hand(np.mean(shown, axis=0), examples.labels[val])
+    assert result["calibration"]["temperature"] == pytest.approx(temperature, rel=1e-4)
     output = capsys.readouterr().out
     assert f"{result['correct']:,} of {result['total']:,}" in output and "±" in output
     # A folder that holds the runs means all of them.
@@ -296,9 +407,9 @@ def test_reliability_shows_one_panel_or_two(tmp_path: Path) -> None:
     both = some_predictions(500)
     plot_reliability(calibrate(both, both), tmp_path / "two.png", title="run6, seed 0: val")
     plot_reliability(calibrate(both, None), tmp_path / "one.png", title="run6, seed 0: val")
-    width, height = Image.open(tmp_path / "two.png").size
+    width, height = size_of(tmp_path / "two.png")
     assert (width, height) == (1600, 1066)
-    assert Image.open(tmp_path / "one.png").size == (800, 1066)
+    assert size_of(tmp_path / "one.png") == (800, 1066)
 
 
 def test_robustness_draws_every_corruption(tmp_path: Path) -> None:
@@ -310,6 +421,6 @@ def test_robustness_draws_every_corruption(tmp_path: Path) -> None:
     }
     sheet = {"total": 100, "clean_correct": 65, "corruptions": [each] * 4}
     plot_robustness(sheet, tmp_path / "a.png", title="run6, seed 0: val")
-    assert Image.open(tmp_path / "a.png").size[0] == 1600
+    assert size_of(tmp_path / "a.png")[0] == 1600
     plot_robustness(sheet | {"clean_correct": 70}, tmp_path / "b.png", title="run6, seed 0: val")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -83,8 +83,8 @@ def head(params: Any, maps: jax.Array, config: ModelConfig) -> jax.Array:
     """Do what comes behind the last block."""
     x = maps.reshape(len(maps), -1) if config.head == "flatten" else maps.mean(axis=(1, 2))
     if config.dense_features:
-        x = jax.nn.relu(x @ params["dense"]["kernel"] + params["dense"]["bias"])
-    return x @ params["logits"]["kernel"] + params["logits"]["bias"]
+        x = jax.nn.relu(x @ params["dense"]["kernel"] + params["dense"]["bias"][None])
+    return x @ params["logits"]["kernel"] + params["logits"]["bias"][None]
 
 
 def grow(heat: np.ndarray) -> np.ndarray:
@@ -180,5 +180,5 @@ class Dense(nn.Module):
 
 def test_grad_cam_names_what_is_missing_where_there_is_no_convolution() -> None:
     variables = Dense().init(jax.random.key(0), jnp.zeros((1, 48, 48, 1)), is_training=False)
-    with pytest.raises(ConfigError, match="directly below Dense"):
+    with pytest.raises(ConfigError, match="direct submodule of Dense"):
         grad_cam(Dense(), variables, some_images(1), np.array([0]), pixel_stats=STATS)

@@ -52,12 +52,15 @@ def conv(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> j
 def normed(variables: Any, name: str, x: jax.Array) -> jax.Array:
     """Batch norm in evaluation."""
     running, params = variables["batch_stats"][name], variables["params"][name]
-    return (x - running["mean"]) / jnp.sqrt(running["var"] + 1e-5) * params["scale"] + params["bias"]
+    mean, var, scale, bias = (
+        each[None, None, None] for each in (running["mean"], running["var"], params["scale"], params["bias"])
+    )
+    return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
 
 
 def gate(params: Any, x: jax.Array) -> jax.Array:
-    hidden = nn.relu(x.mean((1, 2)) @ params["squeeze"]["kernel"] + params["squeeze"]["bias"])
-    return nn.sigmoid(hidden @ params["expand"]["kernel"] + params["expand"]["bias"])[:, None, None]
+    hidden = nn.relu(x.mean((1, 2)) @ params["squeeze"]["kernel"] + params["squeeze"]["bias"][None])
+    return nn.sigmoid(hidden @ params["expand"]["kernel"] + params["expand"]["bias"][None])[:, None, None]
 
 
 @pytest.mark.parametrize(("pooling", "features"), [("max", 4), ("stride", 4), (None, 3)])

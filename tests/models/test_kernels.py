@@ -1,5 +1,6 @@
 """The fast kernels against the plain layers under jit: values, every gradient, statistics."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +14,6 @@ from fer_jax.models import kernels
 from fer_jax.models.blocks import ConvUnit
 from fer_jax.models.cnn import make_model
 
-KEY = jax.random.key(0)
 WORDS = jax.random.key_data(jax.random.key(3))
 SHAPE = (16, 12, 8, 6)
 FAST, PLAIN = DeviceConfig(kernels="fast"), DeviceConfig(kernels="plain")
@@ -25,7 +25,8 @@ def normal(seed: int, shape: tuple[int, ...]) -> jax.Array:
 
 def plain(x: jax.Array, scale: jax.Array, bias: jax.Array, is_pooled: bool, rate: float) -> jax.Array:
     """Compute what `norm_relu_pool_drop` computes with the layers as they are, and JAX's own gradient."""
-    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    mean, variance = x.mean((0, 1, 2), keepdims=True), x.var((0, 1, 2), keepdims=True)
+    scale, bias = scale[None, None, None], bias[None, None, None]
     x = nn.relu((x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + bias)
     return kernels.drop(WORDS, nn.max_pool(x, (2, 2), (2, 2)) if is_pooled else x, rate=rate)
 
@@ -41,23 +42,29 @@ CASES = {
 }
 
 
+@functools.cache
+def with_gradients(is_fast: bool, is_pooled: bool, rate: float) -> Any:
+    """Compile, once for all cases, x, scale and bias -> the outputs, and the gradients by the three."""
+
+    def compute(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        if is_fast:
+            return kernels.norm_relu_pool_drop(x, scale, bias, WORDS, is_pooled, rate)[0]
+        return plain(x, scale, bias, is_pooled, rate)
+
+    def both(*inputs: jax.Array) -> tuple[jax.Array, Any]:
+        out, pull = jax.vjp(compute, *inputs)
+        return out, pull(normal(4, out.shape))
+
+    return jax.jit(both)
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 @pytest.mark.parametrize("is_pooled", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_those_of_the_plain_layers(case: str, is_pooled: bool, rate: float) -> None:
-    x, scale, bias = CASES[case]
-
-    def fast(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-        return kernels.norm_relu_pool_drop(x, scale, bias, WORDS, is_pooled, rate)[0]
-
-    def slow(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-        return plain(x, scale, bias, is_pooled, rate)
-
-    def both(function: Any) -> tuple[jax.Array, Any]:
-        out, pull = jax.vjp(function, x, scale, bias)
-        return out, pull(normal(4, out.shape))
-
-    (out, gradients), (wanted_out, wanted) = jax.jit(lambda: both(fast))(), jax.jit(lambda: both(slow))()
+    (out, gradients), (wanted_out, wanted) = (
+        with_gradients(is_fast, is_pooled, rate)(*CASES[case]) for is_fast in (True, False)
+    )
     np.testing.assert_allclose(out, wanted_out, atol=1e-4)
     for ours, theirs in zip(gradients, wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(jnp.abs(theirs).max()))
@@ -66,7 +73,7 @@ def test_values_and_gradients_are_those_of_the_plain_layers(case: str, is_pooled
 @pytest.mark.parametrize("levels", [2, 1000])
 def test_each_living_window_passes_on_a_gradient_of_mass_1(levels: int) -> None:
     """Behind a convolution, under jit, with many ties and with none."""
-    x = jax.random.randint(KEY, (16, 24, 24, 3), 0, levels) / levels
+    x = jax.random.randint(jax.random.key(0), (16, 24, 24, 3), 0, levels) / levels
     kernel = jnp.zeros((3, 3, 3, 8)).at[1, 1].set(normal(5, (3, 8)))
 
     @jax.jit
@@ -162,7 +169,9 @@ def test_a_fast_network_is_the_plain_one(name: str) -> None:
     """From the same bits at the start: logits, gradients and running statistics in training mode."""
     fast, slow = make_model(NETWORKS[name], FAST), make_model(NETWORKS[name], PLAIN)
     x = normal(1, (8, 48, 48, 1)) + 0.5
-    variables, same = (jax.jit(lambda m=m: m.init(KEY, x, is_training=False))() for m in (fast, slow))
+    variables, same = (
+        jax.jit(lambda m=m: m.init(jax.random.key(0), x, is_training=False))() for m in (fast, slow)
+    )
     jax.tree.map(np.testing.assert_array_equal, variables, same)
 
     def train(model: nn.Module) -> Any:
@@ -187,7 +196,7 @@ def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any) -> None
     config, x = NETWORKS["pooled"], normal(1, (8, 48, 48, 1))
     exact = make_model(config, DeviceConfig(kernels=kind))
     rough = make_model(config, DeviceConfig(kernels=kind, compute_dtype="bfloat16"))
-    variables = jax.jit(lambda: rough.init(KEY, x, is_training=False))()
+    variables = jax.jit(lambda: rough.init(jax.random.key(0), x, is_training=False))()
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
     (found, after), (wanted, _) = (
         jax.jit(lambda m=m: m.apply(variables, x, is_training=True, mutable=["batch_stats"]))()
@@ -202,7 +211,9 @@ def test_the_mask_is_as_even_and_independent_as_a_random_one() -> None:
     shape, rate = (32, 16, 16, 24), 0.25
     masks = np.stack(
         [
-            kernels.keep_mask(jax.random.key_data(jax.random.fold_in(KEY, step)), shape, rate=rate)
+            kernels.keep_mask(
+                jax.random.key_data(jax.random.fold_in(jax.random.key(0), step)), shape, rate=rate
+            )
             for step in range(3)
         ]
     ).astype(float)
@@ -226,7 +237,7 @@ def test_a_block_drops_by_its_key_and_scales_what_it_keeps() -> None:
     unit = ConvUnit(ConvBlock(features=4, pool=True, dropout_rate=0.25), FAST)
     quiet = ConvUnit(ConvBlock(features=4, pool=True), FAST)
     x = normal(1, (16, 24, 24, 1))
-    variables = unit.init(KEY, x, is_training=False)
+    variables = unit.init(jax.random.key(0), x, is_training=False)
 
     def train(module: nn.Module, seed: int) -> np.ndarray:
         rngs = {"dropout": jax.random.key(seed)}

@@ -1,22 +1,15 @@
-"""Report: the words and the figures, against tables made by hand."""
+"""The text of a run: lines, tables and `report.md`, against text written by hand."""
 
-import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fer_jax.config.files import to_json
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
-from fer_jax.report.markdown import (
-    confusion_table,
-    epoch_line,
-    ladder_table,
-    markdown_report,
-    metrics_table,
-    oracle_line,
-)
+from fer_jax.report.markdown import confusion_table, epoch_line, layer_table, metrics_table, render
+from fer_jax.report.story import Story, best_epoch_note
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -60,7 +53,8 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
     return {
         "command": "python -m fer_jax.train --config configs/run7.py",
         "started": "2026-01-02T03:04:05+00:00",
-        "finished": None,
+        "finished": "2026-01-02T04:06:10+00:00",
+        "seed": 3,
         "versions": {"jax": "0.10.2", "numpy": "2.4"},
         "device": "cpu",
         "machine": "a | b, 2 cores",
@@ -73,6 +67,7 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
         "git": "0123abc",
         "parameters": 1234567,
         "macs": 98765432,
+        "layers": [["block1/conv", [48, 48, 32], 320, 663552], ["block1/norm", [48, 48, 32], 64, 0]],
         "seconds_total": 3725.0,
         "seconds_per_epoch": 30.25,
         "measured_epoch": 7,
@@ -86,17 +81,21 @@ def make_report(*, is_synthetic: bool) -> str:
         model=ModelConfig(blocks=(ConvBlock(), ConvBlock(features=64))),
         optimizer=OptimizerConfig(peak_rate=0.01),
     )
-    return markdown_report(
-        name="run7",
+    story = Story(
+        folder=Path("runs/run7-seed3"),
+        config=config,
         run=make_run(is_synthetic=is_synthetic),
-        config=json.loads(json.dumps(to_json(config))),
-        history=[make_record(is_best=True), make_record(epoch=8)],
         metrics={
             "train": make_metrics(correct=900, total=1000),
             "val": make_metrics(correct=1002, total=2000),
             "test": make_metrics(correct=500, total=2000),
         },
+        history=[make_record(is_best=True), make_record(epoch=8)],
+        evaluations={},
+        sheets={},
+        diagnosis=None,
     )
+    return render(story)
 
 
 def test_epoch_line() -> None:
@@ -115,14 +114,14 @@ def test_epoch_lines_stand_in_columns() -> None:
 
 def test_metrics_table() -> None:
     assert metrics_table(make_metrics(correct=1001, total=2000)).splitlines() == [
-        "accuracy           50.05 %   1001 of 2000, 95 % interval 40.00 to 60.00",
+        "accuracy           50.05 %   1,001 of 2,000, 95 % interval 40.00 – 60.00",
         "balanced accuracy  25.00 %",
         "macro F1           30.00 %",
         "loss                1.2346 nats",
         "",
         "class     precision   recall       F1  count  predicted",
         "angry       50.00 %  25.00 %  33.33 %   1200        600",
-        "disgust      0.00 %        -   0.00 %      0          3",
+        "disgust      0.00 %        –   0.00 %      0          3",
         "fear        50.00 %  25.00 %  33.33 %   1200        600",
         "happy       50.00 %  25.00 %  33.33 %   1200        600",
         "sad         50.00 %  25.00 %  33.33 %   1200        600",
@@ -146,11 +145,15 @@ def test_report_has_the_figures() -> None:
     report = make_report(is_synthetic=False)
     assert "| val | **50.10 %** | 40.00 – 60.00 | 1,002 / 2,000 | 25.00 % | 30.00 % | 1.2346 |" in report
     assert "| test | **25.00 %** | 40.00 – 60.00 | 500 / 2,000 |" in report
-    assert "Gap train − val: +39.9 points" in report
-    assert "epoch 7 of 8" in report
+    assert report.startswith("# run7, seed 3\n")
+    assert "The gap train − val is +39.9 points: what the network knows" in report
+    assert "epoch 7 of 2: the best on the validation images" in report
     assert "| disgust | 0.00 % | – | 0.00 % | 0 | 3 |" in report
-    assert "| time | 1 h 2 min; 30.2 s an epoch (median) |" in report
-    assert "| finished | not finished |" in report
+    assert "| training | 1 h 2 min; 30.2 s per epoch (median) |" in report
+    assert "| finished | 2026-01-02 04:06 UTC |" in report
+    assert "| block1/conv | 48 × 48 × 32 | 320 | 663,552 |" in report
+    assert "Exact copies of training images: 0 in val, 2 in test. Such images are not a fair test." in report
+    assert "| disgust | 0 | 0 | 0 | 0.0 % |" in report
     assert "| machine | a \\| b, 2 cores |" in report
     assert "git checkout 0123abc\npython -m fer_jax.train --config configs/run7.py\n" in report
 
@@ -158,9 +161,8 @@ def test_report_has_the_figures() -> None:
 def test_report_lists_exactly_the_settings_that_differ() -> None:
     section = make_report(is_synthetic=False).split("differ from the defaults\n\n")[1].split("\n\n")[0]
     assert section.splitlines()[2:] == [
-        '| `model.blocks[1]` | `{"features": 64, "batch_norm": true, "pool": false, "dropout_rate": 0.0, '
-        '"kind": "plain", "squeeze_excite": false}` | – |',
-        "| `optimizer.peak_rate` | `0.01` | `0.001` |",
+        "| model.blocks.1 | 64 features, batch norm | – |",
+        "| optimizer.peak_rate | 0.01 | 0.001 |",
     ]
 
 
@@ -170,34 +172,18 @@ def test_report_says_before_any_figure_that_faces_are_synthetic(is_synthetic: bo
     assert ("NOT A FER2013 RESULT" in head) is is_synthetic
 
 
-def test_ladder_divides_integers_and_spreads_over_seeds() -> None:
-    def seed(train: int, val: int, test: int) -> dict[str, Any]:
-        parts = {"train": train, "val": val, "test": test}
-        return {"seed": 0} | {part: {"correct": n, "total": 200} for part, n in parts.items()}
-
-    row = {
-        "name": "run1",
-        "change": "plain",
-        "notebook": {"train": 47, "val": None, "test": 40},
-        "parameters": 18876775,
-        "macs": 1,
-        "seconds_per_epoch": 3.21,
-        "seeds": [seed(100, 84, 80), seed(104, 80, 80), seed(102, 94, 80)],
-    }
-    one_seed = row | {"name": "run2", "seeds": [seed(80, 84, 80)]}
-    table = ladder_table({"machine": "a machine", "rows": [row, one_seed]})
-    # val is 42, 40, 47 %: mean 43, deviations -1, -3, 4, so sd = sqrt(26 / 2); gap is 8, 12, 4 points.
-    assert table.splitlines()[2:4] == [
-        "| run1 | plain | 47 / – / 40 | 51.0 ± 1.0 | 43.0 ± 3.6 | 40.0 ± 0.0 | 8.0 ± 4.0 | 3 "
-        "| 18,876,775 | 3.2 |",
-        "| run2 | plain | 47 / – / 40 | 40.0 | 42.0 | 40.0 | −2.0 | 1 | 18,876,775 | 3.2 |",
+def test_the_layer_table_has_totals() -> None:
+    layers = [("block1/conv", (48, 48, 32), 320, 663552), ("block1/norm", (48, 48, 32), 64, 0)]
+    assert layer_table(layers).splitlines() == [
+        "layer              output  parameters     MACs",
+        "block1/conv  48 × 48 × 32         320  663,552",
+        "block1/norm  48 × 48 × 32          64        –",
+        "total                             384  663,552",
     ]
-    assert "Machine: a machine." in table
 
 
-def test_the_oracle_is_named_beside_the_honest_figure() -> None:
+def test_the_best_epoch_is_named_beside_the_reported_one() -> None:
     history = [make_record(epoch=i + 1, val_accuracy=v) for i, v in enumerate((0.5, 0.625, 0.6))]
-    assert oracle_line({"measured_epoch": 3}, history).startswith(
-        "Oracle: val's own best epoch, 2, has 62.50 % there"
-    )
-    assert "the last epoch has 60.00 % there" in oracle_line({"measured_epoch": 2}, history)
+    assert best_epoch_note(history, measured_epoch=3).startswith("The best epoch on val is 2, with 62.50 %:")
+    assert "the last epoch has 60.00 %" in best_epoch_note(history, measured_epoch=2)
+    assert best_epoch_note(history[:2], measured_epoch=2) == "The last epoch is also the best one on val."

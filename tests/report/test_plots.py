@@ -11,6 +11,11 @@ from PIL import Image
 from fer_jax.report.plots import TRAIN_COLOUR, VAL_COLOUR, plot_confusion, plot_curves, spread
 
 
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
 def make_history(*, epochs: int) -> list[dict[str, Any]]:
     return [
         {
@@ -31,14 +36,14 @@ def make_history(*, epochs: int) -> list[dict[str, Any]]:
 
 def has_colour(path: Path, colour: str) -> bool:
     wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
-    return bool((np.asarray(Image.open(path).convert("RGB")) == wanted).all(axis=-1).any())
+    return bool((pixels_of(path) == wanted).all(axis=-1).any())
 
 
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_curves_open_with_the_promised_size_and_show_both_parts(tmp_path: Path, epochs: int) -> None:
     path = tmp_path / "curves.png"
     plot_curves(make_history(epochs=epochs), path, title="run6", measured_epoch=epochs)
-    assert Image.open(path).size == (1600, 800)
+    assert pixels_of(path).shape == (800, 1600, 3)
     assert has_colour(path, TRAIN_COLOUR)
     assert has_colour(path, VAL_COLOUR)
 
@@ -62,7 +67,7 @@ def test_confusion_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "confusion_val.png"
     path.write_bytes(b"old")
     plot_confusion(np.diag([5, 0, 7, 1000, 1, 2, 3]), path, title="run6, val")
-    assert Image.open(path).size == (1120, 1040)
+    assert pixels_of(path).shape == (1040, 1120, 3)
     assert [each.name for each in tmp_path.iterdir()] == ["confusion_val.png"]
 
 
@@ -71,7 +76,7 @@ def test_confusion_is_shaded_by_row_share_with_true_classes_down(tmp_path: Path)
     confusion[0, 6] = 9
     confusion[3, 3], confusion[3, 6] = 100_000, 20_000
     plot_confusion(confusion, tmp_path / "confusion.png", title="")
-    red, _, blue = np.asarray(Image.open(tmp_path / "confusion.png").convert("RGB")).astype(int).T
+    red, _, blue = pixels_of(tmp_path / "confusion.png").astype(int).T
     is_dark = ((red < 100) & (blue > red + 50)).T
     height, width = is_dark.shape
     assert is_dark[: height // 4, 2 * width // 3 :].sum() > 5000

@@ -16,13 +16,13 @@ from PIL import Image
 from fer_jax import fer2013
 from fer_jax.config.files import to_json
 from fer_jax.config.model import ConvBlock, ModelConfig
-from fer_jax.config.overrides import option
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
 from fer_jax.errors import RunError
 from fer_jax.files import write_json
 from fer_jax.report import measured, run_page
-from fer_jax.report.charts import curve_charts, reliability_chart, robustness_charts
+from fer_jax.report.charts import Chart, curve_charts, reliability_chart, robustness_charts
+from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR
 
 NBSP = "\N{NO-BREAK SPACE}"
 VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline"}
@@ -63,7 +63,7 @@ class Page(HTMLParser):
 
 
 def make_figures(correct: int) -> dict[str, Any]:
-    """Give what `metrics.scores.summarise` does where angry is right so often of 10, and else taken for happy."""
+    """Give what `summarise` does where angry is right so often of 10, and else taken for happy."""
     confusion = [[10 if row == column else 0 for column in range(7)] for row in range(7)]
     confusion[0] = [correct, 0, 0, 10 - correct, 0, 0, 0]
     per_class: list[dict[str, Any]] = [
@@ -168,6 +168,7 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
         "git": "0123abc-dirty",
         "parameters": 1234567,
         "macs": 23000000,
+        "layers": [["block1/conv", [48, 48, 2], 20, 41472], ["output", [7], 35, 28]],
         "seconds_total": 600.0,
         "seconds_per_epoch": 30.0,
         "measured_epoch": 3,
@@ -235,23 +236,21 @@ def test_every_section_is_there_and_in_order(full: Path) -> None:
 def test_it_tells_the_figures(full: Path) -> None:
     words = read(full).words
     assert "run7, seed 3" in words
-    assert "90.0 % 50.0 to 99.0 % 63 of 70" in words  # 60 + 3 of 70 on val.
+    assert "90.0 % 50.0 – 99.0 % 63 of 70" in words  # 60 + 3 of 70 on val.
     assert "Gap train − val +10.0 points; train 100.0 %" in words
     assert "optimizer.peak_rate 0.01 0.001" in words
-    assert "model.blocks[0] 2 features, batch norm, pooling 32 features, batch norm" in words
-    assert "block1/conv 48 × 48 × 2" in words
+    assert "model.blocks.0.features 2 32 model.blocks.0.pool True False" in words
+    assert "block1/conv 48 × 48 × 2 20 41,472 output 7 35 28 total 55 41,500" in words
     assert "angry as happy (70 % of angry)" in words
-    assert (
-        "On average it says 98.0 % and is right in 90.0 %: it is too sure of itself, by 8.0 points." in words
-    )
+    assert "Its mean confidence is 98.0 %, its accuracy 90.0 %: it is overconfident by 8.0 points." in words
     assert "temperature of 1.50, fitted on val, it is 2.0 %" in words
     assert "from blur: 40.0 points" in words  # 63 and 35 of 70.
     assert "17 angry happy 98.7 %" in words
     assert "happy (4, 1.250)" in words
     assert "--optimizer.peak-rate 0.0003 now 0.01 it is too high" in words
     assert "gap 10. Threshold: gap > 5 points." in words
-    assert "git checkout 0123abc # and the changes that were not committed then python -m" in words
-    assert "Exact copies of training images: 0 in val, 2 in test. Such images are no fair test." in words
+    assert "git checkout 0123abc # plus the changes that were not committed python -m" in words
+    assert "Exact copies of training images: 0 in val, 2 in test. Such images are not a fair test." in words
     assert "averaged over 2 views of each image: identity; identity, flipped." in words
 
 
@@ -314,11 +313,12 @@ def test_the_parts_of_the_error_are_told(full: Path, tmp_path: Path) -> None:
     }
     write_json(folder / "diagnosis.json", diagnosis)
     words = read(folder).words
-    assert "Over 2 training seeds on each of 3 resamples of 8,000 training images, 40.0 % of the 70" in words
-    assert "30.0 % is bias" in words and "10.0 % is variance" in words and "At most 15.0 % is noise" in words
+    assert "Over 2 training seeds on each of 3 resamples of 8,000 training images, the mean" in words
+    assert "error on the 70 images of val is 40.0 %: 30.0 % is bias" in words
+    assert "10.0 % is variance" in words and "At most 15.0 % is label noise" in words
     assert "0–1 loss, % 40.0 ± 2.0 30.0 ± 2.0 10.0 ± 2.0 0.25 15.0" in words
     assert "cross-entropy, nats 0.400 ± 0.020 0.300 ± 0.020 0.100 ± 0.020 0.25 0.500" in words
-    assert "0.5 times as wide" in words
+    assert "0.5 times the width" in words
     assert "0.060 from the seed, 0.040 from the data" in words
 
 
@@ -377,52 +377,62 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         run_page.write(tmp_path)
 
 
-def test_curves_stand_where_their_numbers_say() -> None:
+def has_text(chart: Chart, words: str) -> bool:
+    return f">{words}</text>" in chart.svg
+
+
+def test_curves_have_the_colours_of_the_page_and_name_their_ends() -> None:
     accuracy, loss, rate = curve_charts(make_history(), 3)
-    train, val = accuracy.lines
-    assert [name for name, *_ in loss.lines] == ["train", "val", "objective"]
-    assert rate.frame.low_y == 0
-    # Epochs 1 to 3 on an axis from 0.5 to 3.5, from 46 to 290: a third of it an epoch.
-    assert [x for x, _ in train.points] == pytest.approx(
-        [46 + 244 / 6, 46 + 244 / 2, 46 + 244 * 5 / 6], abs=0.06
-    )
-    assert accuracy.guide_x == train.points[-1][0]
-    # 50, 60 and 70 % rise evenly, and val's 50 % is where train began.
-    heights = [y for _, y in train.points]
-    assert (
-        heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.11)
-        and heights[2] < heights[1]
-    )
-    assert {y for _, y in val.points} == {heights[0]}
-    assert "After the last: train 70, val 50." in accuracy.alt
+    assert [(each.title, each.words) for each in (accuracy, loss, rate)] == [
+        ("Accuracy", "(%)"),
+        ("Cross-entropy", "(nats)"),
+        ("Learning rate", "(no unit)"),
+    ]
+    assert all(has_text(loss, name) for name in ("train", "val", "objective"))
+    assert all(f"var({name})" in loss.svg for name in ("--train", "--val", "--objective", "--line"))
+    assert "After the last: train 70, val 50." in accuracy.svg
+    assert accuracy != curve_charts(make_history(), 2)[0]
+    for colour in (TRAIN_COLOUR, VAL_COLOUR, QUIET_COLOUR, "#000000", "#ffffff"):
+        assert colour.lower() not in accuracy.svg + loss.svg + rate.svg
+
+
+def test_charts_share_no_id() -> None:
+    ids = [set(re.findall(r' id="([^"]*)"', chart.svg)) for chart in curve_charts(make_history(), 3)]
+    assert all(ids) and not ids[0] & ids[1] and not ids[1] & ids[2] and not ids[0] & ids[2]
 
 
 def test_a_reliability_diagram_shows_the_bins_that_have_images() -> None:
+    one = reliability_chart("A", make_bins())
     bins = make_bins()
     bins[7] |= {"count": 35, "confidence": 0.5, "accuracy": 0.5}
-    half, sure = reliability_chart("A", bins).bars
-    frame = reliability_chart("A", bins).frame
-    assert half.top == pytest.approx((frame.top + frame.bottom) / 2)
-    assert half.middle == pytest.approx((frame.left + frame.right) / 2)
-    assert half.low > half.top > half.high  # An SVG's y grows downwards.
-    assert sure.share_top - 258 == pytest.approx(2 * (half.share_top - 258))
+    two = reliability_chart("A", bins)
+    assert "confidence 50 %, accuracy 50 %" in two.svg and "confidence 50 %" not in one.svg
+    # A bar in the diagram, and one in the histogram.
+    assert two.svg.count("opacity: 0.38") == one.svg.count("opacity: 0.38") + 1
 
 
 def test_robustness_charts_begin_with_the_clean_images() -> None:
     blur, noise = robustness_charts(make_evaluation("val", 3)["robustness"])
-    assert {y for _, y in noise.lines[0].points} == {noise.guide_y}
-    assert blur.lines[0].points[0][1] == blur.guide_y
-    assert [tick.text for tick in blur.x_ticks] == ["0.5", "1", "1.5", "2", "3"]
-    assert "Clean 90.0 %; 0.5: 90.0 %, 1: 80.0 %" in blur.alt
+    assert "Clean 90.0 %; 0.5: 90.0 %, 1: 80.0 %" in blur.svg
+    assert all(has_text(blur, level) for level in ("0.5", "1", "1.5", "2", "3"))
+    assert blur.svg != noise.svg
 
 
-def test_an_option_is_what_train_takes() -> None:
-    assert option("model.dense_dropout_rate", 0.5) == "--model.dense-dropout-rate 0.5"
-    assert option("model.blocks[1].dropout_rate", 0.25) == "--model.blocks.1.dropout-rate 0.25"
-    assert option("optimizer.nesterov", True) == "--optimizer.nesterov"
-    assert option("split.group_duplicates", False) == "--split.no-group-duplicates"
-    assert option("loss.class_weights", "sqrt") == "--loss.class-weights sqrt"
+def test_blocks_are_advised_as_a_config_file_writes_them(full: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(full, folder)
+    diagnosis = json.loads((folder / "diagnosis.json").read_text())
     block = {"features": 8, "pool": True}
-    assert option("model.blocks", [block, block]) == (
-        "ModelConfig(blocks=(ConvBlock(features=8, pool=True), ConvBlock(features=8, pool=True),))"
-    )
+    diagnosis["next"] = [{"field": "model.blocks", "from": [block], "to": [block, block], "why": "more"}]
+    write_json(folder / "diagnosis.json", diagnosis)
+    advice = "ModelConfig(blocks=(ConvBlock(features=8, pool=True), ConvBlock(features=8, pool=True),))"
+    assert f"{advice} now 1 block more" in read(folder).words
+
+
+def test_a_run_of_an_older_version_has_no_layers(full: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(full, folder)
+    run = json.loads((folder / "run.json").read_text())
+    del run["layers"]
+    write_json(folder / "run.json", run)
+    assert "The layers are not listed: the run was trained by an older fer_jax." in read(folder).words

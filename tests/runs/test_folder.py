@@ -14,7 +14,7 @@ from fer_jax.runs import folder as runs_folder
 HOLD = """
 import sys, time
 from pathlib import Path
-from fer_jax.run_folder import locked
+from fer_jax.runs.folder import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

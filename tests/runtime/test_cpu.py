@@ -17,7 +17,7 @@ from fer_jax.train import __main__ as train
 
 COMPILE = """
 import jax
-from fer_jax.runtime import keep_compiled
+from fer_jax.runtime.compile_cache import keep_compiled
 print(keep_compiled())
 jax.jit(lambda x: x * 2 + 1)(3.0)
 """

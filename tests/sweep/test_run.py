@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 
 from fer_jax import cli
+from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.sweep import __main__ as sweep
+from fer_jax.train import __main__ as train
 from fer_jax.train.__main__ import TrainCommand
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 ROOT = Path(__file__).parents[2]
 HAS_OPTUNA = importlib.util.find_spec("optuna") is not None
@@ -89,6 +93,32 @@ def test_the_better_of_two_rates_is_found(finished: Path) -> None:
 
 
 @needs_optuna
+@pytest.mark.parametrize(("select", "scores"), [("best", [0.75, 0.5]), ("last", [0.25, 0.375])])
+def test_the_score_of_a_trial_is_that_of_the_epoch_that_its_config_selects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, scores: list[float]
+) -> None:
+    from fer_jax.sweep import run
+
+    curves = ((0.125, 0.75, 0.25), (0.5, 0.25, 0.375))
+
+    def play_back(job: Any, replicas: Any, *, on_epoch: Any, **_: Any) -> None:
+        """Report these validation accuracies instead of training."""
+        for epoch, values in enumerate(zip(*curves, strict=True), start=1):
+            records = [{"epoch": epoch, "val_accuracy": value} for value in values]
+            for replica, record in zip(replicas, records, strict=True):
+                replica.progress.history.append(record)
+            on_epoch(records)
+
+    monkeypatch.setattr(run, "run_unsaved", play_back)
+    write_data(tmp_path / "bands.csv")
+    assert run_sweep(tmp_path, *SETTINGS, "--trials", "1", "--train.select", select) == 0
+    (trial,) = read(tmp_path)["trials"]
+    assert trial["accuracies"] == scores
+    assert trial["value"] == np.mean(scores)
+    assert trial["curve"] == [np.mean(values) for values in zip(*curves, strict=True)]
+
+
+@needs_optuna
 def test_the_same_command_goes_on_and_finds_nothing_to_do(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,14 +171,43 @@ def test_a_signal_ends_the_trial_and_lines_it_up_again(
     assert not list(tmp_path.glob(".*trial*.lock"))
 
 
+def write_votes(path: Path) -> None:
+    """Write a FER+ file: eight votes for each row's label, two for contempt."""
+    lines = [",".join(HEADER)]
+    for row in range(TRAINING + PUBLIC):
+        votes = {CHOICE_OF_LABEL[row % 7]: 8, "contempt": 2}
+        counts = ",".join(str(votes.get(choice, 0)) for choice in CHOICES)
+        lines.append(f"{'Training' if row < TRAINING else 'PublicTest'},fer.png,{counts}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@needs_optuna
+def test_soft_labels_and_teachers_work_as_in_training(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, votes, teacher = tmp_path / "bands.csv", tmp_path / "votes.csv", tmp_path / "teacher"
+    data.symlink_to(finished / "bands.csv")
+    write_votes(votes)
+    labels = ("--labels.source", "ferplus", "--labels.ferplus", str(votes), "--model.classes", "8")
+    seeded = (*labels, "--split.protocol", "seed", "--train.epochs", "2")
+    assert train.main([*SMALL, *seeded, "--data", str(data), "--run-dir", str(teacher)]) == 0
+    taught = ("--distill.teachers", str(teacher))
+    assert run_sweep(tmp_path, *seeded, *taught, "--trials", "2") == 0
+    result = read(tmp_path)
+    assert {trial["state"] for trial in result["trials"]} <= {"complete", "pruned"}
+    assert all(word in result["best"]["command"] for word in ("--labels.source ferplus", str(teacher)))
+    assert "50 % of the targets from teacher" in capsys.readouterr().out
+    # With the official protocol the hold-out contains images that this teacher was trained on.
+    assert run_sweep(tmp_path, *labels, *taught, "--holdout", "0.5") == 2
+    assert f"{teacher} was trained on" in capsys.readouterr().err
+
+
 SLIPS = [
     (("--trials", "0"), "--trials is 0"),
     (("--seeds", "0"), "--seeds is 0"),
     (("--holdout", "1"), "--holdout is 1"),
     (("--hours", "0"), "--hours is 0"),
     (("--spared-epochs", "0"), "--spared-epochs is 0"),
-    (("--labels.source", "ferplus"), "labels.source is ferplus"),
-    (("--distill.teachers", "runs/x"), "only training knows teachers"),
     (("--train.resample", "1"), "train.resample is 1"),
     (("--optimizer.peek-rate", "1"), "peek-rate"),
 ]

@@ -96,12 +96,11 @@ def test_a_killed_sweep_makes_the_trials_of_an_undisturbed_one(
 
 
 TAKE_AND_DIE = """
-import os, signal, sys
-sys.path.insert(0, "tests")
+import runpy, sys
 from pathlib import Path
-from test_sweep_study import open_board
-from fer_jax import sweep_study
-turn = sweep_study.take(open_board(Path(sys.argv[1])), most=4)
+from fer_jax.sweep import study
+open_board = runpy.run_path(sys.argv[2])["open_board"]
+turn = study.take(open_board(Path(sys.argv[1])), most=4)
 print(turn.trial.number, turn.trial.params["rate"], flush=True)
 sys.stdin.read()
 """
@@ -109,7 +108,7 @@ sys.stdin.read()
 
 def test_processes_share_a_sweep_and_take_over_from_the_dead(tmp_path: Path) -> None:
     board = open_board(tmp_path)
-    words = [sys.executable, "-c", TAKE_AND_DIE, str(tmp_path)]
+    words = [sys.executable, "-c", TAKE_AND_DIE, str(tmp_path), __file__]
     with subprocess.Popen(
         words, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -145,7 +144,7 @@ def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) 
     ("storage", "error", "wanted"),
     [
         ("sweep.db", ConfigError, "wanted a URL such as sqlite:///"),
-        ("sqlite:///:memory:", ConfigError, "which no file keeps"),
+        ("sqlite:///:memory:", ConfigError, "which is not a file"),
         ("nosuch://me:secret@host/db", RunError, r"nosuch://me:\*\*\*@host/db cannot be used"),
         ("sqlite:///{}/text.db", RunError, "text.db cannot be used: .*not a database"),
     ],

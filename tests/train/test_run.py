@@ -1,5 +1,6 @@
 """The main job end to end, on synthetic faces: it learns, resumes to the same bits, and refuses in words."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -80,8 +81,9 @@ def test_the_longest_recipe_trains_when_it_is_made_small(tmp_path: Path) -> None
         train=replace(best.train, epochs=1, batch_size=16),
         device=replace(best.device, compile_cache=False),
     )
-    folder = tmp_path / "run"
-    assert train_run.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="") == 0
+    folder, clock = tmp_path / "run", itertools.count().__next__
+    status = train_run.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="", clock=clock)
+    assert status == 0
     assert read(folder / "run.json")["finished"]
 
 
@@ -177,6 +179,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     assert read(tmp_path / "run" / "checkpoints" / "last" / "meta.json")["step"] == 0
 
 
+FEW_FACES = ("--data.source", "synthetic", "--data.synthetic-examples", "70")
 SLIPS: list[tuple[Sequence[str], int, str]] = [
     ((), 2, "--config"),
     (("--config", "configs/run66.py"), 2, "did you mean 'configs/run6.py'"),
@@ -189,22 +192,47 @@ SLIPS: list[tuple[Sequence[str], int, str]] = [
     (("--config", "configs/run6.py", "--data", "nowhere.csv"), 3, "nowhere.csv"),
     (("--config", "configs/run6.py", "--data", "README.md"), 3, "README.md"),
     (("--config", "configs/run6.py", "--resume", "--run-dir", "nowhere"), 4, "nowhere"),
-    (("--config", "configs/run6.py", "--run-dir", "README.md"), 4, "README.md"),
+    (("--config", "configs/run6.py", *FEW_FACES, "--run-dir", "README.md"), 4, "README.md"),
 ]
 
 
-@pytest.mark.parametrize(("words", "status", "wanted"), SLIPS, ids=lambda value: str(value)[-40:])
-def test_a_slip_gives_one_message_and_its_status(
-    words: Sequence[str], status: int, wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def fresh_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Work where there is nothing but the configs and a file that is no data."""
     for name in ("configs", "README.md"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("words", "status", "wanted"), SLIPS, ids=lambda value: str(value)[-40:])
+def test_a_slip_gives_one_message_and_its_status(
+    words: Sequence[str],
+    status: int,
+    wanted: str,
+    fresh_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        found = train.main(list(words))
+    except SystemExit as stopped:  # tyro's own mistakes end the program.
+        found = int(stopped.code or 0)
+    printed = capsys.readouterr()
+    assert found == status, printed.out + printed.err
+    assert wanted in printed.err
+    assert "Traceback" not in printed.err
+    assert not list(fresh_folder.rglob("run.json"))
+
+
+@pytest.mark.parametrize("status", [2, 3, 4])
+def test_the_process_ends_with_the_status_and_the_message_alone(status: int, fresh_folder: Path) -> None:
+    """One slip of each kind, as a user makes it: in the config, in the data, in the run's folder."""
+    words, _, wanted = next(slip for slip in reversed(SLIPS) if slip[1] == status)
     done = subprocess.run(
         [sys.executable, "-m", "fer_jax.train", *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == status, done.stdout + done.stderr
     assert wanted in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("run.json"))
+    assert not list(fresh_folder.rglob("run.json"))

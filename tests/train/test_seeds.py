@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fer_jax.config.run import Config
-from fer_jax.report.seeds import epoch_line, markdown_report, oracle_line, seeds_table, summarise_seeds
+from fer_jax.report.seeds import best_epoch_note, epoch_line, markdown_report, seeds_table, summarise_seeds
 from fer_jax.runs.location import choose_place
 from fer_jax.train import __main__ as train
 
@@ -70,7 +70,7 @@ def test_the_summary_is_made_from_the_figures_of_the_seeds(finished: Path) -> No
     run = read(finished / "run.json")
     assert run["finished"] and run["seeds"] == [3, 4]
     text = (finished / "report.md").read_text()
-    assert "run6, seeds 3 to 4" in text and "SYNTHETIC" in text and "oracle" in text.lower()
+    assert "run6, seeds 3 to 4" in text and "SYNTHETIC" in text and "best epochs on val" in text
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -136,8 +136,8 @@ def test_seeds_without_a_step_in_common_are_refused(
 SLIPS: list[tuple[Sequence[str], int, str]] = [
     (("--seeds", "0"), 2, "--seeds is 0"),
     (("--seeds", "2", "--train.seed", str(2**32 - 1)), 2, "train.seed is 4294967296"),
-    (("--seeds", "3", "--train.seed", "3", "--resume"), 4, "asked for were [3, 4, 5]"),
-    (("--train.seed", "3", "--resume"), 4, "asked for were [3]"),
+    (("--seeds", "3", "--train.seed", "3", "--resume"), 4, "[3, 4, 5] were asked for"),
+    (("--train.seed", "3", "--resume"), 4, "[3] were asked for"),
     (("--seeds", "2", "--train.seed", "3"), 4, "holds a run already"),
     (("--seeds", "2", "--train.seed", "3", "--resume", "--train.epochs", "5"), 4, "train.epochs"),
 ]
@@ -189,21 +189,23 @@ def test_the_spread_is_the_sample_standard_deviation() -> None:
 def test_the_report_of_several_seeds_has_the_figures() -> None:
     run: dict[str, Any] = {"command": "python", "selection": "the last", "folders": ["a", "b", "c"]}
     run["data"] = {"is_synthetic": False}
-    text = markdown_report(title="a, seeds 5 to 7", run=run, seeds=(5, 6, 7), metrics=THREE, oracle="Oracle.")
+    text = markdown_report(
+        title="a, seeds 5 to 7", run=run, seeds=(5, 6, 7), metrics=THREE, best_epochs="Best: 2."
+    )
     assert (
         "| val | **43.00 ± 3.61 %** | 40.00 – 47.00 | 50.00 ± 0.00 % | 25.00 ± 0.00 % | 1.5000 ± 0.0000 |"
         in text
     )
     assert "| 6 | 40.00 % | 80 / 200 |" in text
     assert "- seed 7: `c`" in text
-    assert "SYNTHETIC" not in text and "in nats. Oracle." in text
+    assert "SYNTHETIC" not in text and "Best: 2." in text
 
 
-def test_the_oracle_over_the_seeds_by_hand() -> None:
+def test_the_best_epochs_of_the_seeds_by_hand() -> None:
     curves = ((0.5, 0.42, 0.4), (0.2, 0.5, 0.45), (0.1, 0.2, 0.53))
     histories = [[{"val_accuracy": value} for value in curve] for curve in curves]
-    assert "own best epochs have 51.0 ± 1.7 % there" in oracle_line(histories, is_selected=False)
-    assert "the last have 46.0 ± 6.6 % there" in oracle_line(histories, is_selected=True)
+    assert "best epochs on val have 51.0 ± 1.7 %" in best_epoch_note(histories, is_selected=False)
+    assert "the last epochs have 46.0 ± 6.6 %" in best_epoch_note(histories, is_selected=True)
 
 
 def test_an_epoch_of_several_seeds_is_one_line() -> None:

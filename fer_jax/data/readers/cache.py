@@ -1,9 +1,9 @@
 """Examples on disk as .npy, so that a file is parsed once.
 
-The key is the content: a second copy of a file, or one under another name, is not parsed again. As reading
-240 MB to hash them takes longer than all the rest, a file's hash is remembered beside its size, inode and
-times, and is trusted while these stay. A folder of images is known by its path and the sizes and times of
-its files. Nothing here is needed: what is missing, damaged or cannot be written is made again from the file.
+The key is the content: a copy of a file, or the same file under another name, is not parsed again. Reading
+240 MB to hash them would take longer than all the rest, so a file's hash is stored with its size, inode and
+times, and trusted while these stay the same. A folder of images is identified by its path and the sizes and
+times of its files. The cache is optional: what is missing or damaged is made again from the file.
 """
 
 import contextlib
@@ -19,13 +19,10 @@ from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import image_folder, kaggle
-from fer_jax.files import cache_folder, write_array
+from fer_jax.files import cache_folder, write_array, write_json
 
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 1
-
-NOT_CACHED: Final = "; not cached: "
-"""Begins what a description says of the cache's folder, where nothing can be written."""
 
 _ARRAYS: Final = ("images", "labels", "usages")
 
@@ -34,43 +31,33 @@ _TICK_NS: Final = 2_000_000_000
 
 
 def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
-    """Do what `kaggle.read` does, from the cache where it holds this content.
+    """Read a file as `kaggle.read` does, from the cache where it holds this content.
 
-    Two processes may do it at once: each file is replaced as a whole, and both write the same.
-
-    Args:
-        path: the file or folder.
-        on_bad_row: as in `kaggle.read`.
-
-    Returns:
-        The Examples of `kaggle.read`. The description says so where a damaged cache was rebuilt, or where
-        the cache could not be written.
-
-    Raises:
-        DataError: as in `kaggle.read`.
+    Two processes may do so at once: each file is replaced atomically, and both write the same. The notes say
+    so where a damaged cache was rebuilt, or where the cache could not be written.
     """
     cache = cache_folder()
     try:
         key = _key(path, cache, on_bad_row)
         stem = cache / "examples" / key
-        examples = _load(stem)
-    except OSError:  # `kaggle.read` says what is wrong with the file.
+        examples = _load(stem, path)
+    except OSError:  # `kaggle.read` raises the error with its cause.
         return kaggle.read(path, on_bad_row=on_bad_row)
     if examples is not None:
         return examples
-    note = "; the damaged cache was rebuilt" if stem.with_suffix(".json").exists() else ""
+    notes = ("the damaged cache was rebuilt",) if stem.with_suffix(".json").exists() else ()
     examples = kaggle.read(path, on_bad_row=on_bad_row)
     try:
-        # A file that changed meanwhile would be kept under the key of what it was.
+        # A file that changed meanwhile would be stored under its old key.
         if _key(path, cache, on_bad_row) == key:
             _save(stem, examples)
     except OSError as error:
-        note = f"{NOT_CACHED}{stem.parent}: {error.strerror or error}"
-    return dataclasses.replace(examples, description=examples.description + note)
+        notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
+    return dataclasses.replace(examples, notes=notes)
 
 
 def _key(path: Path, cache: Path, on_bad_row: str) -> str:
-    """Name the content of a file or folder, and how it is read: 32 hex digits."""
+    """Hash the content of a file or folder and how it is read: 32 hex digits."""
     content = _list_files(path) if path.is_dir() else _file_hash(path, cache)
     return _hash([_FORMAT, on_bad_row, content])[:32]
 
@@ -80,7 +67,7 @@ def _hash(value: Any) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Take what changes when a file does; the change time does even where the other is put back."""
+    """Stamp a file: a change of it changes one of these; ctime does even where mtime was set back."""
     stat = path.stat()
     return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
 
@@ -91,7 +78,7 @@ def _list_files(path: Path) -> list[Any]:
 
 
 def _file_hash(path: Path, cache: Path) -> str:
-    """SHA-256 of a file: the remembered one, where the file has not changed since."""
+    """SHA-256 of a file; the stored one where the file has not changed since."""
     memory = cache / "files" / f"{_hash(str(path.resolve()))[:32]}.json"
     stamp = _stamp(path)
     try:
@@ -100,15 +87,15 @@ def _file_hash(path: Path, cache: Path) -> str:
         if known["stamp"] == stamp and is_settled:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # Nothing is remembered, or not in this form: hash the file.
+        pass  # No hash is stored, or not in this form: hash the file.
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    with contextlib.suppress(OSError):  # It is hashed again next time.
-        write_array(memory, json.dumps({"stamp": stamp, "sha256": sha256}).encode())
+    with contextlib.suppress(OSError):  # Then it is hashed again next time.
+        write_json(memory, {"stamp": stamp, "sha256": sha256})
     return sha256
 
 
-def _load(stem: Path) -> Examples | None:
+def _load(stem: Path, source: Path) -> Examples | None:
     """Load what `_save` wrote; None where it is missing or damaged."""
     try:
         facts = json.loads(stem.with_suffix(".json").read_bytes())
@@ -121,16 +108,19 @@ def _load(stem: Path) -> Examples | None:
             and labels.shape == usages.shape
             and hash_arrays(images, labels, usages) == facts["sha256"]
         )
-        if is_good:
-            skipped = tuple(facts["skipped_rows"])
-            return Examples(images, labels, usages, facts["description"], facts["sha256"], skipped)
-    except Exception:  # Damage shows as whatever the reader trips over; the cure is the same.
+        skipped = tuple(facts["skipped_rows"])
+        contents, sha256 = facts["description"], facts["sha256"]
+        return Examples(images, labels, usages, contents, sha256, source, skipped) if is_good else None
+    except Exception:  # Damage may raise anything; the cure is the same.
         return None
-    return None
 
 
 def _save(stem: Path, examples: Examples) -> None:
     for name in _ARRAYS:
         write_array(stem.with_suffix(f".{name}.npy"), getattr(examples, name))
-    facts = {name: getattr(examples, name) for name in ("description", "sha256", "skipped_rows")}
-    write_array(stem.with_suffix(".json"), json.dumps(facts).encode())
+    facts = {
+        "description": examples.contents,
+        "sha256": examples.sha256,
+        "skipped_rows": examples.skipped_rows,
+    }
+    write_json(stem.with_suffix(".json"), facts)

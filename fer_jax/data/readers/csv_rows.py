@@ -1,7 +1,7 @@
 """Kaggle's CSV text -> arrays, every row checked.
 
-NumPy reads the pixels of many rows at once and only says whether all of them are good. Where they are not,
-plain Python reads the same rows one by one and says what is wrong. Both read by physical lines, so an
+NumPy parses the pixels of many rows at once and only tells whether all of them are good. Where they are not,
+plain Python parses the same rows one by one and finds what is wrong. Both read physical lines, so an
 unterminated quote costs its own line and never the ones below it.
 """
 
@@ -24,10 +24,10 @@ WANTED_HEADER: Final = (
     "wanted the header `emotion,pixels`, `pixels`, `emotion,pixels,Usage` or `emotion, Usage, pixels`"
 )
 
-_MEND: Final = "mend or delete it, or leave bad rows out with --on-bad-row skip"
+_CURE: Final = "correct or delete it, or leave bad rows out with --on-bad-row skip"
 _SHOWN_CHARS: Final = 40
 
-# So that a chunk's bytes, some 0.5 MB, stay in the processor's cache: twice as fast as 1,024 rows.
+# A chunk of about 0.5 MB stays in the processor's cache: twice as fast as 1,024 rows.
 _CHUNK_ROWS: Final = 64
 
 _LABELS: Final = {str(label).encode(): label for label in range(fer2013.CLASS_COUNT)}
@@ -43,10 +43,10 @@ _FOREIGN_STARTS: Final = {
     b"PK\x03\x04": ("a zip archive within a zip archive", "unpack the outer one"),
     b"<": ("a web page, perhaps for signing in", "sign in and download the file again"),
 }
-"""How a file begins that is no CSV: what it is, what to do."""
+"""First bytes of a file that is not CSV -> what it is, and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The good rows of one file.
 
@@ -64,11 +64,11 @@ class Rows:
 
 
 class _RowError(Exception):
-    """What is wrong with one row: the field, what came, what was wanted."""
+    """What is wrong with one row: the field, what was found, what was wanted."""
 
 
 def shorten(text: bytes) -> str:
-    """Quote what came, short enough for a message.
+    """Quote some text, short enough for a message.
 
     >>> shorten(b"1 2" * 100)
     "'1 21 21 21 21 21 21 21 21 21 21 21 21 21'…"
@@ -81,17 +81,10 @@ def shorten(text: bytes) -> str:
 
 
 def read_header(line: bytes, where: str) -> tuple[str, ...]:
-    r"""Read the names of the columns.
-
-    Args:
-        line: the file's first line.
-        where: the file, for messages.
-
-    Returns:
-        Members of `COLUMNS`, in the file's order; `pixels` is one of them.
+    r"""Read the file's first line: members of `COLUMNS` in the file's order, `pixels` among them.
 
     Raises:
-        DataError: the line is no header of Kaggle's files.
+        DataError: the line is not a header of Kaggle's files.
 
     >>> read_header(b"emotion, Usage, pixels\r\n", "icml_face_data.csv")
     ('emotion', 'Usage', 'pixels')
@@ -100,8 +93,8 @@ def read_header(line: bytes, where: str) -> tuple[str, ...]:
     names = [name.strip().strip('"').strip() for name in line.decode("utf-8-sig").split(",")]
     if names[0][:1].isdigit():
         raise DataError(
-            f"{where}, line 1: came {shorten(line.strip())}, a row; {WANTED_HEADER}; "
-            "put the header that fits above it"
+            f"{where}, line 1: found {shorten(line.strip())}, a row; {WANTED_HEADER}; "
+            "put the right header above it"
         )
     spelling = {column.casefold(): column for column in COLUMNS}
     for name in names:
@@ -119,41 +112,45 @@ def read_header(line: bytes, where: str) -> tuple[str, ...]:
                 "wanted each column once; delete the others, with their fields"
             )
     if "pixels" not in columns:
-        raise DataError(f"{where}, line 1: column 'pixels' is missing, came {names}; {WANTED_HEADER}")
+        raise DataError(f"{where}, line 1: column 'pixels' is missing, found {names}; {WANTED_HEADER}")
     return columns
 
 
 def _refuse_foreign(line: bytes, where: str) -> None:
-    """Refuse a file that is no UTF-8 text, by how it begins."""
+    """Refuse a file that is not UTF-8 text, by its first line."""
     if not line:
-        raise DataError(f"{where}: the file is empty; {WANTED_HEADER}, then one row a face; get it again")
+        raise DataError(
+            f"{where}: the file is empty; {WANTED_HEADER}, then one row for each face; download it again"
+        )
     found = next((found for start, found in _FOREIGN_STARTS.items() if line.startswith(start)), None)
     if not found and b"\0" in line:
-        found = _UTF16 if line[1:2] == b"\0" or line[:1] == b"\0" else ("no text", "get the file again")
+        found = (
+            _UTF16 if line[1:2] == b"\0" or line[:1] == b"\0" else ("binary data", "download the file again")
+        )
     if not found and b"\r" in line.rstrip(b"\r\n"):
-        found = ("text whose lines end with a bare CR", "save it with LF or CRLF line ends")
+        found = ("text with bare CR line endings", "save it with LF or CRLF line endings")
     try:
         line.decode()
     except UnicodeDecodeError:
-        found = found or ("no UTF-8 text", "save it as UTF-8")
+        found = found or ("text that is not UTF-8", "save it as UTF-8")
     if found:
         kind, cure = found
         start = shorten(line[:20].rstrip())
         raise DataError(
-            f"{where}, line 1: came {kind}, which begins with {start}; wanted a CSV file in UTF-8; {cure}"
+            f"{where}, line 1: found {kind}, which begins with {start}; wanted a CSV file in UTF-8; {cure}"
         )
 
 
 def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
-    """Parse and check the text of a whole file.
+    """Parse and check the text of a file.
 
-    Lines end with LF or CRLF. Blank lines are passed over, as are blanks around a field and one pair of
-    double quotes around it. A pixel is written with one to three digits, and one blank stands between two.
+    Lines end with LF or CRLF. Blank lines are ignored, as are blanks around a field and one pair of double
+    quotes around it. A pixel has one to three digits, with one blank between two pixels.
 
     Args:
         text: UTF-8, with or without a byte-order mark.
         where: the file, for messages.
-        on_bad_row: stop at the first malformed row, or skip such rows and list them.
+        on_bad_row: stop at the first malformed row, or skip these and list them.
 
     Raises:
         DataError: the header or, with stop, a row is malformed, or no good row is left.
@@ -168,17 +165,15 @@ def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
         if arrays is None:
             arrays, messages = _parse_one_by_one(chunk, columns, first_number=number)
             if messages and on_bad_row == "stop":
-                raise DataError(f"{where}, {messages[0]}; {_MEND}")
+                raise DataError(f"{where}, {messages[0]}; {_CURE}")
             skipped += messages
         chunks.append(arrays)
         number += len(chunk)
     if not sum(len(labels) for _, labels, _ in chunks):
-        came = (
-            f"all {len(skipped)} rows are bad, the first: {skipped[0]}"
-            if skipped
-            else "no row after the header"
-        )
-        raise DataError(f"{where}: {came}; wanted one row a face; get the file again")
+        came = "no row after the header"
+        if skipped:
+            came = f"all {len(skipped)} rows are bad, the first: {skipped[0]}"
+        raise DataError(f"{where}: {came}; wanted one row for each face; download the file again")
     pixels, labels, usages = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
     return Rows(pixels.reshape(-1, *fer2013.IMAGE_SHAPE), labels, usages, tuple(skipped))
 
@@ -186,7 +181,7 @@ def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
 def _parse_chunk(
     chunk: list[bytes], columns: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Parse rows at once: pixels uint8 [n, 2304], labels and usages int32 [n]; None if any is not good."""
+    """Parse rows together: pixels uint8 [n, 2304], labels and usages int32 [n]; None if any is bad."""
     try:
         rows = [_split_line(line, columns) for line in chunk]
         labels = [_label(row) for row in rows]
@@ -198,7 +193,7 @@ def _parse_chunk(
 
 
 def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
-    """Parse the pixels of rows at once: uint8 [n, 2304]; None if any is not good."""
+    """Parse the pixels of rows together: uint8 [n, 2304]; None if any is bad."""
     # Three blanks in front: each number has three bytes before its end, whatever its length.
     text = np.frombuffer(b"   " + b" ".join(fields) + b" ", np.uint8)
     is_blank = text == ord(" ")
@@ -217,7 +212,7 @@ def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
     ):
         return None
     digit *= ~is_blank
-    # Before a number of one digit stands a blank, and then a digit of the number before.
+    # Before a number of one digit there is a blank, and before that a digit of the previous number.
     hundreds = digit.take(end) * ~is_blank[1:].take(end)
     value = digit[2:].take(end) + digit[1:].take(end) * np.uint16(10) + hundreds * np.uint16(100)
     if value.max() > 255:
@@ -228,7 +223,7 @@ def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
 def _parse_one_by_one(
     chunk: Iterable[bytes], columns: tuple[str, ...], *, first_number: int
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[str]]:
-    """Parse the good rows as `_parse_chunk` does; one message for each of the others."""
+    """Parse the good rows as `_parse_chunk` does; one message for each bad row."""
     good: list[tuple[list[int], int, int]] = []
     messages = []
     header = [column.lower().encode() for column in columns]
@@ -241,9 +236,9 @@ def _parse_one_by_one(
         except _RowError as error:
             problem = str(error)
             if [field.strip(b' "').lower() for field in line.rstrip().split(b",")] == header:
-                problem = "whole row: came the header again; wanted a face"
+                problem = "found the header again; wanted a face"
             elif not line.endswith(b"\n"):
-                problem += "; the line has no end, so the file may be cut off"
+                problem += "; the line has no line ending: the file may be truncated"
             messages.append(f"line {number}, {problem}")
     pixels = np.array([pixels for pixels, _, _ in good], np.uint8).reshape(-1, fer2013.PIXEL_COUNT)
     labels, usages = (np.array([row[i] for row in good], np.int32) for i in (1, 2))
@@ -255,7 +250,7 @@ def _split_line(line: bytes, columns: tuple[str, ...]) -> dict[str, bytes]:
     fields = line.removesuffix(b"\n").removesuffix(b"\r").split(b",")
     if len(fields) != len(columns):
         raise _RowError(
-            f"fields: came {len(fields)} in {shorten(line.rstrip())}; "
+            f"fields: found {len(fields)} in {shorten(line.rstrip())}; "
             f"wanted {len(columns)}: {', '.join(columns)}"
         )
     return {
@@ -269,28 +264,24 @@ def _unquote(field: bytes, column: str) -> bytes:
     inner = field[1:-1]
     if len(field) < 2 or field[0] != ord('"') or field[-1] != ord('"') or b'"' in inner:
         raise _RowError(
-            f"field {column}: came {shorten(field)}, a quote that is not closed on this line or stands "
-            "within the field; wanted no quotes, or one before and one after the field"
+            f"field {column}: found {shorten(field)}, a quote that is not closed on this line or is "
+            "inside the field; wanted no quotes, or one before and one after the field"
         )
     return inner.strip(b" ")
 
 
 def _label(row: dict[str, bytes]) -> int:
-    if "emotion" not in row:
-        return fer2013.UNLABELLED
-    label = _LABELS.get(row["emotion"])
+    label = _LABELS.get(row["emotion"]) if "emotion" in row else fer2013.UNLABELLED
     if label is None:
-        raise _RowError(f"field emotion: came {shorten(row['emotion'])}; wanted a label, an integer in 0..6")
+        raise _RowError(f"field emotion: found {shorten(row['emotion'])}; wanted a label, an integer in 0..6")
     return label
 
 
 def _usage(row: dict[str, bytes]) -> int:
-    if "Usage" not in row:
-        return fer2013.UNLABELLED
-    usage = _USAGES.get(row["Usage"])
+    usage = _USAGES.get(row["Usage"]) if "Usage" in row else fer2013.UNLABELLED
     if usage is None:
         raise _RowError(
-            f"field Usage: came {shorten(row['Usage'])}; wanted {', '.join(fer2013.USAGES[:-1])} or "
+            f"field Usage: found {shorten(row['Usage'])}; wanted {', '.join(fer2013.USAGES[:-1])} or "
             f"{fer2013.USAGES[-1]}"
         )
     return usage
@@ -301,10 +292,10 @@ def _check_pixels(field: bytes) -> list[int]:
     numbers = field.split(b" ")
     for position, number in enumerate(numbers, 1):
         if not (number.isdigit() and len(number) <= 3 and int(number) <= 255):
-            came = shorten(number) if number else "nothing (a blank too many, or an empty field)"
-            raise _RowError(f"field pixels, number {position}: came {came}; wanted an integer in 0..255")
+            came = shorten(number) if number else "nothing (an extra blank, or an empty field)"
+            raise _RowError(f"field pixels, number {position}: found {came}; wanted an integer in 0..255")
     if len(numbers) != fer2013.PIXEL_COUNT:
         raise _RowError(
-            f"field pixels: came {len(numbers):,} numbers; wanted {fer2013.PIXEL_COUNT:,}, 48 × 48"
+            f"field pixels: found {len(numbers):,} numbers; wanted {fer2013.PIXEL_COUNT:,}, 48 × 48"
         )
     return [int(number) for number in numbers]

@@ -1,4 +1,4 @@
-"""Folders of face images, one folder a label -> arrays; the same for images in a zip archive.
+"""Folders of face images, one folder for each label -> arrays; the same for images in a zip archive.
 
 `train/<label>/*.png`, `test/<label>/*.jpg`, `validation/<label>/…`, or just `<label>/*`.
 """
@@ -40,21 +40,16 @@ _PARTS: Final = {
     **dict.fromkeys(("val", "valid", "validation", "publictest"), "PublicTest"),
     **dict.fromkeys(("test", "testing", "privatetest"), "PrivateTest"),
 }
-"""Folder name -> the usage of its rows, unless their counts say better."""
+"""Folder name -> the usage of its rows, unless their class counts are official."""
 
 _LITTER: Final = ("thumbs.db", "desktop.ini")
 _LEVELS: Final = 4
-_MEND: Final = "mend or delete it, or leave bad images out with --on-bad-row skip"
+_CURE: Final = "correct or delete it, or leave bad images out with --on-bad-row skip"
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Files of a folder or an archive, not opened yet.
-
-    Attributes:
-        names: paths within it, with `/`.
-        read: path -> the file's bytes.
-    """
+    """Files of a folder or an archive: paths within it, with `/`, and how to read the bytes of one."""
 
     names: list[str]
     read: Callable[[str], bytes]
@@ -74,7 +69,7 @@ class _ImageError(Exception):
 
 
 def list_folder(path: Path) -> ImageFiles:
-    """List the files of a folder and the folders in it, four levels deep, without the litter."""
+    """List the files of a folder, four levels deep, without system files."""
     names: list[str] = []
     for parent, folders, files in os.walk(path):
         inner = Path(parent).relative_to(path)
@@ -85,7 +80,7 @@ def list_folder(path: Path) -> ImageFiles:
 
 
 def is_litter(name: str) -> bool:
-    """Say whether a path is what an operating system left behind: .DS_Store, __MACOSX/…, Thumbs.db.
+    """Whether an operating system made a file: .DS_Store, __MACOSX/…, Thumbs.db.
 
     >>> [is_litter(name) for name in ("__MACOSX/train/._1.png", "a/.DS_Store", "train/sad/1.png")]
     [True, True, False]
@@ -95,13 +90,9 @@ def is_litter(name: str) -> bool:
 
 
 def parse_label(name: str) -> int | None:
-    """Read a folder's name as a label.
+    """Read a folder's name, a label's name or number or both in the usual variants, as a label 0..6.
 
-    Args:
-        name: a label's name or number, or both, in the usual variants.
-
-    Returns:
-        0..6; None where it is no label, or where number and name disagree.
+    None where it is not a label, or where number and name disagree.
 
     >>> [parse_label(name) for name in ("Anger", "fearful", "3", "6-neutral", "4_neutral", "contempt")]
     [0, 2, 3, 6, None, None]
@@ -113,7 +104,7 @@ def parse_label(name: str) -> int | None:
 
 
 def holds_images(path: Path) -> bool:
-    """Say whether a folder is a folder mirror, by the folders in it."""
+    """Whether a folder holds folders of labels or parts, by their names."""
     names = [each.name for each in path.iterdir() if each.is_dir()]
     return any(name.casefold() in _PARTS or parse_label(name) is not None for name in names)
 
@@ -121,44 +112,43 @@ def holds_images(path: Path) -> bool:
 def decode(files: ImageFiles, *, where: str, on_bad_row: BadRow) -> tuple[Rows, list[str]]:
     """Decode and check all images, in the order of their paths.
 
-    The rows of `train` are Training. Those of `test` are the official part that has their counts, or else
-    PrivateTest; those of `validation` are PublicTest in the same way. Either is left out, with a note, where
-    it is the merged test of 7,178 rows. Rows in no such
-    folder have a usage only if their counts are official.
+    The rows of `train` are Training. Those of `test` are the official part that has their class counts, or
+    else PrivateTest; likewise those of `validation`, or else PublicTest. Either is left out, with a note,
+    where it is the merged test of 7,178 rows. Other rows have a usage only with official class counts.
 
     Args:
-        files: other files than images are passed over, unless they stand in a label's folder.
+        files: other files than images are ignored, unless they are in a label's folder.
         where: the folder or archive, for messages.
-        on_bad_row: stop at the first bad image, or skip such and list them.
+        on_bad_row: stop at the first bad image, or skip these and list them.
 
     Returns:
         The rows, and notes for the description.
 
     Raises:
-        DataError: no images, folders that are no labels, a bad image (with stop), or the merged test alone.
+        DataError: no images, folders that are not labels, a bad image (with stop), or the merged test alone.
     """
     images, messages = _sort_out(files.names, where)
     if messages and on_bad_row == "stop":
-        raise DataError(f"{where}, {messages[0]}; {_MEND}")
+        raise DataError(f"{where}, {messages[0]}; {_CURE}")
     usages, notes = _find_usages(images, where)
-    good, faces = [], []
+    good, decoded = [], []
     for image in images:
         if image.part not in usages:
             continue
         try:
-            faces.append(_decode_image(files.read(image.name)))
+            decoded.append(_decode_image(files.read(image.name)))
             good.append(image)
         except _ImageError as error:
             if on_bad_row == "stop":
-                raise DataError(f"{where}, {image.name}: {error}; {_MEND}") from None
+                raise DataError(f"{where}, {image.name}: {error}; {_CURE}") from None
             messages.append(f"{image.name}: {error}")
-    if not faces:
+    if not decoded:
         raise DataError(
-            f"{where}: no good image is left; the first bad one is {messages[0]}; get the data again"
+            f"{where}: no good image is left; the first bad one is {messages[0]}; download the data again"
         )
     labels = np.array([image.label for image in good], np.int32)
     usage = np.array([usages[image.part] for image in good], np.int32)
-    return Rows(np.stack(faces), labels, usage, tuple(messages)), notes
+    return Rows(np.stack(decoded), labels, usage, tuple(messages)), notes
 
 
 def _sort_out(names: list[str], where: str) -> tuple[list[_Image], list[str]]:
@@ -169,26 +159,27 @@ def _sort_out(names: list[str], where: str) -> tuple[list[_Image], list[str]]:
         label = parse_label(parts[-2]) if parts[-2] else None
         if not name.lower().endswith(SUFFIXES):
             if label is not None:
-                messages.append(f"{name}: came no image by its name; wanted {', '.join(SUFFIXES)}")
+                messages.append(f"{name}: found a file that is not an image; wanted {', '.join(SUFFIXES)}")
             continue
         if label is None:
             raise DataError(
-                f"{where}, {name}: came the folder {parts[-2] or '.'!r}; wanted {', '.join(fer2013.LABELS)}, "
-                "their usual variants, or 0..6 in this order; rename or remove it"
+                f"{where}, {name}: found the folder {parts[-2] or '.'!r}; wanted "
+                f"{', '.join(fer2013.LABELS)}, their usual variants, or 0..6 in this order; "
+                "rename or remove it"
             )
         part = parts[-3] if parts[-3].casefold() in _PARTS else ""
         roots.add(parts[: -3 if part else -2])
         images.append(_Image(name, label, part))
     if not images:
         raise DataError(
-            f"{where}: came no .png or .jpg; wanted train/<label>/*.png, <label>/*.png or a CSV file"
+            f"{where}: found no .png or .jpg; wanted train/<label>/*.png, <label>/*.png or a CSV file"
         )
     if len(roots) > 1:
         shown = ", ".join(sorted("/".join(filter(None, root)) or "." for root in roots))
-        raise DataError(f"{where}: came images of several data sets, in {shown}; wanted one; give its path")
+        raise DataError(f"{where}: found images of several data sets, in {shown}; wanted one; give its path")
     if len({bool(image.part) for image in images}) > 1:
         raise DataError(
-            f"{where}: came some images in train/, validation/ or test/ and some not; "
+            f"{where}: found some images in train/, validation/ or test/ and some not; "
             "wanted all or none; move them"
         )
     return images, messages
@@ -215,17 +206,17 @@ def _find_usages(images: list[_Image], where: str) -> tuple[dict[str, int], list
 
 
 def _decode_image(data: bytes) -> np.ndarray:
-    """Decode one face: uint8 [48, 48, 1]."""
+    """Decode one image: uint8 [48, 48, 1]."""
     height, width, _ = fer2013.IMAGE_SHAPE
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             if image.size != (width, height):
-                raise _ImageError(f"came {image.width} × {image.height} pixels; wanted {width} × {height}")
+                raise _ImageError(f"found {image.width} × {image.height} pixels; wanted {width} × {height}")
             if image.mode not in ("L", "RGB"):
-                raise _ImageError(f"came pixels of mode {image.mode}; wanted 8-bit gray (L) or RGB")
+                raise _ImageError(f"found pixels of mode {image.mode}; wanted 8-bit gray (L) or RGB")
             pixels = np.asarray(image).reshape(height, width, -1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _ImageError(f"it cannot be read as PNG or JPEG ({error}); wanted a whole image") from None
+        raise _ImageError(f"it cannot be read as PNG or JPEG ({error}); wanted a complete image") from None
     if (pixels != pixels[..., :1]).any():
-        raise _ImageError("came a colour image; wanted gray, or RGB with three equal channels")
+        raise _ImageError("found a colour image; wanted gray, or RGB with three equal channels")
     return pixels[..., :1]

@@ -1,6 +1,6 @@
-"""Kaggle's files -> Examples: CSV in every spelling, folders of images, and zip archives of either.
+"""Kaggle's files -> Examples: CSV in every variant, folders of images, and zip archives of either.
 
-What a file is, its content says and not its name.
+A file's type is read from its content, not its name.
 """
 
 import dataclasses
@@ -27,42 +27,42 @@ _HEADER_BYTES: Final = 4096
 def read(path: Path, *, on_bad_row: BadRow) -> Examples:
     """Read a CSV file, a folder of images, or a zip archive of one of them.
 
-    A file without a `Usage` column whose class counts are those of an official part gets that usage: so does
-    Kaggle's train.csv.
+    A file without a `Usage` column but with the class counts of an official part, such as Kaggle's train.csv,
+    gets that usage.
 
     Args:
         path: the file or folder.
-        on_bad_row: stop at the first malformed row or image, or skip such and list them.
+        on_bad_row: stop at the first malformed row or image, or skip these and list them.
 
     Returns:
-        Examples in the file's order (images: sorted by their paths); the description does not name the path.
+        Examples in the file's order (images: sorted by their paths); `source` is the path.
 
     Raises:
         DataError: the data is missing, malformed, or the merged test of 7,178 rows.
     """
     try:
         if path.is_dir():
-            return _from_images(image_folder.list_folder(path), str(path), on_bad_row=on_bad_row)
+            return _from_images(image_folder.list_folder(path), path, on_bad_row=on_bad_row)
         with path.open("rb") as file:
             if file.read(len(_ZIP_START)) == _ZIP_START:
                 return _read_zip(path, on_bad_row=on_bad_row)
         if path.suffix.lower() == ".zip":
-            raise DataError(f"{path}: it is no zip archive, or a damaged one; get it again")
-        return _from_csv(path.read_bytes(), str(path), on_bad_row=on_bad_row)
+            raise DataError(f"{path}: it is not a zip archive, or a damaged one; download it again")
+        return _from_csv(path.read_bytes(), path, str(path), on_bad_row=on_bad_row)
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror or error}; give another --data") from None
 
 
-def _make_examples(rows: csv_rows.Rows, *, notes: list[str]) -> Examples:
-    """Put the description and the hash to the rows."""
-    skipped = f"{len(rows.skipped)} bad left out" if rows.skipped else ""
-    description = "; ".join(filter(None, [*notes, official.describe_rows(rows.labels, rows.usages), skipped]))
-    digest = hash_arrays(rows.images, rows.labels, rows.usages)
-    return Examples(rows.images, rows.labels, rows.usages, description, digest, rows.skipped)
+def _make_examples(rows: csv_rows.Rows, path: Path, *, words: list[str]) -> Examples:
+    """Describe and hash the rows; the words begin their description."""
+    skipped = [f"{len(rows.skipped)} bad left out"] if rows.skipped else []
+    contents = "; ".join([*words, official.describe_rows(rows.labels, rows.usages), *skipped])
+    arrays = (rows.images, rows.labels, rows.usages)
+    return Examples(*arrays, contents, hash_arrays(*arrays), path, rows.skipped)
 
 
-def _from_csv(text: bytes, where: str, *, on_bad_row: BadRow) -> Examples:
-    # Hashing does not hold the interpreter's lock: it costs nothing beside the parsing.
+def _from_csv(text: bytes, path: Path, where: str, *, on_bad_row: BadRow) -> Examples:
+    # Hashing releases the GIL: it costs nothing beside the parsing.
     with ThreadPoolExecutor(1) as pool:
         md5 = pool.submit(lambda: hashlib.md5(text, usedforsecurity=False).hexdigest())
         rows = csv_rows.parse(text, where=where, on_bad_row=on_bad_row)
@@ -72,32 +72,32 @@ def _from_csv(text: bytes, where: str, *, on_bad_row: BadRow) -> Examples:
         official.refuse_merged(class_counts(labels), len(rows.skipped), where)
         usages = np.full_like(usages, official.find_usage(class_counts(labels)))
     rows = csv_rows.Rows(rows.images, labels, usages, rows.skipped)
-    return _make_examples(rows, notes=[f"this is {known_as}"] if known_as else [])
+    return _make_examples(rows, path, words=[f"this is {known_as}"] if known_as else [])
 
 
-def _from_images(images: image_folder.ImageFiles, where: str, *, on_bad_row: BadRow) -> Examples:
-    rows, notes = image_folder.decode(images, where=where, on_bad_row=on_bad_row)
-    return _make_examples(rows, notes=notes)
+def _from_images(images: image_folder.ImageFiles, path: Path, *, on_bad_row: BadRow) -> Examples:
+    rows, words = image_folder.decode(images, where=str(path), on_bad_row=on_bad_row)
+    return _make_examples(rows, path, words=words)
 
 
 def _read_zip(path: Path, *, on_bad_row: BadRow) -> Examples:
     try:
         with zipfile.ZipFile(path) as archive:
-            # macOS puts shadows of the files beside them.
+            # macOS adds a shadow of each file.
             names = [n for n in archive.namelist() if not n.endswith("/") and not image_folder.is_litter(n)]
             member = _choose_table(archive, names, path)
             if member is None:
                 images = image_folder.ImageFiles(names, archive.read)
-                return _from_images(images, str(path), on_bad_row=on_bad_row)
+                return _from_images(images, path, on_bad_row=on_bad_row)
             where = f"{path}, member {member}"
-            examples = _from_csv(archive.read(member), where, on_bad_row=on_bad_row)
-            return dataclasses.replace(examples, description=f"{member}: {examples.description}")
+            examples = _from_csv(archive.read(member), path, where, on_bad_row=on_bad_row)
+            return dataclasses.replace(examples, contents=f"{member}: {examples.contents}")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise DataError(f"{path}: the zip archive is damaged or locked: {error}; get it again") from None
+        raise DataError(f"{path}: the zip archive is damaged or locked: {error}; download it again") from None
 
 
 def _choose_table(archive: zipfile.ZipFile, names: list[str], path: Path) -> str | None:
-    """Choose the one CSV that says most: labels and usages, else labels, else pixels alone; None: no CSV."""
+    """Choose the CSV with the most content: labels and usages, else labels, else pixels; None: no CSV."""
     columns: dict[str, tuple[str, ...]] = {}
     errors: list[DataError] = []
     for name in names:
@@ -107,7 +107,7 @@ def _choose_table(archive: zipfile.ZipFile, names: list[str], path: Path) -> str
                     columns[name] = csv_rows.read_header(
                         member.readline(_HEADER_BYTES), f"{path}, member {name}"
                     )
-                except DataError as error:  # Such as example_submission.csv, which lies in Kaggle's archive.
+                except DataError as error:  # Such as example_submission.csv in Kaggle's archive.
                     errors.append(error)
     if not columns:
         if errors and not any(name.lower().endswith(image_folder.SUFFIXES) for name in names):
@@ -117,7 +117,7 @@ def _choose_table(archive: zipfile.ZipFile, names: list[str], path: Path) -> str
     richest = [name for name in richness if richness[name] == max(richness.values())]
     if len(richest) > 1:
         raise DataError(
-            f"{path}: came {len(richest)} CSV files that say equally much: {', '.join(richest)}; wanted one; "
-            "unpack the one you mean and give its path"
+            f"{path}: found {len(richest)} CSV files with the same columns: {', '.join(richest)}; wanted "
+            "one; unpack the right one and give its path"
         )
     return richest[0]

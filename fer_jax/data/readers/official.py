@@ -1,4 +1,4 @@
-"""Knows FER2013 by its counts: which official part some rows are, and what to tell people about them."""
+"""The official parts of FER2013, recognised by their class counts, and descriptions of rows."""
 
 from typing import Final
 
@@ -9,19 +9,13 @@ from fer_jax.data.examples import class_counts
 from fer_jax.errors import DataError
 
 MERGED_TEST: Final = (
-    f"{fer2013.MERGED_TEST_ROWS:,} rows with no usage are PublicTest and PrivateTest merged, and nothing in "
-    "them tells which is which"
+    f"{fer2013.MERGED_TEST_ROWS:,} rows with no usage are PublicTest and PrivateTest merged, with nothing in "
+    "them to tell which is which"
 )
 
 
 def find_usage(counts: tuple[int, ...]) -> int:
-    """Name the official part that has these counts.
-
-    Args:
-        counts: rows of each class, in the order of `fer2013.LABELS`.
-
-    Returns:
-        Index into `fer2013.USAGES`; -1 where it is none of them.
+    """Find the official part with these class counts: an index into `fer2013.USAGES`; -1 for none of them.
 
     >>> find_usage((467, 56, 496, 895, 653, 415, 607)), find_usage((1, 1, 1, 1, 1, 1, 1))
     (1, -1)
@@ -31,34 +25,25 @@ def find_usage(counts: tuple[int, ...]) -> int:
 
 
 def refuse_merged(counts: tuple[int, ...], skipped: int, where: str) -> None:
-    """Refuse labelled rows without usage that are several official parts put together.
-
-    Args:
-        counts: rows of each class.
-        skipped: bad rows that were left out.
-        where: the file, for messages.
+    """Refuse labelled rows without usages, bad ones that were left out included, that are merged parts.
 
     Raises:
-        DataError: there are 7,178 rows, the merged test, or as many as of Training and other parts.
+        DataError: there are 7,178 rows, the merged test, or as many as in Training and other parts.
     """
     rows = sum(counts) + skipped
-    cure = "wanted files that say it: icml_face_data.csv or fer2013.csv, or train.csv to train alone"
+    cure = "wanted icml_face_data.csv or fer2013.csv, which have usages, or train.csv to train alone"
     if rows == fer2013.MERGED_TEST_ROWS:
-        raise DataError(f"{where}: {MERGED_TEST}, so a result on them compares with no other; {cure}")
+        raise DataError(f"{where}: {MERGED_TEST}, so a result on them is not comparable; {cure}")
     training, public, private = fer2013.ROW_COUNTS.values()
     if rows in (training + public, training + private, training + public + private):
         raise DataError(
             f"{where}: {rows:,} rows with no usage are Training and test rows merged, so a run on them "
-            f"would train on what tests; {cure}"
+            f"would train on test rows; {cure}"
         )
 
 
 def describe_rows(labels: np.ndarray, usages: np.ndarray) -> str:
-    """Say how many rows of each usage there are, and whether they are the official ones.
-
-    Args:
-        labels: int32 [N], 0..6, or -1.
-        usages: int32 [N], index into `fer2013.USAGES`, or -1.
+    """Describe how many rows each usage has, and whether they are the official ones.
 
     >>> describe_rows(np.array([0, 3]), np.array([1, -1]))
     '1 PublicTest row (not the official 3,589), 1 row with no usage'

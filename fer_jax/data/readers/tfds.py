@@ -1,7 +1,7 @@
 """The same Examples through TensorFlow Datasets: a builder of ours, stored as array_record, no TensorFlow.
 
-What the Kaggle loader gives is written once as a TFDS data set under the user's cache folder, and every row
-is read back from there. Other tools open the same folder with `tfds.builder_from_directory`.
+The rows of the Kaggle reader are written once as a TFDS data set into the user's cache folder, and read back
+from there. Other tools open the same folder with `tfds.builder_from_directory`.
 """
 
 import contextlib
@@ -38,10 +38,10 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
 
     Args:
         path: what `kaggle.read` takes.
-        on_bad_row: stop at the first malformed row, or skip such rows and list them.
+        on_bad_row: stop at the first malformed row, or skip these and list them.
 
     Returns:
-        The arrays that `kaggle.read` gives, row for row.
+        The arrays that `kaggle.read` returns, row for row.
 
     Raises:
         DataError: the data is malformed; tensorflow-datasets or array_record is not installed; or the cache
@@ -60,7 +60,7 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
                 arrays = read_built(folder)
     except OSError as error:
         raise DataError(
-            f"cannot keep the TFDS data set in {folder}: {error.strerror or error}; mend that, or name "
+            f"cannot keep the TFDS data set in {folder}: {error.strerror or error}; fix that, or name "
             "another folder in $FER_JAX_CACHE"
         ) from None
     images, labels, usages = arrays
@@ -70,12 +70,12 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
 def build(examples: Examples, folder: Path) -> None:
     """Write Examples as a TFDS data set, in the order of the rows.
 
-    TFDS writes beside the final place and renames at the end, so an interrupted build leaves nothing that
-    `read_built` would take.
+    TFDS writes to a temporary folder and renames it at the end, so `read_built` never reads an interrupted
+    build.
 
     Args:
         examples: at least one row.
-        folder: the TFDS `data_dir`; must hold no such data set yet.
+        folder: the TFDS `data_dir`; it must not hold such a data set yet.
 
     Raises:
         DataError: tensorflow-datasets or array_record is not installed.
@@ -83,19 +83,13 @@ def build(examples: Examples, folder: Path) -> None:
     tfds = _import_tfds()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     builder = _builder_class()(examples, data_dir=folder)
-    # It prints a notice about a download, and there is none.
+    # It prints a notice about a download, though there is none.
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=folder, download_config=config, file_format="array_record")
 
 
 def read_built(folder: Path) -> Arrays:
-    """Read back all rows of a data set that `build` wrote.
-
-    Args:
-        folder: the `folder` of `build`.
-
-    Returns:
-        The images, labels and usages, in the order in which they were written.
+    """Read back all rows of a data set that `build` wrote into a folder, in their order.
 
     Raises:
         DataError: tensorflow-datasets or array_record is not installed.
@@ -119,20 +113,20 @@ def _read_if_same(examples: Examples, folder: Path) -> Arrays | None:
         return None
     try:
         arrays = read_built(folder)
-    except Exception:  # Damage shows as whatever the reader trips over; the cure is the same: build again.
+    except Exception:  # Damage may raise anything; the cure is the same: build again.
         return None
     wanted = (examples.images, examples.labels, examples.usages)
     return arrays if all(map(np.array_equal, arrays, wanted)) else None
 
 
 def _import_tfds() -> Any:
-    # Imported late: it takes half a second, and does not exist on every platform.
+    # Imported here: it takes half a second, and is not available on every platform.
     packages = ("tensorflow_datasets", "array_record")
     missing = " and ".join(name for name in packages if importlib.util.find_spec(name) is None)
     if missing:
         raise DataError(
             f"data.source is tfds, but {missing} is not installed: `pip install {' '.join(packages)}` "
-            "(Linux and macOS only), or use --data.source kaggle, which gives the same arrays"
+            "(Linux and macOS only), or use --data.source kaggle, which returns the same arrays"
         )
     import tensorflow_datasets as tfds
 
@@ -145,12 +139,12 @@ def _builder_class() -> Any:
     import tensorflow_datasets as tfds
 
     class FerRows(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg, misc]
-        """Rows of FER2013 as TFDS features; not registered, so it is found by its folder alone."""
+        """Rows of FER2013 as TFDS features; not registered: the data set is found by its folder."""
 
         name = _NAME
         VERSION = tfds.core.Version(_VERSION)
-        # The place of checksums and citations, which we have not. Where it is left to TFDS 4.9.10 to find, it
-        # imports importlib_resources, a package that it does not ask for.
+        # The folder of checksums and citations: there are none. Left to find it, TFDS 4.9.10 imports
+        # importlib_resources, which it does not depend on.
         code_path = None
 
         def __init__(self, examples: Examples, **kwargs: Any) -> None:

@@ -10,6 +10,8 @@ from fer_jax import cli
 from fer_jax.files import read_json, write_json
 from fer_jax.train.__main__ import TrainCommand
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SMALL = """
 from fer_jax.config import Config, ConvBlock, DataConfig, ModelConfig, TrainConfig
 
@@ -48,19 +50,19 @@ def row(name: str, correct: list[int], seconds: float) -> dict[str, Any]:
 
 
 def test_the_table_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    readme, results = tmp_path / "README.md", tmp_path / "ablation.json"
-    readme.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
+    page, results = tmp_path / "ablation.md", tmp_path / "ablation.json"
+    page.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
     rows = [row("base", [400, 420], 2), row("worse", [390, 410], 2), row("better", [410, 450], 3)]
     write_json(results, {"machine": "a machine", "seeds": [0, 1], "results": rows})
-    assert ablation.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
-    lines = readme.read_text().splitlines()
+    assert ablation.main(["write", "--results", str(results), "--pages", str(page)]) == 0
+    lines = page.read_text().splitlines()
     # Gains of 1 and 3 points: mean 2, standard error 1.
     assert lines[4] == ("| the change of better | 60.0 ± 14.1 | 43.0 ± 2.8 | +2.00 | +2.0 | 1.50 × | 1,234 |")
     # Both seeds lose one point: no spread, so no errors to count in.
     assert lines[5] == "| the change of worse | 60.0 ± 14.1 | 40.0 ± 1.4 | -1.00 |  | 1.00 × | 1,234 |"
     write_json(results, {"seeds": [0], "results": [{"name": "another benchmark's"}]})
-    assert ablation.main(["write", "--results", str(results), "--readme", str(readme)]) == 4
-    assert "ablation.json is not as the benchmarks write it now" in capsys.readouterr().err
+    assert ablation.main(["write", "--results", str(results), "--pages", str(page)]) == 4
+    assert "ablation.json does not have the benchmarks' present format" in capsys.readouterr().err
 
 
 def test_a_tiny_ablation_is_trained_and_collected(
@@ -75,9 +77,9 @@ def test_a_tiny_ablation_is_trained_and_collected(
     assert "has no finished base; train it with" in capsys.readouterr().err
     assert ablation.main(["train", *shared]) == 0
     assert ablation.main(["train", *shared, "--seeds", "3"]) == 4
-    assert "base was trained with the seeds 0, 1, wanted are 0, 1, 2; name" in capsys.readouterr().err
+    assert "base was trained with the seeds 0, 1 instead of 0, 1, 2; name" in capsys.readouterr().err
     assert ablation.main(["train", *shared, "--minutes", "-1"]) == 2
-    assert "--minutes is -1; wanted 0 or more" in capsys.readouterr().err
+    assert "--minutes is -1; it must be 0 or more" in capsys.readouterr().err
     assert ablation.main(["collect", *shared]) == 0
     content = read_json(tmp_path / "out.json")
     assert [each["name"] for each in content["results"]] == ["base", "self-distillation"]
@@ -88,4 +90,4 @@ def test_a_tiny_ablation_is_trained_and_collected(
 
 def test_an_unknown_ingredient_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert ablation.main(["train", "--ingredients", "magic"]) == 2
-    assert "--ingredients magic: there is no such one; there are base, " in capsys.readouterr().err
+    assert "--ingredients magic: unknown; the ingredients are base, " in capsys.readouterr().err

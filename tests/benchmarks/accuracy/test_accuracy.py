@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.accuracy import accuracy
-from benchmarks.accuracy.accuracy import Tier
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy.__main__ import Tier
 from benchmarks.harness import unattended
 from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines, write_json
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 RECORD = '''"""Small."""
 
@@ -71,7 +73,7 @@ def test_tiers_are_trained_in_turn_and_measured(
         assert accuracy.main([verb, *small, "--options=--train.epochs 1"]) == 4
         assert "plain-seed0 was trained with train.epochs 2, the config now says 1" in capsys.readouterr().err
     assert accuracy.main(["train", *small, "--teacher-seeds", "1"]) == 4
-    assert "the teachers plain-seed0, plain-seed1, wanted are plain-seed0; name" in capsys.readouterr().err
+    assert "the teachers plain-seed0, plain-seed1 instead of plain-seed0; name" in capsys.readouterr().err
     assert accuracy.main(["collect", *small]) == 0
     plain, by_fer2013, taught = read_json(tmp_path / "accuracy.json")["results"]
     assert taught["teachers"] == ["plain-seed0", "plain-seed1"] and plain["teachers"] == []
@@ -92,6 +94,7 @@ def weights_table_of(folder: Path, card: dict[str, Any]) -> str:
 
 def test_the_tables_by_hand(tmp_path: Path) -> None:
     row: dict[str, Any] = {
+        "name": "a",
         "words": "a network",
         "labels": "FER2013",
         "teachers": ["b-seed0"],
@@ -109,11 +112,14 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "epochs": 9,
         "machines": ["a machine"],
     }
-    readme, results = tmp_path / "README.md", tmp_path / "accuracy.json"
-    readme.write_text("<!-- accuracy -->\n<!-- /accuracy -->\n<!-- weights -->\n<!-- /weights -->\n")
+    results = tmp_path / "accuracy.json"
+    pages = {name: tmp_path / f"{name}.md" for name in ("accuracy", "weights", "results")}
+    for name, page in pages.items():
+        page.write_text(f"<!-- {name} -->\n<!-- /{name} -->\n")
     other = row | {"labels": "FER+", "oracle_correct": None}
-    write_json(results, {"results": [row, other]})
-    assert accuracy.main(["write", "--results", str(results), "--readme", str(readme)]) == 0
+    best = row | {"name": "best", "machines": ["AMD EPYC (family 25), 1 cores"], "seeds": [0]}
+    write_json(results, {"results": [row, other, best, best | {"labels": "FER+"}]})
+    assert accuracy.main(["write", "--results", str(results), "--pages", str(tmp_path)]) == 0
     figures = {"part": "PublicTest", "labels": "FER2013", "views": "flip", "accuracy": 0.5, "correct": 1}
     card = {
         "parameters": 1234,
@@ -122,16 +128,23 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "training": {"seeds": {"train": 3}, "teachers": {"runs": [{"run": "b-seed0"}]}},
         "figures": [figures | {"total": 2, "low": 0.1, "high": 0.9}, figures | {"part": "train"}],
     }
-    assert (
-        "| `a` | 1,234 | 2 | `small`, seed 3, taught by b-seed0 | flip | 50.0 % (1 of 2; 10.0 to 90.0) | – |"
-        in (weights_table_of(tmp_path, card))
+    cells = (
+        "| `a` | 1,234 | 2 | `small`, seed 3, distilled from b-seed0 | flip | 50.0 % (1 of 2; 10.0 to 90.0)"
     )
-    assert readme.read_text().splitlines()[4].endswith("| 70.0 (67.1 to 72.8) | – |")
-    assert readme.read_text().splitlines()[3] == (
-        "| a network by b-seed0, whose epochs were chosen on these images "
+    assert f"{cells} | – |" in weights_table_of(tmp_path, card)
+    lines = pages["accuracy"].read_text().splitlines()
+    assert lines[4].endswith("| 70.0 (67.1 to 72.8) | – |")
+    assert lines[5].startswith("| large network, mixed images from b-seed0")
+    assert lines[3] == (
+        "| a network from b-seed0, whose epochs were chosen on these images "
         "| FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
         "| 67.0 ± 2.0 | 67.0 (64.0 to 69.8) | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
     )
+    # The first row of a tier is the one by its own labels.
+    assert pages["results"].read_text().splitlines()[3:-1] == [
+        "| [`best`](configs/best.py) | 1,234 | FER2013 | 1 | 65.0 ± 1.0 | 66.0 ± 0.0 | 2 min "
+        "| AMD EPYC, 1 core |"
+    ]
 
 
 def test_a_failed_run_is_set_aside_with_what_waits_for_it(
@@ -158,13 +171,13 @@ def test_a_failed_run_is_set_aside_with_what_waits_for_it(
 
 def test_what_cannot_end_is_refused_before_it_begins(tmp_path: Path) -> None:
     one = unattended.Training(tmp_path / "one", ("--config", "nowhere.py"))
-    with pytest.raises(RunError, match=r"waits for .*bad, which is not finished and not asked for"):
+    with pytest.raises(RunError, match=r"waits for .*bad, which is neither finished nor requested"):
         unattended.finish([replace(one, after=(tmp_path / "bad",))], lanes=1, minutes=None, console=Console())
     with pytest.raises(RunError, match=r"one waits for .*one, which is not finished"):
         unattended.finish([replace(one, after=(one.folder,))], lanes=1, minutes=None, console=Console())
     for lanes, wanted in (
         (9999, r"--lanes is 9999, and this machine has \d+ cores"),
-        (0, "--lanes is 0; wanted 1"),
+        (0, "--lanes is 0; it must be"),
     ):
         with pytest.raises(ConfigError, match=wanted):
             unattended.finish([one], lanes=lanes, minutes=None, console=Console())
@@ -175,15 +188,15 @@ def test_a_signal_stops_and_saves_all(
 ) -> None:
     monkeypatch.setattr(unattended, "watch_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
     assert accuracy.main(["train", *small]) == 128 + signal.SIGTERM
-    assert "what ran is saved; call again to go on" in capsys.readouterr().out
+    assert "all runs are saved; call again to resume" in capsys.readouterr().out
 
 
 def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
     assert accuracy.main(["train", "--tiers", "magic"]) == 2
-    assert "there is no tier magic; there are speedrun, tiny, " in capsys.readouterr().err
+    assert "there is no tier magic; the tiers are speedrun, tiny, " in capsys.readouterr().err
     assert accuracy.main(["train"]) == 2
     assert "--data names no file" in capsys.readouterr().err
     assert accuracy.main(["train", "--seeds", "0"]) == 2
-    assert "--seeds and --teacher-seeds: wanted 1 at least" in capsys.readouterr().err
+    assert "--seeds and --teacher-seeds must be at least 1" in capsys.readouterr().err
     assert accuracy.main(["train", "--teachers", "tiny-distilled"]) == 2
     assert "tiny-distilled, which would wait for itself" in capsys.readouterr().err

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import bias_variance
-from benchmarks.harness import arena
+from benchmarks.harness import bench
 from benchmarks.harness import sections as readme
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.errors import RunError
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def made(name: str, **changes: Any) -> dict[str, Any]:
@@ -45,9 +47,9 @@ def write_all(folder: Path, **changes: Any) -> None:
 
 def test_the_table_by_hand(tmp_path: Path) -> None:
     write_all(tmp_path)
-    page = tmp_path / "README.md"
+    page = tmp_path / "ladder.md"
     page.write_text("<!-- bias-variance -->\n<!-- /bias-variance -->\n", encoding="utf-8")
-    assert bias_variance.main(["write", "--results", str(tmp_path), "--readme", str(page)]) == 0
+    assert bias_variance.main(["write", "--results", str(tmp_path), "--pages", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     row = "| run7 | 70.0 | 50.0 ± 1.0 | 40.0 ± 1.0 | 10.0 ± 1.0 | 0.20 | 0.600 | 0.350 | 0.250 | 0.20 |"
     assert row in text
@@ -56,7 +58,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
 
 def test_results_of_two_scales_are_refused(tmp_path: Path) -> None:
     write_all(tmp_path, width=0.5)
-    with pytest.raises(RunError, match=r"run7\.json: width is another"):
+    with pytest.raises(RunError, match=r"run7\.json: width differs"):
         bias_variance.read(tmp_path)
     (tmp_path / "bias_variance-run3.json").unlink()
     with pytest.raises(RunError, match=r"run3\.json is missing"):
@@ -75,13 +77,13 @@ def test_a_run_is_measured_on_the_scale_asked_for_and_only_once(
     assert result["config"]["train"]["batch_size"] == 16
     assert str(tmp_path) not in json.dumps(result)
     assert bias_variance.main(words) == 0
-    assert "is there; delete it" in capfd.readouterr().out
+    assert "exists; delete it" in capfd.readouterr().out
 
 
-def test_readme_says_what_the_committed_results_say() -> None:
-    if not (arena.RESULTS / "bias_variance-run1.json").exists():
+def test_the_page_says_what_the_committed_results_say() -> None:
+    if not (bench.RESULTS / "bias_variance-run1.json").exists():
         pytest.skip("bias and variance of the runs have not been measured")
-    text = readme.read_section(arena.ROOT / "README.md", bias_variance.SECTION)
-    assert text == bias_variance.table(bias_variance.read(arena.RESULTS)), (
+    text = readme.read_section(readme.PAGES, bias_variance.SECTION)
+    assert text == bias_variance.table(bias_variance.read(bench.RESULTS)), (
         "run python -m benchmarks.accuracy.bias_variance write"
     )

@@ -23,10 +23,13 @@ def words(tmp_path: Path) -> list[str]:
         folder = tmp_path / f"seed{seed}"
         folder.mkdir()
         write_json(folder / "config.json", to_json(Config(name="tiny")))
-        facts = dict.fromkeys(
-            ("data", "split", "started", "resumed", "versions", "machine", "device", "tuning", "xla_flags"),
-            "x",
-        )
+        facts = dict.fromkeys(("command", "started", "machine", "device", "xla_flags"), "x") | {
+            "data": {"description": "faces", "sha256": "d", "is_synthetic": True},
+            "split": {"sha256": "s", "sizes": {}, "copies_of_training_images": {}},
+            "resumed": [],
+            "tuning": [],
+            "versions": {},
+        }
         more = {
             "git": "g",
             "seed": seed,

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.accuracy import time_to_accuracy
-from benchmarks.harness import arena
+from benchmarks.harness import bench
 from fer_jax.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 RECORD = '''"""Tiny."""
 
@@ -60,8 +62,8 @@ def test_the_first_epoch_that_has_it_counts() -> None:
 def test_without_pytorch_its_rows_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(arena, "is_installed", lambda module: module != "cv2")
+    monkeypatch.setattr(bench, "is_installed", lambda module: module != "cv2")
     options = time_to_accuracy.TimeToAccuracy(programs=("torch-tuned",))
     with pytest.raises(ConfigError, match="--programs"):
         time_to_accuracy.train(options, Console())
-    assert "left out: torch-tuned; pip install" in capsys.readouterr().out
+    assert "left out: torch-tuned; not installed: cv2; pip install" in capsys.readouterr().out

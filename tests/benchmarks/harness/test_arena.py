@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import arena, gemm
+from benchmarks.harness import arena, bench, gemm
 from benchmarks.harness.arena import Candidate, Result
 from fer_jax.errors import RunError
 
@@ -78,7 +78,7 @@ def test_the_gemm_worker_measures_and_a_file_is_written(tmp_path: Path) -> None:
     assert gemm.find_peaks(results)["float32"] > 0
     out = tmp_path / "new" / "result.json"
     rows = [arena.to_row(result) for result in results]
-    arena.write(out, question="q?", command="c", settings={"rounds": 1}, results=rows, extra={"peak": 1})
+    bench.write(out, question="q?", command="c", settings={"rounds": 1}, results=rows, extra={"peak": 1})
     content = json.loads(out.read_text())
     assert {"machine", "device", "git", "date", "question", "command", "settings", "peak"} <= set(content)
     assert "jax" in content["versions"] and "python" in content["versions"]

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.latency import latency, latency_worker
+from benchmarks.latency import __main__ as latency
+from benchmarks.latency import latency_worker
 from benchmarks.latency.latency_worker import Job, Net
 from benchmarks.latency.winograd import make_predict, winograd
 from fer_jax.config.files import to_json

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import arena
+from benchmarks.harness import bench
 from benchmarks.latency import startup
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 RECORD = '''"""Tiny."""
 
@@ -23,7 +25,7 @@ config = Config(
 def test_starts_are_timed_in_their_parts(tmp_path: Path) -> None:
     config, out = tmp_path / "tiny.py", tmp_path / "out.json"
     config.write_text(RECORD)
-    cases = ["python", "ours-compiled", *(["torch"] if arena.is_installed("torch") else [])]
+    cases = ["python", "ours-compiled", *(["torch"] if bench.is_installed("torch") else [])]
     words = ["--config", str(config), "--examples", "70", "--rounds", "1", "--out", str(out)]
     assert startup.main([*words, "--cases", *cases]) == 0
     rows = {row["name"]: row["facts"] for row in json.loads(out.read_text())["results"]}
@@ -51,7 +53,7 @@ def test_a_failing_program_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_without_pytorch_its_row_is_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(arena, "is_installed", lambda module: False)
+    monkeypatch.setattr(bench, "is_installed", lambda module: False)
     assert startup.main(["--cases", "torch"]) == 2
     printed = capsys.readouterr()
     assert "pip install 'fer-jax[bench]'" in printed.out and "--cases" in printed.err

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import arena
+from benchmarks.harness import arena, bench
 from benchmarks.harness.arena import Result
-from benchmarks.roofline import roofline
+from benchmarks.roofline import __main__ as roofline
 from benchmarks.roofline.operations import NAMES, Operation, list_operations
 from benchmarks.roofline.plot import MARKERS
 from benchmarks.roofline.worker import measure_norm
@@ -179,7 +179,7 @@ def test_without_pytorch_its_workers_are_left_out(
     def compare(candidates: list[arena.Candidate], **counts: int) -> None:
         raise RunError(" ".join(each.name for each in candidates))
 
-    monkeypatch.setattr(arena, "is_installed", lambda module: False)
+    monkeypatch.setattr(bench, "is_installed", lambda module: False)
     monkeypatch.setattr(arena, "compare", compare)
     assert roofline.main(["--config", str(config_file)]) == RunError.exit_code
     printed = capsys.readouterr()

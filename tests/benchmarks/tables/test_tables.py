@@ -1,4 +1,4 @@
-"""README's tables and plot of speed from tiny made-up files, and README against the committed ones."""
+"""The speed tables and plot from tiny made-up files, and the pages against the committed ones."""
 
 import doctest
 import json
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness import arena
+from benchmarks.harness import arena, bench
 from benchmarks.harness import sections as readme
 from benchmarks.tables import __main__ as tables
 from benchmarks.tables import parts as tables_parts
 from benchmarks.tables import user as tables_user
 from fer_jax.errors import RunError
 
-PICTURE = "docs/speed.png"
+PICTURE = "../images/speed.png"
 FACTS = {"peak_rss_mib": 1000.4, "peak_device_mib": None}
 
 
@@ -76,9 +76,7 @@ def test_the_train_step_by_hand(tmp_path: Path) -> None:
     text = tables.section(tables.read(tmp_path), PICTURE)
     lines = lines_of(text)
     # 2 · 1000³ operations in 20 ms.
-    assert (
-        "**Train step of the run 6 net**, 100 images; the machine multiplies matrices at 100 GFLOP/s" in text
-    )
+    assert "**Train step of the run 6 net**, 100 images; GEMM peak 100 GFLOP/s" in text
     assert lines["title of jax"] == ["100 (50..200)", "1,000", "50 %", "1.75 × (1.50..2.00)", "1,000"]
     assert lines["title of torch"] == ["175 (150..200)", "571", "50 %", "1.00 ×", "1,000"]
     assert lines["title of torch-users"][2] == "not measured"
@@ -105,12 +103,12 @@ def test_the_epoch_by_hand(tmp_path: Path) -> None:
     lines = lines_from(tmp_path)
     # Of PyTorch as users run it the fastest, which is not the first.
     wanted = ["title of torch-users-cv2-2", "3.00 s (2.00..4.00)", "7.00 s (6.00..10.00)"]
-    what = "a whole epoch of run6, train.csv"
+    what = "one epoch of run6, train.csv"
     assert lines[what] == [*wanted, "2.50 × (2.00..3.00)"]
     assert lines[f"{what} / PyTorch tuned"][2] == "not measured"
     assert lines[f"{what} / title of torch-tuned-bf16-0"][1:] == ["", "3.00 s", "1.00 ×"]
-    assert lines["augmentation's share of that epoch"][1] == "2.0 % (1.0..3.0)"
-    assert lines["that epoch over its device steps"][1] == "1.040 ×"
+    assert lines["share of that epoch spent on augmentation"][1] == "2.0 % (1.0..3.0)"
+    assert lines["that epoch / the sum of its device steps"][1] == "1.040 ×"
 
 
 def test_the_input_path_counts_turns(tmp_path: Path) -> None:
@@ -123,7 +121,7 @@ def test_the_input_path_counts_turns(tmp_path: Path) -> None:
     ]
     write(tmp_path, "host-run6", rows, settings={"config": "run6", "batch_size": 100, "examples": 4096})
     lines = lines_from(tmp_path)
-    what = "the input path of run6, 4,096 synthetic faces"
+    what = "the input pipeline of run6, 4,096 synthetic faces"
     wanted = ["title of cv2-loader-2", "7,500 img/s (5,000..10,000)", "2,000 img/s"]
     assert lines[what] == [*wanted, "3.75 × (2.50..5.00)"]
     assert lines[f"{what} / PIL"][2] == "not measured"
@@ -138,9 +136,14 @@ def test_the_start_by_hand(tmp_path: Path) -> None:
     write(tmp_path, "startup-run6", rows)
     lines = lines_from(tmp_path)
     assert lines["`--help`"] == ["", "0.500 s", "", ""]
-    assert lines["from the command to the first step of run6, train.csv, the very first time"][1] == "8.00 s"
-    assert lines["the same, the data read before"] == ["title of torch", "4.00 s", "6.00 s", "1.50 ×"]
-    assert lines["the same, compiled before too"] == ["title of torch", "2.00 s", "6.00 s", "3.00 ×"]
+    assert lines["from launch to the first step of run6, train.csv, cold start"][1] == "8.00 s"
+    assert lines["the same, data cached"] == ["title of torch", "4.00 s", "6.00 s", "1.50 ×"]
+    assert lines["the same, data and compiled programs cached"] == [
+        "title of torch",
+        "2.00 s",
+        "6.00 s",
+        "3.00 ×",
+    ]
 
 
 def test_one_image_by_hand(tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_eight_seeds_by_hand(tmp_path: Path) -> None:
     ]
     write(tmp_path, "scaling-run6", rows, settings={"config": {"name": "run6"}, "examples": 4000})
     lines = lines_from(tmp_path)
-    cells = lines["an epoch with 8 seeds together of run6, 4,000 synthetic faces"]
+    cells = lines["an epoch of 8 replicas (seeds trained together) of run6, 4,000 synthetic faces"]
     assert cells == ["one seed, 8 times", "13.5 s (7.0..20.0)", "12.0 s (8.0..16.0)", "0.97 × (0.80..1.14)"]
 
 
@@ -188,10 +191,10 @@ def test_seconds_to_an_accuracy_by_hand(tmp_path: Path) -> None:
         row["viewed"] = {"views": "flip", "seconds": seconds, "correct": correct, "total": 4}
     write(tmp_path, "time_to_accuracy-run7", rows, settings=settings)
     lines = lines_from(tmp_path)
-    cells = lines["to its end, views flip: 62.5 % (50.0..75.0)"]
+    cells = lines["to the end of training, evaluated with flip TTA: 62.5 % (50.0..75.0)"]
     assert cells == ["", "85.0 s (80.0..90.0)", "", ""]
     users = "PyTorch as users run it"
-    cells = lines["to 50 % validation accuracy of run7, train.csv, 2 seeds, from the start of the process"]
+    cells = lines["to 50 % validation accuracy of run7, train.csv, 2 seeds, from process start"]
     assert cells == [users, "15.0 s (10.0..20.0)", "35.0 s (30.0..40.0)", "2.50 × (2.00..3.00)"]
     # Of different seeds: no ratio.
     assert lines["to 60 % validation accuracy"] == [users, "20.0 s, 1 of 2 seeds", "90.0 s, 1 of 2 seeds", ""]
@@ -206,24 +209,24 @@ def test_runs_that_found_compiled_programs_have_lines_of_their_own(tmp_path: Pat
     settings = {"config": {"name": "best"}, "data": "a.csv", "examples": 8, "targets_percent": [70]}
     write(tmp_path, "time_to_accuracy-best", [run(90, False), run(30, True)], settings=settings)
     lines, what = lines_from(tmp_path), "to 70 % validation accuracy of best, a.csv"
-    assert lines[f"{what}, 1 seed, from the start of the process"][1] == "90.0 s"
-    assert lines[f"{what}, programs compiled before, 1 seed, from the start of the process"][1] == "30.0 s"
+    assert lines[f"{what}, 1 seed, from process start"][1] == "90.0 s"
+    assert lines[f"{what}, compiled programs cached, 1 seed, from process start"][1] == "30.0 s"
 
 
 def test_what_has_no_file_was_not_measured(tmp_path: Path) -> None:
     text = tables.section(tables.read(tmp_path), PICTURE)
     lines = lines_of(text)
-    for what in ("a whole epoch", "the input path", "`--help`", "one image (quartiles)"):
+    for what in ("one epoch", "the input pipeline", "`--help`", "one image (quartiles)"):
         assert lines[what] == ["", "not measured", "", ""]
     assert lines["to 50, 55, 60, 65, 70 % validation accuracy"][1] == "not measured"
-    assert lines["an epoch with 8 seeds together"][1] == "not measured"
+    assert lines["an epoch of 8 replicas (seeds trained together)"][1] == "not measured"
     assert text.count("**: not measured.") == 2 and "png" not in text
 
 
 def test_the_places_and_dates_are_told(tmp_path: Path) -> None:
     write_steps(tmp_path)
     place = "a machine, 2 cores; jax 0.1, torch 0.2; 2001-02-03"
-    assert tables.section(tables.read(tmp_path), PICTURE).endswith(f"shown.\n\n{place}.")
+    assert tables.section(tables.read(tmp_path), PICTURE).endswith(f"library.\n\n{place}.")
     write(tmp_path, "epoch-run6", [row("jax", [[1.0]])], date="2001-02-05T00:00:00+00:00")
     assert tables.section(tables.read(tmp_path), PICTURE).endswith(f"{place} to 2001-02-05.")
     write(tmp_path, "host-a", [], device="CUDA big", versions={"jax": "0.3"}, settings={})
@@ -232,49 +235,51 @@ def test_the_places_and_dates_are_told(tmp_path: Path) -> None:
     assert text.endswith("host-a: CUDA big, a machine, 2 cores; jax 0.3, torch not installed; 2001-02-03.")
 
 
-def test_readme_and_plot_are_written_twice_alike(tmp_path: Path) -> None:
+def test_page_and_plot_are_written_twice_alike(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
     write_steps(results)
     write(results, "ladder", [])
-    page, plot = tmp_path / "README.md", tmp_path / "docs" / "speed.png"
+    page, plot = tmp_path / "pages" / "speed.md", tmp_path / "images" / "speed.png"
+    page.parent.mkdir()
     empty = "".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in tables.PARTS)
     page.write_text(f"before\n<!-- speed -->\n<!-- /speed -->\nafter\n{empty}", encoding="utf-8")
-    words = ["--results", str(results), "--readme", str(page), "--plot", str(plot)]
+    words = ["--results", str(results), "--pages", str(page.parent), "--plot", str(plot)]
     found = []
     for _ in range(2):
         assert tables.main(words) == 0
         found.append((page.read_text(encoding="utf-8"), plot.read_bytes()))
     assert found[0] == found[1]
-    text = readme.read_section(page, "speed")
+    text = readme.read_section([page], "speed")
     assert text == tables.section(tables.read(results), PICTURE)
     parts = "".join(f"<!-- {name} -->\nnot measured\n<!-- /{name} -->\n" for name in tables.PARTS)
     assert found[0][0] == f"before\n<!-- speed -->\n{text}\n<!-- /speed -->\nafter\n{parts}"
 
 
 def test_what_cannot_be_read_or_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "README.md"
+    page = tmp_path / "speed.md"
     page.write_text("no marks")
-    words = ["--results", str(tmp_path), "--readme", str(page), "--plot", str(tmp_path / "a.png")]
+    words = ["--results", str(tmp_path), "--pages", str(page.parent), "--plot", str(tmp_path / "a.png")]
     assert tables.main(words) == RunError.exit_code
-    assert "0 places" in capsys.readouterr().err
+    assert "0 pages" in capsys.readouterr().err
+    page.write_text("<!-- speed -->\n<!-- /speed -->\n")
     write(tmp_path, "epoch-run6", [{"name": "jax"}])
     assert tables.main(words) == RunError.exit_code
-    assert "measure it again" in capsys.readouterr().err
+    assert "measure again" in capsys.readouterr().err
 
 
 def test_the_examples_hold() -> None:
     assert doctest.testmod(tables_user).failed == 0
 
 
-def test_readme_says_what_the_committed_results_say() -> None:
-    contents = tables.read(arena.RESULTS)
-    text = readme.read_section(arena.ROOT / "README.md", tables.SECTION)
+def test_the_pages_say_what_the_committed_results_say() -> None:
+    contents = tables.read(bench.RESULTS)
+    text = readme.read_section(readme.PAGES, tables.SECTION)
     if not text and not contents:
-        pytest.skip("nothing is measured yet: README has no figures of speed")
+        pytest.skip("nothing is measured yet: there are no speed tables")
     assert text == tables.section(contents, PICTURE), "run python -m benchmarks.tables"
-    for name, part in tables.write_parts(arena.RESULTS).items():
-        assert readme.read_section(arena.ROOT / "README.md", name) == part, "run python -m benchmarks.tables"
+    for name, part in tables.write_parts(bench.RESULTS).items():
+        assert readme.read_section(readme.PAGES, name) == part, "run python -m benchmarks.tables"
 
 
 def test_the_table_of_parts_by_hand() -> None:
@@ -294,4 +299,4 @@ def test_the_table_of_parts_by_hand() -> None:
     text = tables_parts.roofline_table(content)
     assert "| dense layers and their gradients | 6.0 | 6.0 | 3.0 |" in text
     assert "| **the whole step** | **20.0** | **30.0** |  |" in text
-    assert "400 GFLOP/s and its bytes at 30 GB/s" in text
+    assert "400 GFLOP/s and bytes at 30 GB/s" in text

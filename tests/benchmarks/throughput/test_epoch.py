@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.harness import arena, timeline
+from benchmarks.harness import bench, timeline
 from benchmarks.harness.timeline import Timeline
 from benchmarks.throughput import epoch, steps_alone
 from fer_jax.config.files import load_config
@@ -19,8 +18,8 @@ from fer_jax.config.run import Config
 from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
 from fer_jax.data.examples import class_counts
 from fer_jax.data.split import split_examples
+from fer_jax.data.subsets import eval_rows
 from fer_jax.data.synthetic import draw_examples
-from fer_jax.engine import loop as engine_loop
 from fer_jax.engine.input_pipeline import eval_batches, evaluate
 from fer_jax.engine.losses import class_weights
 from fer_jax.engine.optimizer import make_optimizer
@@ -34,11 +33,12 @@ from fer_jax.metrics import counts as metrics_counts
 from fer_jax.models.cnn import make_model
 from fer_jax.randomness import Stream, jax_key
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 NO_TORCH = "PyTorch is not there: pip install 'fer-jax[bench]'"
 RECORD = '''"""Tiny."""
 
-from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
-from fer_jax.config_augment import AugmentConfig
+from fer_jax.config import AugmentConfig, Config, ConvBlock, ModelConfig, TrainConfig
 
 config = Config(
     name="tiny",
@@ -58,7 +58,7 @@ def config_file(tmp_path: Path) -> Path:
 
 def test_programs_are_run_in_turns_and_written(config_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    has_torch = arena.is_installed("torch")
+    has_torch = bench.is_installed("torch")
     words = f"--config {config_file} --examples 70 --rounds 1 --epochs 3 --workers 0 --out {out}"
     words += " --candidates jax torch-users"
     assert epoch.main(words.split()) == 0
@@ -97,7 +97,7 @@ def test_figures_are_taken_round_by_round() -> None:
         "jax-steps": [run(1.6), run(3.2)],
     }
     entries = [epoch.Entry(name, name, ["python", "a"]) for name in runs]
-    rows = epoch.take_figures(entries, runs)
+    rows = epoch.make_rows(entries, runs)
     assert rows[0]["samples_s"] == [[2.0, 2.0], [4.0, 4.0]]
     assert rows[0]["facts"]["first_epoch_end_s"] == [5.0, 5.0]
     assert epoch.summarise(rows) == {
@@ -107,8 +107,8 @@ def test_figures_are_taken_round_by_round() -> None:
 
 
 def test_each_number_of_workers_is_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arena, "is_installed", lambda module: module != "cv2")
-    monkeypatch.setattr(arena, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(bench, "is_installed", lambda module: module != "cv2")
+    monkeypatch.setattr(bench, "multiplies_bfloat16", lambda: True)
     console = Console(record=True)
     entries = epoch.list_entries(epoch.Epoch(workers=(0, 3)), console)
     assert [entry.name for entry in entries] == [
@@ -143,14 +143,19 @@ def test_an_epoch_lasts_from_line_to_line(tmp_path: Path) -> None:
     assert run.ends_s[-1] <= run.total_s
 
 
-def test_a_machine_that_stood_still_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_paused_machine_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     # As if paused: a look every 0.3 s, where 0.2 s is too long.
     monkeypatch.setattr(timeline, "POLL_SECONDS", 0.3)
     monkeypatch.setattr(timeline, "PAUSE_SECONDS", 0.2)
     run = timeline.watch([sys.executable, "-c", PROGRAM, "1", str(tmp_path / "run")], tmp_path / "run")
     assert run.pauses_s and min(run.pauses_s) > 0.2
-    assert "stood still" in (timeline.tell_pauses([run]) or "")
-    assert timeline.tell_pauses([Timeline([], [1.0], 1.0, None, [])]) is None
+    console = bench.make_console()
+    timeline.warn_of_pauses([run], console)
+    assert "the machine was paused" in capsys.readouterr().out
+    timeline.warn_of_pauses([Timeline([], [1.0], 1.0, None, [])], console)
+    assert not capsys.readouterr().out
 
 
 def test_a_program_that_fails_is_told(tmp_path: Path) -> None:
@@ -175,8 +180,7 @@ def test_pytorch_measures_the_same_rows(config_file: Path) -> None:
     model = make_model(config.model, config.device)
     state = init_state(jax_key(0, Stream.INIT), model, make_optimizer(config.optimizer))
     eval_step = make_eval_step(model, pixel_stats=stats)
-    job: Any = SimpleNamespace(config=config, split=split)
-    parts = {"train": engine_loop.train_eval_rows(job, config.train.seed), "val": split.val}
+    parts = {"train": eval_rows(split.train, config.train, seed=config.train.seed), "val": split.val}
     assert len(parts["train"]) == 20
     for form in ("users", "tuned"):
         style = torch_train.STYLES[form]
@@ -223,8 +227,8 @@ def test_pytorch_has_the_same_rates(schedule: Any) -> None:
 
 
 def test_bfloat16_is_left_out_where_the_processor_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arena, "is_installed", lambda module: True)
-    monkeypatch.setattr(arena, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(bench, "is_installed", lambda module: True)
+    monkeypatch.setattr(bench, "multiplies_bfloat16", lambda: False)
     names = {entry.name for entry in epoch.list_entries(epoch.Epoch(workers=(0,)), Console())}
     assert "torch-tuned-0" in names and "torch-tuned-bf16-0" not in names
     asked_for = epoch.Epoch(workers=(0,), candidates=("torch-tuned-bf16",))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.throughput import scaling
+from benchmarks.throughput import scaling, step_worker
 from fer_jax.config.files import load_config
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 RECORD = '''"""Tiny."""
 
@@ -52,7 +54,7 @@ def test_wider_is_every_block(config_file: Path) -> None:
     assert [block.features for block in scaling.widen(config, 4).model.blocks] == [8, 12]
     assert [block.features for block in scaling.widen(config, 0.1).model.blocks] == [1, 1]
     # Pooled first block, then a flattened second one into the dense layers.
-    assert scaling.count_macs(config) == 48**2 * 9 * 2 + 24**2 * (9 * 2 * 3 + 3 * 4) + 4 * 7
+    assert step_worker.count_macs(config) == 48**2 * 9 * 2 + 24**2 * (9 * 2 * 3 + 3 * 4) + 4 * 7
     assert config.model.blocks[0].pool and scaling.widen(config, 4).model.blocks[0].pool
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.harness import arena
+from benchmarks.harness import bench
 from benchmarks.throughput import step, step_worker
 from fer_jax.config.files import load_config
 from fer_jax.config.model import ConvBlock, ModelConfig
@@ -146,7 +146,7 @@ def test_the_eval_step_needs_no_pytorch(tmp_path: Path) -> None:
 def test_without_pytorch_its_rows_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(arena, "is_installed", lambda module: False)
+    monkeypatch.setattr(bench, "is_installed", lambda module: False)
     assert step.main(["--candidates", "torch", "gemm"]) == 2
     printed = capsys.readouterr()
     assert "pip install 'fer-jax[bench]'" in printed.out and "no candidate" in printed.err
@@ -178,5 +178,5 @@ def test_the_names_are_the_kinds() -> None:
 
 
 def test_the_vgg_is_a_config() -> None:
-    path = Path(step.__file__).parent / "nets" / "vgg.py"
+    path = Path(step.__file__).parents[1] / "nets" / "vgg.py"
     assert load_config(path).name == path.stem

@@ -51,15 +51,15 @@ def test_a_majority_is_an_expression_that_leads_alone() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([""], "line 1: came ''; wanted FER+'s header `Usage,Image name,neutral"),
-        (["emotion,pixels", "0,1 2 3"], "line 1: came 'emotion,pixels'; wanted FER"),
-        ([HEAD], "came no row after the header"),
-        ([HEAD, GOOD, GOOD[:-2]], "line 3: came 11 fields; wanted 12"),
-        ([HEAD, GOOD.replace("Training", "Train")], "line 2, Usage: came 'Train'; wanted one of Training"),
-        ([HEAD, GOOD.replace(",4,", ",x,")], "line 2, neutral: came 'x'; wanted a count of votes"),
-        ([HEAD, GOOD.replace(",3,2,", ",-3,2,")], "line 2, anger: came '-3'; wanted a count"),
-        ([HEAD, GOOD.replace(",4,", ",5,")], "line 2: came 11 votes; wanted 1 to 10"),
-        ([HEAD, "Training,," + ",".join("0" * 10)], "line 2: came 0 votes"),
+        ([""], "line 1: found ''; wanted FER+'s header `Usage,Image name,neutral"),
+        (["emotion,pixels", "0,1 2 3"], "line 1: found 'emotion,pixels'; wanted FER"),
+        ([HEAD], "found no row after the header"),
+        ([HEAD, GOOD, GOOD[:-2]], "line 3: found 11 fields; wanted 12"),
+        ([HEAD, GOOD.replace("Training", "Train")], "line 2, Usage: found 'Train'; wanted one of Training"),
+        ([HEAD, GOOD.replace(",4,", ",x,")], "line 2, neutral: found 'x'; wanted a count of votes"),
+        ([HEAD, GOOD.replace(",3,2,", ",-3,2,")], "line 2, anger: found '-3'; wanted a count"),
+        ([HEAD, GOOD.replace(",4,", ",5,")], "line 2: found 11 votes; wanted 1 to 10"),
+        ([HEAD, "Training,," + ",".join("0" * 10)], "line 2: found 0 votes"),
     ],
 )
 def test_a_slip_is_named_with_its_place(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -73,7 +73,7 @@ def test_files_that_are_not_there_or_no_text_are_refused(tmp_path: Path) -> None
     with pytest.raises(DataError, match="cannot read it: No such file or directory; give another --ferplus"):
         read(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="came no UTF-8 text"):
+    with pytest.raises(DataError, match="found text that is not UTF-8"):
         read(tmp_path / "binary.csv")
 
 

@@ -83,13 +83,13 @@ def test_a_gray_jpeg_is_read(tmp_path: Path) -> None:
 COLOUR = RGB.copy()
 COLOUR[7, 7, 1] ^= 1
 BAD_IMAGES: dict[str, tuple[bytes, str]] = {
-    "large.png": (make_png(np.zeros((64, 48), np.uint8)), "came 48 × 64 pixels; wanted 48 × 48"),
-    "colour.png": (make_png(COLOUR), "came a colour image"),
+    "large.png": (make_png(np.zeros((64, 48), np.uint8)), "found 48 × 64 pixels; wanted 48 × 48"),
+    "colour.png": (make_png(COLOUR), "found a colour image"),
     "deep.png": (make_png(FACES[0].astype(np.uint16)), "mode I;16"),
     "cut.png": (FACE[:500], "cannot be read"),
     "text.png": (b"emotion,pixels", "cannot be read"),
     "empty.jpg": (b"", "cannot be read"),
-    "face.gif": (b"GIF89a", "no image by its name"),
+    "face.gif": (b"GIF89a", "not an image"),
 }
 
 
@@ -135,7 +135,7 @@ def test_a_merged_test_is_left_out_or_refused(tmp_path: Path) -> None:
     path = write_zip({"train/sad/1.png": FACE} | merged, tmp_path / "mirror.zip")
     examples = kaggle.read(path, on_bad_row="stop")
     assert examples.usages.tolist() == [fer2013.USAGES.index("Training")]
-    assert examples.description.startswith("test/ is left out: 7,178 rows with no usage")
+    assert examples.contents.startswith("test/ is left out: 7,178 rows with no usage")
     for name, files in {"test": merged, "flat": many("", (7178, 0, 0, 0, 0, 0, 0))}.items():
         with pytest.raises(DataError, match=r"7,178 rows.*merged"):
             kaggle.read(write_zip(files, tmp_path / f"{name}.zip"), on_bad_row="stop")
@@ -144,5 +144,5 @@ def test_a_merged_test_is_left_out_or_refused(tmp_path: Path) -> None:
 def test_a_test_part_is_known_by_its_counts(tmp_path: Path) -> None:
     files = {"train/sad/1.png": FACE} | many("test/", fer2013.CLASS_COUNTS["PublicTest"])
     examples = kaggle.read(write_zip(files, tmp_path / "mirror.zip"), on_bad_row="stop")
-    assert "3,589 PublicTest rows (the official counts)" in examples.description
+    assert "3,589 PublicTest rows (the official counts)" in examples.contents
     assert not (examples.usages == fer2013.USAGES.index("PrivateTest")).any()

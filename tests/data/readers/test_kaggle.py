@@ -113,13 +113,13 @@ BAD_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "label 7": (with_line(68, b"7" + ROW[1:]), ("line 68", "field emotion", "'7'", "0..6")),
     "no label": (with_line(68, ROW[1:]), ("line 68", "field emotion", "''")),
     "usage": (with_line(2, LINES[1] + b"s"), ("line 2", "field Usage", "'Trainings'", "PublicTest")),
-    "a field more": (with_line(68, ROW + b",1"), ("line 68", "fields: came 4", "wanted 3")),
+    "a field more": (with_line(68, ROW + b",1"), ("line 68", "fields: found 4", "wanted 3")),
     "open quote": (
         with_line(68, ROW.replace(b",", b',"', 1)),
         ("line 68", "field pixels", "quote", "not closed"),
     ),
     "header again": (with_line(68, LINES[0]), ("line 68", "the header again")),
-    "cut off": (FULL[:-4000], (f"line {ROWS + 1}", "wanted 3", "cut off")),
+    "cut off": (FULL[:-4000], (f"line {ROWS + 1}", "wanted 3", "truncated")),
     "empty": (b"", ("is empty", "emotion,pixels")),
     "header alone": (LINES[0] + b"\n", ("no row after the header",)),
     "no header": (b"\n".join(LINES[1:]), ("line 1", "a row", "wanted the header")),
@@ -165,7 +165,7 @@ def test_skip_leaves_out_the_bad_rows_alone(tmp_path: Path) -> None:
         "line 2, field pixels",
         "line 66, field emotion",
     ]
-    assert "2 bad left out" in examples.description
+    assert "2 bad left out" in examples.contents
     path.write_bytes(b"\n".join(lines[:2]))
     with pytest.raises(DataError, match="all 1 rows are bad"):
         kaggle.read(path, on_bad_row="skip")
@@ -198,7 +198,7 @@ def test_official_parts_are_known_by_their_counts(tmp_path: Path) -> None:
     counts = fer2013.CLASS_COUNTS["PublicTest"]
     examples = read(black_faces(counts), tmp_path)
     assert set(examples.usages) == {fer2013.USAGES.index("PublicTest")}
-    assert examples.description == "3,589 PublicTest rows (the official counts)"
+    assert examples.contents == "3,589 PublicTest rows (the official counts)"
     moved = read(black_faces((counts[0] - 1, counts[1] + 1, *counts[2:])), tmp_path)
     assert set(moved.usages) == {-1}
 
@@ -225,7 +225,7 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
     }
     # The archive is known by its content.
     assert read(make_zip(members), tmp_path, "download").sha256 == read(FULL, tmp_path).sha256
-    with pytest.raises(DataError, match=r"equally much: train\.csv, icml_face_data\.csv"):
+    with pytest.raises(DataError, match=r"the same columns: train\.csv, icml_face_data\.csv"):
         read(make_zip(members | {"icml_face_data.csv": train}), tmp_path)
     with pytest.raises(DataError, match=r"member a/b.csv, line 68, field pixels, number 5"):
         read(make_zip({"a/b.csv": with_pixel(b"256")}), tmp_path)
@@ -238,20 +238,20 @@ def test_a_damaged_zip_is_refused(harm: str, tmp_path: Path) -> None:
     whole = make_zip({"fer2013.csv": FULL})
     flipped = whole[:5000] + bytes([whole[5000] ^ 255]) + whole[5001:]
     content = {"cut": whole[:5000], "flip": flipped, "text": FULL}[harm]
-    with pytest.raises(DataError, match=r"damaged.*get it again"):
+    with pytest.raises(DataError, match=r"damaged.*download it again"):
         read(content, tmp_path, "fer2013.zip")
 
 
 def test_a_known_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fer2013.KNOWN_MD5, hashlib.md5(FULL).hexdigest(), "a friend's file")
-    assert read(FULL, tmp_path).description.startswith("this is a friend's file; 24 Training rows")
+    assert read(FULL, tmp_path).contents.startswith("this is a friend's file; 24 Training rows")
     # What is known is the CSV, in an archive or not.
     zipped = read(make_zip({"a.csv": FULL}), tmp_path)
-    assert zipped.description.startswith("a.csv: this is a friend's file; ")
+    assert zipped.contents.startswith("a.csv: this is a friend's file; ")
 
 
 def test_real_faces(tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "shared" / "fer2013" / "unpack.py"
+    script = Path(__file__).parents[4] / "shared" / "fer2013" / "unpack.py"
     if not script.is_file():
         pytest.skip("needs the packed FER2013 beside the repository: ../shared/fer2013/unpack.py")
     unpack = runpy.run_path(str(script))
@@ -265,4 +265,4 @@ def test_real_faces(tmp_path: Path) -> None:
     examples = read(text.encode(), tmp_path)
     np.testing.assert_array_equal(examples.images[..., 0], images)
     np.testing.assert_array_equal(examples.labels, labels)
-    assert examples.description == "3,589 PublicTest rows (the official counts)"
+    assert examples.contents == "3,589 PublicTest rows (the official counts)"

@@ -53,7 +53,7 @@ def test_rows_keep_their_order_and_minus_one_survives(tmp_path: Path) -> None:
     images = np.zeros((rows, 48, 48, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.arange(rows) // 256, np.arange(rows) % 256
     labels = np.arange(rows, dtype=np.int32) % 8 - 1
-    examples = Examples(images, labels, np.full(rows, -1, np.int32), description="", sha256="")
+    examples = Examples(images, labels, np.full(rows, -1, np.int32), contents="", sha256="")
     tfds.build(examples, tmp_path)
     assert_same(tfds.read_built(tmp_path), arrays(examples))
 

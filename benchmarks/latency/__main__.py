@@ -1,11 +1,11 @@
-"""How long does a trained network take for a face? One image and a batch, JAX, PyTorch and ONNX Runtime.
+"""How long does a trained network take for a face? One image and a batch, in JAX, PyTorch and ONNX Runtime.
 
-    python -m benchmarks.latency.latency --run runs/run6-seed0
-    python -m benchmarks.latency.latency --config configs/run6.py --batch-sizes 1
+    python -m benchmarks.latency --run runs/run6-seed0
+    python -m benchmarks.latency --config configs/run6.py --batch-sizes 1
 
-From uint8 gray levels to probabilities, NumPy in and NumPy out, the same weights everywhere (of a run, or
-fresh ones of a config); that all give the same probabilities is checked. Live processes that take turns.
-Writes benchmarks/results/latency-CONFIG.json, raw samples included.
+From uint8 pixels to probabilities, NumPy in and NumPy out, with the same weights everywhere: those of a run,
+or the initial ones of a config. It is checked that all candidates return the same probabilities. Live
+processes that take turns. Writes benchmarks/results/latency-CONFIG.json, with all raw samples.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import io
 import itertools
 import json
 import logging
-import shlex
 import sys
 import tempfile
 import warnings
@@ -25,9 +24,8 @@ from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.harness import arena
+from benchmarks.harness import arena, bench
 from benchmarks.latency.latency_worker import KINDS, Job, Net, make_torch_module, save_weights
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
@@ -42,12 +40,13 @@ from fer_jax.models.cnn import make_model
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.runs import record
 
+PROGRAM = "python -m benchmarks.latency"
 QUESTION = "How long does a trained network take for a face?"
 BASELINE = "onnx"
 TOLERANCE = 1e-4
-"""Largest difference of two probabilities that order of summing explains; of weights of any size."""
+"""Largest difference of two probabilities that the order of additions can explain, for any weights."""
 SYNTHETIC_EXAMPLES = 256
-"""Faces whose mean and deviation stand for the training images' where there is no run."""
+"""Faces whose pixel statistics are used when there is no run, and so no training images."""
 WIDTH_OF_A_FILE = 140
 
 Name = Literal["jax", "jax-ahead", "jax-constants", "jax-winograd", "torch-users", "torch", "onnx"]
@@ -58,32 +57,28 @@ class Latency:
     """Measure the time from one face, or a batch of them, to probabilities."""
 
     run: Path | None = None
-    """A run's folder, such as runs/run6-seed0: its config and its weights."""
+    """Folder of the run whose network is measured, such as runs/run6-seed0."""
     config: Path = Path("configs/run6.py")
-    """Without a run: whose network, with fresh weights."""
+    """Without a run: the config whose network is measured, with its initial weights."""
     batch_sizes: tuple[int, ...] = (1, 128)
-    """Images of a call."""
+    """Images per call."""
     candidates: tuple[Name, ...] = ()
-    """Who takes part; by default everybody."""
+    """Candidates; by default all."""
     rounds: int = 7
-    """How often each candidate has its turn."""
+    """Turns of each candidate."""
     iterations: int = 200
-    """Measured calls of a turn."""
+    """Measured calls per turn."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/latency-CONFIG.json."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure, and return the exit status."""
-    return cli.run(
-        lambda: _measure(cli.parse(Latency, argv, prog="python -m benchmarks.latency.latency"), argv)
-    )
+    """Parse the options, measure, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Latency, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Latency, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
+    console = bench.make_console(WIDTH_OF_A_FILE)
     names = _choose(options, console)
     net, weights = _load(options)
     rows = []
@@ -92,14 +87,13 @@ def _measure(options: Latency, argv: list[str] | None) -> int:
         figures = [_figures(result, results, size) for result in results]
         _show(console, figures, f"{net.config.name}: {size} {'image' if size == 1 else 'images'}")
         rows += figures
-    words = sys.argv[1:] if argv is None else argv
     counts = {"rounds": options.rounds, "iterations": options.iterations}
     difference = max(row["max_difference"] for row in rows)
-    out = options.out or arena.RESULTS / f"latency-{net.config.name}.json"
-    arena.write(
+    out = options.out or bench.RESULTS / f"latency-{net.config.name}.json"
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.latency.latency", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings={"config": to_json(net.config), "weights": weights} | counts,
         results=rows,
         extra={"baseline": BASELINE, "max_difference": difference, "tolerance": TOLERANCE},
@@ -111,23 +105,16 @@ def _measure(options: Latency, argv: list[str] | None) -> int:
 
 
 def _choose(options: Latency, console: Console) -> list[str]:
-    names = list(dict.fromkeys(options.candidates or KINDS))
-    needed = {module for name in names for module in KINDS[name].needs}
-    missing = sorted(module for module in needed if not arena.is_installed(module))
-    if missing:
-        console.print(
-            f"not installed, and their rows are left out: {', '.join(missing)}; {arena.HOW_TO_INSTALL}"
-        )
-    there = [name for name in names if not set(KINDS[name].needs) & set(missing)]
-    if not there:
+    names = bench.keep_installed({name: KINDS[name].needs for name in options.candidates or KINDS}, console)
+    if not names:
         raise ConfigError("none of the --candidates can be measured here")
-    return there
+    return names
 
 
 def _load(options: Latency) -> tuple[Net, str]:
-    """Take the network of a run, or make a fresh one; and say which weights these are."""
+    """Load the network of a run, or make a new one; and describe its weights in words."""
     config = record.read_config(options.run) if options.run else load_config(options.config)
-    # All compute the same function, in float32, whatever the run's own setting.
+    # All candidates compute in float32, whatever the run's own setting.
     config = dataclasses.replace(config, device=DeviceConfig())
     if options.run is None:
         model = make_model(config.model, config.device)
@@ -136,7 +123,8 @@ def _load(options: Latency) -> tuple[Net, str]:
         return Net(config, state.params, state.batch_stats, stats), "fresh"
     run = run_weights.load(options.run, None, None)
     words = f"{run.checkpoint['name']}, step {run.checkpoint['step']}"
-    return Net(config, run.params, run.batch_stats, run.pixel_stats), words
+    network, batch_stats = run.network, run.network.variables.get("batch_stats", {})
+    return Net(config, network.variables["params"], batch_stats, network.pixel_stats), words
 
 
 def _compare(net: Net, names: Sequence[str], size: int, options: Latency) -> list[arena.Result]:
@@ -151,17 +139,17 @@ def _compare(net: Net, names: Sequence[str], size: int, options: Latency) -> lis
         for name in names:
             job = json.dumps(Job(name, scratch, fields, net.stats))
             argv = (sys.executable, "-m", "benchmarks.latency.latency_worker", job)
-            # What is not tuned is to have no flag of ours from this process either.
+            # An untuned candidate must not inherit our flags from this process either.
             candidates.append(arena.Candidate(name, argv, {} if KINDS[name].is_tuned else {"XLA_FLAGS": ""}))
         return arena.compare(candidates, rounds=options.rounds, iterations=options.iterations)
 
 
 def export_onnx(net: Net, size: int, path: Path) -> None:
-    """Write PyTorch's network, with our weights, as ONNX.
+    """Export PyTorch's network with our weights to ONNX.
 
     Args:
-        net: ours.
-        size: images of a call; the shape is fixed, as in the programs of JAX.
+        net: our network.
+        size: images per call; the shape is fixed, as in JAX's programs.
         path: the file to write.
     """
     import torch
@@ -169,14 +157,14 @@ def export_onnx(net: Net, size: int, path: Path) -> None:
     images = torch.zeros((size, 48, 48, 1), dtype=torch.uint8)
     # Channels first, as ONNX has them.
     module = make_torch_module(net, channels_last=False)
-    # The exporter tells its progress, and that there is no torchvision.
+    # The exporter reports its progress, and that torchvision is missing.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(module, (images,), path, dynamo=True, external_data=False, verbose=False)
 
 
 def _figures(result: arena.Result, results: Sequence[arena.Result], size: int) -> dict[str, Any]:
-    """Work out one row: p99, ratio to ONNX Runtime's time, and how far its probabilities are from others'."""
+    """Compute one row: p99, the time relative to ONNX Runtime's, and how far the probabilities differ."""
     row = arena.to_row(result)
     facts = dict(row["facts"])
     own = np.array(facts.pop("probabilities"))
@@ -193,10 +181,9 @@ def _figures(result: arena.Result, results: Sequence[arena.Result], size: int) -
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    table = Table("", title=title, title_justify="left")
     times = f"× {KINDS[BASELINE].title}'s time"
-    for column in ("ms a call", "quartiles", "p99", times, "first call s", "peak MiB", "difference"):
-        table.add_column(column, justify="right")
+    columns = ("ms/call", "quartiles", "p99", times, "first call, s", "peak MiB", "difference")
+    table = bench.make_table(title, columns)
     for row in rows:
         spread = {name: 1000 * seconds for name, seconds in row["spread_s"].items()}
         table.add_row(

@@ -1,33 +1,31 @@
 """Distillation: the blended targets by hand, a taught run that is resumed, and teachers that are refused."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import DistillConfig
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
-from fer_jax.engine.input_pipeline import TargetsOf
+from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.files import write_json
-from fer_jax.inference import ensemble
+from fer_jax.files import read_json, write_json
 from fer_jax.inference.predictor import predict
-from fer_jax.inference.run_weights import Trained, load
+from fer_jax.inference.run_weights import load
+from fer_jax.inference.teachers import Distilled, distill
 from fer_jax.runs import record
 from fer_jax.train import __main__ as train
-from fer_jax.train.teachers import Lesson, teach
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 DATA = DataConfig(source="synthetic", synthetic_examples=140)
 EXAMPLES = load_examples(DATA)
 SPLIT = split_examples(EXAMPLES, SplitConfig())
-CONSOLE = Console(quiet=True)
 SMALL = (
     "--config",
     str(Path(__file__).parents[2] / "configs" / "run1.py"),
@@ -44,19 +42,24 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "teacher"
-    assert train.main([*SMALL, "--run-dir", str(folder)]) == 0
+    shutil.copytree(tiny_run, folder)
     return folder
 
 
-def lesson_of(
+def distilled(
     config: Config,
     split: Split = SPLIT,
-    targets: TargetsOf | None = None,
+    targets: SoftLabels | None = None,
     open_rows: np.ndarray = SPLIT.train,
-) -> Lesson | None:
-    return teach(CONSOLE, config, EXAMPLES, split, targets, open_rows=open_rows)
+    asked: list[int] | None = None,
+) -> Distilled | None:
+    def on_view(done: int, total: int) -> None:
+        if asked is not None:
+            asked.append(done)
+
+    return distill(config, EXAMPLES, split, targets, open_rows=open_rows, on_view=on_view)
 
 
 def taught_by(folder: Path, **others: float) -> Config:
@@ -64,62 +67,63 @@ def taught_by(folder: Path, **others: float) -> Config:
 
 
 def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(teacher: Path) -> None:
-    lesson = lesson_of(taught_by(teacher, weight=0.25, temperature=3.0))
-    assert lesson is not None
-    targets = lesson.targets(5, 2)
+    taught = distilled(taught_by(teacher, weight=0.25, temperature=3.0))
+    assert taught is not None
+    targets = taught.targets(5, 2)
     row = SPLIT.train[3]
     faces = EXAMPLES.images[[row]]
     network = load(teacher, None, None)
-    logits = (predict(network, faces)[0] + predict(network, faces[:, :, ::-1])[0])[0] / 2
+    logits = (predict(network.network, faces)[0] + predict(network.network, faces[:, :, ::-1])[0])[0] / 2
     soft = np.exp(logits / 3) / np.exp(logits / 3).sum()
     own = np.eye(7)[EXAMPLES.labels[row]]
     np.testing.assert_allclose(targets[row], 0.75 * own + 0.25 * soft, rtol=1e-4)
     np.testing.assert_allclose(targets[SPLIT.train].sum(axis=1), 1, rtol=1e-5)
     assert targets.dtype == np.float32 and targets.shape == (140, 7)
     halves = np.full((140, 7), 1 / 7, np.float32)
-    blended = lesson_of(taught_by(teacher, weight=0.0), targets=lambda seed, epoch: halves)
+    blended = distilled(taught_by(teacher, weight=0.0), targets=lambda seed, epoch: halves)
     assert blended is not None and (blended.targets(0, 0) == halves).all()
 
 
-def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = lesson_of(taught_by(teacher))
+def test_teachers_are_asked_once(teacher: Path, tmp_path: Path) -> None:
+    first = distilled(taught_by(teacher))
     asked: list[int] = []
-    ask = ensemble.average_views
-
-    def watched(console: Console, one: Trained, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        asked.append(len(images))
-        return ask(console, one, images, names)
-
-    monkeypatch.setattr(ensemble, "average_views", watched)
-    again = lesson_of(taught_by(teacher))
+    again = distilled(taught_by(teacher), asked=asked)
     assert first is not None and again is not None and not asked
     np.testing.assert_array_equal(first.targets(0, 0), again.targets(0, 0))
     # Other images, then a damaged file.
-    lesson_of(taught_by(teacher), replace(SPLIT, train=SPLIT.train[1:]))
-    assert asked == [len(SPLIT.train) - 1]
+    distilled(taught_by(teacher), replace(SPLIT, train=SPLIT.train[1:]), asked=asked)
+    assert asked == [1, 2]
     for path in (tmp_path / "cache" / "answers").iterdir():
         content = path.read_bytes()
         path.write_bytes(content[:-40] + bytes(40))
-    mended = lesson_of(taught_by(teacher))
-    assert mended is not None and len(asked) == 2
-    np.testing.assert_array_equal(first.targets(0, 0), mended.targets(0, 0))
+    repaired = distilled(taught_by(teacher), asked=asked)
+    assert repaired is not None and asked == [1, 2, 1, 2]
+    np.testing.assert_array_equal(first.targets(0, 0), repaired.targets(0, 0))
 
 
 def test_a_teacher_that_saw_what_is_measured_is_refused(teacher: Path) -> None:
     other = split_examples(EXAMPLES, SplitConfig(seed=1))
     with pytest.raises(ConfigError, match=r"teacher was trained on \d+ of the images that this run is meas"):
-        lesson_of(taught_by(teacher), other, open_rows=other.train)
-    assert lesson_of(Config(name="alone")) is None
+        distilled(taught_by(teacher), other, open_rows=other.train)
+    assert distilled(Config(name="alone")) is None
     with pytest.raises(RunError, match="nowhere"):
-        lesson_of(taught_by(Path("nowhere")))
+        distilled(taught_by(Path("nowhere")))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_teacher_that_saw_one_image_of_a_part_is_refused(teacher: Path, part: str) -> None:
+    seen, unseen = SPLIT.train[:1], SPLIT.train[1:]
+    split = replace(SPLIT, train=unseen, **{part: np.append(SPLIT.parts[part], seen)})
+    with pytest.raises(ConfigError, match="teacher was trained on 1 of the images that this run is meas"):
+        distilled(taught_by(teacher), split, open_rows=unseen)
 
 
 def test_a_copy_of_what_may_be_learnt_gives_nothing_away(teacher: Path) -> None:
     """As in FER2013, whose PublicTest has copies of Training; this run leaves their originals out."""
     copied = replace(SPLIT, train=SPLIT.train[1:], val=np.append(SPLIT.val, SPLIT.train[0]))
-    assert lesson_of(taught_by(teacher), copied) is not None
+    assert distilled(taught_by(teacher), copied) is not None
     with pytest.raises(ConfigError, match="teacher was trained on 1 of the images"):
-        lesson_of(taught_by(teacher), copied, open_rows=copied.train)
+        distilled(taught_by(teacher), copied, open_rows=copied.train)
 
 
 def test_a_run_is_taught_and_knows_its_teacher_again(
@@ -127,7 +131,7 @@ def test_a_run_is_taught_and_knows_its_teacher_again(
 ) -> None:
     folder, moved = tmp_path / "student", tmp_path / "moved"
     assert train.main([*SMALL, "--distill.teachers", str(teacher), "--run-dir", str(folder)]) == 0
-    facts = record.read_facts(folder)
+    facts = read_json(folder / "run.json")
     assert facts["teachers"]["runs"][0]["run"] == "teacher"
     other = facts | {"teachers": facts["teachers"] | {"sha256": "0" * 64}}
     with pytest.raises(RunError, match="was trained with other teachers"):
@@ -144,7 +148,7 @@ def test_an_unfinished_teacher_is_refused(
 ) -> None:
     unfinished = tmp_path / "unfinished"
     shutil.copytree(teacher, unfinished)
-    facts = record.read_facts(teacher)
+    facts = read_json(teacher / "run.json")
     write_json(unfinished / "run.json", facts | {"finished": None})
     words = [*SMALL, "--distill.teachers", str(unfinished), "--run-dir", str(tmp_path / "new")]
     assert train.main(words) == 4

@@ -1,26 +1,28 @@
-"""Where does the train step's time go? How far is each part from what the machine can do? Part by part.
+"""Where the train step's time goes, and how far each of its parts is from the limits of the machine.
 
-    python -m benchmarks.roofline.roofline --config configs/run6.py --plot docs/roofline.png
-    python -m benchmarks.roofline.roofline --config benchmarks/nets/vgg.py
-    python -m benchmarks.roofline.roofline --redraw benchmarks/results/roofline-run6.json --plot docs/roofline.png
+    python -m benchmarks.roofline --config configs/run6.py --plot docs/images/roofline.png
+    python -m benchmarks.roofline --config benchmarks/nets/vgg.py
+    python -m benchmarks.roofline --redraw benchmarks/results/roofline-run6.json \
+        --plot docs/images/roofline.png
 
-Each part of the step is timed alone, in JAX and in PyTorch (tuned, channels last), on arrays that are ready:
-each layer's product forward, its gradients by input and by kernel, the rest of a block (batch norm, ReLU,
-pooling, dropout) forward and backward, and the optimizer's update. The alternatives are there too: XLA's
-convolution for the first layer, and Winograd's F(2 × 2, 3 × 3), forward, for the others. It leaves its
-outputs in four arrays, one for each place in a window; putting them together would cost extra.
+Each part of the step is timed alone, in JAX and in PyTorch (tuned, channels last), on prepared arrays: the
+forward pass of each convolution and dense layer, its gradients with respect to the input and to the kernel,
+the rest of a block (batch norm, ReLU, pooling, dropout) forward and backward, and the optimizer's update. Two
+alternatives are timed too: XLA's convolution for the first layer, and the forward pass of Winograd's F(2 × 2,
+3 × 3) for the others. Winograd's outputs stay in four arrays, one for each place in a window; assembling them
+would cost extra.
 
-A part can be no faster than its FLOP at the machine's peak (matrix products, `benchmarks.harness.gemm`) and no
-faster than its bytes at the memory's bandwidth (`y = 2 x` on a large array, read and written): the larger of
-the two is its bound. Bytes are counted as if each input were read once and each output written once; batch
-norm, which needs the statistics first, has to read twice what the caches do not hold. Arrays that the caches
-do hold can beat the memory, and Winograd, which multiplies less, can beat the peak.
+A part takes at least as long as its FLOP at the machine's peak (matrix products, `benchmarks.harness.gemm`),
+and at least as long as its bytes at the memory bandwidth (`y = 2 x` on a large array, read and written): the
+larger of the two is its lower bound. Bytes are counted as if each input were read once and each output
+written once; batch norm needs the statistics first, and reads twice what does not fit in the caches. Arrays
+that fit in the caches can be faster than the memory bound, and Winograd, which multiplies less, faster than
+the peak.
 
-All processes take turns. Writes benchmarks/results/roofline-CONFIG.json, raw samples included.
+All processes take turns. Writes benchmarks/results/roofline-CONFIG.json, with all raw samples.
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,80 +32,71 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import arena, gemm
+from benchmarks.harness import arena, bench, gemm
 from benchmarks.roofline.operations import NAMES, Operation, list_operations
 from benchmarks.roofline.worker import Job
 from benchmarks.throughput import step_worker
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
-from fer_jax.data.examples import class_counts
-from fer_jax.errors import ConfigError
-from fer_jax.files import read_json
 
-QUESTION = "Where does the train step's time go, and how far is each part from what the machine can do?"
+PROGRAM = "python -m benchmarks.roofline"
+QUESTION = "Where does the train step's time go, and how far is each part from the machine's limits?"
 METHODS: dict[arena.Library, str] = {"jax": "JAX", "torch": "PyTorch"}
-"""What each library's own parts of the step are called."""
+"""The method of each library's own parts of the step."""
 WIDTH_OF_A_FILE = 175
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """Time each part of a config's train step alone, and hold it against the machine's limits."""
+    """Time each part of a config's train step alone, and compare it with the machine's limits."""
 
     config: Path = Path("configs/run6.py")
-    """Whose network and optimizer."""
+    """The config whose network and optimizer are measured."""
     batch_size: int | None = None
-    """Images a step; by default the config's."""
+    """Images per step; by default the config's."""
     rounds: int = 7
-    """How often each process has its turn."""
+    """Turns of each process."""
     iterations: int = 3
-    """Measured steps of a turn, and measured calls of each part."""
+    """Measured steps, and measured calls of each part, per turn."""
     gemm_size: int | None = None
-    """Rows and columns of the matrices that show the peak; by default 2048, on GPU 8192."""
+    """Rows and columns of the matrices that measure the peak; by default 2048, on a GPU 8192."""
     scale_mib: float = 256
-    """Size of the array that shows the bandwidth, in MiB: far larger than the caches."""
+    """Size of the array that measures the bandwidth, in MiB: far larger than the caches."""
     plot: Path | None = None
     """PNG to draw."""
     redraw: Path | None = None
-    """Measure nothing: draw --plot from this JSON."""
+    """Draw --plot from this JSON, and measure nothing."""
     out: Path | None = None
     """The JSON to write; by default benchmarks/results/roofline-CONFIG.json."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine can do.
+    """The machine's limits.
 
     Attributes:
         flop_per_s: in matrix products.
-        byte_per_s: from and to the memory.
+        byte_per_s: read from and written to memory.
     """
 
     flop_per_s: float
     byte_per_s: float
 
     def bound_s(self, operation: Operation) -> float:
-        """Tell how long an operation takes at least."""
+        """Return the lower bound of an operation's seconds."""
         return max(operation.flop / self.flop_per_s, operation.byte / self.byte_per_s)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, measure or redraw, and return the exit status."""
-    return cli.run(
-        lambda: _measure(cli.parse(Roofline, argv, prog="python -m benchmarks.roofline.roofline"), argv)
-    )
+    """Parse the options, measure or redraw, and return the exit status."""
+    return cli.run(lambda: _measure(cli.parse(Roofline, argv, prog=PROGRAM), argv))
 
 
 def _measure(options: Roofline, argv: list[str] | None) -> int:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
     if options.redraw is not None:
-        if options.plot is None:
-            raise ConfigError("--redraw needs --plot, the PNG to draw")
-        with arena.reading(options.redraw):
-            return _draw(read_json(options.redraw), options.plot, console)
+        return bench.redraw(options.redraw, options.plot, _draw)
+    console = bench.make_console(WIDTH_OF_A_FILE)
     config = load_config(options.config)
     batch_size = options.batch_size or config.train.batch_size
     scale_numbers = round(options.scale_mib * 2**20 / 4)
@@ -119,14 +112,13 @@ def _measure(options: Roofline, argv: list[str] | None) -> int:
     title = f"{config.name}: the train step's parts, batch {batch_size}"
     _show_parts(console, parts, limits, title)
     _show_totals(console, totals)
-    out = options.out or arena.RESULTS / f"roofline-{config.name}.json"
-    words = sys.argv[1:] if argv is None else argv
+    out = options.out or bench.RESULTS / f"roofline-{config.name}.json"
     settings = {"config": to_json(config), "batch_size": batch_size, "scale_mib": options.scale_mib}
     counts = {"rounds": options.rounds, "iterations": options.iterations}
-    arena.write(
+    bench.write(
         out,
         question=QUESTION,
-        command=shlex.join(["python", "-m", "benchmarks.roofline.roofline", *words]),
+        command=bench.to_command(PROGRAM, argv),
         settings=settings | counts,
         results=[arena.to_row(each) for each in results if "calls" not in each.facts],
         extra={
@@ -137,13 +129,13 @@ def _measure(options: Roofline, argv: list[str] | None) -> int:
         },
     )
     console.print(f"written to {out}")
-    return _draw(read_json(out), options.plot, console) if options.plot else 0
+    return bench.redraw(out, options.plot, _draw) if options.plot else 0
 
 
 def _choose_libraries(console: Console) -> list[arena.Library]:
-    if arena.is_installed("torch"):
+    if bench.is_installed("torch"):
         return ["jax", "torch"]
-    console.print(f"PyTorch is not installed, its rows are left out: {arena.HOW_TO_INSTALL}")
+    console.print(f"left out: PyTorch, which is not installed; {bench.HOW_TO_INSTALL}")
     return ["jax"]
 
 
@@ -151,40 +143,32 @@ def _candidates(
     library: arena.Library, config: Config, batch_size: int, scale_numbers: int
 ) -> list[arena.Candidate]:
     """Make a library's two workers: one takes whole steps, the other the parts."""
-    # Imported here so that --help need not wait for jax.
-    from fer_jax.engine.losses import class_weights
-
-    weights = class_weights(config.loss, class_counts(step_worker.draw_batch(batch_size).labels)).tolist()
-    step = json.dumps(step_worker.Job(library, "train", to_json(config), batch_size, weights))
     parts = json.dumps(Job(library, to_json(config), batch_size, scale_numbers))
     return [
-        arena.Candidate(
-            f"step {library}", (sys.executable, "-m", "benchmarks.throughput.step_worker", step), {}
-        ),
+        step_worker.make_candidate(f"step {library}", library, "train", config, batch_size),
         arena.Candidate(f"parts {library}", (sys.executable, "-m", "benchmarks.roofline.worker", parts), {}),
     ]
 
 
-def _draw(content: dict[str, Any], path: Path, console: Console) -> int:
+def _draw(content: dict[str, Any], path: Path) -> None:
+    # Imported here: measuring does not need Matplotlib.
     from benchmarks.roofline.plot import plot
 
     plot(content, path)
-    console.print(f"drawn {path}")
-    return 0
 
 
-# Figures.
+# Rows and totals.
 
 
 def work_out(
     results: Sequence[arena.Result], operations: Sequence[Operation], rounds: int
 ) -> tuple[Limits, list[dict[str, Any]]]:
-    """Work out the machine's limits, and a row for each way to do each operation, in the step's order.
+    """Compute the machine's limits, and a row for each method of each operation, in the step's order.
 
     Args:
-        results: of all workers; those of parts have `calls` among their facts.
+        results: of all workers; those that time parts have `calls` among their facts.
         operations: see `list_operations`.
-        rounds: into which the samples of the calls are cut.
+        rounds: into which the samples of the calls are divided.
     """
     calls = [call for result in results for call in result.facts.get("calls", [])]
     known = {(each.layer, each.name): each for each in operations}
@@ -223,11 +207,11 @@ def _figures(operation: Operation, result: arena.Result, method: str, limits: Li
 
 
 def add_up(parts: Sequence[dict[str, Any]], results: Sequence[arena.Result]) -> dict[str, dict[str, Any]]:
-    """Add up the parts of each library, and hold the sum against its whole step.
+    """Add up the parts of each library, and compare the sum with its whole step.
 
     Returns:
-        For `JAX`, and `PyTorch` where it is there: seconds and bounds of each kind of part over all layers
-        (`parts_s`, `bounds_s`), their sums (`sum_s`, `bound_s`) and the step's median (`step_s`).
+        For `JAX` and, if measured, `PyTorch`: seconds and lower bounds of each kind of part over all layers
+        (`parts_s`, `bounds_s`), their sums (`sum_s`, `bound_s`), and the step's median (`step_s`).
     """
     totals = {}
     steps = {each.name: arena.median_s(each) for each in results}
@@ -257,14 +241,14 @@ def _show_parts(console: Console, rows: Sequence[dict[str, Any]], limits: Limits
     table.add_column("by", no_wrap=True)
     columns = (
         "ms",
-        "at least ms",
+        "lower bound, ms",
         "GFLOP",
         "MB",
         "FLOP/byte",
         "GFLOP/s",
         "of the peak",
         "GB/s",
-        "of the memory",
+        "of the bandwidth",
     )
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
@@ -273,7 +257,6 @@ def _show_parts(console: Console, rows: Sequence[dict[str, Any]], limits: Limits
         place = (row["layer"], row["name"])
         if row["layer"] != before[0]:
             table.add_section()
-        milliseconds = [1000 * seconds for samples in row["samples_s"] for seconds in samples]
         sizes = [
             f"{1000 * row['bound_s']:.3f}",
             f"{row['flop'] / 1e9:.3f}",
@@ -284,7 +267,7 @@ def _show_parts(console: Console, rows: Sequence[dict[str, Any]], limits: Limits
             "" if row["layer"] == before[0] else row["layer"],
             "" if place == before else row["name"],
             row["method"],
-            arena.format_range(milliseconds, 3),
+            arena.format_range(arena.milliseconds(row), 3),
             *(["", "", "", ""] if place == before else sizes),
             f"{row['flop_per_s'] / 1e9:.1f}",
             f"{100 * row['share_of_peak']:.0f} %",
@@ -294,15 +277,17 @@ def _show_parts(console: Console, rows: Sequence[dict[str, Any]], limits: Limits
         before = place
     console.print(table)
     peak, bandwidth = limits.flop_per_s / 1e9, limits.byte_per_s / 1e9
-    console.print(f"the machine: {peak:.1f} GFLOP/s in matrix products, {bandwidth:.1f} GB/s to its memory")
+    console.print(
+        f"the machine: {peak:.1f} GFLOP/s in matrix products, {bandwidth:.1f} GB/s to and from memory"
+    )
 
 
 def _show_totals(console: Console, totals: dict[str, dict[str, Any]]) -> None:
     table = Table("over all layers", title="Where the time goes", title_justify="left")
     for method in totals:
-        for column in (f"{method} ms", "of the step", "× the least"):
+        for column in (f"{method}, ms", "of the step", "× the bound"):
             table.add_column(column, justify="right")
-    table.add_column("at least ms", justify="right")
+    table.add_column("lower bound, ms", justify="right")
     first = next(iter(totals.values()))
 
     def add(title: str, seconds: Sequence[float], bound: float | None) -> None:
@@ -317,7 +302,7 @@ def _show_totals(console: Console, totals: dict[str, dict[str, Any]]) -> None:
     table.add_section()
     add("all parts", [total["sum_s"] for total in totals.values()], first["bound_s"])
     add("the whole step", [total["step_s"] for total in totals.values()], first["bound_s"])
-    add("step − parts", [total["step_s"] - total["sum_s"] for total in totals.values()], None)
+    add("the step − its parts", [total["step_s"] - total["sum_s"] for total in totals.values()], None)
     console.print(table)
 
 

@@ -1,0 +1,10 @@
+"""Measurements, each program answering one question; README.md and docs/ show only what stands in their JSON.
+
+- `accuracy`: how accurate are the networks, and what does each part of a recipe gain?
+- `latency`: how long does one image take, and how long is it from launch to the first step?
+- `throughput`: how fast are steps, epochs and the input pipeline, and how do they scale?
+- `roofline`: how far is each part of the train step from the limits of the machine?
+- `tables`: writes the speed tables from the JSON files in `results`.
+- `harness`: what the programs share; `nets`: configs only for benchmarks; `pytorch`: the same training in
+PyTorch.
+"""

@@ -1,0 +1,445 @@
+"""How accurate are our networks? Train the seeds of each tier, measure them on PublicTest, write the tables.
+
+    python -m benchmarks.accuracy train --data fer2013.csv --minutes 10  # repeat until all runs are finished
+    python -m benchmarks.accuracy collect --data fer2013.csv  # -> results/accuracy.json
+    python -m benchmarks.accuracy write  # -> docs/ and README.md
+
+`train` ends with status 0 when all runs are finished and with 6 while some are left for another call, so it
+can run unattended: `while python -m benchmarks.accuracy train ...; [ $? = 6 ]; do :; done`.
+The runs are in runs/accuracy/TIER-seedS; evaluate each on PrivateTest with `python -m fer_jax.evaluate RUN
+--data fer2013.csv --split PrivateTest`.
+"""
+
+import re
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from benchmarks.harness import bench, unattended
+from benchmarks.harness.sections import PAGES, write_section
+from benchmarks.harness.unattended import Training, check_settings, is_finished
+from fer_jax import cli
+from fer_jax.config.data import LabelSource
+from fer_jax.data.examples import Examples
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import read_json, read_json_lines
+from fer_jax.images.views import ViewChoice
+from fer_jax.inference import labels as inference_labels
+from fer_jax.inference import rows as inference_rows
+from fer_jax.inference import run_weights
+from fer_jax.inference import weights as inference_weights
+from fer_jax.inference.labels import Labelling
+from fer_jax.inference.predictor import average, count_views, predict_choices
+from fer_jax.inference.run_weights import Trained
+from fer_jax.metrics.scores import wilson_interval
+from fer_jax.release import card as release_card
+from fer_jax.report import terminal
+from fer_jax.runs.record import RunRecord
+from fer_jax.runtime import cpu
+from fer_jax.text import Table, mean_and_spread, to_markdown
+
+SECTION: Final = "accuracy"
+SHORT_SECTION: Final = "results"
+WEIGHTS_SECTION: Final = "weights"
+SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
+"""Tiers in the README's short table, in its order."""
+PART: Final = "PublicTest"
+VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
+PROGRAM: Final = "python -m benchmarks.accuracy"
+QUESTION = "How accurate are our networks on PublicTest?"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A recipe: its seeds are a row of the table.
+
+    Attributes:
+        config: its file.
+        words: its description in the table.
+        is_taught: whether it is distilled from the tier `--teachers`.
+    """
+
+    config: str
+    words: str
+    is_taught: bool = False
+
+
+TIERS: Final[dict[str, Tier]] = {
+    "speedrun": Tier("configs/speedrun.py", "mid-size network, half an hour on two cores"),
+    "tiny": Tier("configs/tiny.py", "tiny network"),
+    "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
+    "xception": Tier("configs/xception.py", "mini-Xception"),
+    "mid": Tier("configs/mid.py", "mid-size network"),
+    "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
+    "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
+    "vgg": Tier("configs/vgg.py", "VGG"),
+    "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
+    "best": Tier("configs/best.py", "large network, mixed images"),
+}
+"""Tiers by name; a distilled one waits for its teachers."""
+TAUGHT: Final = ("--distill.weight", "0.7", "--distill.temperature", "1", "--loss.label-smoothing", "0")
+"""Options of distillation; no label smoothing, since the teachers' outputs are soft already."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Train the tiers, measure them on PublicTest, or write the tables of the docs and the README.
+
+    Exit status 6: some runs are not finished; call again.
+    """
+
+    verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
+    """train: the runs that are not finished; collect: measure and write the JSON; write: its tables."""
+    data: Path | None = None
+    """Kaggle's fer2013.csv, for train and collect."""
+    tiers: tuple[str, ...] = tuple(TIERS)
+    """Tiers to train or measure."""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv, for the tier trained on its votes."""
+    seeds: int = 5
+    """Train seeds 0 .. seeds - 1 of each tier."""
+    teachers: str = "best"
+    """Tier whose seeds, as an ensemble, teach the distilled tiers."""
+    teacher_seeds: int | None = None
+    """Number of its seeds; by default --seeds."""
+    lanes: int = 1
+    """Runs at a time, each on its own cores; on a CPU one per core is fastest."""
+    minutes: float | None = None
+    """Stop and save the runs after this many minutes, or up to two later; the next call resumes them. By
+    default there is no limit."""
+    options: str = ""
+    """Further options of `python -m fer_jax.train`, in quotes, such as --options="--train.epochs 2" for a
+    trial. Give another folder with --runs: runs with other settings are refused, also by collect."""
+    runs: Path = bench.ROOT / "runs" / "accuracy"
+    """Folder of the runs."""
+    results: Path = bench.RESULTS / "accuracy.json"
+    """The JSON."""
+    weights: Path = inference_weights.WEIGHTS
+    """Folder of the released weights; their cards are shown too."""
+    pages: tuple[Path, ...] = PAGES
+    """Pages, or folders of pages, with the sections to write."""
+    section: str = SECTION
+    """The section for the table; give another one for --results of other settings."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the options, do one verb, and return the exit status."""
+    return cli.run(lambda: _do(cli.parse(Accuracy, argv, prog=PROGRAM), argv))
+
+
+def _do(options: Accuracy, argv: list[str] | None) -> int:
+    for name in (*options.tiers, options.teachers):
+        if name not in TIERS:
+            raise ConfigError(f"there is no tier {name}; the tiers are {', '.join(TIERS)}")
+    if options.seeds < 1 or (options.teacher_seeds is not None and options.teacher_seeds < 1):
+        raise ConfigError("--seeds and --teacher-seeds must be at least 1")
+    if TIERS[options.teachers].is_taught and options.teachers in options.tiers:
+        raise ConfigError(f"--teachers is {options.teachers}, which would wait for itself; train it first")
+    if options.verb == "write":
+        return _write(options)
+    if options.data is None:
+        raise ConfigError("--data is missing; give fer2013.csv, which has PublicTest")
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if options.verb == "train":
+        wanted = list_trainings(options, options.data)
+        return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
+    bench.write(
+        options.results,
+        question=QUESTION,
+        command=bench.to_command(PROGRAM, argv),
+        settings={"part": PART, "views": list(VIEWS)},
+        results=collect(options, options.data, console),
+        extra={},
+    )
+    console.print(f"written to {options.results}")
+    return 0
+
+
+def _write(options: Accuracy) -> int:
+    with bench.reading(options.results):
+        results = read_json(options.results)
+        sections = {options.section: table(results)}
+        if options.section == SECTION:
+            sections[SHORT_SECTION] = short_table(results)
+    if options.section == SECTION:
+        sections[WEIGHTS_SECTION] = weights_table(options.weights)
+    for name, text in sections.items():
+        print(f"written to {write_section(options.pages, name, text)}")
+    return 0
+
+
+def list_trainings(options: Accuracy, data: Path) -> list[Training]:
+    """List the runs to train."""
+    teachers = _folders(options, options.teachers, options.teacher_seeds or options.seeds)
+    return [
+        _training(options, data, name, seed, teachers=tuple(teachers) if TIERS[name].is_taught else ())
+        for name in options.tiers
+        for seed in range(options.seeds)
+    ]
+
+
+def _training(
+    options: Accuracy, data: Path, name: str, seed: int, *, teachers: tuple[Path, ...] = ()
+) -> Training:
+    words = ["--config", str(bench.ROOT / TIERS[name].config), "--data", str(data.resolve())]
+    words += [] if options.ferplus is None else ["--labels.ferplus", str(options.ferplus.resolve())]
+    words += ["--train.seed", str(seed), *(TAUGHT if TIERS[name].is_taught else ())]
+    words += ["--distill.teachers", *map(str, teachers)] if teachers else []
+    words += shlex.split(options.options)
+    return Training(_folders(options, name, options.seeds)[seed], tuple(words), teachers)
+
+
+def _folders(options: Accuracy, tier: str, seeds: int) -> list[Path]:
+    return [options.runs.resolve() / f"{tier}-seed{seed}" for seed in range(seeds)]
+
+
+def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, Any]]:
+    """Measure all finished runs of the tiers, each alone and the seeds of a tier as an ensemble.
+
+    Raises:
+        RunError: there are none, or one has other settings than its tier.
+    """
+    cpu.tune_cpu()
+    rows, examples = [], None
+    for name in options.tiers:
+        wanted = [_training(options, data, name, seed) for seed in range(options.seeds)]
+        finished = [one for one in wanted if is_finished(one.folder)]
+        if not finished:
+            console.print(f"{name}: no finished run; left out")
+            continue
+        for one in finished:
+            check_settings(one)
+        members = [run_weights.load_finished(one.folder, data, None) for one in finished]
+        examples = examples or run_weights.load_data(members[0], is_other_file=True)
+        console.print(f"{name}: {len(members)} runs")
+        said = {"name": name, "words": TIERS[name].words}
+        rows += [said | row for row in _measure(console, members, examples, options.ferplus)]
+    if not rows:
+        raise RunError(f"{options.runs} has no finished run of a tier; train some first")
+    return rows
+
+
+def _measure(
+    console: Console, members: Sequence[Trained], examples: Examples, ferplus: Path | None
+) -> list[dict[str, Any]]:
+    """Measure a tier's seeds on the labels they were trained on, and on FER2013's if these differ."""
+    chosen = inference_rows.choose_common_rows(examples, members, PART)
+    with terminal.show_steps(console, "views", len(members) * count_views(VIEWS)) as advance:
+        logits = [
+            predict_choices(member.network, examples.images[chosen], VIEWS, advance=advance)
+            for member in members
+        ]
+    own = members[0].own_labels.source
+    sources: list[LabelSource] = [own] if own == "fer2013" else [own, "fer2013"]
+    asked = [
+        inference_labels.choose(members, each, ferplus if each == "ferplus" else None) for each in sources
+    ]
+    return [_score(members, each, examples, chosen, logits) for each in asked]
+
+
+def _score(
+    members: Sequence[Trained],
+    labelling: Labelling,
+    examples: Examples,
+    chosen: np.ndarray,
+    logits: Sequence[dict[ViewChoice, np.ndarray]],
+) -> dict[str, Any]:
+    rows = inference_labels.label_rows(labelling, examples, chosen, part=PART)
+    labels, is_kept = rows.labels, np.isin(chosen, rows.rows)
+    correct: dict[str, list[int]] = {}
+    of_ensemble: dict[str, int] = {}
+    for choice in VIEWS:
+        kept = [each[choice][is_kept] for each in logits]
+        correct[choice] = [_count(each, labels) for each in kept]
+        of_ensemble[choice] = _count(average(kept, [member.folder for member in members]), labels)
+    first, total = members[0].record, len(labels)
+    return {
+        "labels": labelling.words,
+        "seeds": [member.record.seed for member in members],
+        "total": total,
+        "correct": correct,
+        "ensemble_correct": of_ensemble,
+        "oracle_correct": [_oracle(member, total) for member in members] if labelling.is_own else None,
+        "select": members[0].config.train.select,
+        "epochs": members[0].config.train.epochs,
+        "parameters": first.parameters,
+        "macs": first.macs,
+        "seconds": [member.record.seconds_total for member in members],
+        "teachers": release_card.name_teachers(first.teachers),
+        "are_teachers_selected": release_card.are_teachers_selected(first.teachers),
+        "copies_of_training_images": int(inference_rows.find_copies(members, rows.images).sum()),
+        "machines": sorted({_name_machine(member.record) for member in members}),
+        "data_sha256": examples.sha256,
+    }
+
+
+def _name_machine(run: RunRecord) -> str:
+    return run.machine if run.device == "CPU" else f"{run.device} with {run.machine}"
+
+
+def _count(logits: np.ndarray, labels: np.ndarray) -> int:
+    return int((logits.argmax(axis=1) == labels).sum())
+
+
+def _oracle(member: Trained, total: int) -> int:
+    """Count the correct predictions of the best epoch chosen on PublicTest (val in the official protocol)."""
+    log = read_json_lines(member.folder / "log.jsonl")
+    return round(max(record["val_accuracy"] for record in log) * total)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the table in Markdown, with a row per tier."""
+    rows: Table = [
+        [
+            "network",
+            "labels",
+            "images",
+            "parameters",
+            "M MACs",
+            "epochs",
+            "minutes",
+            "seeds",
+            "single view",
+            "flip TTA",
+            "ten-crop TTA",
+            "ensemble, flip TTA",
+            "ensemble, ten-crop TTA",
+            "best epoch chosen on the test images, single view",
+        ]
+    ]
+    for row in results["results"]:
+        total = row["total"]
+        minutes = statistics.median(row["seconds"]) / 60
+        rows.append(
+            [
+                _describe(row) + _from_teachers(row),
+                row["labels"],
+                f"{total:,}",
+                f"{row['parameters']:,}",
+                f"{row['macs'] / 1e6:.0f}",
+                f"{row['epochs']}, {row['select']}",
+                f"{minutes:.0f}",
+                str(len(row["seeds"])),
+                *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
+                *(
+                    _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
+                    for choice in ("flip", "ten-crop")
+                ),
+                "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
+            ]
+        )
+    machines = sorted({machine for row in results["results"] for machine in row["machines"]})
+    copies = " or ".join(sorted({f"{row['copies_of_training_images']:,}" for row in results["results"]}))
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"Accuracy in percent on the images of {PART} that have such a label: mean ± standard deviation over "
+        "seeds, or, for a single number, its 95 % Wilson interval in brackets; expect intervals about that "
+        f"wide everywhere. {copies} of these images are exact copies of training images, as FER2013 was "
+        "released. Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
+        "`last`, no epoch was chosen on these images, but recipes were changed after earlier attempts had "
+        "been measured on them. The last column is the best epoch chosen on the test images themselves, as "
+        "papers report it that select there. Minutes: for one seed, the median; approximate where runs "
+        f"shared a machine. Trained on {'; '.join(machines)}."
+    )
+
+
+def _in_percent(correct: Sequence[int], total: int) -> str:
+    """Format several counts as mean and spread, a single one with its interval."""
+    if len(correct) > 1:
+        return mean_and_spread([100 * each / total for each in correct])
+    low, high = wilson_interval(correct[0], total)
+    return f"{100 * correct[0] / total:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _describe(row: dict[str, Any]) -> str:
+    """Return the description of a row's tier; the JSON's if the tier no longer exists."""
+    tier = TIERS.get(row["name"])
+    return tier.words if tier else row["words"]
+
+
+def _from_teachers(row: dict[str, Any]) -> str:
+    if not row["teachers"]:
+        return ""
+    note = ", whose epochs were chosen on these images" if row["are_teachers_selected"] else ""
+    return f" from {', '.join(row['teachers'])}{note}"
+
+
+def short_table(results: dict[str, Any]) -> str:
+    """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
+    rows: Table = [
+        ["network", "parameters", "labels", "seeds", "single view", "flip TTA", "training, one seed", "on"]
+    ]
+    by_name: dict[str, dict[str, Any]] = {}
+    for row in results["results"]:
+        by_name.setdefault(row["name"], row)
+    for name in SHORT_TIERS:
+        if name not in by_name:
+            continue
+        row = by_name[name]
+        rows.append(
+            [
+                f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
+                f"{row['parameters']:,}",
+                row["labels"],
+                str(len(row["seeds"])),
+                *(_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip")),
+                _duration(statistics.median(row["seconds"])),
+                "; ".join(_shorten_machine(machine) for machine in row["machines"]),
+            ]
+        )
+    return to_markdown(rows, left_columns=1)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _shorten_machine(machine: str) -> str:
+    """Shorten a machine's name.
+
+    >>> _shorten_machine("AMD EPYC (family 25, model 1), 1 cores")
+    'AMD EPYC, 1 core'
+    >>> _shorten_machine("GPU NVIDIA H100 80GB HBM3 with Intel(R) Xeon(R) Processor, 16 cores")
+    'NVIDIA H100 80GB HBM3'
+    """
+    device = machine.split(" with ")[0].removeprefix("GPU ")
+    return re.sub(r", 1 cores$", ", 1 core", re.sub(r" \(family [^)]*\)", "", device))
+
+
+def weights_table(folder: Path) -> str:
+    """Return the table of the released weights on PublicTest, from their cards: a row per choice of views."""
+    kinds = ("FER2013", "FER+ majority")
+    rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
+    for name in inference_weights.list_names(folder):
+        card = read_json(folder / f"{name}.json")
+        teachers = release_card.name_teachers(card["training"].get("teachers"))
+        trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
+        trained_as += f", distilled from {', '.join(teachers)}" if teachers else ""
+        measured = [figures for figures in card["figures"] if figures["part"] == PART]
+        for views in dict.fromkeys(figures["views"] for figures in measured):
+            by = {figures["labels"]: figures for figures in measured if figures["views"] == views}
+            cells = [_format_accuracy(by[kind]) if kind in by else "–" for kind in kinds]
+            size = f"{card['tensors']['bytes'] / 1000:,.0f}"
+            rows.append([f"`{name}`", f"{card['parameters']:,}", size, trained_as, views, *cells])
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
+        "brackets the counts and a 95 % interval. FER+ majority: only images whose votes have a majority for "
+        "one of the classes that the network knows."
+    )
+
+
+def _format_accuracy(figures: dict[str, Any]) -> str:
+    accuracy, low, high = (f"{100 * figures[key]:.1f}" for key in ("accuracy", "low", "high"))
+    return f"{accuracy} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""An audit in sentences and tables, for the terminal and the page; all input is the content of audit.json."""
+
+from fer_jax import fer2013
+from fer_jax.files import Json
+from fer_jax.text import Table
+
+
+def copies_table(copies: Json) -> Table:
+    """Lay out the copies within each part, from what `rules.count_copies` returns."""
+    head = ["part", "rows", "different"]
+    for kind in ("exact", "near"):
+        head += [f"{kind} groups", "their rows", "with several labels"]
+    rows = [head]
+    for name, counts in (copies["within"] | {"all": copies["all"]}).items():
+        numbers = [counts["rows"], counts["different_images"]]
+        for kind in ("exact", "near"):
+            numbers += [counts[kind][each] for each in ("groups", "rows", "groups_with_several_labels")]
+        rows.append([name, *(f"{number:,}" for number in numbers)])
+    return rows
+
+
+def between_table(copies: Json) -> Table:
+    """Lay out the copies between two parts; arguments as in `copies_table`."""
+    rows = [["parts", "exact groups", "their rows", "near groups", "their rows"]]
+    for shared in copies["between"]:
+        row = [" and ".join(shared["parts"])]
+        for kind in ("exact", "near"):
+            counts = [f"{count:,}" for count in shared[kind]["rows"]]
+            row += [f"{shared[kind]['groups']:,}", " and ".join(counts)]
+        rows.append(row)
+    return rows
+
+
+def reasons_table(lines: Json) -> Table:
+    """Lay out how many rows are listed for which reason."""
+    totals = {"listed, some for several reasons": "listed", "of these to keep": "keep", "to drop": "drop"}
+    counts = lines["reasons"] | {words: lines[name] for words, name in totals.items()}
+    return [["reason", "rows"], *([reason, f"{count:,}"] for reason, count in counts.items())]
+
+
+def joint_table(label_errors: Json | None) -> Table | None:
+    """Lay out the confident joint: given labels by likely ones."""
+    if label_errors is None:
+        return None
+    rows = [["given \\ likely", *fer2013.LABELS]]
+    for label, counts in zip(fer2013.LABELS, label_errors["confident_joint"], strict=True):
+        rows.append([label, *(f"{count:,}" for count in counts)])
+    return rows
+
+
+def votes_table(votes: Json | None) -> Table | None:
+    """Lay out the comparison of the list with the votes; None if there is none."""
+    if votes is None:
+        return None
+    rows = [["", "rows", "of", "share", "95 % interval"]]
+    listed, everything = votes["listed"], votes["all"]
+    shares = {
+        "listed rows that are disputed": listed["disputed"],
+        "all rows that are disputed": everything["disputed"],
+        "listed rows that are overruled": listed["overruled"],
+        "all rows that are overruled": everything["overruled"],
+        "listed rows with a suggested label that is the votes' majority": listed["suggestion_confirmed"],
+        "disputed rows that are listed": votes["found"],
+    }
+    for words, share in shares.items():
+        if share is not None:
+            numbers = [f"{share['rows']:,}", f"{share['of']:,}", f"{100 * share['share']:.1f} %"]
+            rows.append([words, *numbers, f"{100 * share['low']:.1f} – {100 * share['high']:.1f}"])
+    return rows
+
+
+def sentences(figures: Json) -> list[str]:
+    """Sum up the main findings, one a line."""
+    copies, not_face = figures["copies"], figures["not_faces"]
+    lines = []
+    for name, counts in copies["within"].items():
+        exact = counts["exact"]
+        lines.append(
+            f"{name}: {counts['different_images']:,} different images in {counts['rows']:,} rows; "
+            f"{exact['rows']:,} rows form {exact['groups']:,} groups of exact copies, "
+            f"{exact['groups_with_several_labels']:,} of which have several labels"
+        )
+    shared = sum(each["exact"]["groups"] for each in copies["between"])
+    near = sum(each["near"]["groups"] for each in copies["between"])
+    lines.append(f"Between parts: {shared:,} images shared exactly, {near:,} groups of exact or near copies")
+    refused = not_face["refused_by_annotators"]
+    others = (
+        f"{not_face['strange']:,} strange" if refused is None else f"{refused:,} refused by the annotators"
+    )
+    lines.append(f"No face: {not_face['flat']:,} flat images, {others}")
+    errors = figures["label_errors"]
+    if errors is not None:
+        lines.append(
+            f"Labels: {errors['listed']:,} of {errors['total']:,} are likely errors; estimated share of "
+            f"wrong labels {100 * errors['estimated_wrong_share']:.1f} % (the networks predict "
+            f"{errors['correct']:,} unseen rows correctly)"
+        )
+    votes = figures["votes"]
+    if votes is not None:
+        listed, everything = votes["listed"]["disputed"], votes["all"]["disputed"]
+        lines.append(
+            f"Annotators: the majority disputes {listed['rows']:,} of the {listed['of']:,} listed labels "
+            f"({_with_interval(listed)}), against {_with_interval(everything)} of all labels"
+        )
+    return lines
+
+
+def _with_interval(share: Json) -> str:
+    return f"{100 * share['share']:.1f} %, {100 * share['low']:.1f} to {100 * share['high']:.1f}"

@@ -1,0 +1,73 @@
+"""The options of `evaluate`, which are its command line too: the docstrings are the help text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fer_jax.config.data import BadRow, LabelSource
+from fer_jax.data.split import Part
+from fer_jax.images.views import ViewChoice
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measure a trained network: a run, several runs as an ensemble, or released weights.
+
+    Of a run, the weights that its config selects are measured: those of its best epoch, or of its last. The
+    results are printed and written into the run's folder, as evaluate_PART.json and pictures:
+
+    - accuracy, top-2 and balanced accuracy, macro F1, loss (cross-entropy, nats) and precision, recall and F1
+      of each class, with 95 % bootstrap intervals: how much they would vary on other images of the same kind;
+    - ROC-AUC of each class: how often an image of the class gets a higher score for it than an image of
+      another class;
+    - calibration: ECE is the mean difference between confidence and accuracy. One temperature, fitted on the
+      run's validation part, divides the logits and corrects what it can;
+    - robustness: accuracy under blur, noise, JPEG, brightness, contrast, occlusion, and a face box that is
+      shifted, scaled or rotated, at five strengths each;
+    - the most confident mistakes, what the network looked at (saliency), and the training images that are
+      nearest to a mistake in the last features.
+
+    Finally the run's page, report.html, is written anew. It and the pictures show images of the data: do not
+    publish those of FER2013.
+
+    Several runs are measured as an ensemble: the mean of their logits. The metrics of the ensemble and of
+    each run are written as ensemble_PART.json, without corruptions, mistakes and pictures.
+
+    Released weights, given by name or file, are measured on PublicTest or PrivateTest of a FER2013 file,
+    metrics only.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The run's folder, such as runs/run6-seed0; or the folders of several, or one that holds several; or
+    released weights: mid, or some/folder/mid.safetensors."""
+    data: Path | None = None
+    """Another file to measure on; by default the data that the run was trained on."""
+    split: Part = "val"
+    """train, val, test: the parts of the run's own split; PublicTest, PrivateTest: the file's rows of that
+    usage; all: every labelled row of the file."""
+    on_bad_row: BadRow | None = None
+    """What a malformed row does."""
+    labels: LabelSource | None = None
+    """Whose labels to measure by; by default those that the run was trained on. ferplus: the majority of
+    FER+'s votes; only rows that have one count, and for a network of seven classes rows that contempt wins
+    are left out. fer2013: the file's labels; they have no contempt, so that answer of a network of eight
+    classes counts as wrong. With labels other than the run's own the files get names of their own, such as
+    evaluate_val_ferplus.json."""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv; else the one that the run was trained with, else data/fer2013new.csv."""
+    views: ViewChoice = "single"
+    """Test-time augmentation: the views in which each image is shown; their logits are averaged. single: as
+    it is; flip: also mirrored; shifts: also shifted by 2 px to each side; flip-shifts: all of these, and the
+    shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored. Compare a result only with
+    others from the same views."""
+    robustness: bool = True
+    """Measure the corruptions too: 46 more passes over the images, or over 2,048 of them. One run only."""
+    out: Path | None = None
+    """Folder for the results of an ensemble, by default the one that holds the first run; for those of
+    released weights, by default none: they are only shown."""
+    predictions: Path | None = None
+    """Also write the prediction for every image as a table, a row an image, to this .csv or .parquet file:
+    its row in the data (from 0), usage, label, prediction, the probability of each class, and whether it is
+    an exact copy of a training image."""

@@ -1,0 +1,75 @@
+"""The table of predictions: a row an image, as CSV or Parquet."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import softmax
+
+from fer_jax.errors import ConfigError
+from fer_jax.fer2013 import USAGES, names_of
+from fer_jax.files import replacing
+from fer_jax.inference.labels import LabelledRows
+
+SUFFIXES: Final = (".csv", ".parquet")
+
+
+def check_path(path: Path) -> None:
+    """Check that a table can be written, before hours are spent on what it shall hold.
+
+    Raises:
+        ConfigError: another suffix than .csv or .parquet, or a package is missing.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"--predictions {path}: wanted a name that ends in .csv or .parquet")
+    needed = ["pandas", *(["pyarrow"] if path.suffix == ".parquet" else [])]
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        instead = ", or give a name that ends in .csv" if missing == ["pyarrow"] else ""
+        raise ConfigError(
+            f"--predictions {path} needs the package {missing[0]}, which is not installed; "
+            f"pip install {missing[0]}{instead}"
+        )
+
+
+def make_table(part: LabelledRows, logits: np.ndarray, is_copy: np.ndarray | None) -> Any:
+    """Make the pandas table of some predictions.
+
+    Args:
+        part: the N rows that were predicted.
+        logits: float64 [N, C].
+        is_copy: bool [N], exact copies of training images; None if these are not known.
+
+    Returns:
+        A DataFrame with N rows: `row` (of the Examples, from 0), `usage` (missing if the data states none),
+        `label` and `predicted` (names), `p_NAME` (the probability of each class) and `is_copy_of_training`
+        (missing if not known).
+    """
+    import pandas as pd  # It takes a moment, and is needed here alone.
+
+    names = np.array(names_of(logits.shape[1]))
+    # An index of -1, a row without a usage, is the last of these.
+    usages = np.array([*USAGES, None])[part.examples.usages[part.rows]]
+    probabilities = softmax(logits, axis=1)
+    return pd.DataFrame(
+        {
+            "row": part.rows,
+            "usage": usages,
+            "label": names[part.labels],
+            "predicted": names[logits.argmax(axis=1)],
+            **{f"p_{name}": probabilities[:, k] for k, name in enumerate(names)},
+            "is_copy_of_training": pd.array(
+                [None] * len(part.rows) if is_copy is None else is_copy, dtype="boolean"
+            ),
+        }
+    )
+
+
+def write(table: Any, path: Path) -> None:
+    """Write a table that `make_table` made as .csv or .parquet; the file is replaced in one step."""
+    with replacing(path) as new:
+        if path.suffix == ".csv":
+            table.to_csv(new, index=False)
+        else:
+            table.to_parquet(new, index=False)

@@ -1,0 +1,104 @@
+"""From a config to what its network is trained and measured on: examples, rows of each part, targets.
+
+`prepare` does it in one go. A program that trains many networks on the same rows takes the two steps one by
+one: `choose_labels` once, then `take_sample` for each network.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fer_jax.config.run import Config
+from fer_jax.data import subsets
+from fer_jax.data.drop_list import apply_drop_list
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import Split, split_examples
+from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, load_targets
+from fer_jax.files import Json
+from fer_jax.inference.teachers import OnView, distill
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a network is trained and measured on.
+
+    Attributes:
+        examples: all of them, with the labels that count: FER2013's or those of FER+.
+        split: rows of each part. After `take_sample`, `train` is what is trained on.
+        targets: the training targets; None: the labels.
+        open_rows: int64 [N], the training rows before any was left out.
+        dropped: what the drop list left out, see `apply_drop_list`; None without a list.
+        teachers: who the teachers are; None without teachers.
+        notes: lines for people: what was left out, and what the targets are.
+    """
+
+    examples: Examples
+    split: Split
+    targets: SoftLabels | None
+    open_rows: np.ndarray
+    dropped: Json | None
+    teachers: Json | None
+    notes: tuple[str, ...]
+
+
+def prepare(config: Config, examples: Examples, *, on_view: OnView = lambda done, total: None) -> Prepared:
+    """Do all that a config asks for between loading its data and training on it.
+
+    `examples` are what `load_examples` loads for `config.data`; `on_view` is called as the teachers answer.
+
+    Raises:
+        FerJaxError: the split, the drop list, the votes or the teachers cannot be used with this data.
+    """
+    chosen = choose_labels(config, examples, split_examples(examples, config.split))
+    return take_sample(config, chosen, on_view=on_view)
+
+
+def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
+    """Leave out what the drop list says, and take the labels that count.
+
+    Raises:
+        ConfigError: no file of votes is named or found.
+        DataError: the list or the votes cannot be read, or are not of this data.
+    """
+    open_rows = split.train
+    split, dropped = apply_drop_list(config.data, examples, split)
+    notes = []
+    if dropped:
+        notes.append(f"left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
+    targets = load_targets(config.labels, examples, classes=config.model.classes)
+    if targets is not None:
+        kept = keep_rows(split, targets)
+        notes.append(describe_kept(split, kept))
+        examples, split = replace(examples, labels=targets.likeliest()), kept
+    return Prepared(
+        examples=examples,
+        split=split,
+        targets=None if targets is None else targets.of_epoch,
+        open_rows=open_rows,
+        dropped=dropped,
+        teachers=None,
+        notes=tuple(notes),
+    )
+
+
+def take_sample(config: Config, chosen: Prepared, *, on_view: OnView = lambda done, total: None) -> Prepared:
+    """Take the rows that one network is trained on, and ask its teachers about them.
+
+    `train.max_examples`, `train.resample` and `distill` count of the config.
+
+    Raises:
+        ConfigError: a teacher has seen images that are measured, or has other classes.
+        RunError: a teacher's folder cannot be used.
+    """
+    split = subsets.take_sample(chosen.split, config)
+    sample = subsets.describe_sample(split, config)
+    taught = distill(
+        config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view
+    )
+    return replace(
+        chosen,
+        split=split,
+        targets=chosen.targets if taught is None else taught.targets,
+        teachers=None if taught is None else taught.facts,
+        notes=(*chosen.notes, *([sample] if sample else []), *([taught.note] if taught else [])),
+    )

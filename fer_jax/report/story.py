@@ -1,0 +1,270 @@
+"""The story of a run: the files of its folder, read once, for `report.md` and `report.html` alike."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fer_jax.config.changes import list_settings
+from fer_jax.config.files import from_json
+from fer_jax.config.run import Config
+from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.images.views import CHOICES
+from fer_jax.text import MISSING, Table, duration, percent, signed, thousands
+
+PARTS: Final = {
+    "val": "Validation",
+    "test": "Test",
+    "train": "Training",
+    "PublicTest": "PublicTest",
+    "PrivateTest": "PrivateTest",
+    "all": "All rows of the file",
+}
+"""Part -> its title, in the order in which parts are shown."""
+
+SCORES_NOTE: Final = (
+    "Balanced accuracy: mean recall of the classes. Macro F1: mean F1 of the classes. Loss: plain "
+    "cross-entropy in nats."
+)
+RESULT_NOTE: Final = (
+    "Interval: Wilson's, over the choice of images only; another training seed changes the results too. "
+    f"{SCORES_NOTE}"
+)
+CURVES_NOTE: Final = (
+    "Measured after each epoch in evaluation mode on images without augmentation, so neither dropout nor "
+    "augmentation hides the gap. The objective is the training loss, with augmentation, dropout, label "
+    "smoothing and class weights where the run uses them. The dashed line marks the epoch whose weights are "
+    "the result."
+)
+REPRODUCE_NOTE: Final = (
+    "The data and the split are the same if their SHA-256 are. Bit-identical results need the same versions "
+    "on the same kind of machine; elsewhere expect the same results up to the spread between seeds."
+)
+NO_LAYERS: Final = "The layers are not listed: the run was trained by an older fer_jax."
+
+Layers = Sequence[tuple[str, Sequence[int], int, int]]
+"""Layers of a network: name, output shape, parameters, multiply-accumulates."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a run's folder holds.
+
+    Attributes:
+        folder: of the run.
+        config: content of `config.json`.
+        run: content of `run.json`.
+        metrics: content of `metrics.json`, part -> what `metrics.scores.summarise` gives; empty before the
+            run has finished.
+        history: one record per epoch; may be empty.
+        evaluations: part -> content of `evaluate_PART.json`, of the parts that `evaluate` has measured.
+        sheets: part -> content of `evaluate_PART_faces.json`.
+        diagnosis: content of `diagnosis.json`, or None.
+    """
+
+    folder: Path
+    config: Config
+    run: Json
+    metrics: Json
+    history: list[Json]
+    evaluations: dict[str, Json]
+    sheets: dict[str, Json]
+    diagnosis: Json | None
+
+    @property
+    def title(self) -> str:
+        """Name and seed of the run."""
+        return f"{self.config.name}, seed {self.run['seed']}"
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the run was trained on synthetic faces."""
+        return bool(self.run["data"]["is_synthetic"])
+
+    @property
+    def gap(self) -> str:
+        """Train − val accuracy of a finished run, in points."""
+        return signed(100 * (self.metrics["train"]["accuracy"] - self.metrics["val"]["accuracy"]))
+
+    @property
+    def gap_note(self) -> str:
+        """The gap in a sentence."""
+        meaning = (
+            "what the network knows about its training images but cannot carry over to new ones"
+            if self.gap.startswith("+")
+            else "it is no better on the images it was trained on"
+        )
+        return f"The gap train − val is {self.gap} points: {meaning}."
+
+    @property
+    def weights_note(self) -> str | None:
+        """Which weights are the result; None before the run has finished."""
+        if "selection" not in self.run:
+            return None
+        return f"epoch {self.run['measured_epoch']} of {len(self.history)}: {self.run['selection']}"
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Where and when the run was trained, as name and value."""
+        run = self.run
+        facts = [("machine", run["machine"]), ("device", run["device"]), ("started", _time(run["started"]))]
+        if run["finished"]:
+            facts.append(("finished", _time(run["finished"])))
+        if "seconds_total" in run:
+            together = run.get("seeds_together", 1)
+            of_all = f", for {together} seeds trained together" if together > 1 else ""
+            each = f"{run['seconds_per_epoch']:.1f} s per epoch (median)"
+            facts.append(("training", f"{duration(run['seconds_total'])}; {each}{of_all}"))
+        return facts + ([("weights", self.weights_note)] if self.weights_note else [])
+
+    @property
+    def identity(self) -> list[tuple[str, str]]:
+        """What must be the same for the same bits, as name and value."""
+        run = self.run
+        facts = [("data SHA-256", run["data"]["sha256"]), ("split SHA-256", run["split"]["sha256"])]
+        if "last_state_sha256" in run:
+            facts.append(("weights SHA-256", f"{run['last_state_sha256']} (after the last epoch)"))
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        commit = run["git"] or "none: not run from a git checkout"
+        return [*facts, ("git commit", commit), ("versions", versions)]
+
+    @property
+    def split_note(self) -> str:
+        """The sizes of the parts, and how many of their images are copies of training images."""
+        split = self.run["split"]
+        sizes = ", ".join(f"{part} {thousands(size)}" for part, size in split["sizes"].items())
+        copies = split["copies_of_training_images"]
+        counted = ", ".join(f"{thousands(count)} in {part}" for part, count in copies.items())
+        note = f"{sizes} images. Exact copies of training images: {counted}."
+        if any(copies.values()):
+            note += " Such images are not a fair test."
+        if split.get("dropped"):
+            rows, path = thousands(split["dropped"]["rows"]), split["dropped"]["list"]
+            note += f" Left out of train: {rows} rows that {path} marks drop."
+        return note
+
+    @property
+    def settings(self) -> Table:
+        """The config fields that are not at their default; empty if there are none."""
+        return list_settings(self.config)
+
+    @property
+    def layers(self) -> Table:
+        """The layers of the network; empty for a run of an older fer_jax, which did not record them."""
+        return layer_rows(self.run["layers"]) if "layers" in self.run else []
+
+    @property
+    def class_counts(self) -> Table:
+        """How many images of each class each part has, and the class's fraction of train."""
+        parts = list(self.metrics)
+        rows = [["class", *parts, "of train"]]
+        for index, of_train in enumerate(self.metrics["train"]["per_class"]):
+            counts = [self.metrics[part]["per_class"][index]["count"] for part in parts]
+            fraction = of_train["count"] / self.metrics["train"]["total"]
+            rows.append([of_train["label"], *map(thousands, counts), percent(fraction)])
+        return [
+            *rows,
+            ["all", *(thousands(self.metrics[part]["total"]) for part in parts), percent(1, digits=0)],
+        ]
+
+    @property
+    def diagnose_command(self) -> str:
+        """The command that diagnoses the run."""
+        return shlex.join(["python", "-m", "fer_jax.diagnose", str(self.folder)])
+
+    @property
+    def study_option(self) -> str:
+        """The option that gives `diagnose` the measured bias and variance of this config."""
+        return f"--bias-variance runs/bias_variance-{self.config.name}.json"
+
+    def evaluate_command(self, part: str) -> str:
+        """Write the command that measures a part, in the same way as the last time."""
+        figures, trained_on = self.evaluations.get(part, {}), self.run["data"]["sha256"]
+        words = ["python", "-m", "fer_jax.evaluate", str(self.folder), "--split", part]
+        choices = [choice for choice, names in CHOICES.items() if list(names) == figures.get("views")]
+        if choices and choices[0] != "single":
+            words += ["--views", choices[0]]
+        if figures.get("data", {}).get("sha256", trained_on) != trained_on:
+            words += ["--data", "FILE"]
+        return shlex.join(words)
+
+    def reproduce_commands(self) -> list[str]:
+        """List the commands that train, measure and diagnose the run again."""
+        recorded = self.run["git"] or ""
+        commit = recorded.removesuffix("-dirty")
+        lines = [f"git checkout {commit}"] if commit else []
+        if commit != recorded:
+            lines.append("# plus the changes that were not committed")
+        lines += [self.run["command"], *map(self.evaluate_command, self.evaluations)]
+        if self.diagnosis is not None:
+            study = f" {self.study_option}" if self.diagnosis["decomposition"] else ""
+            lines.append(f"{self.diagnose_command}{study}")
+        return lines
+
+
+def gather(folder: Path) -> Story:
+    """Read a run's folder.
+
+    Args:
+        folder: of one run. `run.json` and `config.json` must be there; any other file may be missing.
+
+    Raises:
+        RunError: `run.json` or `config.json` is missing, or a file is damaged.
+        ConfigError: `config.json` is not a config of this fer_jax.
+    """
+    log, config = folder / "log.jsonl", folder / "config.json"
+    read = {part: _read_if_there(folder / f"evaluate_{part}.json") for part in PARTS}
+    evaluations = {part: content for part, content in read.items() if content is not None}
+    return Story(
+        folder=folder,
+        run=read_json(folder / "run.json"),
+        config=from_json(Config, read_json(config), where=str(config)),
+        metrics=_read_if_there(folder / "metrics.json") or {},
+        history=read_json_lines(log) if log.exists() else [],
+        evaluations=evaluations,
+        sheets={part: _read_if_there(folder / f"evaluate_{part}_faces.json") or {} for part in evaluations},
+        diagnosis=_read_if_there(folder / "diagnosis.json"),
+    )
+
+
+def layer_rows(layers: Layers) -> Table:
+    """List the layers of a network with their totals.
+
+    Args:
+        layers: what `models.summary.list_layers` returns, or the same from JSON.
+    """
+    rows = [["layer", "output", "parameters", "MACs"]]
+    for name, shape, parameters, macs in layers:
+        rows.append(
+            [name, " × ".join(map(str, shape)), thousands(parameters), thousands(macs) if macs else MISSING]
+        )
+    totals = [sum(layer[2] for layer in layers), sum(layer[3] for layer in layers)]
+    return [*rows, ["total", "", *map(thousands, totals)]]
+
+
+def best_epoch_note(history: Sequence[Json], *, measured_epoch: int) -> str:
+    """Compare the reported epoch with the best one on val.
+
+    Args:
+        history: one record per epoch, at least one.
+        measured_epoch: the epoch whose weights are the result.
+    """
+    best = max(history, key=lambda record: record["val_accuracy"])
+    if best["epoch"] == measured_epoch == history[-1]["epoch"]:
+        return "The last epoch is also the best one on val."
+    if best["epoch"] == measured_epoch:
+        last = percent(history[-1]["val_accuracy"], digits=2)
+        return f"This is the best epoch on val, so its val accuracy is optimistic; the last epoch has {last}."
+    return (
+        f"The best epoch on val is {best['epoch']}, with {percent(best['val_accuracy'], digits=2)}: an "
+        "optimistic number, since the epoch is chosen on the images it is measured on."
+    )
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
+
+
+def _time(iso: str) -> str:
+    return f"{iso[:16].replace('T', ' ')} UTC"

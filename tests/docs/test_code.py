@@ -1,0 +1,75 @@
+"""What the README, the quickstart and the notebooks show is run, as a newcomer would run it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/quickstart.md")
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+RUN = {"bash": ["bash", "-eu", "-c"], "python": [sys.executable, "-c"]}
+SHOWN_ONLY = {
+    "make train",  # What continuous integration and every newcomer runs.
+    "make test",
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
+    "pip install -e .",
+}
+"""Commands of `text` blocks: they set an environment up, or run these very tests."""
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    """Language and code of every code block of a page, in order."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.S | re.M)
+
+
+def environment() -> dict[str, str]:
+    """Put the tests' own Python first, and let nothing find a FER2013 file."""
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    return os.environ | {"PATH": os.pathsep.join(folders), "FER_JAX_DATA": ""}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_code_block_runs(page: str, tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    runnable = [(language, code) for language, code in blocks_of(page) if language in RUN]
+    assert {language for language, _ in runnable} == set(RUN)
+    for language, code in runnable:
+        done = subprocess.run(
+            [*RUN[language], code],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{page}:\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_that_is_not_run_sets_up_or_shows_no_command(page: str) -> None:
+    lines = [
+        line.split("#")[0].strip()
+        for language, code in blocks_of(page)
+        if language not in RUN
+        for line in code.splitlines()
+    ]
+    commands = {line for line in lines if re.match(r"(make|python3?|pip|\.) ", line)}
+    assert commands <= SHOWN_ONLY
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_JAX_DATA", "")
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "commit notebooks without outputs"
+    # Not the user's kernels, which may be of another environment.
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()

@@ -1,0 +1,461 @@
+"""Plant known bugs one at a time, and check that the tests catch each of them.
+
+Formulas are easy to test; the code that connects them is easy to get wrong without notice, and most of these
+bugs once passed every test. Each bug is planted in a copy of the tree, where only the tests that should catch
+it are run:
+
+    python tests/house/mutants.py              all bugs, some minutes
+    python tests/house/mutants.py NAME ...     some of them; --help lists the names
+
+Exit status: 0 if all bugs were caught; 1 if one survived; 2 if the table no longer fits the code: a test
+fails without the bug, or a text is not found exactly once.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[2]
+COPIED: Final = ("benchmarks", "configs", "fer_jax", "tests", "pyproject.toml")
+"""What the tests need from the tree."""
+
+LOOP: Final = "tests/engine/test_epochs.py::"
+REFERENCE: Final = "tests/engine/test_reference_loop.py::"
+EVALUATE: Final = "tests/evaluate/test_run.py::"
+
+SCHEDULE: Final = f"{LOOP}test_the_schedule_begins_with_the_first_step_and_follows_the_run"
+RECIPES: Final = f"{LOOP}test_the_recipes_are_those_of_their_seed_epoch_and_step"
+BEST: Final = f"{LOOP}test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy"
+UNSAVED: Final = f"{LOOP}test_the_objective_of_an_epoch_is_the_same_where_nothing_is_saved"
+OBJECTIVES: Final = f"{REFERENCE}test_the_objectives_are_those_by_hand"
+RATES: Final = f"{REFERENCE}test_the_learning_rates_are_those_by_hand[votes]"
+SELECTED: Final = "tests/inference/test_run_weights.py::test_the_weights_are_those_that_the_config_selects"
+TEACHERS: Final = "tests/inference/test_teachers.py::test_a_teacher_that_saw_one_image_of_a_part_is_refused"
+TEMPERATURE: Final = f"{EVALUATE}test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with"
+ENSEMBLE: Final = f"{EVALUATE}test_an_ensemble_averages_the_logits_of_its_runs"
+SCORE: Final = (
+    "tests/sweep/test_run.py::test_the_score_of_a_trial_is_that_of_the_epoch_that_its_config_selects"
+)
+THRESHOLDS: Final = "tests/diagnose/test_findings.py::test_each_rule_changes_at_its_threshold"
+LINE: Final = "tests/diagnose/test_findings.py::test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten"
+COPIES: Final = "tests/audit/test_near_copies.py::test_images_with_a_correlation_of_092_are_copies"
+CARD: Final = "tests/release/test_run.py::test_a_card_is_measured_from_the_numbers_in_its_file"
+
+
+class Mutant(NamedTuple):
+    """A bug to plant.
+
+    Attributes:
+        name: for the command line.
+        module: dotted name of the module in which it is planted.
+        old: text that is found in the module exactly once.
+        new: what replaces it.
+        tests: pytest node ids, each of which must fail; of a test without its parameters, at least one case.
+    """
+
+    name: str
+    module: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS: Final = (
+    Mutant(
+        "same-draws-in-every-epoch",
+        "fer_jax.engine.loop",
+        "step=epoch * last + position,",
+        "step=position,",
+        (f"{LOOP}test_every_step_of_every_seed_has_draws_of_its_own", RECIPES),
+    ),
+    Mutant(
+        "same-draws-for-every-seed",
+        "fer_jax.engine.loop",
+        "seed=replica.seed,",
+        "seed=replicas[0].seed,",
+        (f"{LOOP}test_every_step_of_every_seed_has_draws_of_its_own", RECIPES),
+    ),
+    Mutant(
+        "same-order-in-every-epoch",
+        "fer_jax.engine.loop",
+        "sampled_order(seed, epoch, rows,",
+        "sampled_order(seed, 0, rows,",
+        (f"{LOOP}test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order", RECIPES),
+    ),
+    Mutant(
+        "same-targets-in-every-epoch",
+        "fer_jax.engine.loop",
+        "job.targets(seed, epoch)",
+        "job.targets(seed, 0)",
+        (RECIPES,),
+    ),
+    Mutant(
+        "schedule-one-step-late",
+        "fer_jax.engine.loop",
+        "jnp.arange(job.epoch_steps * epochs)",
+        "jnp.maximum(jnp.arange(job.epoch_steps * epochs) - 1, 0)",
+        (SCHEDULE, RATES),
+    ),
+    Mutant(
+        "schedule-one-step-early",
+        "fer_jax.engine.loop",
+        "jnp.arange(job.epoch_steps * epochs)",
+        "(jnp.arange(job.epoch_steps * epochs) + 1)",
+        (SCHEDULE,),
+    ),
+    Mutant(
+        "plateau-by-the-first-seed",
+        "fer_jax.engine.loop",
+        "for record in replica.progress.history] for replica in replicas]",
+        "for record in replicas[0].progress.history] for replica in replicas]",
+        (
+            f"{LOOP}test_the_plateau_cuts_each_seed_by_its_own_losses",
+            RATES,
+        ),
+    ),
+    Mutant(
+        "statistics-of-all-rows",
+        "fer_jax.engine.setup",
+        "standardise.measure(examples.images[split.train])",
+        "standardise.measure(examples.images)",
+        (f"{REFERENCE}test_pixel_statistics_are_those_of_the_training_rows[votes]",),
+    ),
+    Mutant(
+        "class-weights-of-all-soft-labels",
+        "fer_jax.engine.setup",
+        "targets(0, 0)[split.train].sum(",
+        "targets(0, 0).sum(",
+        (f"{OBJECTIVES}[votes]",),
+    ),
+    Mutant(
+        "class-weights-of-all-labels",
+        "fer_jax.engine.setup",
+        "class_counts(examples.labels[split.train],",
+        "class_counts(examples.labels,",
+        (f"{OBJECTIVES}[labels]",),
+    ),
+    Mutant(
+        "dropout-of-the-first-seed",
+        "fer_jax.engine.setup",
+        "keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]",
+        "keys = [jax_key(seeds[0], Stream.DROPOUT) for seed in seeds]",
+        (f"{REFERENCE}test_the_states_are_those_by_hand[votes]",),
+    ),
+    Mutant(
+        "best-is-better-than-the-previous-epoch",
+        "fer_jax.engine.loop",
+        'best = max((record["val_accuracy"] for record in history), default=-1.0)',
+        'best = history[-1]["val_accuracy"] if history else -1.0',
+        (BEST,),
+    ),
+    Mutant(
+        "best-is-the-last-of-equals",
+        "fer_jax.engine.loop",
+        '"is_best": figures["val_accuracy"] > best',
+        '"is_best": figures["val_accuracy"] >= best',
+        (BEST,),
+    ),
+    Mutant(
+        "best-of-any-seed",
+        "fer_jax.engine.loop",
+        'save(job, replica, is_best=record["is_best"])',
+        "save(job, replica, is_best=is_best)",
+        (BEST,),
+    ),
+    Mutant(
+        "last-is-loaded-always",
+        "fer_jax.inference.run_weights",
+        "wanted, names = config.train.select, ",
+        'wanted, names = "last", ',
+        (SELECTED,),
+    ),
+    Mutant(
+        "best-is-loaded-always",
+        "fer_jax.inference.run_weights",
+        "wanted, names = config.train.select, ",
+        'wanted, names = "best", ',
+        (SELECTED,),
+    ),
+    Mutant(
+        "objective-of-all-epochs",
+        "fer_jax.engine.loop",
+        "replica.progress = Progress([*replica.progress.history, record])\n            if is_saved:",
+        "replica.progress.history.append(record)\n            if is_saved:",
+        (f"{LOOP}test_the_objective_of_an_epoch_is_the_mean_over_its_own_steps", f"{OBJECTIVES}[votes]"),
+    ),
+    Mutant(
+        "objective-of-all-epochs-unsaved",
+        "fer_jax.engine.loop",
+        'replica.progress = Progress([*replica.progress.history, record])\n            if record["is_best"]',
+        'replica.progress.history.append(record)\n            if record["is_best"]',
+        (UNSAVED,),
+    ),
+    Mutant(
+        "objective-of-all-epochs-unwatched",
+        "fer_jax.engine.loop",
+        "replica.progress = Progress()\n",
+        "pass\n",
+        (UNSAVED,),
+    ),
+    Mutant(
+        "objective-lost-on-resuming",
+        "fer_jax.train.resume",
+        'Progress(**checkpoint.read_meta(chosen)["progress"])',
+        'Progress(checkpoint.read_meta(chosen)["progress"]["history"])',
+        (f"{LOOP}test_a_run_that_is_stopped_within_an_epoch_has_the_history_of_one_that_is_not",),
+    ),
+    Mutant(
+        "teacher-that-saw-test-images",
+        "fer_jax.inference.teachers",
+        "np.concatenate([split.val, split.test])",
+        "split.val",
+        (f"{TEACHERS}[test]",),
+    ),
+    Mutant(
+        "teacher-that-saw-val-images",
+        "fer_jax.inference.teachers",
+        "np.concatenate([split.val, split.test])",
+        "split.test",
+        (f"{TEACHERS}[val]",),
+    ),
+    Mutant(
+        "temperature-of-a-single-view",
+        "fer_jax.evaluate.run",
+        "_predict(console, runs, own.images[rows], views)",
+        '_predict(console, runs, own.images[rows], "single")',
+        (TEMPERATURE,),
+    ),
+    Mutant(
+        "temperature-of-the-test-part",
+        "fer_jax.evaluate.run",
+        'choose_rows(own, first, "val")',
+        'choose_rows(own, first, "test")',
+        (TEMPERATURE, ENSEMBLE),
+    ),
+    Mutant(
+        "temperature-of-the-measured-images",
+        "fer_jax.evaluate.run",
+        "calibrate(measured, self.held_out)",
+        "calibrate(measured, measured)",
+        (TEMPERATURE, ENSEMBLE),
+    ),
+    Mutant(
+        "temperature-of-an-ensembles-first-run",
+        "fer_jax.evaluate.run",
+        "return average(each, [run.folder for run in runs]), own.labels[rows]",
+        "return each[0], own.labels[rows]",
+        (ENSEMBLE,),
+    ),
+    Mutant(
+        "score-is-the-curves-maximum",
+        "fer_jax.sweep.run",
+        "[max(curve) if is_best else curve[-1] for",
+        "[max(curve) for",
+        (f"{SCORE}[last-scores1]",),
+    ),
+    Mutant(
+        "score-is-the-last-epochs",
+        "fer_jax.sweep.run",
+        "[max(curve) if is_best else curve[-1] for",
+        "[curve[-1] for",
+        (f"{SCORE}[best-scores0]",),
+    ),
+    Mutant(
+        "card-of-float32",
+        "fer_jax.release.run",
+        "for result in _measure(stored, examples",
+        "for result in _measure(trained, examples",
+        (f"{CARD}[float16-0]",),
+    ),
+    Mutant(
+        "near-copies-from-091",
+        "fer_jax.audit.near_copies",
+        "MIN_CORRELATION: Final = 0.92",
+        "MIN_CORRELATION: Final = 0.91",
+        (COPIES,),
+    ),
+    Mutant(
+        "near-copies-from-093",
+        "fer_jax.audit.near_copies",
+        "MIN_CORRELATION: Final = 0.92",
+        "MIN_CORRELATION: Final = 0.93",
+        (COPIES,),
+    ),
+    *(
+        Mutant(f"threshold-{name}", "fer_jax.diagnose.evidence", old, new, (THRESHOLDS,))
+        for name, old, new in (
+            ("large-bias", '0.20, "train below', '0.201, "train below'),
+            ("large-gap", '"large_gap": Threshold(0.10,', '"large_gap": Threshold(0.101,'),
+            ("small-gap", '"small_gap": Threshold(0.05,', '"small_gap": Threshold(0.051,'),
+            ("variance-share", '"variance_share": Threshold(1 / 3,', '"variance_share": Threshold(0.33,'),
+            ("collapse", '0.05, "train above the', '0.051, "train above the'),
+            ("collapse-nats", '"collapse_nats": Threshold(0.05,', '"collapse_nats": Threshold(0.051,'),
+            ("linearity", '0.98, "R²', '0.981, "R²'),
+            ("fall", '"fall": Threshold(0.02,', '"fall": Threshold(0.0205,'),
+            ("val-rise", '"val_rise": Threshold(0.05,', '"val_rise": Threshold(0.051,'),
+            ("val-fall", '0.01, "nats of val loss per', '0.0102, "nats of val loss per'),
+            ("poor-features", '"poor_features": Threshold(0.10,', '"poor_features": Threshold(0.101,'),
+            ("rarity", '"rarity": Threshold(3.0,', '"rarity": Threshold(3.01,'),
+            ("recall-ratio", '"recall_ratio": Threshold(1 / 3,', '"recall_ratio": Threshold(0.33,'),
+            ("human", "HUMAN_ACCURACY: Final = 0.717", "HUMAN_ACCURACY: Final = 0.718"),
+        )
+    ),
+    Mutant(
+        "line-of-eleven-epochs",
+        "fer_jax.diagnose.evidence",
+        "LINE_EPOCHS: Final = 10",
+        "LINE_EPOCHS: Final = 11",
+        (LINE,),
+    ),
+    Mutant(
+        "line-of-five-epochs",
+        "fer_jax.diagnose.evidence",
+        "END_EPOCHS: Final = 4",
+        "END_EPOCHS: Final = 5",
+        (LINE,),
+    ),
+)
+"""All bugs, by what they touch."""
+
+
+class TableError(Exception):
+    """The table no longer fits the code."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the script; see the docstring of this file."""
+    parser = argparse.ArgumentParser(description="Plant known bugs, and check that the tests catch them.")
+    names = [mutant.name for mutant in MUTANTS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of a bug: {', '.join(names)}")
+    asked = parser.parse_args(words).names
+    if unknown := sorted(set(asked) - set(names)):
+        parser.error(f"no bug is called {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [mutant for mutant in MUTANTS if not asked or mutant.name in asked]
+    try:
+        with tempfile.TemporaryDirectory(prefix="fer_jax-mutants-") as folder:
+            survivors = plant_all(chosen, Path(folder) / "tree")
+    except TableError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(chosen) - survivors} of {len(chosen)} caught")
+    return 1 if survivors else 0
+
+
+def plant_all(mutants: Sequence[Mutant], tree: Path) -> int:
+    """Plant bugs in a copy of the tree, one at a time, and print which tests caught each.
+
+    Args:
+        mutants: the bugs.
+        tree: folder of the copy; it is created.
+
+    Returns:
+        The number of bugs that survived.
+
+    Raises:
+        TableError: the table no longer fits the code.
+    """
+    planted = [plant(mutant) for mutant in mutants]
+    copy_tree(tree)
+    tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+    if failed := run_tests(tree, list(tests)):
+        raise TableError(f"without any bug these tests fail: {', '.join(failed)}")
+    survivors = 0
+    for mutant, text in zip(mutants, planted, strict=True):
+        path = tree / path_of(mutant.module)
+        clean = path.read_bytes()
+        path.write_text(text, encoding="utf-8")
+        failed = run_tests(tree, mutant.tests)
+        path.write_bytes(clean)
+        survivors += show(mutant, failed)
+    return survivors
+
+
+def path_of(module: str) -> Path:
+    """Return the path of a module, relative to the root of the tree.
+
+    >>> path_of("fer_jax.data.split").as_posix()
+    'fer_jax/data/split.py'
+    """
+    return Path(*module.split(".")).with_suffix(".py")
+
+
+def plant(mutant: Mutant) -> str:
+    """Return the text of a module with a bug in it.
+
+    Raises:
+        TableError: the module is missing, or does not contain the text exactly once.
+    """
+    path = ROOT / path_of(mutant.module)
+    if not path.is_file():
+        raise TableError(f"{mutant.name}: there is no module {mutant.module}")
+    text = path.read_text(encoding="utf-8")
+    if (times := text.count(mutant.old)) != 1:
+        raise TableError(
+            f"{mutant.name}: found {times} times in {path.relative_to(ROOT)}, wanted once: {mutant.old!r}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def copy_tree(tree: Path) -> None:
+    """Copy what the tests need to a new folder."""
+    tree.mkdir()
+    for name in COPIED:
+        if (source := ROOT / name).is_file():
+            shutil.copy(source, tree / name)
+        else:
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def run_tests(tree: Path, tests: Sequence[str]) -> dict[str, str]:
+    """Run tests in a tree.
+
+    Args:
+        tree: the folder.
+        tests: pytest node ids; without parameters, all cases of a test.
+
+    Returns:
+        For each test that failed, node id with parameters -> the reason.
+
+    Raises:
+        TableError: the tests could not be run.
+    """
+    words = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=no", "-rf", *tests]
+    # Wide enough for a line to hold a test and the reason that it failed.
+    there = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
+    done = subprocess.run(words, cwd=tree, env=there, capture_output=True, text=True, check=False)
+    lines = re.findall(r"^FAILED (\S+(?:\[.*?\])?)(?: - (.*))?$", done.stdout, re.MULTILINE)
+    if done.returncode > 1 or (done.returncode == 1 and not lines):
+        raise TableError(
+            f"{' '.join(words[2:])} ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return dict(lines)
+
+
+def show(mutant: Mutant, failed: Mapping[str, str]) -> bool:
+    """Print which tests caught a bug.
+
+    Args:
+        mutant: the bug.
+        failed: see `run_tests`.
+
+    Returns:
+        Whether a test did not catch it.
+    """
+    has_survived = False
+    for test in mutant.tests:
+        why = next((why for name, why in failed.items() if test in (name, name.split("[")[0])), None)
+        has_survived |= why is None
+        outcome = "SURVIVED" if why is None else "caught  "
+        print(f"{outcome}  {mutant.name}  {test}" + (f"  ({why[:90]})" if why else ""), flush=True)
+    return has_survived
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Files: a write that fails leaves the old file, and damage is refused in words."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_jax.errors import RunError
+from fer_jax.files import (
+    json_line,
+    keep_array,
+    read_array,
+    read_json,
+    read_json_lines,
+    replacing,
+    write_array,
+    write_json,
+    write_text,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a.txt"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with replacing(path) as new:
+            new.write_text("half")
+            assert path.read_text() == "old" and new.parent == path.parent
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
+        assert first != second
+        first.touch()
+        second.touch()
+
+
+def test_arrays_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    write_array(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    assert read_array("answers/a") is None
+    keep_array("answers/a", array)
+    np.testing.assert_array_equal(read_array("answers/a"), array)
+    kept = tmp_path / "cache" / "answers" / "a.npz"
+    kept.write_bytes(kept.read_bytes()[:-30])
+    assert read_array("answers/a") is None
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "a.npy" / "below a file"))
+    keep_array("answers/a", array)
+    assert read_array("answers/a") is None
+
+
+def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": [1, None]})
+    assert read_json(path) == {"a": [1, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, float("nan"))
+    assert read_json(path) == {"a": [1, None]}
+    path.write_text("{")
+    with pytest.raises(RunError, match=r"a\.json cannot be read: .*; restore it, or train again"):
+        read_json(path)
+    with pytest.raises(RunError, match=r"b\.json is missing: .* is not the folder of a run"):
+        read_json(tmp_path / "b.json")
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(json_line({"a": 1}) + json_line([2]))
+    assert read_json_lines(lines) == [{"a": 1}, [2]]
+    assert json.loads(json_line("x")) == "x"
