@@ -95,7 +95,16 @@ norm_relu_pool_drop.defvjp(_forward, _backward)
 
 @jax.custom_vjp
 def norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Apply batch norm alone: for branches that are added before their ReLU; see `norm_relu_pool_drop`."""
+    """Apply batch norm alone, with the batch's statistics: for branches that are added before their ReLU.
+
+    Args:
+        x: float [B, H, W, C].
+        scale: float32 [C], of the batch norm.
+        bias: float32 [C].
+
+    Returns:
+        float [B, H, W, C], and the batch's mean and variance, see `norm_relu_pool_drop`.
+    """
     return _norm_forward(x, scale, bias)[0]
 
 
@@ -171,6 +180,9 @@ def keep_mask(key_words: jax.Array, shape: tuple[int, ...], *, rate: float) -> j
         key_words: uint32 [2], the words of a JAX key: `jax.random.key_data(key)`.
         shape: of the mask, fewer than 2**32 values.
         rate: share to drop, in [0, 1).
+
+    Returns:
+        bool of that shape: True where a value is kept.
     """
     number, stride = jnp.zeros(shape, jnp.uint32), 1
     for axis in reversed(range(len(shape))):
