@@ -173,10 +173,10 @@ def test_what_cannot_end_is_refused_before_it_begins(tmp_path: Path) -> None:
     one = unattended.Training(tmp_path / "one", ("--config", "nowhere.py"))
     with pytest.raises(RunError, match=r"waits for .*bad, which is neither finished nor requested"):
         unattended.finish([replace(one, after=(tmp_path / "bad",))], lanes=1, minutes=None, console=Console())
-    with pytest.raises(RunError, match=r"one waits for .*one, which is not finished"):
+    with pytest.raises(RunError, match=r"one waits for .*one, which is neither finished"):
         unattended.finish([replace(one, after=(one.folder,))], lanes=1, minutes=None, console=Console())
     for lanes, wanted in (
-        (9999, r"--lanes is 9999, and this machine has \d+ cores"),
+        (9999, r"--lanes is 9999, but this machine has only \d+ cores"),
         (0, "--lanes is 0; it must be"),
     ):
         with pytest.raises(ConfigError, match=wanted):
@@ -195,7 +195,7 @@ def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> Non
     assert accuracy.main(["train", "--tiers", "magic"]) == 2
     assert "there is no tier magic; the tiers are speedrun, tiny, " in capsys.readouterr().err
     assert accuracy.main(["train"]) == 2
-    assert "--data names no file" in capsys.readouterr().err
+    assert "--data is missing" in capsys.readouterr().err
     assert accuracy.main(["train", "--seeds", "0"]) == 2
     assert "--seeds and --teacher-seeds must be at least 1" in capsys.readouterr().err
     assert accuracy.main(["train", "--teachers", "tiny-distilled"]) == 2
