@@ -113,7 +113,15 @@ def test_the_program_measures_a_runs_weights(tmp_path: Path) -> None:
     state = make_state(config)
     meta = {"step": 5, "pixel_mean": 100.0, "pixel_std": 50.0}
     checkpoint.save(state, meta, run / "checkpoints", is_best=False)
-    facts = machine.describe() | {"data": {}, "split": {}, "started": "", "resumed": [], "seed": 0}
+    facts = machine.describe() | {
+        "command": "",
+        "started": "",
+        "finished": "",
+        "resumed": [],
+        "data": {"description": "faces", "sha256": "d", "is_synthetic": True},
+        "split": {"sha256": "s", "sizes": {}, "copies_of_training_images": {}},
+        "seed": 0,
+    }
     rows = np.arange(3)
     record.write(run, config, Split(rows, rows, rows), facts, train_hashes=np.zeros(3, np.uint64))
     out = tmp_path / "latency.json"
