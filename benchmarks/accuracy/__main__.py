@@ -275,7 +275,9 @@ def _score(
         "seconds": [member.record.seconds_total for member in members],
         "teachers": release_card.name_teachers(first.teachers),
         "are_teachers_selected": release_card.are_teachers_selected(first.teachers),
-        "copies_of_training_images": int(inference_rows.find_copies(members, rows.images).sum()),
+        "copies_of_training_images": int(
+            inference_rows.find_trained_on(members, rows.examples.hashes[rows.rows]).sum()
+        ),
         "machines": sorted({_name_machine(member.record) for member in members}),
         "data_sha256": examples.sha256,
     }

@@ -97,11 +97,12 @@ def probe_ours(words: list[str]) -> int:
 
 def probe_torch(words: list[str]) -> int:
     """Run `python -m benchmarks.pytorch.train` until its first step is done."""
+    from benchmarks.pytorch import epochs as torch_epochs
     from benchmarks.pytorch import train as torch_train
 
     stages = Stages()
     stages.imported()
-    with watching(torch_train, "load_examples", stages.timing_data):
+    with watching(torch_epochs, "load_examples", stages.timing_data):
         return torch_train.main([*words, "--max-steps", "1"]) or stages.end()
 
 

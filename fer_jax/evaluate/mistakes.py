@@ -22,7 +22,7 @@ from fer_jax.fer2013 import NAMES
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.inference.labels import LabelledRows
 from fer_jax.inference.predictor import LARGEST_BATCH, predict
-from fer_jax.inference.rows import find_copies
+from fer_jax.inference.rows import find_trained_on
 from fer_jax.inference.run_weights import Trained
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal
@@ -111,7 +111,7 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
         examples.labels != fer2013.UNLABELLED
     )
     rows = np.flatnonzero(may_train)
-    return rows[find_copies([trained], examples.images[rows])]
+    return rows[find_trained_on([trained], examples.hashes[rows])]
 
 
 def find_neighbours(

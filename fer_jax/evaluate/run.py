@@ -29,7 +29,7 @@ from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views
-from fer_jax.inference.rows import choose_rows, find_copies
+from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import Trained, load_own_data
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
@@ -141,7 +141,7 @@ def predict_part(
     rows = inference_labels.label_rows(
         labelling, examples, choose_subject_rows(subject, examples, part), part=part
     )
-    is_copy = find_copies(runs, rows.images) if runs else None
+    is_copy = find_trained_on(runs, rows.examples.hashes[rows.rows]) if runs else None
     if subject.weights is not None:
         console.print(f"weights    {subject.weights.name}: {subject.weights.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows.rows):,}")

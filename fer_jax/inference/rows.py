@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.data.examples import Examples, hash_images
+from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.inference.run_weights import Trained
 
@@ -74,6 +74,9 @@ def _keep_labelled(examples: Examples, rows: np.ndarray, part: str) -> np.ndarra
     return rows
 
 
-def find_copies(runs: Sequence[Trained], images: np.ndarray) -> np.ndarray:
-    """Find the images, uint8 [N, 48, 48, 1], that are exact copies of a run's training images: bool [N]."""
-    return np.isin(hash_images(images), np.concatenate([run.saved["train_hashes"] for run in runs]))
+def find_trained_on(runs: Sequence[Trained], hashes: np.ndarray) -> np.ndarray:
+    """Find the hashes, uint64 [N], that are those of a run's training images: bool [N].
+
+    See `Examples.hashes`: the images are exact copies of training images, or these themselves.
+    """
+    return np.isin(hashes, np.concatenate([run.saved["train_hashes"] for run in runs]))

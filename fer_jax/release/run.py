@@ -20,7 +20,7 @@ from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference import weights
 from fer_jax.inference.predictor import predict_choices
-from fer_jax.inference.rows import choose_rows, find_copies
+from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import Trained, load_data, load_finished
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
@@ -138,7 +138,7 @@ def _measure(trained: Trained, examples: Examples, views: ViewChoice, votes: Pat
     for part in list_parts(trained, examples):
         rows = choose_rows(examples, trained, part)
         images = examples.images[rows]
-        is_copy = find_copies([trained], images)
+        is_copy = find_trained_on([trained], examples.hashes[rows])
         for choice, logits in predict_choices(trained.network, images, ("single", views)).items():
             predicted = logits.argmax(axis=1)
             for kind, labels in labels_of.items():

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.harness import bench, timeline
 from benchmarks.harness.timeline import Timeline
+from benchmarks.pytorch.train import TorchTrain
 from benchmarks.throughput import epoch, steps_alone
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
@@ -170,8 +171,8 @@ def test_a_program_that_fails_is_told(tmp_path: Path) -> None:
 
 def test_pytorch_measures_the_same_rows(config_file: Path) -> None:
     torch = pytest.importorskip("torch", reason=NO_TORCH)
+    from benchmarks.pytorch import epochs as torch_epochs
     from benchmarks.pytorch import nets as torch_nets
-    from benchmarks.pytorch import train as torch_train
 
     config = load_config(config_file)
     examples = draw_examples(seed=0, examples=140)
@@ -183,22 +184,22 @@ def test_pytorch_measures_the_same_rows(config_file: Path) -> None:
     parts = {"train": eval_rows(split.train, config.train, seed=config.train.seed), "val": split.val}
     assert len(parts["train"]) == 20
     for form in ("users", "tuned"):
-        style = torch_train.STYLES[form]
+        style = torch_epochs.STYLES[form]
         net = torch_nets.Net(config.model, style)
         torch_nets.carry_over(net, *jax.tree.map(np.array, (state.params, state.batch_stats)))
-        options = torch_train.TorchTrain(config=config_file, settings=config, form=form)
-        loaders = torch_train.make_loaders(config, examples, split, options, pin_memory=False)
+        options = TorchTrain(config=config_file, settings=config, form=form)
+        loaders = torch_epochs.make_loaders(config, examples, split, options, pin_memory=False)
         assert len(loaders.train) == len(split.train) // 16
         for name, rows in parts.items():
             counts = evaluate(
                 eval_step, state.params, state.batch_stats, eval_batches(examples, rows, batch_size=16)
             )
-            loss, accuracy = torch_train.evaluate(net, loaders.measured[name], style)
+            loss, accuracy = torch_epochs.evaluate(net, loaders.measured[name], style)
             assert loss == pytest.approx(metrics_counts.mean_loss(counts), rel=1e-4)
             assert accuracy == pytest.approx(metrics_counts.accuracy(counts))
         images, labels = next(iter(loaders.train))
         assert images.shape == (16, 1, 48, 48) and images.dtype == torch.float32
-        x, _ = torch_train.to_device(images, labels, torch.device("cpu"), style)
+        x, _ = torch_epochs.to_device(images, labels, torch.device("cpu"), style)
         assert torch.equal(x, images)
         assert (x.stride(1) == 1) == style.channels_last
 
@@ -206,22 +207,22 @@ def test_pytorch_measures_the_same_rows(config_file: Path) -> None:
 @pytest.mark.parametrize("weights", ["none", "sqrt", "balanced"])
 def test_pytorch_weighs_the_classes_alike(weights: Any) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
-    from benchmarks.pytorch import train as torch_train
+    from benchmarks.pytorch import epochs as torch_epochs
 
     config, labels = LossConfig(class_weights=weights), np.array([0, 1, 1, 3, 3, 3])
     wanted = class_weights(config, class_counts(labels))
-    np.testing.assert_array_equal(torch_train.class_weights(config, labels), wanted)
+    np.testing.assert_array_equal(torch_epochs.class_weights(config, labels), wanted)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step", "trapezoid"])
 def test_pytorch_has_the_same_rates(schedule: Any) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
-    from benchmarks.pytorch import train as torch_train
+    from benchmarks.pytorch import epochs as torch_epochs
 
     optimizer = OptimizerConfig(schedule=schedule, warmup_epochs=1, decay_epochs=2, peak_rate=0.5)
     config = Config(name="a", optimizer=optimizer, train=TrainConfig(epochs=6))
     wanted = make_schedule(optimizer, steps_per_epoch=5, epochs=6)
-    factor = torch_train.make_rate_factor(config, 5)
+    factor = torch_epochs.make_rate_factor(config, 5)
     rates = [0.5 * factor(step) for step in range(30)]
     np.testing.assert_allclose(rates, [float(wanted(step)) for step in range(30)], rtol=1e-5)
 
