@@ -10,9 +10,7 @@ The runs are in runs/accuracy/TIER-seedS; evaluate each on PrivateTest with `pyt
 --data fer2013.csv --split PrivateTest`.
 """
 
-import re
 import shlex
-import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from benchmarks.accuracy.accuracy_tables import short_table, table, weights_table
+from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.harness.unattended import Training, check_settings, is_finished
@@ -39,52 +39,16 @@ from fer_jax.inference import weights as inference_weights
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import average, count_views, predict_choices
 from fer_jax.inference.run_weights import Trained
-from fer_jax.metrics.scores import wilson_interval
 from fer_jax.release import card as release_card
 from fer_jax.report import terminal
 from fer_jax.runs.record import RunRecord
 from fer_jax.runtime import cpu
-from fer_jax.text import Table, mean_and_spread, to_markdown
 
 SECTION: Final = "accuracy"
 SHORT_SECTION: Final = "results"
 WEIGHTS_SECTION: Final = "weights"
-SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
-"""Tiers in the README's short table, in its order."""
-PART: Final = "PublicTest"
-VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
 PROGRAM: Final = "python -m benchmarks.accuracy"
 QUESTION = "How accurate are our networks on PublicTest?"
-
-
-@dataclass(frozen=True)
-class Tier:
-    """A recipe: its seeds are a row of the table.
-
-    Attributes:
-        config: its file.
-        words: its description in the table.
-        is_taught: whether it is distilled from the tier `--teachers`.
-    """
-
-    config: str
-    words: str
-    is_taught: bool = False
-
-
-TIERS: Final[dict[str, Tier]] = {
-    "speedrun": Tier("configs/speedrun.py", "mid-size network, half an hour on two cores"),
-    "tiny": Tier("configs/tiny.py", "tiny network"),
-    "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
-    "xception": Tier("configs/xception.py", "mini-Xception"),
-    "mid": Tier("configs/mid.py", "mid-size network"),
-    "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
-    "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
-    "vgg": Tier("configs/vgg.py", "VGG"),
-    "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
-    "best": Tier("configs/best.py", "large network, mixed images"),
-}
-"""Tiers by name; a distilled one waits for its teachers."""
 TAUGHT: Final = ("--distill.weight", "0.7", "--distill.temperature", "1", "--loss.label-smoothing", "0")
 """Options of distillation; no label smoothing, since the teachers' outputs are soft already."""
 
@@ -295,152 +259,6 @@ def _oracle(member: Trained, total: int) -> int:
     """Count the correct predictions of the best epoch chosen on PublicTest (val in the official protocol)."""
     log = read_json_lines(member.folder / "log.jsonl")
     return round(max(record["val_accuracy"] for record in log) * total)
-
-
-def table(results: dict[str, Any]) -> str:
-    """Return the table in Markdown, with a row per tier."""
-    rows: Table = [
-        [
-            "network",
-            "labels",
-            "images",
-            "parameters",
-            "M MACs",
-            "epochs",
-            "minutes",
-            "seeds",
-            "single view",
-            "flip TTA",
-            "ten-crop TTA",
-            "ensemble, flip TTA",
-            "ensemble, ten-crop TTA",
-            "best epoch chosen on the test images, single view",
-        ]
-    ]
-    for row in results["results"]:
-        total = row["total"]
-        minutes = statistics.median(row["seconds"]) / 60
-        rows.append(
-            [
-                _describe(row) + _from_teachers(row),
-                row["labels"],
-                f"{total:,}",
-                f"{row['parameters']:,}",
-                f"{row['macs'] / 1e6:.0f}",
-                f"{row['epochs']}, {row['select']}",
-                f"{minutes:.0f}",
-                str(len(row["seeds"])),
-                *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
-                *(
-                    _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
-                    for choice in ("flip", "ten-crop")
-                ),
-                "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
-            ]
-        )
-    machines = sorted({machine for row in results["results"] for machine in row["machines"]})
-    copies = " or ".join(sorted({f"{row['copies_of_training_images']:,}" for row in results["results"]}))
-    return (
-        f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"Accuracy in percent on the images of {PART} that have such a label: mean ± standard deviation over "
-        "seeds, or, for a single number, its 95 % Wilson interval in brackets; expect intervals about that "
-        f"wide everywhere. {copies} of these images are exact copies of training images, as FER2013 was "
-        "released. Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
-        "`last`, no epoch was chosen on these images, but recipes were changed after earlier attempts had "
-        "been measured on them. The last column is the best epoch chosen on the test images themselves, as "
-        "papers report it that select there. Minutes: for one seed, the median; approximate where runs "
-        f"shared a machine. Trained on {'; '.join(machines)}."
-    )
-
-
-def _in_percent(correct: Sequence[int], total: int) -> str:
-    """Format several counts as mean and spread, a single one with its interval."""
-    if len(correct) > 1:
-        return mean_and_spread([100 * each / total for each in correct])
-    low, high = wilson_interval(correct[0], total)
-    return f"{100 * correct[0] / total:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _describe(row: dict[str, Any]) -> str:
-    """Return the description of a row's tier; the JSON's if the tier no longer exists."""
-    tier = TIERS.get(row["name"])
-    return tier.words if tier else row["words"]
-
-
-def _from_teachers(row: dict[str, Any]) -> str:
-    if not row["teachers"]:
-        return ""
-    note = ", whose epochs were chosen on these images" if row["are_teachers_selected"] else ""
-    return f" from {', '.join(row['teachers'])}{note}"
-
-
-def short_table(results: dict[str, Any]) -> str:
-    """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
-    rows: Table = [
-        ["network", "parameters", "labels", "seeds", "single view", "flip TTA", "training, one seed", "on"]
-    ]
-    by_name: dict[str, dict[str, Any]] = {}
-    for row in results["results"]:
-        by_name.setdefault(row["name"], row)
-    for name in SHORT_TIERS:
-        if name not in by_name:
-            continue
-        row = by_name[name]
-        rows.append(
-            [
-                f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
-                f"{row['parameters']:,}",
-                row["labels"],
-                str(len(row["seeds"])),
-                *(_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip")),
-                _duration(statistics.median(row["seconds"])),
-                "; ".join(_shorten_machine(machine) for machine in row["machines"]),
-            ]
-        )
-    return to_markdown(rows, left_columns=1)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _shorten_machine(machine: str) -> str:
-    """Shorten a machine's name.
-
-    >>> _shorten_machine("AMD EPYC (family 25, model 1), 1 cores")
-    'AMD EPYC, 1 core'
-    >>> _shorten_machine("GPU NVIDIA H100 80GB HBM3 with Intel(R) Xeon(R) Processor, 16 cores")
-    'NVIDIA H100 80GB HBM3'
-    """
-    device = machine.split(" with ")[0].removeprefix("GPU ")
-    return re.sub(r", 1 cores$", ", 1 core", re.sub(r" \(family [^)]*\)", "", device))
-
-
-def weights_table(folder: Path) -> str:
-    """Return the table of the released weights on PublicTest, from their cards: a row per choice of views."""
-    kinds = ("FER2013", "FER+ majority")
-    rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
-    for name in inference_weights.list_names(folder):
-        card = read_json(folder / f"{name}.json")
-        teachers = release_card.name_teachers(card["training"].get("teachers"))
-        trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
-        trained_as += f", distilled from {', '.join(teachers)}" if teachers else ""
-        measured = [figures for figures in card["figures"] if figures["part"] == PART]
-        for views in dict.fromkeys(figures["views"] for figures in measured):
-            by = {figures["labels"]: figures for figures in measured if figures["views"] == views}
-            cells = [_format_accuracy(by[kind]) if kind in by else "–" for kind in kinds]
-            size = f"{card['tensors']['bytes'] / 1000:,.0f}"
-            rows.append([f"`{name}`", f"{card['parameters']:,}", size, trained_as, views, *cells])
-    return (
-        f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
-        "brackets the counts and a 95 % interval. FER+ majority: only images whose votes have a majority for "
-        "one of the classes that the network knows."
-    )
-
-
-def _format_accuracy(figures: dict[str, Any]) -> str:
-    accuracy, low, high = (f"{100 * figures[key]:.1f}" for key in ("accuracy", "low", "high"))
-    return f"{accuracy} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy.__main__ import Tier
+from benchmarks.accuracy import accuracy_tables
+from benchmarks.accuracy.tiers import Tier
 from benchmarks.harness import unattended
 from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
@@ -89,7 +90,7 @@ def test_tiers_are_trained_in_turn_and_measured(
 def weights_table_of(folder: Path, card: dict[str, Any]) -> str:
     write_json(folder / "a.json", card)
     (folder / "a.safetensors").touch()
-    return accuracy.weights_table(folder)
+    return accuracy_tables.weights_table(folder)
 
 
 def test_the_tables_by_hand(tmp_path: Path) -> None:

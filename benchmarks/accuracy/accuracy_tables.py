@@ -1,0 +1,163 @@
+"""The tables of accuracies: of all tiers, the README's short one, and that of the released weights."""
+
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
+from fer_jax.files import read_json
+from fer_jax.inference import weights as inference_weights
+from fer_jax.metrics.scores import wilson_interval
+from fer_jax.release import card as release_card
+from fer_jax.text import Table, mean_and_spread, to_markdown
+
+SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
+"""Tiers in the README's short table, in its order."""
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the table in Markdown, with a row per tier."""
+    rows: Table = [
+        [
+            "network",
+            "labels",
+            "images",
+            "parameters",
+            "M MACs",
+            "epochs",
+            "minutes",
+            "seeds",
+            "single view",
+            "flip TTA",
+            "ten-crop TTA",
+            "ensemble, flip TTA",
+            "ensemble, ten-crop TTA",
+            "best epoch chosen on the test images, single view",
+        ]
+    ]
+    for row in results["results"]:
+        total = row["total"]
+        minutes = statistics.median(row["seconds"]) / 60
+        rows.append(
+            [
+                _describe(row) + _from_teachers(row),
+                row["labels"],
+                f"{total:,}",
+                f"{row['parameters']:,}",
+                f"{row['macs'] / 1e6:.0f}",
+                f"{row['epochs']}, {row['select']}",
+                f"{minutes:.0f}",
+                str(len(row["seeds"])),
+                *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
+                *(
+                    _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
+                    for choice in ("flip", "ten-crop")
+                ),
+                "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
+            ]
+        )
+    machines = sorted({machine for row in results["results"] for machine in row["machines"]})
+    copies = " or ".join(sorted({f"{row['copies_of_training_images']:,}" for row in results["results"]}))
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"Accuracy in percent on the images of {PART} that have such a label: mean ± standard deviation over "
+        "seeds, or, for a single number, its 95 % Wilson interval in brackets; expect intervals about that "
+        f"wide everywhere. {copies} of these images are exact copies of training images, as FER2013 was "
+        "released. Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
+        "`last`, no epoch was chosen on these images, but recipes were changed after earlier attempts had "
+        "been measured on them. The last column is the best epoch chosen on the test images themselves, as "
+        "papers report it that select there. Minutes: for one seed, the median; approximate where runs "
+        f"shared a machine. Trained on {'; '.join(machines)}."
+    )
+
+
+def _in_percent(correct: Sequence[int], total: int) -> str:
+    """Format several counts as mean and spread, a single one with its interval."""
+    if len(correct) > 1:
+        return mean_and_spread([100 * each / total for each in correct])
+    low, high = wilson_interval(correct[0], total)
+    return f"{100 * correct[0] / total:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _describe(row: dict[str, Any]) -> str:
+    """Return the description of a row's tier; the JSON's if the tier no longer exists."""
+    tier = TIERS.get(row["name"])
+    return tier.words if tier else row["words"]
+
+
+def _from_teachers(row: dict[str, Any]) -> str:
+    if not row["teachers"]:
+        return ""
+    note = ", whose epochs were chosen on these images" if row["are_teachers_selected"] else ""
+    return f" from {', '.join(row['teachers'])}{note}"
+
+
+def short_table(results: dict[str, Any]) -> str:
+    """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
+    rows: Table = [
+        ["network", "parameters", "labels", "seeds", "single view", "flip TTA", "training, one seed", "on"]
+    ]
+    by_name: dict[str, dict[str, Any]] = {}
+    for row in results["results"]:
+        by_name.setdefault(row["name"], row)
+    for name in SHORT_TIERS:
+        if name not in by_name:
+            continue
+        row = by_name[name]
+        rows.append(
+            [
+                f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
+                f"{row['parameters']:,}",
+                row["labels"],
+                str(len(row["seeds"])),
+                *(_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip")),
+                _duration(statistics.median(row["seconds"])),
+                "; ".join(_shorten_machine(machine) for machine in row["machines"]),
+            ]
+        )
+    return to_markdown(rows, left_columns=1)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _shorten_machine(machine: str) -> str:
+    """Shorten a machine's name.
+
+    >>> _shorten_machine("AMD EPYC (family 25, model 1), 1 cores")
+    'AMD EPYC, 1 core'
+    >>> _shorten_machine("GPU NVIDIA H100 80GB HBM3 with Intel(R) Xeon(R) Processor, 16 cores")
+    'NVIDIA H100 80GB HBM3'
+    """
+    device = machine.split(" with ")[0].removeprefix("GPU ")
+    return re.sub(r", 1 cores$", ", 1 core", re.sub(r" \(family [^)]*\)", "", device))
+
+
+def weights_table(folder: Path) -> str:
+    """Return the table of the released weights on PublicTest, from their cards: a row per choice of views."""
+    kinds = ("FER2013", "FER+ majority")
+    rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
+    for name in inference_weights.list_names(folder):
+        card = read_json(folder / f"{name}.json")
+        teachers = release_card.name_teachers(card["training"].get("teachers"))
+        trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
+        trained_as += f", distilled from {', '.join(teachers)}" if teachers else ""
+        measured = [figures for figures in card["figures"] if figures["part"] == PART]
+        for views in dict.fromkeys(figures["views"] for figures in measured):
+            by = {figures["labels"]: figures for figures in measured if figures["views"] == views}
+            cells = [_format_accuracy(by[kind]) if kind in by else "–" for kind in kinds]
+            size = f"{card['tensors']['bytes'] / 1000:,.0f}"
+            rows.append([f"`{name}`", f"{card['parameters']:,}", size, trained_as, views, *cells])
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
+        "brackets the counts and a 95 % interval. FER+ majority: only images whose votes have a majority for "
+        "one of the classes that the network knows."
+    )
+
+
+def _format_accuracy(figures: dict[str, Any]) -> str:
+    accuracy, low, high = (f"{100 * figures[key]:.1f}" for key in ("accuracy", "low", "high"))
+    return f"{accuracy} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"

@@ -1,0 +1,39 @@
+"""The recipes whose accuracy is measured, on which part and in which views."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fer_jax.images.views import ViewChoice
+
+PART: Final = "PublicTest"
+VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A recipe: its seeds are a row of the table.
+
+    Attributes:
+        config: its file.
+        words: its description in the table.
+        is_taught: whether it is distilled from the tier `--teachers`.
+    """
+
+    config: str
+    words: str
+    is_taught: bool = False
+
+
+TIERS: Final[dict[str, Tier]] = {
+    "speedrun": Tier("configs/speedrun.py", "mid-size network, half an hour on two cores"),
+    "tiny": Tier("configs/tiny.py", "tiny network"),
+    "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
+    "xception": Tier("configs/xception.py", "mini-Xception"),
+    "mid": Tier("configs/mid.py", "mid-size network"),
+    "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
+    "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
+    "vgg": Tier("configs/vgg.py", "VGG"),
+    "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
+    "best": Tier("configs/best.py", "large network, mixed images"),
+}
+"""Tiers by name; a distilled one waits for its teachers."""
