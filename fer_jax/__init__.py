@@ -11,7 +11,7 @@ The data's way is a straight line:
 A room is a package, or a module here at the root. It imports rooms of lower rows only:
 
 1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`, `text`
-2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the machine
+2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process and the machine
 3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `cli`
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages
 5. `engine`, state, step and loop; `inference`, anything that predicts

@@ -17,6 +17,7 @@ from fer_jax.config.files import load_config
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
+from fer_jax.runtime.signals import ENDING, acknowledge_signals
 
 EXIT_CODES = (
     "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
@@ -84,7 +85,8 @@ def _settings(argv: list[str]) -> Config:
 def run(program: Callable[[], int]) -> int:
     """Run a program, and turn a user error into one message on stderr and an exit status."""
     try:
-        return program()
+        with acknowledge_signals(ENDING):
+            return program()
     except FerJaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -111,7 +111,7 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
         return _write(options)
     if options.data is None:
         raise ConfigError("--data is missing; give fer2013.csv, which has PublicTest")
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = terminal.make_console()
     if options.verb == "train":
         wanted = list_trainings(options, options.data)
         return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)

@@ -133,17 +133,12 @@ def _run_fold(
     programs = make_programs(config, examples, split)
     job = make_job(config, [train.seed], examples, split, programs)
     replica = Replica(train.seed, work, programs.init(jax_key(train.seed, Stream.INIT)))
-    with terminal.make_bar(console) as bar:
-        task = bar.add_task(title, total=job.epoch_steps * train.epochs, speed="")
+    total = job.epoch_steps * train.epochs
+    with terminal.show_steps(console, title, total, images_per_step=train.batch_size) as steps:
 
         def on_step(epoch: int, position: int, objective: float) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(
-                task,
-                completed=epoch * job.epoch_steps + position,
-                description=f"{title}, epoch {epoch + 1}/{train.epochs}, objective {objective:.3f}",
-                speed=f"{speed * train.batch_size:,.0f} img/s" if speed else "",
-            )
+            words = f"{title}, epoch {epoch + 1}/{train.epochs}, objective {objective:.3f}"
+            steps.move(epoch * job.epoch_steps + position, words=words)
 
         run_unsaved(job, [replica], on_step=on_step, on_selected=lambda replica: None)
     model = make_predicting_model(config.model)

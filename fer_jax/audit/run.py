@@ -50,7 +50,7 @@ def audit(options: "AuditCommand", config: Config, *, invocation: str, clock: Cl
     Raises:
         FerJaxError: a user error in the config or the data.
     """
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = terminal.make_console()
     cpu.tune_cpu()
     path = find_file(config.data)
     out = options.out or AUDITS / (path.stem if path else "synthetic")
@@ -86,7 +86,8 @@ def _look(
 ) -> tuple[AuditFindings, CrossValidated | None, dict[str, float]]:
     """Run every search; returns the findings, what the networks predict, and the seconds of each search."""
     times = [clock()]
-    examples = load_examples(config.data)
+    with terminal.show_steps(console, "reading the data", None):
+        examples = load_examples(config.data)
     terminal.show_data(console, examples)
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(
@@ -99,7 +100,8 @@ def _look(
     with terminal.show_progress(console, "searching for copies") as on_step:
         copies = near_copies.find_copies(examples.images, on_step=on_step)
     times.append(clock())
-    strange = not_faces.find_not_faces(examples.images)
+    with terminal.show_steps(console, "searching for images without a face", None):
+        strange = not_faces.find_not_faces(examples.images)
     times.append(clock())
     seconds = dict(zip(("load", "copies", "not_faces"), np.diff(times).tolist(), strict=True))
     folds = options.folds

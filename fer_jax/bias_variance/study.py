@@ -158,10 +158,8 @@ def widen(config: Config, width: float) -> Config:
 def _plan(console: Console, options: "BiasVarianceCommand", config: Config, examples: Examples) -> Study:
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
     # Teachers that cannot be used are refused before any training; their answers are cached.
-    with terminal.show_progress(console, "asking the teachers") as on_view:
-        sampled = take_sample(config, chosen, on_view=on_view)
-    for note in sampled.notes:
-        console.print(f"           {note}")
+    sampled = take_sample(config, chosen, console=console)
+    terminal.show_notes(console, sampled.notes)
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(
@@ -198,8 +196,7 @@ def _train_missing(console: Console, study: Study, clock: Clock) -> None:
     if left < replicas:
         console.print(f"           {replicas - left} of them are already in {study.work_dir}")
     is_accelerated = jax.devices()[0].platform != "cpu"
-    with terminal.make_bar(console) as bar:
-        task = bar.add_task("training", total=left, speed="")
+    with terminal.show_steps(console, "training", left) as steps:
         for resample, seeds in missing.items():
             if not seeds:
                 continue
@@ -209,10 +206,10 @@ def _train_missing(console: Console, study: Study, clock: Clock) -> None:
             together = len(seeds) if is_accelerated else 1
             for first in range(0, len(seeds), together):
                 group = seeds[first : first + together]
-                done = bar.tasks[task].completed
+                done = steps.meter.done
 
                 def tell(share: float, words: str, *, done: float = done, replicas: int = len(group)) -> None:
-                    bar.update(task, completed=done + share * replicas, description=words)
+                    steps.move(done + share * replicas, words=words)
 
                 tell(0.0, f"resample {resample}")
                 trained = _train_replicas(study, resample, group, data, programs, tell, clock)

@@ -64,10 +64,8 @@ def check(config: Config, *, out: Path | None, is_quick: bool) -> int:
     folder = out or CHECKS / config.name
     console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
     examples = terminal.load_data(console, config.data)
-    with terminal.show_progress(console, "asking the teachers") as on_view:
-        prepared = prepare(config, examples, on_view=on_view)
-    for note in prepared.notes:
-        console.print(f"           {note}")
+    prepared = prepare(config, examples, console=console)
+    terminal.show_notes(console, prepared.notes)
     with runs_folder.locked(folder):
         with replacing(folder / SHEET) as new:
             contact_sheet.lay_out_augmented(
@@ -77,11 +75,10 @@ def check(config: Config, *, out: Path | None, is_quick: bool) -> int:
                 versions=5,
                 title=f"{config.name}: images and their augmented versions",
             ).save(new, format="PNG", optimize=True)
-        with terminal.make_bar(console) as bar:
-            task = bar.add_task("starting", total=len(STAGES), speed="")
+        with terminal.show_steps(console, "starting", len(STAGES)) as steps:
 
             def tell(stage: int, what: str) -> None:
-                bar.update(task, description=f"{STAGES[stage]} {what}", completed=stage)
+                steps.move(stage, words=f"{STAGES[stage]} {what}".rstrip())
 
             checked = check_all(config, prepared, tell, is_quick=is_quick)
         files = _write(folder, config, checked, examples.facts)

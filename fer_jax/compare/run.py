@@ -70,7 +70,7 @@ def compare_runs(
     Raises:
         FerJaxError: a user error in runs or data.
     """
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = terminal.make_console()
     entries = group([read_run(folder) for folder in find_folders(paths)])
     check_comparable(entries, part)
     out = _common_folder(entries) if out is None else out
@@ -128,17 +128,16 @@ def measure(
         console.print(note, style="yellow")
     is_right: list[list[np.ndarray]] = []
     needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
-    with terminal.show_steps(console, "predict", sum(map(len, needed))) as advance:
+    with terminal.show_steps(console, "predicting", sum(map(len, needed))) as advance:
         for runs in needed:
             is_right.append([])
             for run in runs:
                 trained = load(run.folder, data, on_bad_row)
                 rows = choose_rows(labelled, trained, part)
-                logits, _ = predict(trained.network, labelled.images[rows])
+                logits, _ = predict(trained.network, labelled.images[rows], advance=advance)
                 is_right[-1].append(logits.argmax(axis=1) == labelled.labels[rows])
                 for note in (*trained.notes, *_changed_since(run, part, is_right[-1][-1])):
                     console.print(f"{run.folder}: {note}", style="yellow")
-                advance()
     return Measured(examples, is_right)
 
 

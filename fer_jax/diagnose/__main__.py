@@ -39,13 +39,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _diagnose(options: DiagnoseCommand) -> int:
     # Imported late: the libraries take seconds, and --help and mistakes should not wait for them.
-    from rich.console import Console
-
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
     from fer_jax.errors import RunError
     from fer_jax.files import read_json, read_json_lines, write_json
-    from fer_jax.report import run_page
+    from fer_jax.report import run_page, terminal
     from fer_jax.runs import record
 
     folder, log = options.run, options.run / "log.jsonl"
@@ -56,7 +54,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     metrics = read_json(folder / "metrics.json")
     decomposition = _read_decomposition(options.bias_variance, config.name)
     result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
-    console = Console(markup=False, highlight=False)
+    console = terminal.make_console()
     console.print(result["sentence"], style="bold")
     _show(console, result)
     if decomposition is not None:
@@ -107,14 +105,14 @@ def _show(console: "Console", result: "Json") -> None:
             for each in chosen:
                 cells = (each["rule"], each["says"], each["threshold"])
                 findings.add_row(*cells[: len(heads)])
-            console.print(findings)
+            console.print(findings, soft_wrap=False)
     if not result["next"]:
         return
     changes = Table("next", "from", "to", "why", box=None, padding=(0, 2, 0, 0))
     for each in result["next"]:
         old, new = describe_value(each["from"]), describe_value(each["to"])
         changes.add_row(each["field"], old, new, each["why"])
-    console.print(changes)
+    console.print(changes, soft_wrap=False)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import scipy.special
 from matplotlib import colormaps
-from rich.console import Console
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
@@ -151,7 +150,9 @@ def _distances_to(
     """Compute the distances [M, T] in chunks: the features of all training images could be too large."""
     chunk = 4 * LARGEST_BATCH
     parts = []
-    with terminal.show_steps(Console(), "training images' features", len(train_rows)) as advance:
+    with terminal.show_steps(
+        terminal.make_console(), "training images' features", len(train_rows)
+    ) as advance:
         for start in range(0, len(train_rows), chunk):
             images = examples.images[train_rows[start : start + chunk]]
             parts.append(cosine_distances(features, predict(trained.network, images)[1]))
@@ -179,15 +180,16 @@ def write_pictures(
     features = predict(trained.network, examples.images[wrong])[1]
     neighbours = find_neighbours(trained, examples, wrong, features, count=NEIGHBOUR_COUNT)
     wrong_count = int((logits.argmax(axis=1) != labels).sum())
-    sheets = {
-        "mistakes": _lay_out_mistakes(
-            examples,
-            mistakes,
-            title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are misclassified",
-        ),
-        "saliency": _lay_out_saliency(trained, examples, rows, logits),
-        "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
-    }
+    with terminal.show_steps(terminal.make_console(), "drawing mistakes and saliency", None):
+        sheets = {
+            "mistakes": _lay_out_mistakes(
+                examples,
+                mistakes,
+                title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are misclassified",
+            ),
+            "saliency": _lay_out_saliency(trained, examples, rows, logits),
+            "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
+        }
     names = {}
     for name, sheet in sheets.items():
         path = stem.with_name(f"{stem.name}_{name}.png")

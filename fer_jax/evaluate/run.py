@@ -109,12 +109,13 @@ def evaluate(options: EvaluateOptions) -> None:
     """
     if options.predictions is not None:
         predictions.check_path(options.predictions)
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = terminal.make_console()
     cpu.tune_cpu()
     subject = load_subject(console, options)
     labelling = inference_labels.choose(subject.members, options.labels, options.ferplus)
     evaluation = predict_part(console, subject, labelling, options)
-    result = evaluation.to_json()
+    with terminal.show_steps(console, "measuring", None):
+        result = evaluation.to_json()
     if subject.only_run is not None and options.robustness:
         result["robustness"] = _measure_robustness(console, subject.only_run, evaluation.rows)
     console.print(text.describe(result))
@@ -210,7 +211,8 @@ def _write(console: Console, evaluation: Evaluation, labelling: Labelling, resul
     """Write the JSON; for a single run also the pictures, which it names, and the run's page."""
     run = evaluation.subject.only_run
     if run is not None:
-        pictures = _draw(run, result, labelling, stem)
+        with terminal.show_steps(console, "drawing", None):
+            pictures = _draw(run, result, labelling, stem)
         found, faces = mistakes.write_pictures(run, evaluation.rows, evaluation.logits, stem=stem)
         result |= {"mistakes": found, "pictures": pictures | faces}
     write_json(stem.with_suffix(".json"), result)

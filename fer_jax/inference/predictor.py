@@ -28,6 +28,9 @@ from fer_jax.images.views import CHOICES, ViewChoice, show
 from fer_jax.models.cnn import LAST_LAYER, make_model
 from fer_jax.randomness import Stream, jax_key
 
+Advance = Callable[[float], None]
+"""Called with the share of one pass over the images that a batch was; the shares of a pass add up to 1."""
+
 LARGEST_BATCH: Final = 256
 
 
@@ -78,8 +81,10 @@ def describe_variables(model: nn.Module) -> dict[str, Any]:
     return shapes
 
 
-def predict(network: Network, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run a network over images uint8 [N, 48, 48, 1].
+def predict(
+    network: Network, images: np.ndarray, *, advance: Advance = lambda share: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a network over images uint8 [N, 48, 48, 1]; `advance` is called after each batch.
 
     Returns:
         Logits float32 [N, C] and the last features float32 [N, D]: what the last layer sees, with the
@@ -95,9 +100,12 @@ def predict(network: Network, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
         ]
     if not batches:
         return np.empty((0, network.classes), np.float32), np.empty((0, 0), np.float32)
-    logits, features = (
-        np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*batches, strict=True)
-    )
+    # All batches are under way by now; as each one arrives, it is counted.
+    arrived = []
+    for logits, features in batches:
+        arrived.append((np.asarray(logits), np.asarray(features)))
+        advance(1 / len(batches))
+    logits, features = (np.concatenate(parts) for parts in zip(*arrived, strict=True))
     return logits[: len(images)], features[: len(images)]
 
 
@@ -106,7 +114,7 @@ def predict_choices(
     images: np.ndarray,
     choices: Iterable[ViewChoice],
     *,
-    advance: Callable[[], None] = lambda: None,
+    advance: Advance = lambda share: None,
 ) -> dict[ViewChoice, np.ndarray]:
     """Average the logits of images over the views of each choice; a view that several share is run once.
 
@@ -114,15 +122,14 @@ def predict_choices(
         network: the weights.
         images: uint8 [N, 48, 48, 1].
         choices: keys of `views.CHOICES`.
-        advance: called after each of the views, of which there are `count_views(choices)`.
+        advance: called after each batch with its share of a view; there are `count_views(choices)` views.
 
     Returns:
         float64 [N, C] for each choice.
     """
     logits = {}
     for name in _list_views(choices):
-        logits[name] = predict(network, show(images, name))[0].astype(np.float64)
-        advance()
+        logits[name] = predict(network, show(images, name), advance=advance)[0].astype(np.float64)
     return {choice: np.mean([logits[name] for name in CHOICES[choice]], axis=0) for choice in choices}
 
 
@@ -136,7 +143,7 @@ def _list_views(choices: Iterable[ViewChoice]) -> list[str]:
 
 
 def predict_views(
-    network: Network, images: np.ndarray, views: ViewChoice, *, advance: Callable[[], None] = lambda: None
+    network: Network, images: np.ndarray, views: ViewChoice, *, advance: Advance = lambda share: None
 ) -> np.ndarray:
     """Average the logits of images over one choice of views: float64 [N, C]; see `predict_choices`."""
     return predict_choices(network, images, (views,), advance=advance)[views]

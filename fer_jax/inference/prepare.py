@@ -7,6 +7,7 @@ one: `choose_labels` once, then `take_sample` for each network.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rich.console import Console
 
 from fer_jax.config.run import Config
 from fer_jax.data import subsets
@@ -15,7 +16,8 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, load_targets
 from fer_jax.files import Json
-from fer_jax.inference.teachers import OnView, distill
+from fer_jax.inference.teachers import distill
+from fer_jax.report import terminal
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +43,16 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(config: Config, examples: Examples, *, on_view: OnView = lambda done, total: None) -> Prepared:
+def prepare(config: Config, examples: Examples, *, console: Console | None = None) -> Prepared:
     """Do all that a config asks for between loading its data and training on it.
 
-    `examples` are what `load_examples` loads for `config.data`; `on_view` is called as the teachers answer.
+    `examples` are what `load_examples` loads for `config.data`; a console shows how far the teachers are.
 
     Raises:
         FerJaxError: the split, the drop list, the votes or the teachers cannot be used with this data.
     """
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
-    return take_sample(config, chosen, on_view=on_view)
+    return take_sample(config, chosen, console=console)
 
 
 def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
@@ -81,10 +83,11 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     )
 
 
-def take_sample(config: Config, chosen: Prepared, *, on_view: OnView = lambda done, total: None) -> Prepared:
+def take_sample(config: Config, chosen: Prepared, *, console: Console | None = None) -> Prepared:
     """Take the rows that one network is trained on, and ask its teachers about them.
 
-    `train.max_examples`, `train.resample` and `distill` count of the config.
+    `train.max_examples`, `train.resample` and `distill` count of the config; a console shows how far the
+    teachers are.
 
     Raises:
         ConfigError: a teacher has seen images that are measured, or has other classes.
@@ -92,9 +95,10 @@ def take_sample(config: Config, chosen: Prepared, *, on_view: OnView = lambda do
     """
     split = subsets.take_sample(chosen.split, config)
     sample = subsets.describe_sample(split, config)
-    taught = distill(
-        config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view
-    )
+    with terminal.show_progress(console or Console(quiet=True), "asking the teachers") as on_view:
+        taught = distill(
+            config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view
+        )
     return replace(
         chosen,
         split=split,

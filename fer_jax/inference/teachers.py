@@ -29,7 +29,7 @@ from fer_jax.inference.predictor import average, count_views, predict_views
 from fer_jax.inference.run_weights import Trained
 from fer_jax.runtime import machine
 
-OnView = Callable[[int, int], None]
+OnView = Callable[[float, int], None]
 """Called with how many views the teachers have seen, and how many there are."""
 
 
@@ -115,11 +115,11 @@ def _predict(teachers: Sequence[Trained], images: np.ndarray, sha256: str, on_vi
     cached = read_array(name)
     if cached is not None:
         return cached
-    total, done = len(teachers) * count_views(["flip"]), 0
+    total, done = len(teachers) * count_views(["flip"]), 0.0
 
-    def advance() -> None:
+    def advance(share: float) -> None:
         nonlocal done
-        done += 1
+        done += share
         on_view(done, total)
 
     each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from rich.console import Console
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
@@ -46,7 +45,7 @@ def release(options: ReleaseOptions) -> None:
         raise ConfigError(
             f"--name is {name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
         )
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = terminal.make_console()
     cpu.tune_cpu()
     trained = load_finished(options.run, options.data, options.on_bad_row)
     examples = load_data(trained, is_other_file=options.data is not None)
@@ -58,9 +57,10 @@ def release(options: ReleaseOptions) -> None:
     card = _describe(trained, tensors, name=name, dtype=options.dtype)
     stored = replace(trained, network=weights.build(card, tensors, where=f"the new card of {name}").network)
     card["measured_on"] = {"data": examples.contents, "sha256": examples.sha256}
-    for result in _measure(stored, examples, options.views, options.ferplus):
-        card["figures"].append(result)
-        console.print(_line(result))
+    with terminal.show_steps(console, "measuring the stored weights", None):
+        for result in _measure(stored, examples, options.views, options.ferplus):
+            card["figures"].append(result)
+            console.print(_line(result))
     with replacing(out / f"{name}.safetensors") as new:
         new.write_bytes(tensors)
     write_json(out / f"{name}.json", card)

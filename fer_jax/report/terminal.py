@@ -1,17 +1,10 @@
 """What commands show on the terminal: the data, the split, and a progress bar."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
@@ -19,15 +12,33 @@ from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, load_examples
 from fer_jax.data.split import Split
 from fer_jax.fer2013 import names_of
-from fer_jax.runtime import compile_cache, cpu, machine
+from fer_jax.runtime import compile_cache, cpu, machine, progress
+from fer_jax.runtime.progress import Meter, Steps
+from fer_jax.runtime.verbosity import Verbosity, get_verbosity
+
+COMPILING: Final = "compiling; the first step takes longer than the others"
+
+
+def make_console() -> Console:
+    """Make the console of a command, which says as much as `runtime.verbosity` has it say."""
+    is_quiet = get_verbosity() == Verbosity.QUIET
+    return Console(markup=False, highlight=False, soft_wrap=True, quiet=is_quiet)
 
 
 def begin(title: str, config: Config) -> Console:
-    """Tune the process before anything is computed, and print what runs, where and with which settings."""
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    """Tune the process before anything is computed, and print what runs and on which device.
+
+    The settings and versions, which `run.json` records, are printed where the command is verbose.
+    """
+    console = make_console()
     settings = [*cpu.tune_cpu(), *([compile_cache.keep_compiled()] if config.device.compile_cache else [])]
     console.print(title, style="bold")
-    console.print("; ".join([f"runs on    {machine.describe_device()}", machine.describe_cpu(), *settings]))
+    console.print(f"runs on    {machine.describe_device()}; {machine.describe_cpu()}")
+    if get_verbosity() == Verbosity.VERBOSE:
+        versions = ", ".join(f"{name} {version}" for name, version in machine.list_versions().items())
+        for name, lines in {"settings": settings, "versions": [versions]}.items():
+            for number, line in enumerate(lines):
+                console.print(f"{'' if number else name:<10} {line}")
     return console
 
 
@@ -37,7 +48,8 @@ def load_data(console: Console, config: DataConfig) -> Examples:
     Raises:
         DataError: the file is missing, malformed or refused.
     """
-    examples = load_examples(config)
+    with show_steps(console, "reading the data", None):
+        examples = load_examples(config)
     if examples.is_synthetic:
         show_notice(console, is_chosen=config.source == "synthetic")
     show_data(console, examples)
@@ -88,35 +100,40 @@ def show_split(
     console.print(f"  exact copies of training images: {counted}")
 
 
-def make_bar(console: Console) -> Progress:
-    """Make the progress bar, with speed and times; it is hidden if the output is not a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+def show_notes(console: Console, notes: Sequence[str]) -> None:
+    """Show lines about what was just shown, indented."""
+    for note in notes:
+        console.print(f"           {note}")
 
 
 @contextmanager
-def show_steps(console: Console, words: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show a progress bar; yield the function that advances it, by one step or the given number."""
-    with make_bar(console) as bar:
-        task = bar.add_task(words, total=total, speed="")
-        yield lambda steps=1: bar.advance(task, steps)
+def show_steps(
+    console: Console, words: str, total: float | None, *, done: float = 0.0, images_per_step: int = 0
+) -> Iterator[Steps]:
+    """Show how far a long step is, with the elapsed and the remaining time, until the block ends.
+
+    On a terminal it is a bar, in a notebook a line that changes; a log gets a line after five seconds and
+    then every half minute, even if nothing is done in between.
+
+    Args:
+        console: where to show it.
+        words: what is done; `Steps.move` may change them.
+        total: how much there is to do; None: not known yet.
+        done: how much of it was done before, by a run that is resumed.
+        images_per_step: of a training step, to show the speed; 0: no speed.
+
+    Yields:
+        What to call after each unit of work, or with how many are done: `steps()`, `steps(3)`,
+        `steps.move(done, total)`.
+    """
+    started = console.get_time()
+    meter = Meter(words=words, total=total, started=started, done=done, images_per_step=images_per_step)
+    with progress.show(console, meter) as steps:
+        yield steps
 
 
 @contextmanager
-def show_progress(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar of unknown length; yield the function that sets how much is done, of how much."""
-    with make_bar(console) as bar:
-        task = bar.add_task(description, total=None, speed="")
-
-        def move(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield move
+def show_progress(console: Console, words: str) -> Iterator[Callable[[float, float], None]]:
+    """Show steps whose number is not known yet; yield the function (done, total) that moves them."""
+    with show_steps(console, words, None) as steps:
+        yield steps.move

@@ -1,1 +1,1 @@
-"""The machine: CPU settings, the compile cache, device and CPU by name, signals."""
+"""The process and its machine: CPU, device, compile cache, signals, progress, verbosity."""

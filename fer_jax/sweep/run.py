@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import optuna
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from fer_jax.config.fields import FREE, flatten
 from fer_jax.config.files import load_config, to_json
@@ -32,6 +31,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runtime import machine
+from fer_jax.runtime.progress import Steps
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.sweep import plots, study, text
 from fer_jax.sweep import space as sweep_space
@@ -134,10 +134,8 @@ def _choose_rows(console: Console, plan: Plan) -> Prepared:
     rows = chosen.split
     console.print(f"images     {len(rows.train):,} to train on, {len(rows.val):,} to measure: {where}")
     # Teachers that cannot be used are refused before the first trial, and the answers of others are cached.
-    with terminal.show_progress(console, "asking the teachers") as on_view:
-        sampled = take_sample(config, chosen, on_view=on_view)
-    for note in sampled.notes:
-        console.print(f"           {note}")
+    sampled = take_sample(config, chosen, console=console)
+    terminal.show_notes(console, sampled.notes)
     return replace(chosen, teachers=sampled.teachers)
 
 
@@ -169,13 +167,11 @@ def _run_trials(
 ) -> None:
     """Take turns behind a progress bar."""
     names = text.shorten(list(plan.space))
-    with terminal.make_bar(console) as bar:
-        task = bar.add_task("sweep", total=plan.options.trials, speed="")
+    with terminal.show_steps(console, "sweep", plan.options.trials) as steps:
         while clock() < end and (turn := study.take(board, most=plan.options.trials)):
             try:
-                _run_trial(
-                    plan, chosen, board, turn, tell=_make_tell(bar, task, board, turn, signals), clock=clock
-                )
+                tell = _make_tell(steps, board, turn, signals)
+                _run_trial(plan, chosen, board, turn, tell=tell, clock=clock)
             except BaseException:
                 study.release(turn.lock)
                 raise
@@ -188,7 +184,7 @@ def _run_trials(
                 raise StopError(signals[0])
 
 
-def _make_tell(bar: Progress, task: TaskID, board: Board, turn: Turn, signals: list[int]) -> Tell:
+def _make_tell(steps: Steps, board: Board, turn: Turn, signals: list[int]) -> Tell:
     """Make the function that moves the bar, and ends the trial after a signal."""
     trials = study.list_trials(board)
     done = sum(each["state"] in text.FINISHED for each in trials)
@@ -196,7 +192,7 @@ def _make_tell(bar: Progress, task: TaskID, board: Board, turn: Turn, signals: l
     words = f"trial {turn.trial.number}" + "".join(f", best {100 * each['value']:.1f} %" for each in best)
 
     def tell(share: float, more: str) -> None:
-        bar.update(task, completed=done + share, description=f"{words}, {more}")
+        steps.move(done + share, words=f"{words}, {more}")
         if signals:
             raise StopError(signals[0])
 

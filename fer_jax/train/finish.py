@@ -10,12 +10,13 @@ from fer_jax.config.run import Config
 from fer_jax.engine.loop import Job, Replica
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.metrics.scores import summarise
-from fer_jax.report import markdown, run_page, seeds
+from fer_jax.report import markdown, run_page, seeds, terminal
 from fer_jax.report import plots as report_plots
 from fer_jax.report.story import best_epoch_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
+from fer_jax.text import join
 
 SELECTIONS = {
     "best": "the best by validation accuracy, which flatters val a little",
@@ -36,7 +37,8 @@ def finish(
         checkpoint.restore(replica.state, folder) for replica, folder in zip(replicas, chosen, strict=True)
     ]
     parts = {name: rows for name, rows in job.split.parts.items() if len(rows)}
-    counted = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
+    with terminal.show_steps(console, f"measuring {join(list(parts))}", None):
+        counted = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
     metrics = [dict(zip(parts, map(summarise, counts), strict=True)) for counts in counted]
     seconds = [record["seconds"] for record in replicas[0].progress.history]
     ends = {

@@ -51,8 +51,7 @@ def train(
     place = choose_place(config, seeds, run_dir, is_resumed=is_resumed)
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
     examples = terminal.load_data(console, config.data)
-    with terminal.show_progress(console, "preparing") as on_view:
-        prepared = prepare(config, examples, on_view=on_view)
+    prepared = prepare(config, examples, console=console)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
     if prepared.teachers is not None:
@@ -64,8 +63,7 @@ def train(
         classes=config.model.classes,
         copies=facts["split"]["copies_of_training_images"],
     )
-    for note in prepared.notes:
-        console.print(f"  {note}")
+    terminal.show_notes(console, prepared.notes)
     with ExitStack() as locks:
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(runs_folder.locked(folder))
@@ -126,25 +124,25 @@ def _build(place: Place, prepared: Prepared) -> tuple[Job, list[Replica], list[L
 def _fit(console: Console, job: Job, replicas: Sequence[Replica], signals: list[int], clock: Clock) -> None:
     """Run the epochs with a progress bar, and write the logs."""
     epochs, images = job.config.train.epochs, job.config.train.batch_size * len(replicas)
-    bar = terminal.make_bar(console)
-    with ExitStack() as logs, bar:
+    with ExitStack() as logs:
         add = [
             logs.enter_context(runs_record.open_log(replica.folder, replica.progress.history))
             for replica in replicas
         ]
-        task = bar.add_task(
-            "training", total=job.epoch_steps * epochs, completed=int(replicas[0].state.step), speed=""
+        steps = logs.enter_context(
+            terminal.show_steps(
+                console,
+                terminal.COMPILING,
+                job.epoch_steps * epochs,
+                done=int(replicas[0].state.step),
+                images_per_step=images,
+            )
         )
 
         def on_step(position: int, objective: float) -> None:
             epoch = len(replicas[0].progress.history)
-            speed = bar.tasks[task].speed
-            bar.update(
-                task,
-                completed=epoch * job.epoch_steps + position,
-                description=f"epoch {epoch + 1}/{epochs}, objective {objective:.3f}",
-                speed=f"{speed * images:,.0f} img/s" if speed else "",
-            )
+            words = f"epoch {epoch + 1}/{epochs}, objective {objective:.3f}"
+            steps.move(epoch * job.epoch_steps + position, words=words)
 
         def on_epoch(records: list[Record]) -> None:
             for add_record, record in zip(add, records, strict=True):

@@ -141,9 +141,9 @@ def trained(finished: Path) -> Trained:
 
 def test_the_logits_are_averaged_over_the_views(trained: Trained) -> None:
     faces = load_data(trained, is_other_file=False).images[:5]
-    seen: list[int] = []
-    both = predict_choices(trained.network, faces, ("flip", "single"), advance=lambda: seen.append(1))
-    assert len(seen) == 2
+    seen: list[float] = []
+    both = predict_choices(trained.network, faces, ("flip", "single"), advance=seen.append)
+    assert sum(seen) == 2
     one, other = predict(trained.network, faces)[0], predict(trained.network, faces[:, :, ::-1])[0]
     assert np.abs(one - other).max() > 1e-3
     np.testing.assert_array_equal(both["single"], one)

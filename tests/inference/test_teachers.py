@@ -53,9 +53,9 @@ def distilled(
     split: Split = SPLIT,
     targets: SoftLabels | None = None,
     open_rows: np.ndarray = SPLIT.train,
-    asked: list[int] | None = None,
+    asked: list[float] | None = None,
 ) -> Distilled | None:
-    def on_view(done: int, total: int) -> None:
+    def on_view(done: float, total: int) -> None:
         if asked is not None:
             asked.append(done)
 
@@ -86,7 +86,7 @@ def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(t
 
 def test_teachers_are_asked_once(teacher: Path, tmp_path: Path) -> None:
     first = distilled(taught_by(teacher))
-    asked: list[int] = []
+    asked: list[float] = []
     again = distilled(taught_by(teacher), asked=asked)
     assert first is not None and again is not None and not asked
     np.testing.assert_array_equal(first.targets(0, 0), again.targets(0, 0))
