@@ -1,6 +1,6 @@
 """Release the weights of a finished run: a safetensors file and the card that says how good it is.
 
-python -m fer_jax.release runs/mid-seed0 --name mid --data fer2013.csv
+python -m fer_jax.release runs/mid-seed0 --name mine --data fer2013.csv
 """
 
 import sys

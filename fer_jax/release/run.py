@@ -29,9 +29,13 @@ from fer_jax.release.options import ReleaseOptions
 from fer_jax.report import terminal
 from fer_jax.runs import record
 from fer_jax.runtime import cpu
+from fer_jax.text import join
 
 MAX_BYTES: Final = 12_000_000
 """The limit for the tensors of all released weights: they are part of the package."""
+
+_PUBLIC: Final = "PublicTest"
+_PRIVATE: Final = "PrivateTest"
 
 
 def release(options: ReleaseOptions) -> None:
@@ -45,26 +49,54 @@ def release(options: ReleaseOptions) -> None:
         raise ConfigError(
             f"--name is {name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
         )
+    out = _choose_folder(options)
     console = terminal.make_console()
     cpu.tune_cpu()
     trained = load_finished(options.run, options.data, options.on_bad_row)
     examples = load_data(trained, is_other_file=options.data is not None)
     terminal.show_data(console, examples)
-    out = weights.WEIGHTS if options.out is None else options.out
+    parts = list_parts(trained, examples, scores_private_test=options.score_private_test)
     tensors = weights.pack(trained.network.variables, dtype=options.dtype)
-    if out.resolve() == weights.WEIGHTS.resolve():
+    if options.into_package:
         _check_size(out, name, len(tensors))
     card = _describe(trained, tensors, name=name, dtype=options.dtype)
     stored = replace(trained, network=weights.build(card, tensors, where=f"the new card of {name}").network)
-    card["measured_on"] = {"data": examples.contents, "sha256": examples.sha256}
+    card["measured_on"] = {
+        "data": examples.contents,
+        "sha256": examples.sha256,
+        "scores_private_test": options.score_private_test,
+    }
     with terminal.show_steps(console, "measuring the stored weights", None):
-        for result in _measure(stored, examples, options.views, options.ferplus):
+        for result in _measure(stored, examples, parts, options.views, options.ferplus):
             card["figures"].append(result)
             console.print(_line(result))
+    if not options.score_private_test and _has_usage(examples, _PRIVATE):
+        console.print(f"{_PRIVATE:<12} held back, and not measured; --score-private-test measures it")
     with replacing(out / f"{name}.safetensors") as new:
         new.write_bytes(tensors)
     write_json(out / f"{name}.json", card)
     console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
+
+
+def _choose_folder(options: ReleaseOptions) -> Path:
+    """Choose the folder to write into, and refuse the package's own unasked and names that are taken."""
+    package = weights.WEIGHTS
+    if options.into_package and options.out is not None:
+        raise ConfigError(
+            f"--into-package writes into {package}, and --out is {options.out}; give one of them"
+        )
+    out = package if options.into_package else options.out or Path()
+    if out.resolve() == package.resolve() and not options.into_package:
+        raise ConfigError(
+            f"--out is {out}, the package's own folder; give another, or as a maintainer --into-package"
+        )
+    files = [out / f"{options.name}.{ending}" for ending in ("safetensors", "json")]
+    taken = [str(file) for file in files if file.exists()]
+    if taken and not options.overwrite:
+        raise RunError(
+            f"there is {join(taken)} already; give another --name or --out, or --overwrite to replace it"
+        )
+    return out
 
 
 def _check_size(out: Path, name: str, size: int) -> None:
@@ -106,36 +138,48 @@ def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Jso
     }
 
 
-def list_parts(trained: Trained, examples: Examples) -> list[str]:
-    """List the parts that can be measured: those of the run's own split, and the official ones.
+def list_parts(trained: Trained, examples: Examples, *, scores_private_test: bool) -> list[str]:
+    """List the parts to measure: those of the run's own split, PublicTest and, if asked for, PrivateTest.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or PrivateTest is asked for and the data has none.
     """
     own: list[str] = []
     if examples.sha256 == trained.record.data.sha256:
         # With the official protocol val and test are PublicTest and PrivateTest.
         names = ("train",) if trained.config.split.protocol == "official" else ("train", "val", "test")
         own = [name for name in names if len(trained.saved[name])]
-    is_labelled = examples.labels != fer2013.UNLABELLED
-    official = ("PublicTest", "PrivateTest")
-    there = [u for u in official if (is_labelled & (examples.usages == fer2013.USAGES.index(u))).any()]
+    there = [_PUBLIC] if _has_usage(examples, _PUBLIC) else []
+    if scores_private_test:
+        if not _has_usage(examples, _PRIVATE):
+            raise DataError(
+                f"{examples.description}: it has no labelled rows of {_PRIVATE}; give fer2013.csv with "
+                "--data, or leave out --score-private-test"
+            )
+        there.append(_PRIVATE)
     if not own + there:
         raise DataError(
             f"{examples.description}: it is not what the run was trained on, and has no labelled rows of "
-            "PublicTest or PrivateTest, so there is nothing to measure; give fer2013.csv with --data"
+            f"{_PUBLIC}, so there is nothing to measure; give fer2013.csv with --data"
         )
     return own + there
 
 
-def _measure(trained: Trained, examples: Examples, views: ViewChoice, votes: Path | None) -> Iterator[Json]:
+def _has_usage(examples: Examples, usage: str) -> bool:
+    is_labelled = examples.labels != fer2013.UNLABELLED
+    return bool((is_labelled & (examples.usages == fer2013.USAGES.index(usage))).any())
+
+
+def _measure(
+    trained: Trained, examples: Examples, parts: list[str], views: ViewChoice, votes: Path | None
+) -> Iterator[Json]:
     """Measure each part, in a single view and in `views`, by each set of labels."""
     labels_of = {"FER2013": examples.labels}
     if votes is not None or trained.own_labels.source == "ferplus":
         by_votes = inference_labels.choose([trained], "ferplus", votes)
         labels_of["FER+ majority"] = inference_labels.relabel(by_votes, examples).labels
     names = names_of(trained.network.classes)
-    for part in list_parts(trained, examples):
+    for part in parts:
         rows = choose_rows(examples, trained, part)
         images = examples.images[rows]
         is_copy = find_trained_on([trained], examples.hashes[rows])

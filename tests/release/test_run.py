@@ -72,7 +72,8 @@ def weights(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     usages = [fer2013.USAGES[usage] for usage in examples.usages]
     lines = [f"{usage},,{','.join(map(str, row))}" for usage, row in zip(usages, counts, strict=True)]
     votes.write_text("\n".join([",".join(HEADER), *lines]))
-    assert release.main([str(run), "--name", "tiny", "--out", str(folder), "--ferplus", str(votes)]) == 0
+    words = ["--name", "tiny", "--out", str(folder), "--ferplus", str(votes), "--score-private-test"]
+    assert release.main([str(run), *words]) == 0
     words = ["--name", "mid", "--out", str(folder), "--dtype", "float32", "--views", "single"]
     assert release.main([str(run), *words]) == 0
     return folder
@@ -266,7 +267,7 @@ def test_what_cannot_be_released_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr("fer_jax.release.run.MAX_BYTES", 1000)
         patch.setattr("fer_jax.inference.weights.WEIGHTS", tmp_path / "package")
-        assert release.main([str(run), "--name", "mid"]) == 4
+        assert release.main([str(run), "--name", "mid", "--into-package"]) == 4
         assert release.main([str(run), "--out", str(tmp_path / "elsewhere"), "--name", "mid"]) == 0
     assert "wanted at most 1,000 together; give --dtype float16" in capsys.readouterr().err
     other = tmp_path / "other.csv"
@@ -288,6 +289,44 @@ def test_what_cannot_be_released_is_refused(
         ConfigError, match=r"leaf params/a holds 70000, which float16 cannot; give --dtype float32"
     ):
         inference_weights.pack({"params": {"a": np.array([7e4], np.float32)}}, dtype="float16")
+
+
+def test_a_name_that_exists_and_the_packages_folder_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    monkeypatch.setattr("fer_jax.inference.weights.WEIGHTS", package)
+    monkeypatch.chdir(tmp_path)
+    words = [str(run), "--name", "tiny", "--views", "single"]
+    assert release.main([*words, "--out", str(package)]) == 2
+    assert "the package's own folder; give another" in capsys.readouterr().err
+    assert release.main([*words, "--out", "a", "--into-package"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    # Without --out the current folder is written, and either file alone makes the name a taken one.
+    (tmp_path / "tiny.json").write_text("{}")
+    assert release.main(words) == 4
+    assert "there is tiny.json already; give another --name" in capsys.readouterr().err
+    assert release.main([*words, "--overwrite"]) == 0
+    assert not package.exists() and (tmp_path / "tiny.safetensors").exists()
+    assert release.main([*words, "--into-package"]) == 0
+    assert sorted(path.name for path in package.iterdir()) == ["tiny.json", "tiny.safetensors"]
+
+
+def test_private_test_is_measured_only_if_asked_for_and_the_card_says_so(
+    weights: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cards = [json.loads((weights / f"{name}.json").read_text()) for name in ("tiny", "mid")]
+    assert [card["measured_on"]["scores_private_test"] for card in cards] == [True, False]
+    parts = [{figures["part"] for figures in card["figures"]} for card in cards]
+    assert parts == [{"train", "PublicTest", "PrivateTest"}, {"train", "PublicTest"}]
+    other = tmp_path / "other.csv"
+    face = "3," + " ".join(["7"] * 48 * 48)
+    other.write_text(f"emotion,pixels,Usage\n{face},PublicTest\n")
+    words = [str(run), "--name", "mid", "--out", str(tmp_path), "--data", str(other)]
+    assert release.main([*words, "--score-private-test"]) == 3
+    assert "no labelled rows of PrivateTest; give fer2013.csv with --data, or leave out" in (
+        capsys.readouterr().err
+    )
 
 
 def test_released_weights_are_evaluated_by_their_file(
