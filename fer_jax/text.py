@@ -117,6 +117,15 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Write a count with its noun; several are the noun with an s, unless `many` says otherwise.
+
+    >>> plural(1, "epoch"), plural(2048, "image"), plural(0, "copy", "copies")
+    ('1 epoch', '2,048 images', '0 copies')
+    """
+    return f"{thousands(count)} {noun if count == 1 else many or f'{noun}s'}"
+
+
 def number(value: Any) -> str:
     """Write a JSON value: a float with four significant digits, anything else in full.
 
@@ -152,7 +161,7 @@ def describe_value(value: Any) -> str:
     ('0.5', 'best', 'none', '2 blocks')
     """
     if isinstance(value, list):
-        return f"{len(value)} block{'s' if len(value) > 1 else ''}"
+        return plural(len(value), "block")
     if value is None:
         return "none"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

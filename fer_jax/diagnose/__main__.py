@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class DiagnoseCommand:
     """Diagnose a finished run in one sentence, with the numbers behind it.
 
-    Shows each rule with its threshold and whether it applies, and the config fields to change next. Writes
-    diagnosis.json into the run's folder, and updates its page.
+    Shows each rule with its threshold, whether it applies, does not, or cannot be judged from this run, and
+    the config fields to change next. Writes diagnosis.json into the run's folder, and updates its page.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -90,22 +90,31 @@ def _read_decomposition(path: Path | None, name: str) -> "Json | None":
 
 
 def _show(console: "Console", result: "Json") -> None:
-    """Show the rules that apply, those that do not, and what to change."""
+    """Show the rules that apply, those that do not, those that cannot be judged, and what to change."""
     from rich.table import Table
 
     from fer_jax.text import describe_value
 
-    for does_hold, heads in (
-        (True, ("rule that applies", "finding", "threshold")),
-        (False, ("rule that does not apply", "finding")),
+    findings = result["findings"]
+    unjudged = [each for each in findings if each["cannot_judge"]]
+    for chosen, names, heads in (
+        (
+            [each for each in findings if each["holds"]],
+            ("rule", "says", "threshold"),
+            ("rule that applies", "finding", "threshold"),
+        ),
+        (
+            [each for each in findings if not each["holds"] and each not in unjudged],
+            ("rule", "says"),
+            ("rule that does not apply", "finding"),
+        ),
+        (unjudged, ("rule", "cannot_judge"), ("rule that cannot be judged", "why")),
     ):
-        chosen = [each for each in result["findings"] if each["holds"] is does_hold]
         if chosen:
-            findings = Table(*heads, box=None, padding=(0, 2, 0, 0))
+            table = Table(*heads, box=None, padding=(0, 2, 0, 0))
             for each in chosen:
-                cells = (each["rule"], each["says"], each["threshold"])
-                findings.add_row(*cells[: len(heads)])
-            console.print(findings, soft_wrap=False)
+                table.add_row(*(each[name] for name in names))
+            console.print(table, soft_wrap=False)
     if not result["next"]:
         return
     changes = Table("next", "from", "to", "why", box=None, padding=(0, 2, 0, 0))

@@ -17,7 +17,11 @@ HUMAN_ACCURACY: Final = 0.717
 LINE_EPOCHS: Final = 10
 """Number of last epochs in the linear fit of the objective."""
 END_EPOCHS: Final = 4
-"""Number of last epochs over which val loss must fall in an unfinished run; fewer are too few for a line."""
+"""Number of last epochs in which a run's end is seen; fewer are too few for a line."""
+MIN_VAL_IMAGES: Final = 100
+"""Of fewer an accuracy has a standard error of up to 5 points, the gap that is called small."""
+MIN_RARE_IMAGES: Final = 10
+"""Of fewer a recall has a standard error of up to 16 points."""
 
 
 class Threshold(NamedTuple):
@@ -28,6 +32,9 @@ class Threshold(NamedTuple):
 
 
 THRESHOLDS: Final = {
+    "still_moving": Threshold(
+        0.10, "range of val accuracy over the last four epochs, as much as the gap that is called large"
+    ),
     "large_bias": Threshold(
         0.20, "train below one human annotator (71.7 %); the notebook calls 47 % large and 56 % acceptable"
     ),
@@ -144,6 +151,16 @@ class Evidence:
         slope, linearity, epochs = self.line
         is_straight = linearity >= THRESHOLDS["linearity"].value and -slope >= THRESHOLDS["fall"].value
         return epochs >= END_EPOCHS and is_straight
+
+    @property
+    def end(self) -> np.ndarray:
+        """Val accuracy of the last epochs, float64 [up to END_EPOCHS]."""
+        return self.values("val_accuracy")[-END_EPOCHS:]
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether val accuracy still changes much from epoch to epoch, up or down."""
+        return float(np.ptp(self.end)) >= THRESHOLDS["still_moving"].value
 
     def share_of_error(self, part: str) -> float | None:
         """Return the measured `bias` or (net) `variance` of the 0-1 loss over the error, or None."""

@@ -16,9 +16,9 @@ def diagnose(evidence: Evidence) -> Json:
     """Diagnose a run.
 
     Returns:
-        The content of `diagnosis.json`: `sentence`; `findings` of `rule`, `holds`, `says`, `figures` and
-        `threshold`, one for each rule; `next` of `field`, `from`, `to` and `why`, each field once;
-        `decomposition`.
+        The content of `diagnosis.json`: `sentence`; `findings` of `rule`, `holds`, `says`, `figures`,
+        `threshold` and `cannot_judge` (why, or None), one for each rule; `next` of
+        `field`, `from`, `to` and `why`, each field once; `decomposition`.
     """
     outcomes = judge(evidence)
     holding = [each for each in outcomes if each.holds]
@@ -34,6 +34,7 @@ def diagnose(evidence: Evidence) -> Json:
                 "says": each.says,
                 "figures": each.figures,
                 "threshold": _describe_thresholds(each),
+                "cannot_judge": each.cannot_judge,
             }
             for each in outcomes
         ],

@@ -1,19 +1,22 @@
 """The rules of a diagnosis, over the curves, metrics and measured decomposition of a run.
 
 Each rule says what it looked at, whether it applies, by which threshold, and which config fields to change.
+A rule without the data that it needs, see `diagnose.needs`, says so and nothing else.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
+
 from fer_jax.config.run import Config
-from fer_jax.diagnose import advice
+from fer_jax.diagnose import advice, needs
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 from fer_jax.fer2013 import NAMES
-from fer_jax.text import decimal, percent, signed
+from fer_jax.text import decimal, percent, plural, signed
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class RuleOutcome:
         thresholds: names in `THRESHOLDS` that it used.
         action: what to do next, in a few words; empty if nothing follows from this rule alone.
         changes: the same as changes of the config.
+        cannot_judge: why the rule cannot be judged; None if it was.
     """
 
     rule: str
@@ -39,11 +43,39 @@ class RuleOutcome:
     thresholds: tuple[str, ...]
     action: str = ""
     changes: list[Change] = field(default_factory=list)
+    cannot_judge: str | None = None
 
 
 def judge(evidence: Evidence) -> list[RuleOutcome]:
-    """Apply every rule; the most important come first."""
-    return [rule(evidence) for rule in RULES]
+    """Apply every rule that has the data that it needs; the most important come first."""
+    return [_apply(rule, needed, evidence) for rule, needed in RULES]
+
+
+def _apply(
+    rule: Callable[[Evidence], RuleOutcome], needed: tuple[needs.Need, ...], evidence: Evidence
+) -> RuleOutcome:
+    outcome = rule(evidence)
+    why = next(filter(None, (need(evidence) for need in needed)), None)
+    if why is None:
+        return outcome
+    return replace(outcome, holds=False, says=f"cannot be judged: {why}", figures={}, cannot_judge=why)
+
+
+def _too_short(e: Evidence) -> RuleOutcome:
+    end, epochs = e.end, e.config.train.epochs
+    moved, seen = float(np.ptp(end)), plural(len(end), "epoch")
+    is_short = len(end) < END_EPOCHS
+    over = f"over the last {seen} val accuracy moves by {_points(moved)}"
+    return RuleOutcome(
+        rule="too short",
+        holds=is_short or e.is_moving,
+        clause=f"{f'it has only {seen}' if is_short else over}: not enough epochs to judge the rest",
+        says=f"the run has {seen}, and {END_EPOCHS} are needed to judge it" if is_short else over,
+        figures={"epochs": float(len(e.history)), "range of val accuracy": moved},
+        thresholds=("still_moving",),
+        action="train longer",
+        changes=[Change("train.epochs", epochs, 2 * max(epochs, END_EPOCHS), "it has not settled yet")],
+    )
 
 
 def _collapsed(e: Evidence) -> RuleOutcome:
@@ -114,7 +146,7 @@ def _brakes(config: Config, released: list[Change]) -> tuple[str, str]:
 
 def _too_simple(e: Evidence) -> RuleOutcome:
     blocks = len(e.config.model.blocks)
-    network = f"network of {blocks} convolution{'s' if blocks > 1 else ''}"
+    network = f"network of {plural(blocks, 'convolution')}"
     return RuleOutcome(
         rule="too simple",
         holds=e.is_biased and not e.is_over_regularised,
@@ -151,7 +183,7 @@ def _variance(e: Evidence) -> RuleOutcome:
 
 def _linear_fall(e: Evidence) -> RuleOutcome:
     slope, linearity, epochs = e.line
-    over = f"over the last {epochs} epochs"
+    over = f"over the last {plural(epochs, 'epoch')}"
     return RuleOutcome(
         rule="rate too low",
         holds=e.falls_linearly,
@@ -243,8 +275,8 @@ def _sensitive(e: Evidence) -> RuleOutcome:
         rule="sensitive",
         holds=bool(without),
         clause="without batch norm it is sensitive to initial weights and learning rate",
-        says=f"{len(without)} of {len(blocks)} blocks have no batch norm; with it training depends less on "
-        f"initial weights and learning rate (Ioffe and Szegedy 2015){measured}",
+        says=f"{len(without)} of {plural(len(blocks), 'block')} without batch norm; with it training "
+        f"depends less on initial weights and learning rate (Ioffe and Szegedy 2015){measured}",
         figures=figures,
         thresholds=(),
         action="add batch norm",
@@ -264,8 +296,8 @@ def _unfinished(e: Evidence) -> RuleOutcome:
         rule="unfinished",
         holds=len(losses) >= END_EPOCHS and -slope >= least and above < least,
         clause="val loss is still falling at the end",
-        says=f"over the last {len(end)} epochs val loss changes by {signed(slope, digits=3)} nats per "
-        f"epoch, and ends {above:.3f} above its minimum",
+        says=f"over the last {plural(len(end), 'epoch')} val loss changes by {signed(slope, digits=3)} "
+        f"nats per epoch, and ends {above:.3f} above its minimum",
         figures={"nats per epoch": slope, "above the minimum": above},
         thresholds=("val_fall",),
         action="train longer",
@@ -273,20 +305,25 @@ def _unfinished(e: Evidence) -> RuleOutcome:
     )
 
 
-RULES: Final[tuple[Callable[[Evidence], RuleOutcome], ...]] = (
-    _collapsed,
-    _bias,
-    _over_regularised,
-    _too_simple,
-    _variance,
-    _linear_fall,
-    _overfitting,
-    _acceptable,
-    _unbalanced,
-    _poor_features,
-    _sensitive,
-    _unfinished,
+_LEVELS: Final = (needs.enough_epochs, needs.settled, needs.enough_images)
+_TRENDS: Final = (needs.enough_epochs,)
+
+RULES: Final[tuple[tuple[Callable[[Evidence], RuleOutcome], tuple[needs.Need, ...]], ...]] = (
+    (_too_short, ()),
+    (_collapsed, _LEVELS),
+    (_bias, _LEVELS),
+    (_over_regularised, _LEVELS),
+    (_too_simple, _LEVELS),
+    (_variance, _LEVELS),
+    (_linear_fall, _TRENDS),
+    (_overfitting, _TRENDS),
+    (_acceptable, _LEVELS),
+    (_unbalanced, (*_LEVELS, needs.enough_rare_images)),
+    (_poor_features, _LEVELS),
+    (_sensitive, ()),
+    (_unfinished, _TRENDS),
 )
+"""The rules with what they need. Only the config counts for the one that a run is sensitive."""
 
 
 def _points(ratio: float) -> str:

@@ -14,7 +14,7 @@ from fer_jax.config.fields import flatten
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import LossConfig, OptimizerConfig
+from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
 from fer_jax.diagnose import __main__ as diagnose
 from fer_jax.diagnose import advice
 from fer_jax.diagnose.evidence import THRESHOLDS, Evidence, gather
@@ -112,11 +112,12 @@ def made(
     counts: tuple[int, ...] = BALANCED,
     recalls: tuple[float, ...] = (0.6,) * 7,
     decomposition: dict[str, Any] | None = None,
+    accuracies: Sequence[float] | None = None,
 ) -> Evidence:
     losses = val_loss or [1.0] * len(objective)
     history = [
-        {"epoch": k + 1, "objective": a, "train_loss": 1.0, "val_loss": b}
-        for k, (a, b) in enumerate(zip(objective, losses, strict=True))
+        {"epoch": k + 1, "objective": a, "train_loss": 1.0, "val_loss": b, "val_accuracy": c}
+        for k, (a, b, c) in enumerate(zip(objective, losses, accuracies or [val] * len(losses), strict=True))
     ]
     return Evidence(config or Config(name="a"), history, train, val, counts, recalls, decomposition)
 
@@ -246,6 +247,12 @@ def ending(end: Sequence[float]) -> Evidence:
 
 # Threshold, rule, and two runs: one for which the rule just holds, and one for which it just does not.
 EDGES: dict[str, tuple[str, str, Evidence, Evidence]] = {
+    "10 points up and down in the last four epochs are not settled": (
+        "still_moving",
+        "too short",
+        made(FLAT, accuracies=[0.1, 0.5, 0.55, 0.6001, 0.52, 0.5]),
+        made(FLAT, accuracies=[0.1, 0.5, 0.55, 0.5999, 0.52, 0.5]),
+    ),
     "20 points below one human is a large bias": (
         "large_bias",
         "bias",
@@ -345,6 +352,56 @@ def test_each_threshold_has_an_edge() -> None:
     assert {threshold for threshold, *_ in EDGES.values()} == set(THRESHOLDS)
 
 
+LEVELS = {
+    *("collapsed", "bias", "over-regularised", "too simple", "variance", "acceptable", "unbalanced classes"),
+    "poor features",
+}
+TRENDS = {"rate too low", "overfitting", "unfinished"}
+RARE = (0.6, 0.1, *[0.6] * 5)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rules", "why"),
+    [
+        (made([1.0] * 3, train=0.4), LEVELS | TRENDS, "the run has 3 epochs, and 4 are needed"),
+        (made([1.0], train=0.4), LEVELS | TRENDS, "the run has 1 epoch, and 4 are needed"),
+        (made([1.0] * 4, train=0.4), set(), ""),
+        (
+            made(FLAT, accuracies=[0.3, 0.3, 0.35, 0.45, 0.4, 0.35]),
+            LEVELS,
+            "val accuracy moves by 10.0 points over the last 4 epochs; less than 10 is needed",
+        ),
+        (made(FLAT, counts=(14,) * 6 + (15,)), LEVELS, "val has 99 images, and 100 are needed"),
+        (made(FLAT, counts=(14,) * 5 + (15,) * 2), set(), ""),
+        (
+            made(FLAT, counts=(400, 9, 200, 200, 200, 200, 200), recalls=RARE),
+            {"unbalanced classes"},
+            "val has 9 images of disgust, and 10 are needed",
+        ),
+        (made(FLAT, counts=(400, 10, 200, 200, 200, 200, 200), recalls=RARE), set(), ""),
+    ],
+)
+def test_no_rule_speaks_without_the_data_that_it_needs(evidence: Evidence, rules: set[str], why: str) -> None:
+    unjudged = {each.rule: each for each in judge(evidence) if each.cannot_judge}
+    assert unjudged.keys() == rules
+    for outcome in unjudged.values():
+        assert not outcome.holds and outcome.cannot_judge == why and outcome.says.endswith(why)
+
+
+def test_a_short_run_is_told_to_train_longer_and_nothing_else() -> None:
+    config = Config(name="a", model=ModelConfig(dense_dropout_rate=0.5), train=TrainConfig(epochs=3))
+    short = made([2.0, 1.9, 1.8], train=0.3, val=0.3, accuracies=[0.2, 0.3, 0.2], config=config)
+    result = put_into_words(short)
+    assert result["sentence"] == (
+        "train 30, val 30: it has only 3 epochs: not enough epochs to judge the rest; next: train longer "
+        "(train.epochs 3 → 8)"
+    )
+    assert [finding["rule"] for finding in result["findings"] if finding["cannot_judge"] is None] == [
+        "too short",
+        "sensitive",
+    ]
+
+
 def test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten() -> None:
     line = [2 - 0.05 * k for k in range(11)]
     assert "rate too low" in holding(made(line[:4]))
@@ -356,7 +413,7 @@ def test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten() -> None:
 SMALL = (
     "--config",
     str(ROOT / "configs" / "run6.py"),
-    *("--data.source", "synthetic", "--data.synthetic-examples", "280"),
+    *("--data.source", "synthetic", "--data.synthetic-examples", "840"),
     *("--model.blocks.0.features", "2", "--model.blocks.1.features", "4", "--model.blocks.2.features", "4"),
     *("--model.dense-features", "8", "--train.batch-size", "64", "--train.epochs", "4"),
 )
@@ -377,7 +434,7 @@ def test_the_program_writes_what_it_says(
     result = json.loads((finished / "diagnosis.json").read_text())
     assert result["sentence"] in shown and "over-regularised" in shown
     assert [finding["rule"] for finding in result["findings"] if finding["holds"]][:1] == ["collapsed"]
-    assert set(result["findings"][0]) == {"rule", "holds", "says", "figures", "threshold"}
+    assert set(result["findings"][0]) == {"rule", "holds", "says", "figures", "threshold", "cannot_judge"}
     assert set(result["next"][0]) == {"field", "from", "to", "why"}
     assert result["decomposition"] is None
     page = (finished / "report.html").read_text()

@@ -1,0 +1,50 @@
+"""What a rule needs to see before it may speak: enough epochs, settled curves, enough images.
+
+A need returns None if it is met, and else why the rule cannot be judged.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fer_jax.diagnose.evidence import END_EPOCHS, MIN_RARE_IMAGES, MIN_VAL_IMAGES, THRESHOLDS, Evidence
+from fer_jax.fer2013 import NAMES
+from fer_jax.text import decimal, plural
+
+Need = Callable[[Evidence], str | None]
+
+
+def enough_epochs(evidence: Evidence) -> str | None:
+    """Need a few epochs: fewer show no trend."""
+    epochs = len(evidence.history)
+    if epochs >= END_EPOCHS:
+        return None
+    return f"the run has {plural(epochs, 'epoch')}, and {END_EPOCHS} are needed"
+
+
+def settled(evidence: Evidence) -> str | None:
+    """Need a val accuracy that has settled: where it still jumps, the last epoch is an accident."""
+    if not evidence.is_moving:
+        return None
+    moved, least = float(np.ptp(evidence.end)), THRESHOLDS["still_moving"].value
+    return (
+        f"val accuracy moves by {decimal(100 * moved, digits=1)} points over the last "
+        f"{plural(len(evidence.end), 'epoch')}; less than {100 * least:g} is needed"
+    )
+
+
+def enough_images(evidence: Evidence) -> str | None:
+    """Need enough validation images for an accuracy."""
+    images = sum(evidence.counts)
+    if images >= MIN_VAL_IMAGES:
+        return None
+    return f"val has {plural(images, 'image')}, and {MIN_VAL_IMAGES} are needed"
+
+
+def enough_rare_images(evidence: Evidence) -> str | None:
+    """Need enough validation images of the rarest class for its recall."""
+    rare = int(np.argmin(evidence.counts))
+    images = evidence.counts[rare]
+    if images >= MIN_RARE_IMAGES:
+        return None
+    return f"val has {plural(images, 'image')} of {NAMES[rare]}, and {MIN_RARE_IMAGES} are needed"
