@@ -117,13 +117,13 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
-def plural(count: int, noun: str, many: str | None = None) -> str:
-    """Write a count with its noun; several are the noun with an s, unless `many` says otherwise.
+def counted(value: int, noun: str) -> str:
+    """Write how many there are of something, with the noun in the plural unless there is one.
 
-    >>> plural(1, "epoch"), plural(2048, "image"), plural(0, "copy", "copies")
-    ('1 epoch', '2,048 images', '0 copies')
+    >>> counted(1, "epoch"), counted(28709, "image")
+    ('1 epoch', '28,709 images')
     """
-    return f"{thousands(count)} {noun if count == 1 else many or f'{noun}s'}"
+    return f"{thousands(value)} {noun}{'' if value == 1 else 's'}"
 
 
 def number(value: Any) -> str:
@@ -161,7 +161,7 @@ def describe_value(value: Any) -> str:
     ('0.5', 'best', 'none', '2 blocks')
     """
     if isinstance(value, list):
-        return plural(len(value), "block")
+        return counted(len(value), "block")
     if value is None:
         return "none"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_jax.diagnose.evidence import END_EPOCHS, MIN_RARE_IMAGES, MIN_VAL_IMAGES, THRESHOLDS, Evidence
 from fer_jax.fer2013 import NAMES
-from fer_jax.text import decimal, plural
+from fer_jax.text import counted, decimal
 
 Need = Callable[[Evidence], str | None]
 
@@ -19,7 +19,7 @@ def enough_epochs(evidence: Evidence) -> str | None:
     epochs = len(evidence.history)
     if epochs >= END_EPOCHS:
         return None
-    return f"the run has {plural(epochs, 'epoch')}, and {END_EPOCHS} are needed"
+    return f"the run has {counted(epochs, 'epoch')}, and {END_EPOCHS} are needed"
 
 
 def settled(evidence: Evidence) -> str | None:
@@ -29,7 +29,7 @@ def settled(evidence: Evidence) -> str | None:
     moved, least = float(np.ptp(evidence.end)), THRESHOLDS["still_moving"].value
     return (
         f"val accuracy moves by {decimal(100 * moved, digits=1)} points over the last "
-        f"{plural(len(evidence.end), 'epoch')}; less than {100 * least:g} is needed"
+        f"{counted(len(evidence.end), 'epoch')}; less than {100 * least:g} is needed"
     )
 
 
@@ -38,7 +38,7 @@ def enough_images(evidence: Evidence) -> str | None:
     images = sum(evidence.counts)
     if images >= MIN_VAL_IMAGES:
         return None
-    return f"val has {plural(images, 'image')}, and {MIN_VAL_IMAGES} are needed"
+    return f"val has {counted(images, 'image')}, and {MIN_VAL_IMAGES} are needed"
 
 
 def enough_rare_images(evidence: Evidence) -> str | None:
@@ -47,4 +47,4 @@ def enough_rare_images(evidence: Evidence) -> str | None:
     images = evidence.counts[rare]
     if images >= MIN_RARE_IMAGES:
         return None
-    return f"val has {plural(images, 'image')} of {NAMES[rare]}, and {MIN_RARE_IMAGES} are needed"
+    return f"val has {counted(images, 'image')} of {NAMES[rare]}, and {MIN_RARE_IMAGES} are needed"

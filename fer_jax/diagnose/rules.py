@@ -16,7 +16,7 @@ from fer_jax.diagnose import advice, needs
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 from fer_jax.fer2013 import NAMES
-from fer_jax.text import decimal, percent, plural, signed
+from fer_jax.text import counted, decimal, percent, signed
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _apply(
 
 def _too_short(e: Evidence) -> RuleOutcome:
     end, epochs = e.end, e.config.train.epochs
-    moved, seen = float(np.ptp(end)), plural(len(end), "epoch")
+    moved, seen = float(np.ptp(end)), counted(len(end), "epoch")
     is_short = len(end) < END_EPOCHS
     over = f"over the last {seen} val accuracy moves by {_points(moved)}"
     return RuleOutcome(
@@ -146,7 +146,7 @@ def _brakes(config: Config, released: list[Change]) -> tuple[str, str]:
 
 def _too_simple(e: Evidence) -> RuleOutcome:
     blocks = len(e.config.model.blocks)
-    network = f"network of {plural(blocks, 'convolution')}"
+    network = f"network of {counted(blocks, 'convolution')}"
     return RuleOutcome(
         rule="too simple",
         holds=e.is_biased and not e.is_over_regularised,
@@ -183,7 +183,7 @@ def _variance(e: Evidence) -> RuleOutcome:
 
 def _linear_fall(e: Evidence) -> RuleOutcome:
     slope, linearity, epochs = e.line
-    over = f"over the last {plural(epochs, 'epoch')}"
+    over = f"over the last {counted(epochs, 'epoch')}"
     return RuleOutcome(
         rule="rate too low",
         holds=e.falls_linearly,
@@ -275,7 +275,7 @@ def _sensitive(e: Evidence) -> RuleOutcome:
         rule="sensitive",
         holds=bool(without),
         clause="without batch norm it is sensitive to initial weights and learning rate",
-        says=f"{len(without)} of {plural(len(blocks), 'block')} without batch norm; with it training "
+        says=f"{len(without)} of {counted(len(blocks), 'block')} without batch norm; with it training "
         f"depends less on initial weights and learning rate (Ioffe and Szegedy 2015){measured}",
         figures=figures,
         thresholds=(),
@@ -296,7 +296,7 @@ def _unfinished(e: Evidence) -> RuleOutcome:
         rule="unfinished",
         holds=len(losses) >= END_EPOCHS and -slope >= least and above < least,
         clause="val loss is still falling at the end",
-        says=f"over the last {plural(len(end), 'epoch')} val loss changes by {signed(slope, digits=3)} "
+        says=f"over the last {counted(len(end), 'epoch')} val loss changes by {signed(slope, digits=3)} "
         f"nats per epoch, and ends {above:.3f} above its minimum",
         figures={"nats per epoch": slope, "above the minimum": above},
         thresholds=("val_fall",),
