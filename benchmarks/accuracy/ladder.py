@@ -197,10 +197,17 @@ def _draw(row: dict[str, Any]) -> list[Path]:
     name = f"{row['name']}, seed {seed['seed']}"
     folder = ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    curves, confusion = folder / "curves.png", folder / "confusion_val.png"
-    report_plots.plot_curves(seed["history"], curves, title=name, measured_epoch=seed["measured_epoch"])
-    report_plots.plot_confusion(np.array(seed["val_confusion"]), confusion, title=f"{name}: validation")
-    return [curves, confusion]
+    figures = {
+        folder / "curves.png": report_plots.plot_curves(
+            seed["history"], title=name, measured_epoch=seed["measured_epoch"]
+        ),
+        folder / "confusion_val.png": report_plots.plot_confusion(
+            np.array(seed["val_confusion"]), title=f"{name}: validation"
+        ),
+    }
+    for path, figure in figures.items():
+        report_plots.write_png(figure, path)
+    return list(figures)
 
 
 def measured(results: dict[str, Any], row: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from fer_jax.data.drop_list import Line
 from fer_jax.data.readers.ferplus import CHOICES
 from fer_jax.files import Json
 from fer_jax.report import html
+from fer_jax.report.plots import write_png
 
 PRECISION: Final = "precision.png"
 """Name of the plot in the audit's folder."""
@@ -34,7 +35,7 @@ def write(out: Path, findings: AuditFindings, figures: Json, lines: Sequence[Lin
     """
     is_checked = figures["votes"] is not None
     if is_checked:
-        plot_precision(figures["votes"], out / PRECISION)
+        write_png(plot_precision(figures["votes"]), out / PRECISION)
     contents = {
         "short": "In short",
         "copies": "Copies",

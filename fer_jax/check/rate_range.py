@@ -11,10 +11,10 @@ lowest point is chance.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter1d
 
 from fer_jax.check.finding import Finding, make_finding
@@ -168,9 +168,9 @@ def check_rate(found: RateRange | None, peak_rate: float) -> Finding:
     )
 
 
-def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) -> None:
+def plot_range(found: RateRange, *, peak_rate: float, title: str) -> Figure:
     """Draw the loss over the learning rate, with the suggested and the config's peak; 1280 × 720 pixels."""
-    with drawing(path, title=title, size=(8, 4.5), dpi=160) as figure:
+    with drawing(title=title, size=(8, 4.5), dpi=160) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.plot(
@@ -194,3 +194,4 @@ def plot_range(found: RateRange, path: Path, *, peak_rate: float, title: str) ->
         axes.set_xlabel("learning rate")
         axes.set_ylabel("cross-entropy (nats)")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
+    return figure

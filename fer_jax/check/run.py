@@ -20,6 +20,7 @@ from fer_jax.files import Json, replacing, write_json, write_text
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import contact_sheet, terminal
+from fer_jax.report.plots import write_png
 from fer_jax.runs import folder as runs_folder
 from fer_jax.text import MISSING, align, decimal, escape, percent, to_markdown
 from fer_jax.text import Table as Rows
@@ -152,7 +153,8 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
     if found is not None:
         files.append(RANGE_PLOT)
         title, peak = f"{config.name}: learning-rate range test", config.optimizer.peak_rate
-        check_rate_range.plot_range(found, folder / RANGE_PLOT, peak_rate=peak, title=title)
+        figure = check_rate_range.plot_range(found, peak_rate=peak, title=title)
+        write_png(figure, folder / RANGE_PLOT)
     findings = [asdict(finding) for finding in checked.findings]
     content = {
         "name": config.name,

@@ -1,4 +1,4 @@
-"""Plots of a comparison as PNG files: curves, gaps, accuracies and McNemar's tests.
+"""Plots of a comparison, as figures: curves, gaps, accuracies and McNemar's tests.
 
 The same numbers give the same bytes on the same matplotlib. An entry is what `compare.run.describe_entry`
 returns, a pair what `compare.run.compare_pairs` returns.
@@ -6,16 +6,17 @@ returns, a pair what `compare.run.compare_pairs` returns.
 
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from fer_jax import fer2013
+from fer_jax.compare import text
 from fer_jax.compare.text import p_text
 from fer_jax.files import Json
 from fer_jax.report.plots import (
@@ -28,7 +29,7 @@ from fer_jax.report.plots import (
     label_cells,
     spread,
 )
-from fer_jax.text import signed
+from fer_jax.text import signed, thousands
 
 # Okabe and Ito's colours without yellow, which is hardly visible on white.
 _RUN_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#D55E00")
@@ -41,8 +42,24 @@ _OTHER_MARK: Final = ("#CC79A7", "^")
 _LOG_TICKS: Final = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
 _PANELS_A_ROW: Final = 4
 
+KINDS: Final = ("accuracies", "tests", "curves", "gaps")
+"""The plots of a comparison."""
 
-def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
+
+def plot(result: Json, kind: str) -> Figure:
+    """Draw one of `KINDS` of a comparison; `result` is the content of `compare.json`."""
+    runs = result["runs"]
+    if kind == "accuracies":
+        return plot_accuracies(runs, result["parts"], title="Accuracy with interval or spread")
+    if kind == "tests":
+        images = f"{thousands(result['images'])} images of {result['part']}"
+        return plot_tests(runs, result["pairs"], title=f"Difference in points, {images}")
+    if kind == "curves":
+        return plot_curves(runs, title=text.title(result))
+    return plot_gaps(runs, title="Gap between train and val, in points")
+
+
+def plot_curves(entries: Sequence[Json], *, title: str) -> Figure:
     """Draw validation and training accuracy of all runs over the epochs; 1600 pixels wide.
 
     A line is the mean over the seeds of a run, the band its range. If one run is much longer than another,
@@ -50,7 +67,6 @@ def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
 
     Args:
         entries: `label` and `seeds`, each with `history`: `epoch`, `train_accuracy`, `val_accuracy` (0..1).
-        path: the PNG to write, replaced atomically.
         title: above the panels.
     """
     lengths = [len(entry["seeds"][0]["history"]["epoch"]) for entry in entries]
@@ -64,7 +80,7 @@ def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
     ]
     # Show at least ten points, so that flat curves look flat.
     span = max(max(values) - min(values), 10)
-    with drawing(path, title=title, size=(9, 4.8), dpi=WIDE_DPI) as figure:
+    with drawing(title=title, size=(9, 4.8), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, part, words in zip(panels, ("val", "train"), ("Validation", "Training"), strict=True):
             axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
@@ -73,6 +89,7 @@ def plot_curves(entries: Sequence[Json], path: Path, *, title: str) -> None:
             axes.set_title(f"{words} accuracy, eval mode")
             axes.set_xlabel("epoch (logarithmic)" if is_log else "epoch")
         panels[0].set_ylabel("accuracy (%)")
+    return figure
 
 
 def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
@@ -119,17 +136,16 @@ def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
         )
 
 
-def plot_gaps(entries: Sequence[Json], path: Path, *, title: str) -> None:
+def plot_gaps(entries: Sequence[Json], *, title: str) -> Figure:
     """Draw train and validation accuracy of each run in a panel of its own; 1600 pixels wide.
 
     Args:
         entries: as `plot_curves` takes, with `gap`: train − val of each seed, in points.
-        path: the PNG to write, replaced atomically.
         title: above the panels.
     """
     columns = min(len(entries), _PANELS_A_ROW)
     rows = -(-len(entries) // columns)
-    with drawing(path, title=title, size=(9, 0.7 + 2.2 * rows), dpi=WIDE_DPI) as figure:
+    with drawing(title=title, size=(9, 0.7 + 2.2 * rows), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes, entry in zip(panels.flat, entries, strict=False):
             _draw_gap(axes, entry)
@@ -140,6 +156,7 @@ def plot_gaps(entries: Sequence[Json], path: Path, *, title: str) -> None:
         panels[0, 0].set_ylim(0, 101)
         marks = [Line2D([], [], color=_PART_MARKS[part][0], label=part) for part in ("train", "val")]
         figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+    return figure
 
 
 def _draw_gap(axes: Axes, entry: Json) -> None:
@@ -156,7 +173,7 @@ def _draw_gap(axes: Axes, entry: Json) -> None:
     axes.set_xlabel("epoch")
 
 
-def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *, title: str) -> None:
+def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], *, title: str) -> Figure:
     """Draw the accuracies of all runs with interval or spread; 1600 pixels wide.
 
     One seed: Wilson's 95 % interval. Several seeds: each seed, and mean ± standard deviation. The numbers of
@@ -166,11 +183,10 @@ def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *
         entries: `label`, `notebook` (None, or part -> text or None) and `seeds`, each with `parts`: part ->
             `correct`, `total`, `low` and `high` (0..1).
         parts: to draw, in their order.
-        path: the PNG to write, replaced atomically.
         title: above the plot.
     """
     marks = {part: _PART_MARKS.get(part, _OTHER_MARK) for part in parts}
-    with drawing(path, title=title, size=(9, 1.5 + 0.6 * len(entries)), dpi=WIDE_DPI, grid="x") as figure:
+    with drawing(title=title, size=(9, 1.5 + 0.6 * len(entries)), dpi=WIDE_DPI, grid="x") as figure:
         axes = figure.add_subplot()
         for row, entry in enumerate(entries):
             for place, part in enumerate(parts):
@@ -190,6 +206,7 @@ def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], path: Path, *
             hollow = {"color": "black", "marker": "o", "markerfacecolor": "white", "linestyle": ""}
             handles.append(Line2D([], [], label="notebook", **hollow))  # type: ignore[arg-type]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
+    return figure
 
 
 def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tuple[str, str]) -> None:
@@ -224,14 +241,13 @@ def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tupl
             )
 
 
-def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, title: str) -> None:
+def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], *, title: str) -> Figure:
     """Draw the difference in accuracy of each pair of runs, gray if it is not significant.
 
     Args:
         entries: `label`.
         pairs: one for each two entries: `first` and `second` (their numbers, the first before the second),
             `difference` (second minus first, −1..1), `p_holm` and `is_real`.
-        path: the PNG to write, replaced atomically.
         title: above the plot.
     """
     size = len(entries) - 1
@@ -239,7 +255,7 @@ def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, ti
     colours = np.ones((size, size, 4))
     colour_map = matplotlib.colormaps["RdBu"]
     inches = (max(2.2 + 0.95 * size, 5.2), 1.5 + 0.62 * size)
-    with drawing(path, title=title, size=inches, dpi=160, grid=False) as figure:
+    with drawing(title=title, size=inches, dpi=160, grid=False) as figure:
         axes = figure.add_subplot()
         for pair in pairs:
             row, column, points = pair["second"] - 1, pair["first"], 100 * pair["difference"]
@@ -255,3 +271,4 @@ def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], path: Path, *, ti
         label_cells(axes, labels[:-1], labels[1:])
         axes.set_xlabel("… minus this run (gray: not significant)")
         axes.set_ylabel("accuracy of this run …")
+    return figure

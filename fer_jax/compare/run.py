@@ -24,9 +24,9 @@ from fer_jax.inference.run_weights import load, load_data
 from fer_jax.metrics.paired import LEVEL, count_discordant, difference_interval, holm, mcnemar
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.report import terminal
+from fer_jax.report.plots import write_png
 from fer_jax.runs.location import find_folders
 from fer_jax.runtime import compile_cache, cpu
-from fer_jax.text import thousands
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,13 +309,7 @@ def _are_apart(first: Json, second: Json, part: str) -> bool | None:
 
 def draw(result: Json, out: Path, name: str) -> dict[str, str]:
     """Draw the plots of a comparison; return plot -> file name."""
-    files = {key: f"{name}_{key}.png" for key in ("accuracies", "tests", "curves", "gaps")}
-    runs, images = result["runs"], f"{thousands(result['images'])} images of {result['part']}"
-    title = text.title(result)
-    plots.plot_accuracies(
-        runs, result["parts"], out / files["accuracies"], title="Accuracy with interval or spread"
-    )
-    plots.plot_tests(runs, result["pairs"], out / files["tests"], title=f"Difference in points, {images}")
-    plots.plot_curves(runs, out / files["curves"], title=title)
-    plots.plot_gaps(runs, out / files["gaps"], title="Gap between train and val, in points")
+    files = {kind: f"{name}_{kind}.png" for kind in plots.KINDS}
+    for kind, file in files.items():
+        write_png(plots.plot(result, kind), out / file)
     return files

@@ -1,11 +1,11 @@
-"""Plots of what `evaluate` measures: the reliability diagram and the robustness curves, as PNG files.
+"""Plots of what `evaluate` measures: the reliability diagram and the robustness curves, as figures.
 
 In the style of `report.plots`; the same numbers give the same bytes with the same matplotlib.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
+from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from fer_jax import fer2013
@@ -18,17 +18,17 @@ _HOW_TO_READ: Final = (
 _PANELS_A_ROW: Final = 3
 
 
-def plot_reliability(calibration: dict[str, Any], path: Path, *, title: str) -> None:
+def plot_reliability(calibration: dict[str, Any], *, title: str) -> Figure:
     """Draw accuracy against confidence, before and after the temperature, over the confidences' histogram.
 
-    `calibration` is what `metrics.predictions.calibrate` returns. The PNG has 1600 × 1067 pixels, or
-    is half as wide where there is no temperature.
+    `calibration` is what `metrics.predictions.calibrate` returns. The figure has 1600 × 1067 pixels,
+    or is half as wide where there is no temperature.
     """
     panels = [("Uncalibrated", calibration)]
     if calibration["scaled"] is not None:
         words = f"Divided by the temperature {calibration['temperature']:.2f}"
         panels.append((words, calibration["scaled"]))
-    with drawing(path, title=title, size=(4.5 * len(panels), 6), dpi=WIDE_DPI) as figure:
+    with drawing(title=title, size=(4.5 * len(panels), 6), dpi=WIDE_DPI) as figure:
         ratios = {"height_ratios": (3, 1)}
         grid = figure.subplots(2, len(panels), sharex=True, sharey="row", squeeze=False, gridspec_kw=ratios)
         for column, (words, figures) in enumerate(panels):
@@ -40,9 +40,10 @@ def plot_reliability(calibration: dict[str, Any], path: Path, *, title: str) -> 
             if column == 0:
                 diagram.set_ylabel("accuracy (%)")
                 histogram.set_ylabel("images (%)")
+    return figure
 
 
-def plot_robustness(robustness: dict[str, Any], path: Path, *, title: str) -> None:
+def plot_robustness(robustness: dict[str, Any], *, title: str) -> Figure:
     """Draw accuracy against the strength of each corruption, a panel each; 1600 pixels wide.
 
     `robustness` is what `evaluate.robustness.measure` returns.
@@ -53,7 +54,7 @@ def plot_robustness(robustness: dict[str, Any], path: Path, *, title: str) -> No
     chance = 100 / robustness.get("classes", fer2013.CLASS_COUNT)
     best = max([robustness["clean_correct"], *(n for each in corruptions for n in each["correct"])])
     words = f"{title}, {total:,} images; bands are 95 % intervals"
-    with drawing(path, title=words, size=(9, 0.6 + 2.35 * rows), dpi=WIDE_DPI) as figure:
+    with drawing(title=words, size=(9, 0.6 + 2.35 * rows), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(rows, _PANELS_A_ROW, sharey=True, squeeze=False).flatten()
         for axes, corruption in zip(panels, corruptions, strict=False):
             add_corruption(axes, corruption, robustness)
@@ -67,3 +68,4 @@ def plot_robustness(robustness: dict[str, Any], path: Path, *, title: str) -> No
         panels[0].text(5.3, chance, "guessing", ha="right", va="top", fontsize=9, color=QUIET_COLOUR)
         for axes in panels[::_PANELS_A_ROW]:
             axes.set_ylabel("accuracy (%)")
+    return figure

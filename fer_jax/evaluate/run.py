@@ -230,12 +230,15 @@ def _draw(run: Trained, result: Json, labelling: Labelling, stem: Path) -> dict[
     paths = {
         name: stem.with_name(f"{stem.name}_{name}.png") for name in ("confusion", "reliability", "robustness")
     }
-    report_plots.plot_confusion(np.array(result["confusion"]), paths["confusion"], title=title)
+    confusion = report_plots.plot_confusion(np.array(result["confusion"]), title=title)
+    report_plots.write_png(confusion, paths["confusion"])
     same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
-    plots.plot_reliability(result["calibration"], paths["reliability"], title=title + same)
+    reliability = plots.plot_reliability(result["calibration"], title=title + same)
+    report_plots.write_png(reliability, paths["reliability"])
     if result["robustness"] is None:
         # One of an earlier evaluation would look as if it belonged to this one.
         paths.pop("robustness").unlink(missing_ok=True)
     else:
-        plots.plot_robustness(result["robustness"], paths["robustness"], title=title)
+        robust = plots.plot_robustness(result["robustness"], title=title)
+        report_plots.write_png(robust, paths["robustness"])
     return {name: path.name for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""Plots of a run as PNG files: learning curves and a confusion matrix.
+"""Plots of a run: learning curves and a confusion matrix, as figures, which `write_png` writes.
 
 They are drawn without pyplot's global state; the same numbers give the same bytes on the same matplotlib.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -53,23 +54,23 @@ WIDE_DPI = 1600 / 9
 """Dots per inch of a figure that is 9 inches and 1600 pixels wide."""
 
 
-def plot_curves(history: History, path: Path, *, title: str, measured_epoch: int) -> None:
+def plot_curves(history: History, *, title: str, measured_epoch: int) -> Figure:
     """Draw accuracy, loss and learning rate over the epochs; 1600 × 800 pixels.
 
     Args:
         history: one record per epoch, at least one, with `epoch` (from 1), `train_accuracy` and
             `val_accuracy` (0..1), `train_loss`, `val_loss` and `objective` (nats) and `rate`.
-        path: the PNG to write, replaced atomically.
         title: above the panels.
         measured_epoch: the epoch whose weights are the result; it is marked.
     """
-    with drawing(path, title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
+    with drawing(title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
         grid = figure.add_gridspec(2, 2, height_ratios=(3.4, 1), wspace=0.04)
         places = (grid[:, 0], add_accuracy), (grid[0, 1], add_loss), (grid[1, 1], add_rate)
         for place, draw in places:
             axes = figure.add_subplot(place)
             draw(axes, history, measured_epoch)
             axes.tick_params(labelbottom=draw is not add_loss)
+    return figure
 
 
 def add_accuracy(axes: Axes, history: History, measured_epoch: int) -> None:
@@ -176,7 +177,7 @@ def spread(heights: list[float], *, min_gap: float) -> list[float]:
     return [placed[index] for index in range(len(heights))]
 
 
-def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
+def plot_confusion(confusion: np.ndarray, *, title: str) -> Figure:
     """Draw a confusion matrix, shaded by the fractions of each row; 1120 × 1040 pixels.
 
     A cell shows its percentage of the row and its count; the right margin shows recall and size of the row.
@@ -184,14 +185,13 @@ def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
 
     Args:
         confusion: int [C, C], examples by true class (row) and predicted class (column).
-        path: the PNG to write, replaced atomically.
         title: above the matrix.
     """
     row_sums = confusion.sum(axis=1, keepdims=True)
     shares = confusion / np.maximum(row_sums, 1)
     names = names_of(len(confusion))
     places, margin = range(len(names)), len(names) - 0.38
-    with drawing(path, title=title, size=(len(names), len(names) - 0.5), dpi=160, grid=False) as figure:
+    with drawing(title=title, size=(len(names), len(names) - 0.5), dpi=160, grid=False) as figure:
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row in places:
@@ -204,6 +204,7 @@ def plot_confusion(confusion: np.ndarray, path: Path, *, title: str) -> None:
         label_cells(axes, names, names)
         axes.set_xlabel("predicted", fontweight="bold")
         axes.set_ylabel("true", fontweight="bold")
+    return figure
 
 
 def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int, column: int) -> None:
@@ -228,31 +229,61 @@ def label_cells(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None
     axes.spines[:].set_visible(False)
 
 
+class StyledFigure(Figure):
+    """A figure in the common style, wherever it is drawn: the style of the user's matplotlib has no effect.
+
+    A notebook shows it as a picture, with or without pyplot.
+    """
+
+    def __init__(self, style: Sequence[Any], **options: Any) -> None:
+        """Make an empty figure; `options` are those of `matplotlib.figure.Figure`."""
+        self._style = style
+        super().__init__(**options)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure; matplotlib makes some parts, such as ticks, only now."""
+        with matplotlib.style.context(self._style):
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Save the figure, as `matplotlib.figure.Figure` does."""
+        with matplotlib.style.context(self._style):
+            super().savefig(fname, **options)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, float]]:
+        """Show the figure in a notebook, at 96 CSS pixels an inch whatever its resolution."""
+        width, height = 96 * self.get_size_inches()
+        return to_png(self), {"width": float(width), "height": float(height)}
+
+
 @contextmanager
 def drawing(
-    path: Path, *, title: str, size: tuple[float, float], dpi: float, grid: str | bool = "both"
+    *, title: str, size: tuple[float, float], dpi: float, grid: str | bool = "both"
 ) -> Iterator[Figure]:
-    """Draw a figure in the common style, and write it as PNG at the end.
+    """Draw a figure in the common style; `write_png` writes it.
 
     Args:
-        path: the PNG to write, replaced atomically.
         title: in bold letters at the top left.
         size: width and height in inches.
         dpi: pixels per inch.
         grid: axes with grid lines, "both", "x" or "y"; False for none.
     """
-    style = {"axes.grid": bool(grid), "axes.grid.axis": grid or "both"}
-    with matplotlib.style.context([*STYLE, style]):
-        figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    style = [*STYLE, {"axes.grid": bool(grid), "axes.grid.axis": grid or "both"}]
+    with matplotlib.style.context(style):
+        figure = StyledFigure(style, figsize=size, dpi=dpi, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         yield figure
-        write_png(figure, path)
+
+
+def to_png(figure: Figure) -> bytes:
+    """Encode a figure as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    # matplotlib would write its version into the file.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def write_png(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, atomically; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    # matplotlib would write its version into the file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
     with replacing(path) as new:
-        new.write_bytes(buffer.getvalue())
+        new.write_bytes(to_png(figure))

@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fer_jax.files import Json
-from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR, WIDE_DPI, drawing
+from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR, WIDE_DPI, drawing, write_png
 from fer_jax.sweep.text import rank, show
 
 _PANELS_A_ROW: Final = 3
@@ -28,17 +29,17 @@ def draw(result: Json, folder: Path) -> list[str]:
     if not complete:
         return []
     title, names = f"Sweep {result['name']}", ["history.png", "slices.png"]
-    _draw_history(folder / "history.png", result["trials"], title)
-    _draw_slices(folder / "slices.png", complete, result["space"], title)
+    write_png(_plot_history(result["trials"], title), folder / "history.png")
+    write_png(_plot_slices(complete, result["space"], title), folder / "slices.png")
     if result["importances"]:
         names.append("importances.png")
-        _draw_importances(folder / "importances.png", result["importances"], title)
+        write_png(_plot_importances(result["importances"], title), folder / "importances.png")
     return names
 
 
-def _draw_history(path: Path, trials: list[Json], title: str) -> None:
+def _plot_history(trials: list[Json], title: str) -> Figure:
     """Draw the accuracy of each trial in order, and the best so far; 1600 × 800 pixels."""
-    with drawing(path, title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
+    with drawing(title=title, size=(9, 4.5), dpi=WIDE_DPI) as figure:
         axes = figure.add_subplot()
         complete = [trial for trial in trials if trial["state"] == "complete"]
         stopped = [trial for trial in trials if trial["state"] == "pruned" and trial["curve"]]
@@ -59,13 +60,14 @@ def _draw_history(path: Path, trials: list[Json], title: str) -> None:
         axes.set(xlabel="trial", ylabel="accuracy on the hold-out (%)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+    return figure
 
 
-def _draw_importances(path: Path, importances: dict[str, float], title: str) -> None:
+def _plot_importances(importances: dict[str, float], title: str) -> Figure:
     """Draw a bar for each field, the largest on top; 1600 pixels wide."""
     words = f"{title}: what determines whether a trial is in the best tenth"
     size = (9, 1.6 + 0.35 * len(importances))
-    with drawing(path, title=words, size=size, dpi=WIDE_DPI, grid="x") as figure:
+    with drawing(title=words, size=size, dpi=WIDE_DPI, grid="x") as figure:
         axes = figure.add_subplot()
         names, shares = list(importances), [100 * share for share in importances.values()]
         axes.barh(names, shares, color=TRAIN_COLOUR, height=0.65)
@@ -74,13 +76,14 @@ def _draw_importances(path: Path, importances: dict[str, float], title: str) -> 
         axes.invert_yaxis()
         axes.set_xlabel("share of the importance (PED-ANOVA, %)")
         axes.set_xlim(0, 1.12 * max([*shares, 1]))
+    return figure
 
 
-def _draw_slices(path: Path, complete: list[Json], space: Json, title: str) -> None:
+def _plot_slices(complete: list[Json], space: Json, title: str) -> Figure:
     """Draw accuracy over each field, one panel per field, with the best trial marked; 1600 pixels wide."""
     rows = -(-len(space) // _PANELS_A_ROW)
     words, size = f"{title}: complete trials along each field", (9, 0.7 + 2.4 * rows)
-    with drawing(path, title=words, size=size, dpi=WIDE_DPI) as figure:
+    with drawing(title=words, size=size, dpi=WIDE_DPI) as figure:
         panels = figure.subplots(rows, _PANELS_A_ROW, sharey=True, squeeze=False).flatten()
         for axes, (name, domain) in zip(panels, space.items(), strict=False):
             _draw_slice(axes, complete, name, domain)
@@ -89,6 +92,7 @@ def _draw_slices(path: Path, complete: list[Json], space: Json, title: str) -> N
             axes.set_axis_off()
         for axes in panels[::_PANELS_A_ROW]:
             axes.set_ylabel("accuracy (%)")
+    return figure
 
 
 def _draw_slice(axes: Axes, complete: list[Json], name: str, domain: Json) -> None:

@@ -65,9 +65,12 @@ def _write_run(config: Config, replica: Replica, run: Json, metrics: Json) -> No
     name, history = f"{config.name}, seed {replica.seed}", replica.progress.history
     write_json(replica.folder / "metrics.json", metrics)
     measured = run["measured_epoch"]
-    report_plots.plot_curves(history, replica.folder / "curves.png", title=name, measured_epoch=measured)
-    confusion = np.array(metrics["val"]["confusion"])
-    report_plots.plot_confusion(confusion, replica.folder / "confusion_val.png", title=f"{name}: validation")
+    curves = report_plots.plot_curves(history, title=name, measured_epoch=measured)
+    report_plots.write_png(curves, replica.folder / "curves.png")
+    confusion = report_plots.plot_confusion(
+        np.array(metrics["val"]["confusion"]), title=f"{name}: validation"
+    )
+    report_plots.write_png(confusion, replica.folder / "confusion_val.png")
     write_json(replica.folder / "run.json", run)
     markdown.write(replica.folder)
     run_page.write(replica.folder)

@@ -32,6 +32,7 @@ from fer_jax.images.affine import flip_map, rotation_map, round_maps
 from fer_jax.images.augment import Draws, draw
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.report.plots import write_png
 from fer_jax.train import __main__ as train
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -361,7 +362,7 @@ def test_a_drawn_valley_is_read_as_it_was_drawn(tmp_path: Path) -> None:
     assert 1e-4 < found.steepest_rate < 1e-2
     assert found.breaks_at == pytest.approx(10**-1.5, rel=0.2)
     assert make_valley(end=60).breaks_at == pytest.approx(1e-3)
-    rate_range.plot_range(found, tmp_path / "range.png", peak_rate=1e-3, title="valley")
+    write_png(rate_range.plot_range(found, peak_rate=1e-3, title="valley"), tmp_path / "range.png")
     with Image.open(tmp_path / "range.png") as picture:
         assert picture.size == (1280, 720)
 

@@ -20,6 +20,7 @@ from fer_jax.compare.run import describe_entry
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.report.plots import write_png
 from fer_jax.runs.record import DataRecord, RunRecord, SplitRecord
 from fer_jax.train import __main__ as train
 
@@ -385,14 +386,13 @@ def test_the_markdown_escapes_what_would_end_a_cell() -> None:
 
 def test_every_picture_but_the_tests_follows_the_figures(tmp_path: Path) -> None:
     result = make_result()
-    entries, pairs = result["runs"], result["pairs"]
+    entries = result["runs"]
 
     def draw(entries: list[dict[str, Any]], stem: str) -> list[bytes]:
         paths = [tmp_path / f"{stem}_{name}.png" for name in PICTURES]
-        plots.plot_accuracies(entries, result["parts"], paths[0], title="a")
-        plots.plot_tests(entries, pairs, paths[1], title="a")
-        plots.plot_curves(entries, paths[2], title="a")
-        plots.plot_gaps(entries, paths[3], title="a")
+        figures = [plots.plot(result | {"runs": entries}, kind) for kind in PICTURES]
+        for figure, path in zip(figures, paths, strict=True):
+            write_png(figure, path)
         return [path.read_bytes() for path in paths]
 
     first = draw(entries, "first")

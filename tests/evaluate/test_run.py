@@ -24,6 +24,7 @@ from fer_jax.inference import labels
 from fer_jax.inference.predictor import average, predict, predict_choices, predict_views
 from fer_jax.inference.run_weights import Trained, load, load_data
 from fer_jax.metrics.predictions import calibrate, make_figures, measure
+from fer_jax.report.plots import write_png
 from fer_jax.runs.record import DataRecord
 from fer_jax.train import __main__ as train
 
@@ -405,8 +406,8 @@ def test_the_interval_of_the_calibration_error_covers_the_true_one() -> None:
 
 def test_reliability_shows_one_panel_or_two(tmp_path: Path) -> None:
     both = some_predictions(500)
-    plot_reliability(calibrate(both, both), tmp_path / "two.png", title="run6, seed 0: val")
-    plot_reliability(calibrate(both, None), tmp_path / "one.png", title="run6, seed 0: val")
+    write_png(plot_reliability(calibrate(both, both), title="run6, seed 0: val"), tmp_path / "two.png")
+    write_png(plot_reliability(calibrate(both, None), title="run6, seed 0: val"), tmp_path / "one.png")
     width, height = size_of(tmp_path / "two.png")
     assert (width, height) == (1600, 1066)
     assert size_of(tmp_path / "one.png") == (800, 1066)
@@ -420,7 +421,7 @@ def test_robustness_draws_every_corruption(tmp_path: Path) -> None:
         "correct": [60, 50, 40, 30, 0],
     }
     sheet = {"total": 100, "clean_correct": 65, "corruptions": [each] * 4}
-    plot_robustness(sheet, tmp_path / "a.png", title="run6, seed 0: val")
+    write_png(plot_robustness(sheet, title="run6, seed 0: val"), tmp_path / "a.png")
     assert size_of(tmp_path / "a.png")[0] == 1600
-    plot_robustness(sheet | {"clean_correct": 70}, tmp_path / "b.png", title="run6, seed 0: val")
+    write_png(plot_robustness(sheet | {"clean_correct": 70}, title="run6, seed 0: val"), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
