@@ -35,21 +35,32 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": os.pathsep.join(folders), "FER_JAX_DATA": ""}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_code_block_runs(page: str, tmp_path: Path) -> None:
+def commands_of(page: str) -> list[tuple[str, str]]:
+    """Language and code of everything that a page runs: a command of the shell, or a block of Python."""
+    return [
+        (language, command)
+        for language, code in blocks_of(page)
+        if language in RUN
+        # A line that ends in a backslash goes on.
+        for command in (re.split(r"(?<!\\)\n", code.strip()) if language == "bash" else [code])
+    ]
+
+
+def test_every_code_block_runs(tmp_path: Path) -> None:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    runnable = [(language, code) for language, code in blocks_of(page) if language in RUN]
-    assert {language for language, _ in runnable} == set(RUN)
-    for language, code in runnable:
+    pages = {page: commands_of(page) for page in PAGES}
+    assert all({language for language, _ in commands} == set(RUN) for commands in pages.values())
+    # What several pages show is run once.
+    for language, command in dict.fromkeys(command for commands in pages.values() for command in commands):
         done = subprocess.run(
-            [*RUN[language], code],
+            [*RUN[language], command],
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{page}:\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("page", PAGES)
