@@ -16,6 +16,8 @@ from fer_jax.errors import RunError
 
 Json = dict[str, Any]
 
+_SHOWN_LETTERS = 80
+
 
 def cache_folder() -> Path:
     """$FER_JAX_CACHE, else fer_jax in the user's cache folder."""
@@ -109,6 +111,48 @@ def read_json(path: Path) -> Any:
         RunError: the file is missing or damaged.
     """
     return _read(path, json.loads)
+
+
+def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
+    """Refuse to replace a JSON result that was made from other inputs.
+
+    Nothing is refused where there is no result or only a damaged one.
+
+    Args:
+        path: of the result.
+        inputs: what the new one is made from, by the name of its field in the result; `data.sha256` is a
+            field of a field, `members.run` that of each member. What the old result lacks is not compared.
+        may_replace: whether the user gave `--overwrite`.
+
+    Raises:
+        RunError: the old result has another value in one of the fields.
+    """
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name, value in inputs.items():
+        found = _look_up(old, name.split("."))
+        if found is not None and found != value and not may_replace:
+            raise RunError(
+                f"{path} was made from other inputs: its {name} is {_show(found)}, and here it is "
+                f"{_show(value)}; move it away, or give --overwrite to replace it"
+            )
+
+
+def _look_up(content: Any, names: list[str]) -> Any:
+    """Find a field of a field; of a list, the field of each entry. None where there is none."""
+    if not names:
+        return content
+    if isinstance(content, list):
+        found = [_look_up(each, names) for each in content]
+        return None if None in found else found
+    return _look_up(content.get(names[0]), names[1:]) if isinstance(content, dict) else None
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]} ..."
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -41,6 +41,8 @@ class BiasVarianceCommand(cli.ConfigCommand):
     """The JSON to write; by default runs/bias_variance-NAME.json."""
     work_dir: Path | None = None
     """Folder for the predictions of finished networks; by default runs/bias_variance-NAME."""
+    overwrite: bool = False
+    """Replace the JSON of a study of another config, part or width, or of other data."""
 
 
 def main(argv: list[str] | None = None) -> int:

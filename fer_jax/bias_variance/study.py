@@ -31,7 +31,7 @@ from fer_jax.data.split import split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs
 from fer_jax.errors import DataError, RunError
-from fer_jax.files import Json, read_arrays, write_arrays, write_json
+from fer_jax.files import Json, read_arrays, refuse_other, write_arrays, write_json
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.models.cnn import make_model
@@ -40,6 +40,7 @@ from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runtime import machine
+from fer_jax.text import counted
 
 if TYPE_CHECKING:
     from fer_jax.bias_variance.__main__ import BiasVarianceCommand
@@ -108,6 +109,9 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
     console = terminal.begin(f"fer_jax bias_variance of {config.name}, on {part}", config)
     examples = terminal.load_data(console, config.data)
     study = _plan(console, options, config, examples)
+    path = options.out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
+    inputs = {"name": config.name, "part": part, "width": options.width, "data.sha256": examples.sha256}
+    refuse_other(path, inputs, may_replace=options.overwrite)
     # Before the hours of training, since it may refuse the file.
     noise = _bound_noise(study, examples, options.ferplus)
     layers = list_layers(make_model(study.config.model, study.config.device))
@@ -138,7 +142,6 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
         "cost": {"seconds": sum(replica["seconds"] for replica in replicas), "finished": machine.now()},
         **machine.describe(),
     }
-    path = options.out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
     write_json(path, result)
     console.print(f"\n{text.describe(result)}\nwritten to {path}")
 
@@ -192,7 +195,9 @@ def _train_missing(console: Console, study: Study, clock: Clock) -> None:
         for resample in study.resamples
     }
     left, replicas = sum(map(len, missing.values())), len(study.seeds) * len(study.resamples)
-    console.print(f"replicas   {replicas}: seeds {study.seeds} on each of {len(study.resamples)} resamples")
+    console.print(
+        f"replicas   {replicas}: seeds {study.seeds} on each of {counted(len(study.resamples), 'resample')}"
+    )
     if left < replicas:
         console.print(f"           {replicas - left} of them are already in {study.work_dir}")
     is_accelerated = jax.devices()[0].platform != "cpu"

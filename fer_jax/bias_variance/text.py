@@ -1,7 +1,7 @@
 """A study of bias and variance in words: its table, and the bound on label noise; its input is JSON."""
 
 from fer_jax.files import Json
-from fer_jax.text import align
+from fer_jax.text import align, counted
 
 TITLES = {"zero_one": "0-1 loss, %", "brier": "Brier score", "cross_entropy": "cross-entropy, nats"}
 
@@ -16,8 +16,9 @@ def describe(result: Json) -> str:
         share = f"{parts['variance'] / parts['loss']:.2f}" if parts["loss"] else ""
         rows.append([title, *cells, share])
     lines = [
-        f"{len(result['seeds'])} seeds on {len(result['resamples'])} resamples of {result['train_images']:,} "
-        f"images, measured on the {result['images']:,} of {result['part']}",
+        f"{counted(len(result['seeds']), 'seed')} on {counted(len(result['resamples']), 'resample')} of "
+        f"{counted(result['train_images'], 'image')}, measured on the {result['images']:,} of "
+        f"{result['part']}",
         align(rows),
     ]
     if result["losses"]["zero_one"]["spread"] is not None:

@@ -19,7 +19,10 @@ class CheckCommand(cli.ConfigCommand):
     """
 
     out: Path | None = None
-    """Folder to write; by default checks/NAME. The files of an earlier check are replaced."""
+    """Folder to write; by default checks/NAME-DATA, such as checks/run6-synthetic. The files of an earlier
+    check of the same config on the same data are replaced."""
+    overwrite: bool = False
+    """Replace the files of a check of another config or other data."""
     quick: bool = False
     """Skip the learning-rate range test, which takes about a third of the time."""
 
@@ -33,7 +36,9 @@ def _check(options: CheckCommand) -> int:
     # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
     from fer_jax.check import run
 
-    return run.check(options.to_config(), out=options.out, is_quick=options.quick)
+    return run.check(
+        options.to_config(), out=options.out, is_quick=options.quick, may_replace=options.overwrite
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from fer_jax.check import rate_range as check_rate_range
 from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
 from fer_jax.config.run import Config
-from fer_jax.files import Json, replacing, write_json, write_text
+from fer_jax.data.load import name_data
+from fer_jax.files import Json, refuse_other, replacing, write_json, write_text
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import contact_sheet, terminal
@@ -26,6 +27,7 @@ from fer_jax.text import MISSING, align, decimal, escape, percent, to_markdown
 from fer_jax.text import Table as Rows
 
 CHECKS: Final = Path("checks")
+RESULT: Final = "check.json"
 SHEET: Final = "augmentation.png"
 RANGE_PLOT: Final = "rate_range.png"
 
@@ -53,18 +55,21 @@ class Checked:
     rate_range: RateRange | None
 
 
-def check(config: Config, *, out: Path | None, is_quick: bool) -> int:
-    """Check a config on its data, show the findings, and write them into `out`, by default `checks/NAME`.
+def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool) -> int:
+    """Check a config on its data, show the findings, and write them into `out` (`checks/NAME-DATA`).
 
     Returns:
         The exit status: 1 if a check failed, else 0.
 
     Raises:
-        FerJaxError: a user error in the config or the data.
+        FerJaxError: a user error in the config or the data; or the folder holds another check, and
+            `may_replace` is False.
     """
-    folder = out or CHECKS / config.name
+    folder = out or CHECKS / f"{config.name}-{name_data(config.data)}"
     console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
     examples = terminal.load_data(console, config.data)
+    inputs = {"name": config.name, "data.sha256": examples.sha256}
+    refuse_other(folder / RESULT, inputs, may_replace=may_replace)
     prepared = prepare(config, examples, console=console)
     terminal.show_notes(console, prepared.notes)
     with runs_folder.locked(folder):
@@ -149,7 +154,7 @@ def layer_rows(layers: list[Json]) -> Rows:
 
 def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[str]:
     """Write `check.json`, `check.md` and the plot of the range test; returns the names of all files."""
-    found, files = checked.rate_range, ["check.md", "check.json", SHEET]
+    found, files = checked.rate_range, ["check.md", RESULT, SHEET]
     if found is not None:
         files.append(RANGE_PLOT)
         title, peak = f"{config.name}: learning-rate range test", config.optimizer.peak_rate
@@ -165,7 +170,7 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
         "rate_range": None if found is None else asdict(found),
         "files": files,
     }
-    write_json(folder / "check.json", _to_json(content))
+    write_json(folder / RESULT, _to_json(content))
     sections = [
         f"# Check of {config.name}, seed {config.train.seed}",
         data["description"],

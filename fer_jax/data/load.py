@@ -62,6 +62,16 @@ def load_examples(config: DataConfig) -> Examples:
     return cache.read_cached(path, on_bad_row=config.on_bad_row)
 
 
+def name_data(config: DataConfig) -> str:
+    """Name what `load_examples` reads, for the names of files: the stem of its file, or "synthetic".
+
+    Raises:
+        DataError: as `find_file`.
+    """
+    path = find_file(config)
+    return "synthetic" if path is None else path.stem
+
+
 def find_file(config: DataConfig) -> Path | None:
     """Find what `load_examples` reads: the config's path, else $FER_JAX_DATA, else a file in data/.
 

@@ -10,6 +10,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, shuffle_groups
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream, numpy_rng
+from fer_jax.text import counted
 
 
 def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Split:
@@ -70,12 +71,14 @@ def take_sample(split: Split, config: Config) -> Split:
     return replace(split, train=rows)
 
 
-def describe_sample(split: Split, config: Config) -> str | None:
-    """Describe what `take_sample` took in one line; None where it is the whole training part."""
-    words = [f"at most {config.train.max_examples:,} images"] if config.train.max_examples else []
-    if config.train.resample:
-        different = len(np.unique(split.train))
-        words.append(f"bootstrap resample {config.train.resample}: {different:,} different rows")
+def describe_sample(whole: Split, sampled: Split, config: Config) -> str | None:
+    """Describe what `take_sample` took of the whole split in one line; None where it took all of it."""
+    limit, resample, words = config.train.max_examples, config.train.resample, []
+    if limit and limit < len(whole.train):
+        words.append(f"{len(sampled.train):,} of {counted(len(whole.train), 'row')}")
+    if resample:
+        different = len(np.unique(sampled.train))
+        words.append(f"bootstrap resample {resample}: {counted(different, 'different row')}")
     return f"train is a sample: {', '.join(words)}" if words else None
 
 

@@ -30,6 +30,8 @@ class DiagnoseCommand:
     """Folder of the run, such as runs/run6-seed0."""
     bias_variance: Path | None = None
     """JSON by `python -m fer_jax.bias_variance` for the same config: measured bias, variance and noise."""
+    overwrite: bool = False
+    """Replace a diagnosis that was made with a study by one without it, or with another one."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +44,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
     from fer_jax.errors import RunError
-    from fer_jax.files import read_json, read_json_lines, write_json
+    from fer_jax.files import read_json, read_json_lines, refuse_other, write_json
     from fer_jax.report import run_page, terminal
     from fer_jax.runs import record
 
@@ -53,6 +55,8 @@ def _diagnose(options: DiagnoseCommand) -> int:
         raise RunError(f"the run in {folder} is not finished; resume it with --resume --run-dir {folder}")
     metrics = read_json(folder / "metrics.json")
     decomposition = _read_decomposition(options.bias_variance, config.name)
+    inputs = {"decomposition": decomposition}
+    refuse_other(folder / "diagnosis.json", inputs, may_replace=options.overwrite)
     result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
     console = terminal.make_console()
     console.print(result["sentence"], style="bold")

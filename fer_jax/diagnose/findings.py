@@ -4,7 +4,8 @@ from typing import Final
 
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import THRESHOLDS, Evidence
-from fer_jax.diagnose.rules import RuleOutcome, judge
+from fer_jax.diagnose.outcome import RuleOutcome
+from fer_jax.diagnose.rules import judge
 from fer_jax.files import Json
 from fer_jax.text import describe_value
 

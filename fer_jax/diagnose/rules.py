@@ -6,7 +6,7 @@ A rule without the data that it needs, see `diagnose.needs`, says so and nothing
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,35 +15,9 @@ from fer_jax.config.run import Config
 from fer_jax.diagnose import advice, needs
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
+from fer_jax.diagnose.outcome import RuleOutcome, below_human, in_points
 from fer_jax.fer2013 import NAMES
-from fer_jax.text import counted, decimal, percent, signed
-
-
-@dataclass(frozen=True)
-class RuleOutcome:
-    """The outcome of a rule.
-
-    Attributes:
-        rule: name of the rule.
-        holds: whether it applies to this run.
-        clause: its part of the sentence.
-        says: the finding, with its numbers.
-        figures: the numbers, by name.
-        thresholds: names in `THRESHOLDS` that it used.
-        action: what to do next, in a few words; empty if nothing follows from this rule alone.
-        changes: the same as changes of the config.
-        cannot_judge: why the rule cannot be judged; None if it was.
-    """
-
-    rule: str
-    holds: bool
-    clause: str
-    says: str
-    figures: dict[str, float]
-    thresholds: tuple[str, ...]
-    action: str = ""
-    changes: list[Change] = field(default_factory=list)
-    cannot_judge: str | None = None
+from fer_jax.text import counted, percent, signed
 
 
 def judge(evidence: Evidence) -> list[RuleOutcome]:
@@ -65,7 +39,7 @@ def _too_short(e: Evidence) -> RuleOutcome:
     end, epochs = e.end, e.config.train.epochs
     moved, seen = float(np.ptp(end)), counted(len(end), "epoch")
     is_short = len(end) < END_EPOCHS
-    over = f"over the last {seen} val accuracy moves by {_points(moved)}"
+    over = f"over the last {seen} val accuracy moves by {in_points(moved)}"
     return RuleOutcome(
         rule="too short",
         holds=is_short or e.is_moving,
@@ -113,7 +87,7 @@ def _bias(e: Evidence) -> RuleOutcome:
         rule="bias",
         holds=e.is_biased,
         clause="large bias" if share is None else f"large bias, {share:.2f} of the error",
-        says=f"train is {percent(e.train_accuracy)}, {_below(e.below_human)}{measured}",
+        says=f"train is {percent(e.train_accuracy)}, {below_human(e.below_human)}{measured}",
         figures=figures,
         thresholds=("large_bias",),
     )
@@ -126,7 +100,7 @@ def _over_regularised(e: Evidence) -> RuleOutcome:
         rule="over-regularised",
         holds=e.is_over_regularised,
         clause=f"{where}too much {what}",
-        says=f"train is {percent(e.train_accuracy)} and the gap {_points(e.gap)}; "
+        says=f"train is {percent(e.train_accuracy)} and the gap {in_points(e.gap)}; "
         + (f"{where}{what} may be too strong" if released else "the config has no regularisation to reduce"),
         figures={"train accuracy": e.train_accuracy, "gap": e.gap, "fields to reduce": float(len(released))},
         thresholds=("large_bias", "small_gap"),
@@ -151,7 +125,7 @@ def _too_simple(e: Evidence) -> RuleOutcome:
         rule="too simple",
         holds=e.is_biased and not e.is_over_regularised,
         clause=f"too simple a {network}",
-        says=f"train is {percent(e.train_accuracy)} with a {network}, the gap {_points(e.gap)}; it is too "
+        says=f"train is {percent(e.train_accuracy)} with a {network}, the gap {in_points(e.gap)}; it is too "
         "simple if bias is large and regularisation does not explain it",
         figures={"train accuracy": e.train_accuracy, "gap": e.gap, "convolutions": float(blocks)},
         thresholds=("large_bias", "small_gap"),
@@ -173,7 +147,7 @@ def _variance(e: Evidence) -> RuleOutcome:
         holds=e.has_variance,
         clause=f"large variance, {how_large}",
         says=f"train {percent(e.train_accuracy)} − val {percent(e.val_accuracy)} is a gap of "
-        f"{_points(e.gap)}, {of_error:.2f} of the val error{measured}",
+        f"{in_points(e.gap)}, {of_error:.2f} of the val error{measured}",
         figures=figures,
         thresholds=("large_gap", *(("small_gap", "variance_share") if measured else ())),
         action="regularise",
@@ -219,7 +193,8 @@ def _acceptable(e: Evidence) -> RuleOutcome:
         rule="acceptable",
         holds=e.is_acceptable,
         clause="acceptable bias and variance",
-        says=f"train is {percent(e.train_accuracy)}, {_below(e.below_human)}, and the gap {_points(e.gap)}",
+        says=f"train is {percent(e.train_accuracy)}, {below_human(e.below_human)}, and the gap "
+        f"{in_points(e.gap)}",
         figures={"train accuracy": e.train_accuracy, "gap": e.gap},
         thresholds=("large_bias", "large_gap"),
     )
@@ -253,7 +228,7 @@ def _poor_features(e: Evidence) -> RuleOutcome:
         rule="poor features",
         holds=e.is_acceptable and below >= THRESHOLDS["poor_features"].value,
         clause="poor features",
-        says=f"val is {percent(e.val_accuracy)}, {_below(below)}; the features are poor if bias and "
+        says=f"val is {percent(e.val_accuracy)}, {below_human(below)}; the features are poor if bias and "
         "variance do not explain it",
         figures={"val accuracy": e.val_accuracy, "below one human annotator": below},
         thresholds=("poor_features", "large_bias", "large_gap"),
@@ -324,11 +299,3 @@ RULES: Final[tuple[tuple[Callable[[Evidence], RuleOutcome], tuple[needs.Need, ..
     (_unfinished, _TRENDS),
 )
 """The rules with what they need. Only the config counts for the one that a run is sensitive."""
-
-
-def _points(ratio: float) -> str:
-    return f"{decimal(100 * ratio, digits=1)} points"
-
-
-def _below(ratio: float) -> str:
-    return f"{_points(abs(ratio))} {'below' if ratio >= 0 else 'above'} one human annotator"

@@ -26,7 +26,7 @@ from fer_jax.inference.run_weights import Trained
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal
 from fer_jax.report.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
-from fer_jax.text import confidence
+from fer_jax.text import confidence, counted
 
 MISTAKE_COUNT: Final = 35
 NEIGHBOUR_COUNT: Final = 5
@@ -185,7 +185,7 @@ def write_pictures(
             "mistakes": _lay_out_mistakes(
                 examples,
                 mistakes,
-                title=f"{trained.title}: {wrong_count:,} of {len(rows):,} images are misclassified",
+                title=f"{trained.title}: {wrong_count:,} of {counted(len(rows), 'image')} misclassified",
             ),
             "saliency": _lay_out_saliency(trained, examples, rows, logits),
             "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
@@ -227,8 +227,8 @@ def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title:
         column_labels=[""] * _COLUMNS,
         wide_gaps_after=(),
         title=title,
-        subtitle=f"The {len(mistakes)} most confident mistakes, in this order: true → predicted label, and "
-        "the network's probability of the predicted one.",
+        subtitle=f"The {counted(len(mistakes), 'most confident mistake')}, in this order: true → "
+        "predicted label, and the network's probability of the predicted one.",
     )
 
 

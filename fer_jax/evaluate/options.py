@@ -16,7 +16,8 @@ class EvaluateOptions:
     """Measure a trained network: a run, several runs as an ensemble, or released weights.
 
     Of a run, the weights that its config selects are measured: those of its best epoch, or of its last. The
-    results are printed and written into the run's folder, as evaluate_PART.json and pictures:
+    results are printed and written into the run's folder, as evaluate_PART.json and pictures (with --views
+    flip: evaluate_PART_flip.json):
 
     - accuracy, top-2 and balanced accuracy, macro F1, loss (cross-entropy, nats) and precision, recall and F1
       of each class, with 95 % bootstrap intervals: how much they would vary on other images of the same kind;
@@ -33,7 +34,7 @@ class EvaluateOptions:
     publish those of FER2013.
 
     Several runs are measured as an ensemble: the mean of their logits. The metrics of the ensemble and of
-    each run are written as ensemble_PART.json, without corruptions, mistakes and pictures.
+    each run are written as ensemble_RUNS_PART.json, without corruptions, mistakes and pictures.
 
     Released weights, given by name or file, are measured on PublicTest or PrivateTest of a FER2013 file,
     metrics only.
@@ -63,10 +64,12 @@ class EvaluateOptions:
     shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored. Compare a result only with
     others from the same views."""
     robustness: bool = True
-    """Measure the corruptions too: 46 more passes over the images, or over 2,048 of them. One run only."""
+    """Measure the corruptions too: 46 more passes over some two thousand images, or all. One run only."""
     out: Path | None = None
     """Folder for the results of an ensemble, by default the one that holds the first run; for those of
     released weights, by default none: they are only shown."""
+    overwrite: bool = False
+    """Replace a result of the same name that was made from other data, runs or views."""
     predictions: Path | None = None
     """Also write the prediction for every image as a table, a row an image, to this .csv or .parquet file:
     its row in the data (from 0), usage, label, prediction, the probability of each class, and whether it is

@@ -9,7 +9,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.files import Json
 from fer_jax.images.corruptions import CORRUPTIONS, draw_chances
 from fer_jax.inference.predictor import LARGEST_BATCH, Network, predict
-from fer_jax.text import Table, align
+from fer_jax.text import Table, align, counted
 
 SEED: Final = 0
 MAX_IMAGES: Final = 2048
@@ -82,6 +82,6 @@ def table(robustness: Json) -> str:
         rows.append([each["name"], *cells, each["what"]])
     # The last column is text and aligned left: all its cells get the same width.
     width = max(len(row[-1]) for row in rows)
-    clean = f"clean: {100 * robustness['clean_correct'] / total:.1f} % of {total:,} images, one view"
+    clean = f"clean: {100 * robustness['clean_correct'] / total:.1f} % of {counted(total, 'image')}, one view"
     lines = align([[*row[:-1], row[-1].ljust(width)] for row in rows]).splitlines()
     return "\n".join([*(line.rstrip() for line in lines), clean])

@@ -23,6 +23,7 @@ from fer_jax.evaluate.subject import (
     choose_subject_rows,
     load_subject,
     load_subject_data,
+    refuse_other_result,
 )
 from fer_jax.files import Json, write_json
 from fer_jax.images.views import CHOICES, ViewChoice
@@ -37,6 +38,7 @@ from fer_jax.metrics.scores import summarise
 from fer_jax.report import plots as report_plots
 from fer_jax.report import run_page, terminal
 from fer_jax.runtime import cpu
+from fer_jax.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,7 @@ def _describe_member(run: Trained, logits: np.ndarray, labels: np.ndarray) -> Js
         "run": run.folder.name,
         "name": run.config.name,
         "seed": run.record.seed,
+        "finished": run.record.finished,
         "checkpoint": run.checkpoint,
     } | {name: metrics[name] for name in kept}
 
@@ -125,7 +128,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if options.predictions is not None:
         table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
         predictions.write(table, options.predictions)
-        console.print(f"predictions of {len(table):,} images written to {options.predictions}")
+        console.print(f"predictions of {counted(len(table), 'image')} written to {options.predictions}")
 
 
 def predict_part(
@@ -142,12 +145,13 @@ def predict_part(
     rows = inference_labels.label_rows(
         labelling, examples, choose_subject_rows(subject, examples, part), part=part
     )
+    refuse_other_result(subject, labelling, options, examples)
     is_copy = find_trained_on(runs, rows.examples.hashes[rows.rows]) if runs else None
     if subject.weights is not None:
         console.print(f"weights    {subject.weights.name}: {subject.weights.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows.rows):,}")
     copies = 0 if is_copy is None else int(is_copy.sum())
-    note = f"note: {copies:,} of these images are exact copies of training images"
+    note = f"note: exact copies of training images: {copies:,} of {len(rows.rows):,}"
     for line in (*rows.notes, *([note] if copies else []), *(line for run in runs for line in run.notes)):
         console.print(line, style="yellow")
     each = _predict(console, subject.members, rows.images, options.views)
@@ -215,7 +219,7 @@ def _write(console: Console, evaluation: Evaluation, labelling: Labelling, resul
             pictures = _draw(run, result, labelling, stem)
         found, faces = mistakes.write_pictures(run, evaluation.rows, evaluation.logits, stem=stem)
         result |= {"mistakes": found, "pictures": pictures | faces}
-    write_json(stem.with_suffix(".json"), result)
+    write_json(stem.with_name(f"{stem.name}.json"), result)
     written = ", ".join([f"{stem.name}.json", *result.get("pictures", {}).values()])
     console.print(f"written to {stem.parent}: {written}")
     if run is not None:

@@ -1,8 +1,10 @@
 """What is measured: the networks that the command line names, and the data that they are measured on."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +14,8 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
+from fer_jax.files import Json, refuse_other
+from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.inference import weights
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import Predictor
@@ -21,7 +25,9 @@ from fer_jax.inference.weights import Classifier
 from fer_jax.runs import location, record
 from fer_jax.runtime import compile_cache
 
-_SUFFIX = ".safetensors"
+_SUFFIX: Final = ".safetensors"
+_MOST_LETTERS: Final = 120
+"""Of the names of an ensemble's runs in a file's name, which may have 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +118,46 @@ def choose_subject_rows(subject: Subject, examples: Examples, part: str) -> np.n
 
 
 def choose_stem(subject: Subject, labelling: Labelling, options: EvaluateOptions) -> Path | None:
-    """Choose the folder and the start of the names of the files to write; None if nothing is written."""
-    part = options.split
+    """Choose the folder and the start of the names of the files to write; None if nothing is written.
+
+    The name carries the networks (but for a single run, in whose folder it is), the part, the views and the
+    labels.
+    """
+    views = suffix_of(options.views)
     if subject.weights is not None:
-        suffix = f"_{options.labels}" if options.labels else ""
-        name = f"evaluate_{subject.weights.name}_{part}{suffix}"
+        labels = f"_{options.labels}" if options.labels else ""
+        name = f"evaluate_{subject.weights.name}_{options.split}{views}{labels}"
         return None if options.out is None else options.out / name
-    first = subject.runs[0].folder
+    first, name = subject.runs[0].folder, f"{options.split}{views}{labelling.suffix}"
     if subject.only_run is not None:
-        return first / f"evaluate_{part}{labelling.suffix}"
+        return first / f"evaluate_{name}"
     folder = options.out or first.resolve().parent
-    return folder / f"ensemble_{part}{labelling.suffix}"
+    return folder / f"ensemble_{_name_together(subject.runs)}_{name}"
+
+
+def _name_together(runs: list[Trained]) -> str:
+    """Name the runs of an ensemble; many by the first one and a hash of all."""
+    names = [run.folder.resolve().name for run in runs]
+    together = "+".join(names)
+    if len(together) <= _MOST_LETTERS:
+        return together
+    return f"{names[0]}+{len(names) - 1}-others-{hashlib.sha256(together.encode()).hexdigest()[:8]}"
+
+
+def refuse_other_result(
+    subject: Subject, labelling: Labelling, options: EvaluateOptions, examples: Examples
+) -> None:
+    """Refuse to replace a result of the same name that was made from something else.
+
+    Raises:
+        RunError: there is one, and `--overwrite` was not given.
+    """
+    stem = choose_stem(subject, labelling, options)
+    if stem is None:
+        return
+    inputs: Json = {"data.sha256": examples.sha256, "views": list(CHOICES[options.views])}
+    if subject.weights is not None:
+        inputs["weights.sha256"] = subject.weights.card["tensors"]["sha256"]
+    elif subject.only_run is None:
+        inputs["members.finished"] = [run.record.finished for run in subject.runs]
+    refuse_other(stem.with_name(f"{stem.name}.json"), inputs, may_replace=options.overwrite)

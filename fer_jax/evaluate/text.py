@@ -7,7 +7,7 @@ from typing import Final
 from fer_jax.evaluate import robustness
 from fer_jax.files import Json
 from fer_jax.report import markdown
-from fer_jax.text import Table, align, decimal, interval, mean_and_spread, percent
+from fer_jax.text import Table, align, counted, decimal, interval, mean_and_spread, percent
 
 _RATIOS: Final = {
     "accuracy": "accuracy",
@@ -53,8 +53,14 @@ def _metrics_table(result: Json) -> str:
     lines[1] += f"   {result['correct']:,} of {total:,}"
     lines[2] += f"   {result['top2_correct']:,}"
     count = len(result["views"])
-    shown = "one view" if count == 1 else f"{count} views, logits averaged: {', '.join(result['views'])}"
-    return "\n".join([*lines, f"{intervals['resamples']:,} bootstrap resamples of the images; {shown}"])
+    shown = (
+        "one view"
+        if count == 1
+        else f"{counted(count, 'view')}, logits averaged: {', '.join(result['views'])}"
+    )
+    return "\n".join(
+        [*lines, f"{counted(intervals['resamples'], 'bootstrap resample')} of the images; {shown}"]
+    )
 
 
 def _class_table(result: Json) -> str:

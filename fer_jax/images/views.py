@@ -65,6 +65,15 @@ CHOICES: Final[dict[ViewChoice, tuple[str, ...]]] = {
 """Choice -> names of its views, in order. Ten crops: Krizhevsky, Sutskever and Hinton 2012 (AlexNet)."""
 
 
+def suffix_of(choice: ViewChoice) -> str:
+    """Name the views at the end of a file's name; a single view is not named.
+
+    >>> suffix_of("single"), suffix_of("flip")
+    ('', '_flip')
+    """
+    return "" if choice == "single" else f"_{choice}"
+
+
 def show(images: np.ndarray, name: str) -> np.ndarray:
     """Make one view, named in `CHOICES`, of images uint8 [N, 48, 48, 1]; the identity keeps every bit.
 

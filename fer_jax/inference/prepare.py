@@ -18,6 +18,7 @@ from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, load_targ
 from fer_jax.files import Json
 from fer_jax.inference.teachers import distill
 from fer_jax.report import terminal
+from fer_jax.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,9 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     split, dropped = apply_drop_list(config.data, examples, split)
     notes = []
     if dropped:
-        notes.append(f"left out of train: {dropped['rows']:,} rows that {dropped['list']} marks drop")
+        notes.append(
+            f"left out of train: {counted(dropped['rows'], 'row')} that {dropped['list']} marks drop"
+        )
     targets = load_targets(config.labels, examples, classes=config.model.classes)
     if targets is not None:
         kept = keep_rows(split, targets)
@@ -94,7 +97,7 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
         RunError: a teacher's folder cannot be used.
     """
     split = subsets.take_sample(chosen.split, config)
-    sample = subsets.describe_sample(split, config)
+    sample = subsets.describe_sample(chosen.split, split, config)
     with terminal.show_progress(console or Console(quiet=True), "asking the teachers") as on_view:
         taught = distill(
             config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view

@@ -10,7 +10,7 @@ from fer_jax.config.changes import list_settings
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
-from fer_jax.images.views import CHOICES
+from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.text import MISSING, Table, duration, percent, signed, thousands
 
 PARTS: Final = {
@@ -214,16 +214,15 @@ def gather(folder: Path) -> Story:
         ConfigError: `config.json` is not a config of this fer_jax.
     """
     log, config = folder / "log.jsonl", folder / "config.json"
-    read = {part: _read_if_there(folder / f"evaluate_{part}.json") for part in PARTS}
-    evaluations = {part: content for part, content in read.items() if content is not None}
+    stems = {part: stem for part in PARTS if (stem := _find_evaluation(folder, part)) is not None}
     return Story(
         folder=folder,
         run=read_json(folder / "run.json"),
         config=from_json(Config, read_json(config), where=str(config)),
         metrics=_read_if_there(folder / "metrics.json") or {},
         history=read_json_lines(log) if log.exists() else [],
-        evaluations=evaluations,
-        sheets={part: _read_if_there(folder / f"evaluate_{part}_faces.json") or {} for part in evaluations},
+        evaluations={part: read_json(folder / f"{stem}.json") for part, stem in stems.items()},
+        sheets={part: _read_if_there(folder / f"{stem}_faces.json") or {} for part, stem in stems.items()},
         diagnosis=_read_if_there(folder / "diagnosis.json"),
     )
 
@@ -260,6 +259,12 @@ def best_epoch_note(history: Sequence[Json], *, measured_epoch: int) -> str:
         f"The best epoch on val is {best['epoch']}, with {percent(best['val_accuracy'], digits=2)}: an "
         "optimistic number, since the epoch is chosen on the images it is measured on."
     )
+
+
+def _find_evaluation(folder: Path, part: str) -> str | None:
+    """Find what `evaluate` wrote about a part: in a single view, else in the first other views."""
+    stems = (f"evaluate_{part}{suffix_of(choice)}" for choice in CHOICES)
+    return next((stem for stem in stems if (folder / f"{stem}.json").exists()), None)
 
 
 def _read_if_there(path: Path) -> Any:

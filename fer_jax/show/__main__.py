@@ -7,8 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from fer_jax import cli
-from fer_jax.data.load import load_examples
+from fer_jax.data.load import load_examples, name_data
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.randomness import Stream, numpy_rng
 
@@ -17,14 +20,17 @@ from fer_jax.randomness import Stream, numpy_rng
 class ShowCommand(cli.ConfigCommand):
     """Write a picture of faces above their augmented versions, one column per expression."""
 
-    out: Path = Path("contact_sheet.png")
-    """The PNG to write."""
+    out: Path | None = None
+    """The PNG to write; by default contact_sheet_CONFIG_DATA.png, such as contact_sheet_run6_synthetic.png,
+    and with --plain faces_DATA.png."""
     examples: int = 5
     """Augmented versions of each face; with --plain, faces of each expression."""
     seed: int = 0
     """Seed of the choice of faces and of their augmentation."""
     plain: bool = False
     """Show the faces without augmentation, one row per expression."""
+    overwrite: bool = False
+    """Replace a sheet of other data or of another config."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +46,15 @@ def _show(show: ShowCommand) -> int:
 
     config = show.to_config()
     examples = load_examples(config.data)
+    data = name_data(config.data)
+    out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
+    facts = PngInfo()
+    for name, text in (("config", "" if show.plain else config.name), ("data", examples.sha256)):
+        facts.add_text(name, text)
+        if not show.overwrite and _read_fact(out, name) not in (None, text):
+            raise RunError(
+                f"{out} is a sheet of another {name}; give another --out, or --overwrite to replace it"
+            )
     rng = numpy_rng(show.seed, Stream.SHOW)
     if show.plain:
         sheet = contact_sheet.lay_out_plain(rng, examples, per_class=show.examples)
@@ -52,11 +67,20 @@ def _show(show: ShowCommand) -> int:
             title=f"{config.name}: images and their augmented versions",
         )
     try:
-        sheet.save(show.out, format="PNG", optimize=True)
+        sheet.save(out, format="PNG", optimize=True, pnginfo=facts)
     except OSError as error:
-        raise RunError(f"cannot write {show.out}: {error.strerror}; name another place with --out") from None
-    print(f"{examples.description}\nwrote {show.out}")
+        raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
+    print(f"{examples.description}\nwrote {out}")
     return 0
+
+
+def _read_fact(path: Path, name: str) -> str | None:
+    """Read what an earlier sheet says about itself; None where there is none, or another picture."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(name)
+    except (OSError, ValueError):
+        return None
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class SweepCommand(cli.ConfigCommand):
     the names of the config and the space file."""
     out: Path | None = None
     """Folder for sweep.json and the plots; by default runs/sweeps/NAME."""
+    overwrite: bool = False
+    """Replace the sweep.json of another sweep, which has its trials in another database."""
 
 
 def main(argv: list[str] | None = None) -> int:

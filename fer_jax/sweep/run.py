@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import jax
 import numpy as np
@@ -20,12 +20,13 @@ from fer_jax.config.fields import FREE, flatten
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
+from fer_jax.data import subsets
 from fer_jax.data.split import split_examples
 from fer_jax.data.subsets import hold_out
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.errors import ConfigError, DivergedError
-from fer_jax.files import Json, write_json
+from fer_jax.files import Json, refuse_other, write_json
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
@@ -40,6 +41,8 @@ from fer_jax.sweep.study import Board, Turn
 
 if TYPE_CHECKING:
     from fer_jax.sweep.__main__ import SweepCommand
+
+RESULT: Final = "sweep.json"
 
 Tell = Callable[[float, str], None]
 """Called with the share of a trial that is done, and a description."""
@@ -95,6 +98,7 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
     started = clock()
     console = terminal.begin(f"fer_jax sweep {plan.name} -> {plan.folder}", plan.config)
     chosen = _choose_rows(console, plan)
+    refuse_other(plan.folder / RESULT, _describe_inputs(plan, chosen), may_replace=plan.options.overwrite)
     default = runs_folder.RUNS / "sweeps" / f"{plan.name}.db"
     storage = plan.options.storage or f"sqlite:///{default}"
     board = study.open_board(
@@ -131,12 +135,27 @@ def _choose_rows(console: Console, plan: Plan) -> Prepared:
         split = hold_out(examples, split, share=plan.options.holdout, seed=plan.options.sweep_seed)
         where = f"{plan.options.holdout:g} of Training, held out; PublicTest and PrivateTest are not used"
     chosen = choose_labels(config, examples, split)
-    rows = chosen.split
-    console.print(f"images     {len(rows.train):,} to train on, {len(rows.val):,} to measure: {where}")
+    taught, measured = len(subsets.take_sample(chosen.split, config).train), len(chosen.split.val)
+    each = ", or as many as a trial's train.max_examples" if "train.max_examples" in plan.space else ""
+    console.print(f"images     {taught:,} to train on{each}, {measured:,} to measure: {where}")
     # Teachers that cannot be used are refused before the first trial, and the answers of others are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
     return replace(chosen, teachers=sampled.teachers)
+
+
+def _describe_inputs(plan: Plan, chosen: Prepared) -> Json:
+    """Describe what a sweep is made from, by the names of the fields of its JSON."""
+    config = to_json(plan.config)
+    sections = ("augment", "model", "loss", "mix", "optimizer", "average", "train")
+    return {
+        **{f"config.{name}": config[name] for name in sections},
+        "space": sweep_space.to_plain(plan.space),
+        "seeds": plan.seeds,
+        "sweep_seed": plan.options.sweep_seed,
+        "data.sha256": chosen.examples.sha256,
+        "split_sha256": chosen.split.sha256,
+    }
 
 
 def _list_deciding(plan: Plan, chosen: Prepared) -> Json:
@@ -275,7 +294,10 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         "objective": f"validation accuracy of the {plan.config.train.select} epoch",
         "protocol": plan.config.split.protocol,
         "holdout": plan.options.holdout if plan.config.split.protocol == "official" else None,
-        "images": {"train": len(chosen.split.train), "val": len(chosen.split.val)},
+        "images": {
+            "train": len(subsets.take_sample(chosen.split, plan.config).train),
+            "val": len(chosen.split.val),
+        },
         "data": {"description": chosen.examples.description, "sha256": chosen.examples.sha256},
         "split_sha256": chosen.split.sha256,
         "config": to_json(plan.config),
@@ -292,7 +314,7 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         **machine.describe(),
     }
     with board.door():
-        write_json(plan.folder / "sweep.json", result)
+        write_json(plan.folder / RESULT, result)
         pictures = plots.draw(result, plan.folder)
     console.print(text.describe(result))
-    console.print(f"written to {plan.folder}: {', '.join(['sweep.json', *pictures])}")
+    console.print(f"written to {plan.folder}: {', '.join([RESULT, *pictures])}")

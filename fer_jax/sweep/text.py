@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from fer_jax.files import Json
-from fer_jax.text import Table, align
+from fer_jax.text import Table, align, counted
 
 FINISHED: Final = ("complete", "pruned", "failed")
 """States of the trials that are done."""
@@ -66,8 +66,8 @@ def describe(result: Json) -> str:
     """Describe a sweep for the terminal, from the content of its JSON."""
     trials = result["trials"]
     states = Counter(trial["state"] for trial in trials)
-    counted = ", ".join(f"{count} {state}" for state, count in states.items())
-    lines = [f"\n{result['name']}: {len(trials)} trials ({counted or 'none yet'})"]
+    in_states = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    lines = [f"\n{result['name']}: {counted(len(trials), 'trial')} ({in_states or 'none yet'})"]
     best = [trial for trial in rank(trials) if "same_as" not in trial][:BEST_TRIALS]
     if best:
         lines += [align(_table(best, list(result["space"]))), _caution(result)]
@@ -76,7 +76,7 @@ def describe(result: Json) -> str:
             lines.append(f"what determines whether a trial is in the best tenth (PED-ANOVA): {shares}")
         lines += ["train the best:", result["best"]["command"]]
     whys = Counter(trial["why"] for trial in trials if not trial.get("why", _GIVEN_UP).startswith(_GIVEN_UP))
-    lines += [f"stopped {count} times: {why}" for why, count in whys.most_common(_REASONS)]
+    lines += [f"stopped {counted(count, 'time')}: {why}" for why, count in whys.most_common(_REASONS)]
     return "\n".join(lines)
 
 
@@ -97,6 +97,6 @@ def _caution(result: Json) -> str:
     images = result["images"]["val"]
     error = 100 * np.sqrt(0.25 / images)
     return (
-        f"Chosen and measured on the same {images:,} images, with a standard error of up to {error:.1f} "
-        "points: expect less on other images, and treat small differences as ties."
+        f"Chosen and measured on the same {counted(images, 'image')}, with a standard error of up to "
+        f"{error:.1f} points: expect less on other images, and treat small differences as ties."
     )

@@ -100,6 +100,9 @@ def test_a_healthy_config_passes_every_check_and_everything_is_written(
         with Image.open(out / name) as picture:
             assert picture.format == "PNG"
     assert all(each["name"] in (out / "check.md").read_text() for each in content["findings"])
+    other = ["--config", str(config_path), "--out", str(out), "--data.synthetic-seed", "9"]
+    assert check.main(other) == 4
+    assert "check.json was made from other inputs: its data.sha256" in capsys.readouterr().err
 
 
 def test_a_failed_check_gives_status_1_and_says_what_to_do(

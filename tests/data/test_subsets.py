@@ -26,7 +26,8 @@ def taken(**fields: int) -> list[int]:
 def test_nothing_is_taken_away_unasked() -> None:
     assert take_sample(SPLIT, config()).sha256 == SPLIT.sha256
     assert taken(max_examples=1000) == SPLIT.train.tolist()
-    assert describe_sample(SPLIT, config()) is None
+    assert describe_sample(SPLIT, SPLIT, config()) is None
+    assert describe_sample(SPLIT, SPLIT, config(max_examples=1000)) is None
 
 
 def test_a_limit_is_a_sorted_subset_that_seeds_share() -> None:
@@ -52,7 +53,7 @@ def test_the_other_parts_stay_and_the_sample_is_named() -> None:
     sampled = take_sample(SPLIT, both)
     assert (sampled.val.tolist(), sampled.test.tolist()) == ([1, 3], [5])
     different = len(np.unique(sampled.train))
-    assert describe_sample(sampled, both) == (
-        f"train is a sample: at most 100 images, bootstrap resample 2: {different} different rows"
+    assert describe_sample(SPLIT, sampled, both) == (
+        f"train is a sample: 100 of 1,000 rows, bootstrap resample 2: {different} different rows"
     )
     assert replace(SPLIT, train=sampled.train).sha256 == sampled.sha256

@@ -445,6 +445,10 @@ def test_the_program_writes_what_it_says(
     assert diagnose.main([str(finished), "--bias-variance", str(path)]) == 0
     assert "at width 0.5, 100 training images" in " ".join(capsys.readouterr().out.split())
     assert json.loads((finished / "diagnosis.json").read_text())["decomposition"] == study
+    # A diagnosis without the study would lose what the study says.
+    assert diagnose.main([str(finished)]) == 4
+    assert "was made from other inputs: its decomposition is" in capsys.readouterr().err
+    assert diagnose.main([str(finished), "--overwrite"]) == 0
 
 
 def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The program `evaluate` on a tiny run of synthetic faces, and the pictures it draws."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 from fer_jax.evaluate import __main__ as evaluate
 from fer_jax.evaluate import predictions
+from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.evaluate.plots import plot_reliability, plot_robustness
 from fer_jax.evaluate.run import predict_held_out
+from fer_jax.evaluate.subject import Subject, choose_stem
 from fer_jax.inference import labels
 from fer_jax.inference.predictor import average, predict, predict_choices, predict_views
 from fer_jax.inference.run_weights import Trained, load, load_data
@@ -119,11 +122,11 @@ def test_pictures_and_page_are_written(finished: Path, evaluated: Any) -> None:
 def test_another_part_in_several_views_has_its_own_files(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stale = finished / "evaluate_test_robustness.png"
+    stale = finished / "evaluate_test_flip_robustness.png"
     stale.write_bytes(b"of another evaluation")
     assert evaluate.main([str(finished), "--split", "test", "--views", "flip", "--no-robustness"]) == 0
     output = capsys.readouterr().out
-    figures, before = read(finished / "evaluate_test.json"), read(finished / "metrics.json")["test"]
+    figures, before = read(finished / "evaluate_test_flip.json"), read(finished / "metrics.json")["test"]
     assert figures["total"] == before["total"]
     assert figures["loss"] != pytest.approx(before["loss"], rel=1e-6)
     assert figures["views"] == ["identity", "flip"]
@@ -187,7 +190,8 @@ def test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with(
     monkeypatch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
     words = ["--split", part, "--views", views, "--no-robustness"]
     assert evaluate.main([str(finished), *words]) == 0
-    found = read(finished / f"evaluate_{part}.json")["calibration"]["temperature"]
+    name = part if views == "single" else f"{part}_{views}"
+    found = read(finished / f"evaluate_{name}.json")["calibration"]["temperature"]
     examples = load_data(trained, is_other_file=False)
 
     def temperature_of(name: str, *, is_flipped: bool) -> float:
@@ -228,7 +232,7 @@ def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suff
     assert evaluate.main([*words, "--split", "all", "--views", "flip"]) == 0
     table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     run = load(finished, None, None)
-    examples, result = load_data(run, is_other_file=False), read(finished / "evaluate_all.json")
+    examples, result = load_data(run, is_other_file=False), read(finished / "evaluate_all_flip.json")
     assert list(table) == [
         *("row", "usage", "label", "predicted"),
         *(f"p_{name}" for name in fer2013.LABELS),
@@ -324,7 +328,7 @@ def test_an_ensemble_averages_the_logits_of_its_runs(
 ) -> None:
     words = ["--split", "test", "--views", "flip"]
     assert evaluate.main([*map(str, two), *words]) == 0
-    result = read(two[0].parent / "ensemble_test.json")
+    result = read(two[0].parent / "ensemble_a+b_test_flip.json")
     runs = [load(folder, None, None) for folder in two]
     examples = load_data(runs[0], is_other_file=False)
     rows = runs[0].saved["test"]
@@ -349,7 +353,36 @@ def test_an_ensemble_averages_the_logits_of_its_runs(
     assert f"{result['correct']:,} of {result['total']:,}" in output and "±" in output
     # A folder that holds the runs means all of them.
     assert evaluate.main([str(two[0].parent), *words, "--out", str(two[0].parent / "out")]) == 0
-    assert read(two[0].parent / "out" / "ensemble_test.json") == result
+    assert read(two[0].parent / "out" / "ensemble_a+b_test_flip.json") == result
+
+
+def test_a_result_of_other_runs_or_views_is_not_replaced(
+    finished: Path, two: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*map(str, two), "--split", "test", "--out", str(tmp_path)]
+    (tmp_path / "ensemble_a+b_test.json").write_text(json.dumps({"members": [{"finished": "2020"}] * 2}))
+    assert evaluate.main(words) == 4
+    assert 'its members.finished is ["2020", "2020"], and here' in capsys.readouterr().err
+    assert evaluate.main([*words, "--overwrite"]) == evaluate.main(words) == 0
+    # An older fer_jax wrote all views under one name.
+    old, folder = {"views": ["identity", "flip"]}, tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "evaluate_all.json").write_text(json.dumps(old))
+    assert evaluate.main([str(folder), "--split", "all", "--no-robustness"]) == 4
+    assert "its views is" in capsys.readouterr().err and read(folder / "evaluate_all.json") == old
+
+
+def test_many_runs_are_named_by_the_first_and_a_hash(two: list[Path]) -> None:
+    run = load(two[0], None, None)
+    many = [replace(run, folder=Path(f"runs/a-rather-long-name-seed{seed}")) for seed in range(9)]
+    choose = labels.choose([run], None, None)
+    options = EvaluateOptions(runs=(), split="test", out=Path("out"))
+    stems = [choose_stem(Subject(runs, None), choose, options) for runs in (many, many[:8])]
+    names = [stem.name for stem in stems if stem is not None]
+    hashes = [
+        re.fullmatch(r"ensemble_a-rather-long-name-seed0\+\d-others-(\w{8})_test", name) for name in names
+    ]
+    assert all(hashes) and names[0] != names[1]
 
 
 def test_runs_that_make_no_ensemble_are_refused(

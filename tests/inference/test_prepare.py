@@ -35,7 +35,7 @@ def test_rows_are_dropped_before_the_sample_is_taken(tmp_path: Path) -> None:
     sample = take_sample(config, chosen)
     assert len(sample.split.train) == 20 and row not in sample.split.train
     assert sample.notes == (
-        f"left out of train: 1 rows that {path} marks drop",
-        "train is a sample: at most 20 images",
+        f"left out of train: 1 row that {path} marks drop",
+        f"train is a sample: 20 of {len(SPLIT.train) - 1} rows",
     )
     assert prepare(config, EXAMPLES).split.sha256 == sample.split.sha256

@@ -352,7 +352,7 @@ def test_released_weights_are_evaluated_by_their_file(
     for part in ("PublicTest", "PrivateTest"):
         for more in ([], ["--labels", "ferplus", "--ferplus", str(weights / "fer2013new.csv")]):
             assert evaluate.main([*words, "--split", part, *more]) == 0
-            kind, name = ("FER+ majority", f"{part}_ferplus") if more else ("FER2013", part)
+            kind, name = ("FER+ majority", f"{part}_flip_ferplus") if more else ("FER2013", f"{part}_flip")
             found = json.loads((tmp_path / f"evaluate_tiny_{name}.json").read_text())
             wanted = next(
                 figures

@@ -78,3 +78,19 @@ def test_show_names_the_slip(
 ) -> None:
     assert show.main(["--config", str(config_path), *options]) == exit_code
     assert words in capsys.readouterr().err
+
+
+def test_a_sheet_is_named_by_what_it_shows_and_replaces_no_other(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(config_path.parent)
+    words = ["--config", str(config_path), "--examples", "1"]
+    assert show.main(words) == show.main([*words, "--plain"]) == show.main(words) == 0
+    assert {path.name for path in Path().glob("*.png")} == {
+        "contact_sheet_tiny_synthetic.png",
+        "faces_synthetic.png",
+    }
+    other = [*words, "--data.synthetic-seed", "1"]
+    assert show.main(other) == 4
+    assert "contact_sheet_tiny_synthetic.png is a sheet of another data" in capsys.readouterr().err
+    assert show.main([*other, "--overwrite"]) == 0
