@@ -43,6 +43,8 @@ class AuditCommand:
     """Folder of the finished folds, from which a stopped search continues; by default OUT/work."""
     on_bad_row: BadRow | None = None
     """What to do with a malformed row; short for data.on_bad_row."""
+    overwrite: bool = False
+    """Replace an audit of other data, by other networks or with votes, or a list that was edited."""
 
 
 def main(argv: list[str] | None = None) -> int:

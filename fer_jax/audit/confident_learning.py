@@ -2,13 +2,19 @@
 
 Source: Northcutt, Jiang, Chuang, *Confident Learning: Estimating Uncertainty in Dataset Labels*, Journal of
 Artificial Intelligence Research 70 (2021): the confident joint, its off-diagonal examples, and their ranking
-by normalised margin. Pure NumPy, for any number of classes C.
+by normalised margin. For any number of classes C.
 """
 
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
+from fer_jax.metrics.calibration import fit_temperature
+
+ASSUMED_WRONG: Final = 0.1
+"""Share of the labels that is taken to be wrong before a network looks at them. It is cautious for FER2013,
+where FER+'s annotators dispute about a third; a larger share would mark more rows."""
 NO_CLASS: Final = -1
 """In place of a class for an example that reaches no class's threshold."""
 
@@ -82,3 +88,28 @@ def estimate_joint(joint: np.ndarray, label_counts: np.ndarray) -> np.ndarray:
     rows = joint.sum(axis=1, keepdims=True)
     shares = np.divide(joint, rows, out=np.eye(len(joint)), where=rows > 0)
     return shares * (label_counts / label_counts.sum())[:, None]
+
+
+def estimate_wrong(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Estimate how probable it is that each label is wrong.
+
+    Suppose that a tenth of the labels (`ASSUMED_WRONG`) was drawn by the frequencies of the classes, whatever
+    the images show. By Bayes' rule the probability that a label was is a tenth of its frequency over its
+    probability given the image. Networks that know little say about the frequencies, and a tenth remains. The
+    probabilities are calibrated first, by one temperature that is fitted on the labels.
+
+    Args:
+        probabilities: float [N, C], each row sums to 1; predicted out of sample.
+        labels: int [N], 0..C-1, as given.
+
+    Returns:
+        float64 [N], 0..1.
+
+    >>> estimate_wrong(np.full((4, 2), 0.5), np.array([0, 1, 0, 1])).round(3).tolist()
+    [0.1, 0.1, 0.1, 0.1]
+    """
+    logits = np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny))
+    calibrated = softmax(logits / fit_temperature(logits, labels), axis=1)
+    frequencies = np.bincount(labels, minlength=logits.shape[1]) / len(labels)
+    own = calibrated[np.arange(len(labels)), labels]
+    return np.minimum(1, ASSUMED_WRONG * frequencies[labels] / np.maximum(own, np.finfo(np.float64).tiny))

@@ -5,11 +5,13 @@ Pure functions of arrays. `make_lines` has the rules for what is kept and what i
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.audit import confident_learning
 from fer_jax.audit.confident_learning import Confident
 from fer_jax.audit.near_copies import Copies
 from fer_jax.audit.not_faces import NotFaces
@@ -26,6 +28,11 @@ EXACT, MIXED = "exact copy", "exact copies with several labels"
 NEAR, NEAR_MIXED = "near copy", "near copies with several labels"
 LEAK = "copy in another part"
 LABEL_ERROR = "likely label error"
+
+MIN_CORRECT: Final = 0.5
+"""Share of unseen rows that networks have to predict correctly before a label is dropped on their word."""
+MIN_WRONG: Final = 0.5
+"""Probability of being wrong, see `confident_learning.estimate_wrong`, from which on a label is dropped."""
 
 REASONS: Final = (FLAT, NO_FACE, STRANGE, EXACT, MIXED, NEAR, NEAR_MIXED, LEAK, LABEL_ERROR)
 """Why a row may be listed."""
@@ -66,6 +73,26 @@ class AuditFindings:
     votes: Votes | None
     probabilities: np.ndarray | None
     confident: Confident | None
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """How probable it is that each label is wrong, float64 [N]; 0 where this was not searched for."""
+        labels = self.examples.labels
+        if self.probabilities is None:
+            return np.zeros(len(labels))
+        return confident_learning.estimate_wrong(self.probabilities, labels)
+
+    @property
+    def correct(self) -> int:
+        """How many rows the networks predict correctly."""
+        if self.probabilities is None:
+            return 0
+        return int((self.probabilities.argmax(axis=1) == self.examples.labels).sum())
+
+    @property
+    def are_networks_good(self) -> bool:
+        """Whether the networks know enough to question a label."""
+        return self.correct >= MIN_CORRECT * len(self.examples)
 
 
 def choose_parts(examples: Examples, config: SplitConfig) -> Parts:
@@ -150,6 +177,20 @@ def list_label_errors(findings: AuditFindings) -> np.ndarray:
     return flagged[~_shows_no_face(findings)[flagged]]
 
 
+def list_dropped_errors(findings: AuditFindings) -> np.ndarray:
+    """List the likely label errors that are marked drop: int64 [F], the worst first.
+
+    Where the annotators' votes have a majority, it decides. Elsewhere the networks do, if they are good
+    enough, about labels that are more likely wrong than right.
+    """
+    rows = list_label_errors(findings)
+    is_dropped = findings.are_networks_good & (findings.wrong >= MIN_WRONG)
+    if findings.votes is not None:
+        majority = findings.votes.majority()
+        is_dropped = np.where(majority == UNDECIDED, is_dropped, majority != findings.examples.labels)
+    return rows[is_dropped[rows]]
+
+
 def _shows_no_face(findings: AuditFindings) -> np.ndarray:
     """Whether there is nothing to label, bool [N]: flat images, and those that the annotators refuse."""
     refused = False if findings.votes is None else findings.votes.is_no_face()
@@ -217,7 +258,8 @@ def make_lines(findings: AuditFindings) -> list[Line]:
       frequent label. Rows with another label are dropped; all of them if there is a tie.
     - Near copies are listed and kept.
     - A row of the first part with an exact or near copy in another part is dropped, since it would leak.
-    - Likely label errors are dropped, but kept if the votes' majority confirms the label.
+    - Likely label errors are dropped if the votes' majority is another expression. Without a majority they
+      are dropped if they are more likely wrong than right, and only if the networks are good enough.
 
     Returns:
         Lines in the order of the rows.
@@ -304,11 +346,10 @@ def _mark_near_copies(findings: AuditFindings, marks: _Marks) -> None:
 def _mark_label_errors(findings: AuditFindings, marks: _Marks) -> None:
     if findings.confident is None or findings.probabilities is None:
         return
-    labels = findings.examples.labels
-    majority = np.full(len(labels), UNDECIDED) if findings.votes is None else findings.votes.majority()
+    dropped = set(list_dropped_errors(findings).tolist())
     for row in list_label_errors(findings).tolist():
         mark, likely = marks[row], int(findings.confident.likely[row])
         mark.reasons.append(LABEL_ERROR)
-        mark.is_dropped |= bool(majority[row] != labels[row])
+        mark.is_dropped |= row in dropped
         if mark.suggested is None:
             mark.suggested, mark.confidence = likely, float(findings.probabilities[row, likely])

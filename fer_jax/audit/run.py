@@ -1,8 +1,9 @@
 """The work of `audit`: from a data file to a page, numbers and a list of rows to drop."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from rich.console import Console
@@ -16,6 +17,7 @@ from fer_jax.audit.rules import (
     check_by_votes,
     choose_parts,
     count_copies,
+    list_dropped_errors,
     list_label_errors,
     make_lines,
 )
@@ -23,19 +25,21 @@ from fer_jax.config.run import Config
 from fer_jax.data import drop_list
 from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.load import find_file, load_examples, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.engine.loop import Clock
-from fer_jax.errors import DataError
-from fer_jax.files import Json, write_json, write_text
+from fer_jax.errors import DataError, RunError
+from fer_jax.files import Json, read_json, refuse_other, write_json, write_text
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu, machine
-from fer_jax.text import align
+from fer_jax.text import align, counted
 
 if TYPE_CHECKING:
     from fer_jax.audit.__main__ import AuditCommand
 
-AUDITS = Path("audit")
+AUDITS: Final = Path("audit")
+RESULT: Final = "audit.json"
+LIST: Final = "audit.csv"
 
 
 def audit(options: "AuditCommand", config: Config, *, invocation: str, clock: Clock) -> None:
@@ -53,12 +57,14 @@ def audit(options: "AuditCommand", config: Config, *, invocation: str, clock: Cl
     console = terminal.make_console()
     cpu.tune_cpu()
     path = find_file(config.data)
-    out = options.out or AUDITS / (path.stem if path else "synthetic")
+    out = options.out or AUDITS / name_data(config.data)
     console.print(f"audit -> {out}", style="bold")
+    _refuse_edited(out, may_replace=options.overwrite)
     if path is None:
         terminal.show_notice(console, is_chosen=config.data.source == "synthetic")
-    findings, crossed, seconds = _look(console, options, config, options.work_dir or out / "work", clock)
+    findings, crossed, seconds = _look(console, options, config, out, clock)
     lines = make_lines(findings)
+    listed = drop_list.to_csv(lines, findings.examples.sha256)
     examples, parts = findings.examples, findings.parts
     figures = {
         "command": invocation,
@@ -70,25 +76,52 @@ def audit(options: "AuditCommand", config: Config, *, invocation: str, clock: Cl
         "label_errors": _describe_label_errors(findings, config, crossed),
         "votes": check_by_votes(findings),
         "lines": _count_lines(lines),
+        "list_sha256": hashlib.sha256(listed.encode()).hexdigest(),
         "machine": machine.describe_cpu(),
         "device": machine.describe_device(),
         "seconds": seconds,
     }
     _show(console, figures)
-    write_text(out / "audit.csv", drop_list.to_csv(lines, examples.sha256))
-    write_json(out / "audit.json", figures)
+    write_text(out / LIST, listed)
+    write_json(out / RESULT, figures)
     page.write(out, findings, figures, lines)
     console.print(f"written to {out}: audit.html, audit.json, audit.csv")
 
 
+def _refuse_edited(out: Path, *, may_replace: bool) -> None:
+    """Refuse to replace a list that was edited after it was written.
+
+    Raises:
+        RunError: it was, and `may_replace` is False.
+    """
+    if may_replace or not ((out / LIST).exists() and (out / RESULT).exists()):
+        return
+    written = read_json(out / RESULT).get("list_sha256")
+    if written not in (None, hashlib.sha256((out / LIST).read_bytes()).hexdigest()):
+        raise RunError(
+            f"{out / LIST} was edited since the audit wrote it; move it away, give another --out, or "
+            "--overwrite to replace it"
+        )
+
+
+def _refuse_other_audit(out: Path, options: "AuditCommand", config: Config, examples: Examples) -> None:
+    """Refuse to replace the audit of other data, or what other networks or the votes told about it."""
+    votes = None if options.ferplus is None else str(options.ferplus)
+    networks = {"folds": options.folds, "config": config.name, "epochs": config.train.epochs}
+    inputs: Json = {"data.sha256": examples.sha256, "ferplus": votes}
+    inputs |= {f"label_errors.{name}": value if options.folds else None for name, value in networks.items()}
+    refuse_other(out / RESULT, inputs, may_replace=options.overwrite)
+
+
 def _look(
-    console: Console, options: "AuditCommand", config: Config, work: Path, clock: Clock
+    console: Console, options: "AuditCommand", config: Config, out: Path, clock: Clock
 ) -> tuple[AuditFindings, CrossValidated | None, dict[str, float]]:
     """Run every search; returns the findings, what the networks predict, and the seconds of each search."""
     times = [clock()]
     with terminal.show_steps(console, "reading the data", None):
         examples = load_examples(config.data)
     terminal.show_data(console, examples)
+    _refuse_other_audit(out, options, config, examples)
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(
             f"{examples.description}: some rows have no label, and an audit checks labels; "
@@ -107,9 +140,16 @@ def _look(
     folds = options.folds
     if not folds:
         return AuditFindings(examples, parts, copies, strange, votes, None, None), None, seconds
-    console.print(f"labels     {folds} networks of {config.name}, {config.train.epochs} epochs each")
+    epochs = counted(config.train.epochs, "epoch")
+    console.print(f"labels     {folds} networks of {config.name}, {epochs} each")
     crossed = cross_validation.cross_validate(
-        console, config, examples, copies.near, folds=folds, work=work, clock=clock
+        console,
+        config,
+        examples,
+        copies.near,
+        folds=folds,
+        work=options.work_dir or out / "work",
+        clock=clock,
     )
     found = confident_learning.find_label_errors(crossed.probabilities, examples.labels)
     findings = AuditFindings(examples, parts, copies, strange, votes, crossed.probabilities, found)
@@ -144,14 +184,14 @@ def _describe_label_errors(
     if found is None or crossed is None:
         return None
     rows, counts = list_label_errors(findings), class_counts(labels)
-    correct = int((crossed.probabilities.argmax(axis=1) == labels).sum())
+    dropped = list_dropped_errors(findings)
     estimate = confident_learning.estimate_joint(found.joint, np.array(counts))
     return {
         "config": config.name,
         "epochs": config.train.epochs,
         "seed": config.train.seed,
         "folds": int(crossed.folds.max()) + 1,
-        "correct": correct,
+        "correct": findings.correct,
         "total": len(labels),
         "thresholds": [
             float(each) if count else None for each, count in zip(found.thresholds, counts, strict=True)
@@ -160,9 +200,21 @@ def _describe_label_errors(
         "estimated_wrong_share": float(1 - np.trace(estimate)),
         "listed": len(rows),
         "rows": rows.tolist(),
+        "dropped": len(dropped),
+        "estimated_precision": {
+            "listed": _mean(findings.wrong[rows]),
+            "dropped": _mean(findings.wrong[dropped]),
+        },
+        "assumed_wrong_share": confident_learning.ASSUMED_WRONG,
+        "are_networks_good": findings.are_networks_good,
+        "warning": None if findings.are_networks_good else text.warn(findings.correct, len(labels)),
         "seconds": crossed.seconds,
         "folds_read_back": crossed.kept,
     }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _count_lines(lines: list[Line]) -> Json:
@@ -182,6 +234,9 @@ def _show(console: Console, figures: Json) -> None:
     console.print(align(text.copies_table(figures["copies"])))
     for line in text.sentences(figures):
         console.print(line)
+    warning = figures["label_errors"] and figures["label_errors"]["warning"]
+    if warning:
+        console.print(f"warning: {warning}", style="bold red")
     console.print()
     console.print(align(text.reasons_table(figures["lines"])))
     times = ", ".join(f"{name.replace('_', ' ')} {took:.1f} s" for name, took in figures["seconds"].items())

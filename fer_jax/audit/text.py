@@ -1,8 +1,9 @@
 """An audit in sentences and tables, for the terminal and the page; all input is the content of audit.json."""
 
 from fer_jax import fer2013
+from fer_jax.audit.rules import MIN_CORRECT
 from fer_jax.files import Json
-from fer_jax.text import Table
+from fer_jax.text import Table, counted, percent
 
 
 def copies_table(copies: Json) -> Table:
@@ -75,25 +76,31 @@ def sentences(figures: Json) -> list[str]:
     lines = []
     for name, counts in copies["within"].items():
         exact = counts["exact"]
+        several = exact["groups_with_several_labels"]
         lines.append(
-            f"{name}: {counts['different_images']:,} different images in {counts['rows']:,} rows; "
-            f"{exact['rows']:,} rows form {exact['groups']:,} groups of exact copies, "
-            f"{exact['groups_with_several_labels']:,} of which have several labels"
+            f"{name}: {counted(counts['different_images'], 'different image')} in "
+            f"{counted(counts['rows'], 'row')}; {counted(exact['rows'], 'row')} in "
+            f"{counted(exact['groups'], 'group')} of exact copies, {several:,} of them with several labels"
         )
     shared = sum(each["exact"]["groups"] for each in copies["between"])
     near = sum(each["near"]["groups"] for each in copies["between"])
-    lines.append(f"Between parts: {shared:,} images shared exactly, {near:,} groups of exact or near copies")
+    lines.append(
+        f"Between parts: {counted(shared, 'image')} shared exactly, {counted(near, 'group')} of exact or "
+        "near copies"
+    )
     refused = not_face["refused_by_annotators"]
     others = (
         f"{not_face['strange']:,} strange" if refused is None else f"{refused:,} refused by the annotators"
     )
-    lines.append(f"No face: {not_face['flat']:,} flat images, {others}")
+    lines.append(f"No face: {counted(not_face['flat'], 'flat image')}, {others}")
     errors = figures["label_errors"]
     if errors is not None:
+        precision = errors["estimated_precision"]
         lines.append(
-            f"Labels: {errors['listed']:,} of {errors['total']:,} are likely errors; estimated share of "
-            f"wrong labels {100 * errors['estimated_wrong_share']:.1f} % (the networks predict "
-            f"{errors['correct']:,} unseen rows correctly)"
+            f"Labels: {errors['listed']:,} of {errors['total']:,} are likely errors (estimated precision "
+            f"{percent(precision['listed'], digits=0)}), and {errors['dropped']:,} of them are marked drop "
+            f"(estimated precision {percent(precision['dropped'], digits=0)}); the networks predict "
+            f"{errors['correct']:,} unseen rows correctly ({percent(errors['correct'] / errors['total'])})"
         )
     votes = figures["votes"]
     if votes is not None:
@@ -103,6 +110,15 @@ def sentences(figures: Json) -> list[str]:
             f"({_with_interval(listed)}), against {_with_interval(everything)} of all labels"
         )
     return lines
+
+
+def warn(correct: int, total: int) -> str:
+    """Say that the networks know too little; `correct` of `total` unseen rows are predicted correctly."""
+    return (
+        f"the networks predict {percent(correct / total)} of the unseen rows correctly, and "
+        f"{percent(MIN_CORRECT, digits=0)} are needed to question a label: none is marked drop on their "
+        "word. Search again with more --epochs or another --config"
+    )
 
 
 def _with_interval(share: Json) -> str:

@@ -25,6 +25,9 @@ class DataConfig:
     """stop: the first malformed row is an error; skip: malformed rows are left out, counted and listed."""
     drop: str | None = None
     """An audit.csv of this data: training leaves out the rows marked `drop` in it."""
+    max_drop_fraction: float = 0.4
+    """Fraction of the training part that the list may drop. Beyond it, or if a class vanishes, training
+    stops."""
     synthetic_examples: int = 8000
     """Number of synthetic faces."""
     synthetic_seed: int = 0
@@ -32,6 +35,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         checks = Checks(self, "data.")
+        checks.within("max_drop_fraction", 0, 1, "a fraction")
         checks.at_least(70, "synthetic_examples")
         checks.seed("synthetic_seed")
 

@@ -44,7 +44,14 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# Data is compared by hash, not by path; a compile cache and fewer checkpoints do not change a bit.
-FREE = ("data.path", "data.source", "labels.ferplus", "device.compile_cache", "train.save_epochs")
+# Data is compared by hash, not by path; limits, a compile cache and fewer checkpoints do not change a bit.
+FREE = (
+    "data.path",
+    "data.source",
+    "data.max_drop_fraction",
+    "labels.ferplus",
+    "device.compile_cache",
+    "train.save_epochs",
+)
 # Teachers too are compared by hash when a run is resumed.
 FREE_TO_RESUME = (*FREE, "distill.teachers")

@@ -13,11 +13,13 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DataError
 from fer_jax.files import Json
+from fer_jax.text import join, percent
 
 _NEEDED: Final = ("row", "action", "data_sha256")
 _WRITER: Final = "the audit.csv that `python -m fer_jax.audit` wrote"
@@ -117,22 +119,38 @@ def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tup
     return int(row), action
 
 
-def leave_out(split: Split, dropped: np.ndarray) -> Split:
+def leave_out(split: Split, dropped: np.ndarray, labels: np.ndarray, *, max_fraction: float) -> Split:
     """Take rows, int [D], out of the training part; the other parts stay, so that results are comparable.
 
+    Args:
+        split: rows of each part.
+        dropped: rows to leave out.
+        labels: int [N], of all rows.
+        max_fraction: of the training part that may be left out, 0..1.
+
     Raises:
-        DataError: nothing is left to train on.
+        DataError: a class vanishes from the training part, or more of it goes.
 
     >>> split = Split(np.array([0, 1, 4]), np.array([2]), np.array([3]))
-    >>> left = leave_out(split, np.array([1, 2]))
+    >>> left = leave_out(split, np.array([1, 2]), np.zeros(5, np.int64), max_fraction=0.5)
     >>> left.train.tolist(), left.val.tolist()
     ([0, 4], [2])
     """
     train = split.train[~np.isin(split.train, dropped)]
-    if not len(train):
+    gone = len(split.train) - len(train)
+    of_part = f"{gone:,} of the {len(split.train):,} rows of the training part"
+    vanished = np.setdiff1d(labels[split.train], labels[train])
+    if len(vanished):
+        names = join([fer2013.LABELS[label] for label in vanished])
         raise DataError(
-            f"the list drops all {len(split.train):,} rows of the training part; keep some in it, "
-            "or leave out --drop"
+            f"the list drops {of_part}, and no {names} is left; change `drop` to `keep` for some of them, or "
+            "leave out --drop"
+        )
+    if gone > max_fraction * len(split.train):
+        raise DataError(
+            f"the list drops {of_part}, {percent(gone / len(split.train))}, and data.max_drop_fraction "
+            f"allows {percent(max_fraction)}; look at the list, and if it is right allow more with "
+            "--data.max-drop-fraction"
         )
     return replace(split, train=train)
 
@@ -149,5 +167,6 @@ def apply_drop_list(config: DataConfig, examples: Examples, split: Split) -> tup
     """
     if config.drop is None:
         return split, None
-    left = leave_out(split, read_dropped(Path(config.drop).expanduser(), examples))
+    dropped = read_dropped(Path(config.drop).expanduser(), examples)
+    left = leave_out(split, dropped, examples.labels, max_fraction=config.max_drop_fraction)
     return left, {"list": config.drop, "rows": len(split.train) - len(left.train)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fer_jax.audit.confident_learning import NO_CLASS, estimate_joint, find_label_errors
+from fer_jax.audit.confident_learning import NO_CLASS, estimate_joint, estimate_wrong, find_label_errors
 
 # Sixteenths, so that every sum is exact.
 PROBABILITIES = np.array(
@@ -54,3 +54,30 @@ def test_a_class_without_examples_is_never_likely() -> None:
     assert found.thresholds.tolist() == [0.25, np.inf]
     assert found.likely.tolist() == [NO_CLASS, 0]
     assert not len(found.flagged)
+
+
+def test_the_estimated_precision_is_the_share_of_planted_errors() -> None:
+    rng = np.random.default_rng(0)
+    for sharpness in (0.0, 1.0, 3.0):
+        # What the images show, then labels of which one in ten was drawn without looking.
+        logits = sharpness * rng.normal(size=(40_000, 7)) + np.linspace(0, 1, 7)
+        shown = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        frequencies = shown.mean(axis=0)
+        is_wrong = rng.random(len(shown)) < 0.1
+        seen = np.where(is_wrong[:, None], frequencies, shown)
+        labels = (seen.cumsum(axis=1) > rng.random((len(seen), 1))).argmax(axis=1)
+        # A calibrated network knows the labels' errors too.
+        probabilities = 0.9 * shown + 0.1 * frequencies
+        wrong = estimate_wrong(probabilities, labels)
+        listed = find_label_errors(probabilities, labels).flagged
+        listed = listed if sharpness else np.arange(len(labels))
+        dropped = listed[wrong[listed] >= 0.5]
+        for rows in (listed, dropped) if sharpness else (listed,):
+            np.testing.assert_allclose(wrong[rows].mean(), is_wrong[rows].mean(), atol=0.05)
+        assert bool(len(dropped)) == bool(sharpness)
+        # An overconfident network is calibrated first.
+        np.testing.assert_allclose(
+            estimate_wrong(probabilities**2 / (probabilities**2).sum(axis=1, keepdims=True), labels),
+            wrong,
+            atol=0.05,
+        )

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,31 @@ def test_the_rules_decide_about_each_row() -> None:
 
 def test_without_votes_copies_that_disagree_are_dropped_and_strange_images_kept() -> None:
     lines = {line.row: line for line in make_lines(make_findings(with_votes=False))}
-    assert [lines[row].action for row in (2, 3, 9, 10)] == ["drop", "drop", "keep", "drop"]
+    assert [lines[row].action for row in (2, 3, 9)] == ["drop", "drop", "keep"]
     assert lines[9].reason == STRANGE
+
+
+@pytest.mark.parametrize(
+    ("with_votes", "correct", "wrong", "actions"),
+    [
+        # Half of the 13 rows is 6.5.
+        (False, 6, 1.0, ["keep", "keep"]),
+        (False, 7, 1.0, ["drop", "drop"]),
+        (False, 7, 0.5, ["drop", "drop"]),
+        (False, 7, 0.4999, ["keep", "keep"]),
+        # Votes that have a majority decide, whatever the networks know.
+        (True, 6, 1.0, ["keep", "drop"]),
+        (True, 7, 0.0, ["keep", "drop"]),
+    ],
+)
+def test_networks_drop_a_label_if_they_are_good_and_it_is_probably_wrong(
+    with_votes: bool, correct: int, wrong: float, actions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_jax.audit.confident_learning.estimate_wrong", lambda *_: np.full(13, wrong))
+    said = np.where(np.arange(13) < correct, LABELS, (LABELS + 1) % 7)
+    findings = replace(make_findings(with_votes=with_votes), probabilities=np.eye(7)[said])
+    assert findings.correct == correct
+    assert [line.action for line in make_lines(findings) if line.row in (10, 11)] == actions
 
 
 def test_copies_are_counted_within_and_between_the_parts() -> None:
@@ -167,13 +191,30 @@ def test_a_list_comes_back_and_leaves_out_exactly_its_rows(tmp_path: Path) -> No
     assert path.read_text().splitlines()[2] == f"2,,sad,likely label error,,neutral,0.2500,keep,{'cd' * 32}"
     dropped = read_dropped(path, examples)
     assert dropped.tolist() == [0, 3]
-    left = leave_out(Split(np.array([0, 2]), np.array([1]), np.array([3])), dropped)
+    left = leave_out(
+        Split(np.array([0, 2]), np.array([1]), np.array([3])), dropped, examples.labels, max_fraction=0.5
+    )
     assert [rows.tolist() for rows in left.parts.values()] == [[2], [1], [3]]
-    with pytest.raises(DataError, match="the list drops all 1 rows of the training part"):
-        leave_out(Split(np.array([0]), np.array([1]), np.array([2])), dropped)
     # A spreadsheet may put other columns and another order.
     path.write_text("\ufeffaction,note,data_sha256,row\r\n" + f"drop,x,{'cd' * 32},2\r\n" * 2)
     assert read_dropped(path, examples).tolist() == [2]
+
+
+def test_a_list_that_drops_a_class_or_too_much_stops_training() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
+    split = Split(np.arange(10), np.array([], np.int64), np.array([], np.int64))
+
+    def drop(*rows: int, most: float = 1.0) -> int:
+        return len(leave_out(split, np.array(rows), labels, max_fraction=most).train)
+
+    assert drop(0, 1) == 8
+    with pytest.raises(DataError, match=r"drops 3 of the 10 rows of the training part, and no angry is left"):
+        drop(0, 1, 2)
+    assert drop(3, 4, 5, 6, most=0.4) == 6
+    with pytest.raises(
+        DataError, match=r"drops 5 of the 10 .* 50.0 %, and .* allows 40.0 %; .* allow more with"
+    ):
+        drop(3, 4, 5, 6, 7, most=0.4)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +335,21 @@ def test_planted_copies_and_a_blank_are_listed(audited: Path) -> None:
     assert figures["copies"]["all"]["exact"] == {"groups": 2, "rows": 4, "groups_with_several_labels": 1}
 
 
+def test_an_audit_by_weak_networks_drops_no_label_and_says_so(
+    audited: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--epochs", "1", "--config", str(audited / "weak.py"), "--work-dir", str(audited / "weak")]
+    (audited / "weak.py").write_text(CONFIG.replace("0.002", "0.0"))
+    assert run_audit(audited, "weak-out", *words) == 0
+    errors = figures_of(audited / "weak-out")["label_errors"]
+    assert errors["correct"] < 0.5 * errors["total"] or not errors["are_networks_good"]
+    shown = capsys.readouterr().out
+    assert "of the unseen rows correctly, and 50 % are needed to question a label" in shown
+    assert errors["warning"] in (audited / "weak-out" / "audit.html").read_text()
+    lines = read_list(audited / "weak-out").values()
+    assert all(line["action"] == "keep" for line in lines if line["reason"] == LABEL_ERROR)
+
+
 def test_planted_label_errors_are_found(audited: Path) -> None:
     figures = figures_of(audited / "out")
     assert figures["label_errors"]["correct"] > 0.65 * FACES, "the networks know too little to judge"
@@ -340,6 +396,19 @@ def test_training_leaves_out_exactly_the_dropped_rows(
     said = json.loads((audited / "dropped" / "run.json").read_text())["split"]["dropped"]
     assert said == {"list": str(audited / "out" / "audit.csv"), "rows": len(gone)}
     assert f"left out of train: {len(gone)} rows" in capsys.readouterr().out
+
+
+def test_an_audit_of_other_inputs_and_an_edited_list_are_not_replaced(
+    audited: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_audit(audited, "out", "--ferplus", str(audited / "votes.csv"), "--epochs", "1") == 4
+    assert "its label_errors.epochs is 8, and here it is 1" in capsys.readouterr().err
+    path = audited / "out" / "audit.csv"
+    before = path.read_text()
+    path.write_text(before.replace("drop", "keep", 1))
+    assert run_audit(audited, "out", "--ferplus", str(audited / "votes.csv")) == 4
+    assert "audit.csv was edited since the audit wrote it" in capsys.readouterr().err
+    path.write_text(before)
 
 
 def test_training_on_other_data_refuses_the_list(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:
