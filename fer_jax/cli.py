@@ -1,16 +1,23 @@
 """What all commands share: the parsing of the command line, and one message for a user error."""
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
+import io
 import os
+import re
 import shlex
+import shutil
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
+import docstring_parser
 import tyro
+from docstring_parser import Docstring, DocstringStyle
 
 from fer_jax.config.data import BadRow
 from fer_jax.config.files import load_config
@@ -58,12 +65,81 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
         ConfigError: the config file cannot be used, or a value is out of range.
     """
     argv = sys.argv[1:] if argv is None else argv
-    description = f"{inspect.getdoc(command)}\n\n{EXIT_CODES}"
-    if "settings" not in {field.name for field in dataclasses.fields(command)}:
-        return tyro.cli(command, args=argv, prog=prog, description=description)
-    wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
-    default = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": _settings(argv)})
-    return tyro.cli(command, args=argv, prog=prog, description=description, default=default)
+    # Each paragraph, and each item of a list, is one line.
+    purpose = re.sub(r"(?<!\n)\n(?![\n-]) *", " ", inspect.getdoc(command) or "")
+    description = f"{purpose}\n\n{EXIT_CODES}"
+    more: dict[str, Any] = {}
+    if "settings" in {field.name for field in dataclasses.fields(command)}:
+        wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
+        more["default"] = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": _settings(argv)})
+    with _wrapped_help(), _whole_paragraphs():
+        return tyro.cli(command, args=argv, prog=prog, description=description, **more)
+
+
+class _Shown(io.StringIO):
+    """Text that will be shown where the standard output goes: in its encoding, in colour on a terminal."""
+
+    def __init__(self, target: TextIO) -> None:
+        super().__init__()
+        self._target = target
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._target.encoding
+
+    def isatty(self) -> bool:
+        return self._target.isatty()
+
+
+@contextlib.contextmanager
+def _wrapped_help() -> Iterator[None]:
+    """Wrap the description in a command's help between words: tyro leaves that to the terminal."""
+    shown = _Shown(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(shown):
+            yield
+    finally:
+        print(wrap_help(shown.getvalue(), columns=shutil.get_terminal_size().columns), end="")
+
+
+def wrap_help(text: str, *, columns: int) -> str:
+    r"""Wrap the paragraphs and the list of a help text, and leave the boxes of its options, which fit.
+
+    >>> print(wrap_help("One two three\n\n\n- four five\n│ box │\n", columns=9))
+    One two
+    three
+    <BLANKLINE>
+    - four
+      five
+    │ box │
+    <BLANKLINE>
+    """
+    lines: list[str] = []
+    for line in text.splitlines(keepends=True):
+        # Colour codes, which take no room, are in the boxes only.
+        if not line.startswith((" ", "\n", "\x1b")) and len(line) > columns:
+            line = textwrap.fill(line, columns, subsequent_indent="  " * line.startswith("- ")) + "\n"
+        if line != "\n" or lines[-1:] != ["\n"]:
+            lines.append(line)
+    return "".join(lines)
+
+
+@contextlib.contextmanager
+def _whole_paragraphs() -> Iterator[None]:
+    """Let tyro see the docstring of a field as one line: it would break lines where the source does."""
+    parse = docstring_parser.parse_from_object
+
+    def parse_whole(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> Docstring:
+        docstring = parse(obj, style)
+        for each in docstring.params:
+            each.description = each.description and " ".join(each.description.split())
+        return docstring
+
+    docstring_parser.parse_from_object = parse_whole
+    try:
+        yield
+    finally:
+        docstring_parser.parse_from_object = parse
 
 
 def _settings(argv: list[str]) -> Config:

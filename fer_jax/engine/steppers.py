@@ -26,6 +26,7 @@ from fer_jax.engine.input_pipeline import Recipe, eval_batches, evaluate, follow
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Batch, EvalStep, Objective, TrainStep
 from fer_jax.metrics.counts import Counts, merge
+from fer_jax.text import counted
 
 MAX_SCANNED_STEPS: Final = 64
 """Most training steps of one scan: enough to hide the host's work, few enough for signals and the bar."""
@@ -117,7 +118,7 @@ def make_resident_stepper(
     group_keys = [jnp.stack(keys[group]) for group in groups]
     scans = math.ceil(epoch_steps / MAX_SCANNED_STEPS)
     chunk_steps, count_steps = (math.ceil(epoch_steps / scans), EVAL_STEPS) if is_fused else (1, 1)
-    description = f"made on the device; {chunk_steps} steps a call, seeds in it: {width}"
+    description = f"made on the device; {counted(chunk_steps, 'step')} a call, seeds in it: {width}"
     train_chunk = _make_train_chunk(train_step, replicas=width, is_fused=is_fused)
     count_chunk = _make_count_chunk(eval_step, replicas=width, is_fused=is_fused)
 

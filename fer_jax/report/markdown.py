@@ -45,7 +45,7 @@ def epoch_line(record: Json, *, epochs: int) -> str:
         f"  train {record['train_loss']:6.3f} {100 * record['train_accuracy']:5.1f} %"
         f"  val {record['val_loss']:6.3f} {100 * record['val_accuracy']:5.1f} %"
         f"  rate {record['rate']:.1e}"
-        f"  {record['images_per_second']:6.0f} img/s"
+        f"  {record['images_per_second']:6,.0f} img/s"
         f"  {record['seconds']:6.1f} s"
     )
     return line + "  best" if record["is_best"] else line

@@ -15,6 +15,7 @@ from fer_jax.fer2013 import names_of
 from fer_jax.runtime import compile_cache, cpu, machine, progress
 from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
+from fer_jax.text import counted
 
 COMPILING: Final = "compiling; the first step takes longer than the others"
 
@@ -74,7 +75,7 @@ def show_data(console: Console, examples: Examples) -> None:
     """Show what the data is, and list the bad rows that were skipped."""
     console.print(f"data       {examples.description}")
     if examples.skipped_rows:
-        console.print(f"           {len(examples.skipped_rows)} bad rows skipped:", style="bold")
+        console.print(f"           {counted(len(examples.skipped_rows), 'bad row')} skipped:", style="bold")
         for message in examples.skipped_rows:
             console.print(f"           {message}")
 
@@ -96,8 +97,8 @@ def show_split(
     for name, rows in split.parts.items():
         counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows], classes=classes))
         console.print(f"  {name:<8} {len(rows):8,} {counts}")
-    counted = " and ".join(f"{number:,} of {name}" for name, number in copies.items())
-    console.print(f"  exact copies of training images: {counted}")
+    in_parts = " and ".join(f"{number:,} of {name}" for name, number in copies.items())
+    console.print(f"  exact copies of training images: {in_parts}")
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_jax.runtime.cpu import tune_cpu
+from fer_jax.text import counted
 
 
 def describe_cpu() -> str:
@@ -24,7 +25,7 @@ def describe_cpu() -> str:
         if "cpu family" in facts and "model" in facts:
             name += f" (family {facts['cpu family']}, model {facts['model']})"
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {counted(cores, 'core')}"
 
 
 def describe_device() -> str:
