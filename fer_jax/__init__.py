@@ -19,6 +19,7 @@ A room is a package, or a module here at the root. It imports rooms of lower row
    `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`. In each, `__main__` is the command line
    (it imports the rest late, since JAX takes seconds to import), `run` the work, `text` words and tables,
    `plots` pictures, `page` HTML.
+7. `api`, what Python code and notebooks use: the work of the commands as functions
 
 Letters for shapes, in all docstrings:
 
@@ -31,28 +32,67 @@ Letters for shapes, in all docstrings:
 | C | channels of an image or a layer; of logits, classes: seven, or eight with contempt |
 | D | features, what the last layer sees |
 
-`load` is the one function to import from here; `fer_jax.config` holds what a config file needs.
+What to import from here:
+
+- `load(name_or_path)`: a trained network, to predict with;
+- `train_run(config)` and `open_run(folder)`: a `Run`; `train_seeds(config, seeds=3)` and `open_runs(folder)`:
+  several;
+- `compare_runs(runs)`, `evaluate_predictions(labels, probabilities)`: a `Comparison`, a set of `Scores`.
+
+The rest may move between versions; `fer_jax.config` holds what a config file needs.
 """
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fer_jax.api.comparisons import Comparison, compare_runs
+    from fer_jax.api.runs import Interrupted, Run, open_run, open_runs, train_run, train_seeds
+    from fer_jax.api.scores import Scores, evaluate_predictions
+    from fer_jax.inference.classifiers import load
     from fer_jax.inference.weights import Classifier
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Classifier",
+    "Comparison",
+    "Interrupted",
+    "Run",
+    "Scores",
+    "compare_runs",
+    "evaluate_predictions",
+    "load",
+    "open_run",
+    "open_runs",
+    "train_run",
+    "train_seeds",
+]
 
-def load(name: str) -> "Classifier":
-    """Load released weights: `fer_jax.load("mid").predict(images)`. Nothing is downloaded.
+_HOMES = {
+    "Classifier": "inference.weights",
+    "Comparison": "api.comparisons",
+    "Interrupted": "api.runs",
+    "Run": "api.runs",
+    "Scores": "api.scores",
+    "compare_runs": "api.comparisons",
+    "evaluate_predictions": "api.scores",
+    "load": "inference.classifiers",
+    "open_run": "api.runs",
+    "open_runs": "api.runs",
+    "train_run": "api.runs",
+    "train_seeds": "api.runs",
+}
+"""Where each name is defined."""
 
-    Args:
-        name: of the weights, such as "mid".
 
-    Raises:
-        ConfigError: there are no weights of this name; the message lists those there are.
-        RunError: a file is missing or damaged.
-    """
-    # Imported here, so that `import fer_jax` does not wait for JAX.
-    from fer_jax.inference import weights
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `import fer_jax` does not wait for JAX."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fer_jax' has no attribute {name!r}", name=name)
+    return getattr(importlib.import_module(f"fer_jax.{_HOMES[name]}"), name)
 
-    return weights.read(weights.WEIGHTS, name)
+
+def __dir__() -> list[str]:
+    """List what to import from here."""
+    return __all__

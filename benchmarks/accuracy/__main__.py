@@ -35,12 +35,12 @@ from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference import rows as inference_rows
 from fer_jax.inference import run_weights
-from fer_jax.inference import weights as inference_weights
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import average, count_views, predict_choices
 from fer_jax.inference.run_weights import Trained
 from fer_jax.release import card as release_card
 from fer_jax.report import terminal
+from fer_jax.runs import sources
 from fer_jax.runs.record import RunRecord
 from fer_jax.runtime import cpu
 
@@ -86,7 +86,7 @@ class Accuracy:
     """Folder of the runs."""
     results: Path = bench.RESULTS / "accuracy.json"
     """The JSON."""
-    weights: Path = inference_weights.WEIGHTS
+    weights: Path = sources.WEIGHTS
     """Folder of the released weights; their cards are shown too."""
     pages: tuple[Path, ...] = PAGES
     """Pages, or folders of pages, with the sections to write."""

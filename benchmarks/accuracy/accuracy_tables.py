@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
 from fer_jax.files import read_json
-from fer_jax.inference import weights as inference_weights
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.release import card as release_card
+from fer_jax.runs import sources
 from fer_jax.text import Table, mean_and_spread, to_markdown
 
 SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
@@ -140,7 +140,7 @@ def weights_table(folder: Path) -> str:
     """Return the table of the released weights on PublicTest, from their cards: a row per choice of views."""
     kinds = ("FER2013", "FER+ majority")
     rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
-    for name in inference_weights.list_names(folder):
+    for name in sources.list_names(folder):
         card = read_json(folder / f"{name}.json")
         teachers = release_card.name_teachers(card["training"].get("teachers"))
         trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"

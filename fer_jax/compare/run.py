@@ -71,25 +71,58 @@ def compare_runs(
         FerJaxError: a user error in runs or data.
     """
     console = terminal.make_console()
+    result = compare(
+        console,
+        paths,
+        data,
+        part=part,
+        on_bad_row=on_bad_row,
+        has_speed=has_speed,
+        invocation=invocation,
+    )
+    out = _common_folder(find_folders(paths)) if out is None else out
+    written = write(result, out, name)
+    console.print(text.terminal(result))
+    console.print(f"written to {out}: {', '.join(written)}")
+    if csv is not None:
+        write_csv(result, csv)
+        console.print(f"the table of runs: {csv}")
+
+
+def compare(
+    console: Console,
+    paths: Sequence[Path],
+    data: Path | None,
+    *,
+    part: str,
+    on_bad_row: BadRow | None,
+    has_speed: bool,
+    invocation: str,
+) -> Json:
+    """Compare runs on the same images; the arguments are those of `compare_runs`.
+
+    Returns:
+        The content of `compare.json`.
+
+    Raises:
+        FerJaxError: a user error in runs or data.
+    """
     entries = group([read_run(folder) for folder in find_folders(paths)])
     check_comparable(entries, part)
-    out = _common_folder(entries) if out is None else out
-    out.mkdir(parents=True, exist_ok=True)
     cpu.tune_cpu()
     if entries[0].config.device.compile_cache:
         console.print(compile_cache.keep_compiled())
     measured = measure(console, entries, data, on_bad_row, part)
-    result = gather(entries, measured, part=part, invocation=invocation) | {"has_speed": has_speed}
+    return gather(entries, measured, part=part, invocation=invocation) | {"has_speed": has_speed}
+
+
+def write(result: Json, out: Path, name: str) -> list[str]:
+    """Write a comparison into a folder, made if need be: text, page, JSON and plots; returns their names."""
     pictures = draw(result, out, name)
     write_json(out / f"{name}.json", result)
     write_text(out / f"{name}.md", page.markdown(result, pictures))
     page.write_html(result, {key: out / file for key, file in pictures.items()}, out / f"{name}.html")
-    console.print(text.terminal(result))
-    written = ", ".join([f"{name}.md", f"{name}.html", f"{name}.json", *pictures.values()])
-    console.print(f"written to {out}: {written}")
-    if csv is not None:
-        write_csv(result, csv)
-        console.print(f"the table of runs: {csv}")
+    return [f"{name}.md", f"{name}.html", f"{name}.json", *pictures.values()]
 
 
 def write_csv(result: Json, path: Path) -> None:
@@ -99,9 +132,9 @@ def write_csv(result: Json, path: Path) -> None:
     write_text(path, pd.DataFrame(text.csv_rows(result)).to_csv(index=False))
 
 
-def _common_folder(entries: Sequence[Entry]) -> Path:
+def _common_folder(folders: Sequence[Path]) -> Path:
     """Find the folder that holds all runs."""
-    parents = {run.folder.parent for entry in entries for run in entry.seeds}
+    parents = {folder.parent for folder in folders}
     return parents.pop() if len(parents) == 1 else Path(os.path.commonpath([p.resolve() for p in parents]))
 
 

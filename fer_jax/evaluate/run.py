@@ -46,6 +46,7 @@ class Evaluation:
     """What was predicted, for which images.
 
     Attributes:
+        labelling: whose labels they are measured by.
         rows: the N rows of the part that have a label.
         views: in which each image was shown.
         each: logits of each network, float64 [N, C].
@@ -56,6 +57,7 @@ class Evaluation:
     """
 
     subject: Subject
+    labelling: Labelling
     part: str
     rows: LabelledRows
     views: ViewChoice
@@ -113,6 +115,24 @@ def evaluate(options: EvaluateOptions) -> None:
     if options.predictions is not None:
         predictions.check_path(options.predictions)
     console = terminal.make_console()
+    evaluation, result = measure_part(console, options)
+    console.print(text.describe(result))
+    write(console, evaluation, result, options)
+    if options.predictions is not None:
+        table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
+        predictions.write(table, options.predictions)
+        console.print(f"predictions of {counted(len(table), 'image')} written to {options.predictions}")
+
+
+def measure_part(console: Console, options: EvaluateOptions) -> tuple[Evaluation, Json]:
+    """Measure the networks and the part that the options name.
+
+    Returns:
+        What was predicted, and all metrics: the content of `evaluate_PART.json`, so far without pictures.
+
+    Raises:
+        FerJaxError: as `evaluate`.
+    """
     cpu.tune_cpu()
     subject = load_subject(console, options)
     labelling = inference_labels.choose(subject.members, options.labels, options.ferplus)
@@ -121,14 +141,7 @@ def evaluate(options: EvaluateOptions) -> None:
         result = evaluation.to_json()
     if subject.only_run is not None and options.robustness:
         result["robustness"] = _measure_robustness(console, subject.only_run, evaluation.rows)
-    console.print(text.describe(result))
-    stem = choose_stem(subject, labelling, options)
-    if stem is not None:
-        _write(console, evaluation, labelling, result, stem)
-    if options.predictions is not None:
-        table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
-        predictions.write(table, options.predictions)
-        console.print(f"predictions of {counted(len(table), 'image')} written to {options.predictions}")
+    return evaluation, result
 
 
 def predict_part(
@@ -159,7 +172,7 @@ def predict_part(
     held_out: Predictions | None = (logits, rows.labels)
     if part != "val":
         held_out = predict_held_out(console, runs, labelling, rows.examples, options.views)
-    return Evaluation(subject, part, rows, options.views, each, logits, held_out, is_copy)
+    return Evaluation(subject, labelling, part, rows, options.views, each, logits, held_out, is_copy)
 
 
 def predict_held_out(
@@ -211,9 +224,15 @@ def _measure_robustness(console: Console, run: Trained, rows: LabelledRows) -> J
         return robustness.measure(run.network, rows.examples, rows.rows, advance=advance)
 
 
-def _write(console: Console, evaluation: Evaluation, labelling: Labelling, result: Json, stem: Path) -> None:
-    """Write the JSON; for a single run also the pictures, which it names, and the run's page."""
-    run = evaluation.subject.only_run
+def write(console: Console, evaluation: Evaluation, result: Json, options: EvaluateOptions) -> None:
+    """Write the JSON; for a single run also the pictures, which it names, and the run's page.
+
+    Nothing is written for released weights without a folder in the options.
+    """
+    run, labelling = evaluation.subject.only_run, evaluation.labelling
+    stem = choose_stem(evaluation.subject, labelling, options)
+    if stem is None:
+        return
     if run is not None:
         with terminal.show_steps(console, "drawing", None):
             pictures = _draw(run, result, labelling, stem)

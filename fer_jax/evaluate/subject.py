@@ -22,10 +22,10 @@ from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.rows import OWN_PARTS, choose_common_rows, choose_usage
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
 from fer_jax.inference.weights import Classifier
-from fer_jax.runs import location, record
+from fer_jax.runs import record, sources
+from fer_jax.runs.sources import Released
 from fer_jax.runtime import compile_cache
 
-_SUFFIX: Final = ".safetensors"
 _MOST_LETTERS: Final = 120
 """Of the names of an ensemble's runs in a file's name, which may have 255."""
 
@@ -64,12 +64,11 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
     Raises:
         FerJaxError: a user error: the command line, a run's folder or the weights.
     """
-    named = [path for path in options.runs if _are_weights(path)]
-    if named:
-        return Subject([], _read_weights(named[0], options))
-    # A single folder may hold several runs; if it is none at all, reading it says so.
-    is_run = len(options.runs) == 1 and (options.runs[0] / "config.json").is_file()
-    folders = list(options.runs) if is_run else location.find_folders(options.runs)
+    found = [sources.find(path) for path in options.runs]
+    released = [each for each in found if isinstance(each, Released)]
+    if released:
+        return Subject([], _read_weights(released[0], options))
+    folders = list(dict.fromkeys(folder for each in found if isinstance(each, list) for folder in each))
     if any(record.read_config(folder).device.compile_cache for folder in folders):
         console.print(compile_cache.keep_compiled())
     if len(folders) > 1:
@@ -79,20 +78,15 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
     return Subject([load(folders[0], options.data, options.on_bad_row)], None)
 
 
-def _are_weights(path: Path) -> bool:
-    """Whether a path means released weights: a file of them, or the name of some in the package."""
-    return path.suffix == _SUFFIX or (not path.exists() and str(path) in weights.list_names(weights.WEIGHTS))
-
-
-def _read_weights(path: Path, options: EvaluateOptions) -> Classifier:
+def _read_weights(found: Released, options: EvaluateOptions) -> Classifier:
     if len(options.runs) > 1:
-        raise ConfigError(f"{path} are released weights, which are measured alone; name nothing else")
+        raise ConfigError(f"{found.name} are released weights, which are measured alone; name nothing else")
     if options.split in OWN_PARTS:
         raise ConfigError(
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
             "give --split PublicTest, PrivateTest or all"
         )
-    return weights.read(path.parent if path.suffix == _SUFFIX else weights.WEIGHTS, path.stem)
+    return weights.read(found.folder, found.name)
 
 
 def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:

@@ -21,7 +21,6 @@ from scipy.special import softmax
 
 from fer_jax import fer2013
 from fer_jax.config.data import LabelsConfig
-from fer_jax.config.fields import suggest
 from fer_jax.config.files import from_json
 from fer_jax.config.model import ModelConfig
 from fer_jax.errors import ConfigError, DataError, RunError
@@ -31,8 +30,6 @@ from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model, predict_views
 
 FORMAT: Final = 1
-WEIGHTS: Final = Path(__file__).parents[1] / "weights"
-"""The folder of the package that holds them."""
 
 _GET_AGAIN: Final = "install fer_jax again, copy both files anew, or release the weights again"
 
@@ -86,12 +83,12 @@ def _read_card(fields: Any, *, where: str) -> Card:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Released weights, ready to predict.
+    """A trained network, ready to predict: released weights, or those of a run.
 
     Attributes:
-        name: of the weights.
+        name: of the weights, or of the run's folder.
         labels: names of the classes, in the order of the probabilities.
-        card: what is known about the weights, the content of the JSON file.
+        card: what is known about the weights, the content of their JSON file; of a run, that of `run.json`.
         network: the weights themselves.
         own_labels: the labels that they were trained on; without the file of FER+'s votes.
     """
@@ -142,22 +139,12 @@ def _check_images(images: Any) -> np.ndarray:
     return came[..., None] if is_flat else came
 
 
-def list_names(folder: Path) -> list[str]:
-    """List the names of the weights in a folder; none where there is no such folder."""
-    return sorted(path.stem for path in folder.glob("*.safetensors"))
-
-
 def read(folder: Path, name: str) -> Classifier:
-    """Read the released weights of a name, without a suffix, from a folder such as `WEIGHTS`.
+    """Read the released weights of a name, without a suffix, from a folder such as `runs.sources.WEIGHTS`.
 
     Raises:
-        ConfigError: there are none of this name.
         RunError: a file is missing, damaged, or of another fer_jax.
     """
-    known = list_names(folder)
-    if name not in known:
-        there = f"there are {', '.join(known)}{suggest(str(name), known)}" if known else f"{folder} has none"
-        raise ConfigError(f"there are no released weights {name!r}; {there}")
     return build(*_read_files(folder, name), where=str(folder / f"{name}.json"))
 
 

@@ -27,7 +27,7 @@ from fer_jax.models.summary import list_layers
 from fer_jax.release import card as release_card
 from fer_jax.release.options import ReleaseOptions
 from fer_jax.report import terminal
-from fer_jax.runs import record
+from fer_jax.runs import record, sources
 from fer_jax.runtime import cpu
 from fer_jax.text import join
 
@@ -80,7 +80,7 @@ def release(options: ReleaseOptions) -> None:
 
 def _choose_folder(options: ReleaseOptions) -> Path:
     """Choose the folder to write into, and refuse the package's own unasked and names that are taken."""
-    package = weights.WEIGHTS
+    package = sources.WEIGHTS
     if options.into_package and options.out is not None:
         raise ConfigError(
             f"--into-package writes into {package}, and --out is {options.out}; give one of them"

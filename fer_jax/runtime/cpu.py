@@ -28,7 +28,8 @@ def tune_cpu() -> list[str]:
     On glibc: memory of large arrays is reused instead of being returned to the system, which would cost
     up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
     the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. A
-    flag that `XLA_FLAGS` sets already is left alone; `FER_JAX_TUNE=0` in the environment turns all of it off.
+    flag that `XLA_FLAGS` sets already is left alone. XLA reads them once: where JAX has computed before, in a
+    notebook say, none is set. `FER_JAX_TUNE=0` in the environment turns all of it off.
 
     Returns:
         What was set, for the start-up lines; nothing on other systems.
@@ -43,13 +44,19 @@ def tune_cpu() -> list[str]:
         libc.mallopt(_M_ARENA_MAX, 1)
         settings.append("glibc keeps freed memory")
     is_known = importlib.metadata.version("jaxlib") in _XLA_VERSIONS and platform.machine() == "x86_64"
-    if is_known and _computes_on_cpu():
+    if is_known and not _has_started() and _computes_on_cpu():
         for flag, what in _XLA_FLAGS.items():
             flags = os.environ.get("XLA_FLAGS", "")
             if flag.split("=")[0] not in flags:
                 os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
                 settings.append(what)
     return settings
+
+
+def _has_started() -> bool:
+    """Whether XLA has started in this process."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bool(bridge.backends_are_initialized())
 
 
 def _computes_on_cpu() -> bool:

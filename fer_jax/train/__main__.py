@@ -53,7 +53,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
     # Imported here: JAX takes seconds to import, and --help and usage errors need not wait for it.
     from fer_jax.train import run
 
-    return run.train(
+    outcome = run.train(
         to_config(options),
         seeds=options.seeds,
         run_dir=options.run_dir,
@@ -61,6 +61,10 @@ def _train(options: TrainCommand, invocation: str) -> int:
         invocation=invocation,
         clock=time.perf_counter,
     )
+    if outcome.stopped_by is None:
+        return 0
+    print(f"stopped by signal {outcome.stopped_by}; saved in {outcome.home}. Continue with --resume")
+    return 128 + outcome.stopped_by
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +24,19 @@ from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import finish, resume
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        home: the folder of the run, or the common one of several seeds.
+        stopped_by: the number of the signal that stopped it, after saving; None: it is finished.
+    """
+
+    home: Path
+    stopped_by: int | None
+
+
 def train(
     config: Config,
     *,
@@ -31,7 +45,7 @@ def train(
     is_resumed: bool,
     invocation: str,
     clock: Clock,
-) -> int:
+) -> Outcome:
     """Train one seed or several together, and write their run folders.
 
     Args:
@@ -41,9 +55,6 @@ def train(
         is_resumed: whether to resume a run.
         invocation: the command line, for the record.
         clock: for the log.
-
-    Returns:
-        The exit status: 0, or 128 + the signal that stopped it.
 
     Raises:
         FerJaxError: a user error: config, data or run folder.
@@ -72,7 +83,7 @@ def train(
 
 def _run(
     console: Console, place: Place, prepared: Prepared, facts: Json, *, is_resumed: bool, clock: Clock
-) -> int:
+) -> Outcome:
     job, replicas, layers = _build(place, prepared)
     console.print(markdown.layer_table(layers))
     console.print(f"batches    {job.stepper.description}")
@@ -104,10 +115,9 @@ def _run(
         with watch_signals() as signals:
             _fit(console, job, replicas, signals, clock)
     except StopError as stopped:
-        console.print(f"stopped by signal {stopped.signum}; saved in {place.home}. Continue with --resume")
-        return 128 + stopped.signum
+        return Outcome(place.home, stopped.signum)
     finish.finish(console, place, job, replicas, every)
-    return 0
+    return Outcome(place.home, None)
 
 
 def _build(place: Place, prepared: Prepared) -> tuple[Job, list[Replica], list[Layer]]:

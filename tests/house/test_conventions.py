@@ -26,7 +26,10 @@ MAX_FUNCTION_LINES = 60
 MAY_PRINT = ("fer_jax.cli",)
 """What acts as a program beside the commands' `__main__`: the part of the command line that they share."""
 
-MAY_READ_A_CLOCK = ("fer_jax.runtime.machine",)
+MAY_READ_A_CLOCK = ("fer_jax.runtime.machine", "fer_jax.api.runs")
+MAY_HAVE_SWITCHES = "fer_jax.api."
+"""What people call by hand, in notebooks: like a command's options, its booleans have defaults."""
+
 PROGRAM_IMPORTS = {"argparse", "time", "datetime", "timeit", "random"}
 MAKERS_OF_RANDOMNESS = {"default_rng", "SeedSequence", "Philox", "PRNGKey", "RandomState"}
 
@@ -120,7 +123,7 @@ def parameters(source: str, tree: ast.Module, module: str) -> Iterator[Problem]:
         defaults += [
             (a, d) for a, d in zip(keywords, function.args.kw_defaults, strict=True) if d is not None
         ]
-        for argument, default in defaults:
+        for argument, default in defaults if not module.startswith(MAY_HAVE_SWITCHES) else ():
             if isinstance(default, ast.Constant) and isinstance(default.value, bool):
                 yield argument.lineno, f"{function.name}: the boolean `{argument.arg}` may have no default"
 

@@ -30,6 +30,7 @@ ROWS = (
         "sweep",
         "train",
     ),
+    ("api",),
     ("__init__", "__main__"),
 )
 """The rooms, by row. A room is a package, or a module at the root, with everything in it."""

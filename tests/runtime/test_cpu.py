@@ -66,6 +66,7 @@ def xla_flags(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.10.2")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ())
+    monkeypatch.setattr(cpu, "_has_started", lambda: False)
 
     def tuned(before: str) -> str:
         monkeypatch.setenv("XLA_FLAGS", before)
@@ -84,7 +85,9 @@ def test_xla_flags_are_added_to_those_of_the_user_and_never_over_them(
     assert xla_flags(mine).split() == [*mine.split(), next(iter(cpu._XLA_FLAGS))]
 
 
-@pytest.mark.parametrize("change", ["unknown version", "GPU plugin", "another processor", "switched off"])
+@pytest.mark.parametrize(
+    "change", ["unknown version", "GPU plugin", "another processor", "started", "switched off"]
+)
 def test_xla_flags_are_left_alone(
     change: str, xla_flags: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +100,8 @@ def test_xla_flags_are_left_alone(
             monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ("xla_cuda13",))
         case "another processor":
             monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        case "started":
+            monkeypatch.setattr(cpu, "_has_started", lambda: True)
         case _:
             monkeypatch.setenv("FER_JAX_TUNE", "0")
     assert xla_flags("") == ""

@@ -82,8 +82,8 @@ def test_the_longest_recipe_trains_when_it_is_made_small(tmp_path: Path) -> None
         device=replace(best.device, compile_cache=False),
     )
     folder, clock = tmp_path / "run", itertools.count().__next__
-    status = train_run.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="", clock=clock)
-    assert status == 0
+    outcome = train_run.train(config, seeds=1, run_dir=folder, is_resumed=False, invocation="", clock=clock)
+    assert outcome == train_run.Outcome(folder, stopped_by=None)
     assert read(folder / "run.json")["finished"]
 
 

@@ -1,0 +1,75 @@
+"""What a user names to predict with: the folder of a run, a file of released weights, or the name of some.
+
+Everything that takes a trained network finds it here, without JAX: a wrong name is refused at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fer_jax.config.fields import suggest
+from fer_jax.errors import RunError
+from fer_jax.runs.location import find_folders
+
+WEIGHTS: Final = Path(__file__).parents[1] / "weights"
+"""The folder of the package that holds the released weights."""
+
+SUFFIX: Final = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Released:
+    """Released weights: `NAME.safetensors` in a folder, with their card, `NAME.json`, beside it."""
+
+    folder: Path
+    name: str
+
+
+def list_names(folder: Path) -> list[str]:
+    """List the names of the weights in a folder; none where there is no such folder."""
+    return sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
+
+
+def find(named: str | Path) -> Released | list[Path]:
+    """Find what a name or a path stands for.
+
+    Args:
+        named: the folder of a run, or one that holds runs; a `.safetensors` file with its card beside it; or
+            the name of weights that come with fer_jax, such as "mid". A folder with a run in it comes before
+            such a name.
+
+    Returns:
+        Released weights, or the folders of the runs, at least one.
+
+    Raises:
+        RunError: there is nothing of this name; the message suggests what is close to it.
+    """
+    path = Path(named).expanduser()
+    if path.suffix == SUFFIX and path.is_file():
+        return Released(path.parent, path.stem)
+    is_name = str(named) in list_names(WEIGHTS)
+    if path.is_dir() and not (is_name and not any(_list_runs(path))):
+        return find_folders([path])
+    if is_name:
+        return Released(WEIGHTS, str(named))
+    known = list_names(WEIGHTS)
+    near = suggest(str(named), [*known, *_list_neighbours(path)])
+    raise RunError(
+        f"there is no run, no weights file and no released weights {str(named)!r}; give the folder of a run, "
+        f"a {SUFFIX} file, or one of {', '.join(known)}{near}"
+    )
+
+
+def _list_runs(folder: Path) -> Iterator[Path]:
+    """List a folder if it is a run's, and those of the runs in it."""
+    yield from (
+        path.parent for pattern in ("run.json", "*/run.json") for path in sorted(folder.glob(pattern))
+    )
+
+
+def _list_neighbours(path: Path) -> list[str]:
+    """List the runs and the weights that a wrong path may mean: those of its folder, and all in runs/."""
+    folders = dict.fromkeys((path.parent, Path("runs")))
+    found = [each for folder in folders for each in (*_list_runs(folder), *folder.glob(f"*{SUFFIX}"))]
+    return [str(each) for each in dict.fromkeys(found)]
