@@ -24,7 +24,7 @@ def describe_cpu() -> str:
         # Clouds give every generation of a processor one name; speed and bits differ.
         if "cpu family" in facts and "model" in facts:
             name += f" (family {facts['cpu family']}, model {facts['model']})"
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return f"{name}, {counted(cores, 'core')}"
 
 
