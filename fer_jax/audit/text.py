@@ -96,10 +96,12 @@ def sentences(figures: Json) -> list[str]:
     errors = figures["label_errors"]
     if errors is not None:
         precision = errors["estimated_precision"]
+        dropped = f"{errors['dropped']:,} of them are marked drop"
+        if precision["dropped"] is not None:
+            dropped += f" (estimated precision {percent(precision['dropped'], digits=0)})"
         lines.append(
             f"Labels: {errors['listed']:,} of {errors['total']:,} are likely errors (estimated precision "
-            f"{percent(precision['listed'], digits=0)}), and {errors['dropped']:,} of them are marked drop "
-            f"(estimated precision {percent(precision['dropped'], digits=0)}); the networks predict "
+            f"{percent(precision['listed'], digits=0)}), and {dropped}; the networks predict "
             f"{errors['correct']:,} unseen rows correctly ({percent(errors['correct'] / errors['total'])})"
         )
     votes = figures["votes"]

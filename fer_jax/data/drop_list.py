@@ -143,8 +143,8 @@ def leave_out(split: Split, dropped: np.ndarray, labels: np.ndarray, *, max_frac
     if len(vanished):
         names = join([fer2013.LABELS[label] for label in vanished])
         raise DataError(
-            f"the list drops {of_part}, and no {names} is left; change `drop` to `keep` for some of them, or "
-            "leave out --drop"
+            f"the list drops {of_part}, and nothing is left of {names}; change `drop` to `keep` for some of "
+            "them, or leave out --drop"
         )
     if gone > max_fraction * len(split.train):
         raise DataError(

@@ -208,7 +208,9 @@ def test_a_list_that_drops_a_class_or_too_much_stops_training() -> None:
         return len(leave_out(split, np.array(rows), labels, max_fraction=most).train)
 
     assert drop(0, 1) == 8
-    with pytest.raises(DataError, match=r"drops 3 of the 10 rows of the training part, and no angry is left"):
+    with pytest.raises(
+        DataError, match=r"drops 3 of the 10 rows of the training part, and nothing is left of angry"
+    ):
         drop(0, 1, 2)
     assert drop(3, 4, 5, 6, most=0.4) == 6
     with pytest.raises(
@@ -336,18 +338,24 @@ def test_planted_copies_and_a_blank_are_listed(audited: Path) -> None:
 
 
 def test_an_audit_by_weak_networks_drops_no_label_and_says_so(
-    audited: Path, capsys: pytest.CaptureFixture[str]
+    audited: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--epochs", "1", "--config", str(audited / "weak.py"), "--work-dir", str(audited / "weak")]
-    (audited / "weak.py").write_text(CONFIG.replace("0.002", "0.0"))
-    assert run_audit(audited, "weak-out", *words) == 0
-    errors = figures_of(audited / "weak-out")["label_errors"]
-    assert errors["correct"] < 0.5 * errors["total"] or not errors["are_networks_good"]
-    shown = capsys.readouterr().out
-    assert "of the unseen rows correctly, and 50 % are needed to question a label" in shown
-    assert errors["warning"] in (audited / "weak-out" / "audit.html").read_text()
-    lines = read_list(audited / "weak-out").values()
-    assert all(line["action"] == "keep" for line in lines if line["reason"] == LABEL_ERROR)
+    strong = figures_of(audited / "out")["label_errors"]
+    assert strong["are_networks_good"] and strong["warning"] is None and strong["dropped"] > 0
+    for module in ("rules", "text"):
+        monkeypatch.setattr(f"fer_jax.audit.{module}.MIN_CORRECT", 1.0)
+    assert run_audit(audited, "weak") == 0
+    weak = figures_of(audited / "weak")["label_errors"]
+    assert (weak["listed"], weak["dropped"]) == (strong["listed"], 0)
+    assert weak["estimated_precision"] == {
+        "listed": strong["estimated_precision"]["listed"],
+        "dropped": None,
+    }
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of the unseen rows correctly, and 100 % are needed to question a label" in shown
+    assert weak["warning"] in (audited / "weak" / "audit.html").read_text()
+    lines = read_list(audited / "weak").values()
+    assert {line["action"] for line in lines if line["reason"] == LABEL_ERROR} == {"keep"}
 
 
 def test_planted_label_errors_are_found(audited: Path) -> None:

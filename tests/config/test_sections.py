@@ -26,6 +26,7 @@ CHANGED = Config(
         source="tfds",
         on_bad_row="skip",
         drop="audit.csv",
+        max_drop_fraction=0.3,
         synthetic_examples=71,
         synthetic_seed=2**32 - 1,
     ),
