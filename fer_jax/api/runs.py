@@ -176,6 +176,8 @@ class Run:
             ferplus=_as_path(ferplus),
             views=views,
             robustness=robustness,
+            # What is not written replaces nothing.
+            overwrite=not save,
         )
         console = terminal.make_console()
         evaluation, result = evaluate_run.measure_part(console, options)

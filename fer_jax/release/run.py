@@ -93,9 +93,7 @@ def _choose_folder(options: ReleaseOptions) -> Path:
     files = [out / f"{options.name}.{ending}" for ending in ("safetensors", "json")]
     taken = [str(file) for file in files if file.exists()]
     if taken and not options.overwrite:
-        raise RunError(
-            f"there is {join(taken)} already; give another --name or --out, or --overwrite to replace it"
-        )
+        raise RunError(f"{join(taken)} would be replaced; give another --name or --out, or --overwrite")
     return out
 
 

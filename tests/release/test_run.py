@@ -299,7 +299,7 @@ def test_a_name_that_exists_and_the_packages_folder_are_refused(
     # Without --out the current folder is written, and either file alone makes the name a taken one.
     (tmp_path / "tiny.json").write_text("{}")
     assert release.main(words) == 4
-    assert "there is tiny.json already; give another --name" in capsys.readouterr().err
+    assert "tiny.json would be replaced; give another --name" in capsys.readouterr().err
     assert release.main([*words, "--overwrite"]) == 0
     assert not package.exists() and (tmp_path / "tiny.safetensors").exists()
     assert release.main([*words, "--into-package"]) == 0
