@@ -16,9 +16,9 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages
 5. `engine`, state, step and loop; `inference`, anything that predicts
 6. the commands, one folder each, and none imports another: `train`, `evaluate`, `compare`, `diagnose`,
-   `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`. In each, `__main__` is the command line
-   (it imports the rest late, since JAX takes seconds to import), `run` the work, `text` words and tables,
-   `plots` pictures, `page` HTML.
+   `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`, `configs`. In each, `__main__` is the
+   command line (it imports the rest late, since JAX takes seconds to import), `run` the work, `text` words
+   and tables, `plots` pictures, `page` HTML.
 7. `api`, what Python code and notebooks use: the work of the commands as functions
 
 Letters for shapes, in all docstrings:

@@ -2,21 +2,33 @@
 
 import importlib
 import sys
+from typing import Annotated, Any, Final, NamedTuple, Union
 
 from fer_jax.config.fields import suggest
 
-VERBS = {
-    "train": "train the network that a config file describes",
-    "evaluate": "measure runs or released weights on any part of the data",
-    "compare": "compare runs side by side and test which differences are real",
-    "diagnose": "diagnose a run's bias and variance, and suggest what to change",
-    "sweep": "search a config's hyper-parameters on a hold-out",
-    "bias_variance": "measure the bias and the variance of a config's errors",
-    "check": "check config, data and network before a long run",
-    "audit": "find duplicates, images without a face and likely label errors",
-    "release": "export a run's weights with a card, for fer_jax.load",
-    "show": "draw a contact sheet of images and their augmented versions",
+
+class Verb(NamedTuple):
+    """A command: the dataclass of its options, in its `__main__`, and what it does."""
+
+    options: str
+    what: str
+
+
+VERBS: Final = {
+    "configs": Verb("ConfigsCommand", "list the configs that come with fer_jax, or copy one to edit"),
+    "train": Verb("TrainCommand", "train the network that a config file describes"),
+    "evaluate": Verb("EvaluateOptions", "measure runs or released weights on any part of the data"),
+    "compare": Verb("CompareCommand", "compare runs side by side and test which differences are real"),
+    "diagnose": Verb("DiagnoseCommand", "diagnose a run's bias and variance, and suggest what to change"),
+    "sweep": Verb("SweepCommand", "search a config's hyper-parameters on a hold-out"),
+    "bias_variance": Verb("BiasVarianceCommand", "measure the bias and the variance of a config's errors"),
+    "check": Verb("CheckCommand", "check config, data and network before a long run"),
+    "audit": Verb("AuditCommand", "find duplicates, images without a face and likely label errors"),
+    "release": Verb("ReleaseOptions", "export a run's weights with a card, for fer_jax.load"),
+    "show": Verb("ShowCommand", "draw a contact sheet of images and their augmented versions"),
 }
+COMPLETION: Final = "completion"
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,16 +38,61 @@ def main(argv: list[str] | None = None) -> int:
         Its exit status; 2 where there is no such command.
     """
     argv = sys.argv[1:] if argv is None else argv
-    listing = "\n".join(f"  fer-jax {verb:<13} {what}" for verb, what in VERBS.items())
+    whats = {verb: each.what for verb, each in VERBS.items()}
+    whats[COMPLETION] = f"print a script that completes fer-jax in {', '.join(SHELLS)}"
+    listing = "\n".join(f"  fer-jax {verb:<13} {what}" for verb, what in whats.items())
     usage = f"usage: fer-jax VERB ...\n\n{listing}\n\nfer-jax VERB --help lists its options."
     if not argv or argv[0] in ("-h", "--help"):
         print(usage)
         return 0 if argv else 2
+    if argv[0] == "--version":
+        from fer_jax import cli
+
+        print(cli.describe_versions())
+        return 0
+    if argv[0] == COMPLETION:
+        return _complete(argv[1:])
     if argv[0] not in VERBS:
-        print(f"error: there is no verb {argv[0]!r}{suggest(argv[0], list(VERBS))}\n{usage}", file=sys.stderr)
+        print(f"error: there is no verb {argv[0]!r}{suggest(argv[0], list(whats))}\n{usage}", file=sys.stderr)
         return 2
     status: int = importlib.import_module(f"fer_jax.{argv[0]}.__main__").main(argv[1:])
     return status
+
+
+def _complete(words: list[str]) -> int:
+    """Print the script that completes `fer-jax` in a shell."""
+    if len(words) != 1 or words[0] not in SHELLS:
+        print(
+            f"usage: fer-jax {COMPLETION} {'|'.join(SHELLS)}, as in\n"
+            f'  eval "$(fer-jax {COMPLETION} bash)"    # in ~/.bashrc',
+            file=sys.stderr,
+        )
+        return 2
+    import tyro
+
+    from fer_jax import cli
+
+    # The standard output of `--tyro-write-completion` is `-`; it ends the program.
+    with cli.whole_paragraphs():
+        tyro.cli(_all_verbs(), prog="fer-jax", args=["--tyro-write-completion", words[0], "-"])
+    return 0
+
+
+def _all_verbs() -> Any:
+    """Make the union of all commands, each a subcommand with its options."""
+    import tyro
+
+    from fer_jax import cli
+    from fer_jax.config.run import Config
+
+    found = []
+    for verb, each in VERBS.items():
+        command = getattr(importlib.import_module(f"fer_jax.{verb}.__main__"), each.options)
+        settings = Config(name="run") if cli.has_settings(command) else None
+        default = cli.to_default(command, settings)
+        mark = tyro.conf.subcommand(name=verb, description=each.what, default=default)
+        found.append(Annotated[cli.to_program(command), mark])
+    return Union[tuple(found)]  # noqa: UP007, of classes that only run time knows
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 import argparse
 import contextlib
+import contextvars
 import dataclasses
+import functools
+import importlib.metadata
 import inspect
 import io
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -20,11 +24,13 @@ import tyro
 from docstring_parser import Docstring, DocstringStyle
 
 from fer_jax.config.data import BadRow
-from fer_jax.config.files import load_config
-from fer_jax.config.overrides import with_data
+from fer_jax.config.fields import suggest_usual
+from fer_jax.config.files import load_config, to_json
+from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
 from fer_jax.runtime.signals import ENDING, acknowledge_signals
+from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 EXIT_CODES = (
     "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
@@ -37,7 +43,7 @@ class ConfigCommand:
     """The options of a command that takes a config file and an option for every field of the config."""
 
     config: Path
-    """Config file, such as configs/run7.py."""
+    """Config file, or the name of one that comes with fer_jax, such as run7; `fer-jax configs` lists them."""
     settings: Annotated[Config, tyro.conf.arg(name="")]
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images; short for --data.path."""
@@ -47,6 +53,18 @@ class ConfigCommand:
     def to_config(self) -> Config:
         """Return the config with the short options applied."""
         return with_data(self.settings, self.data, self.on_bad_row)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneralOptions:
+    """The options that every command has."""
+
+    quiet: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(aliases=("-q",))] = False
+    """Print nothing but errors."""
+    verbose: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(aliases=("-v",))] = False
+    """Print more: the settings of this process and the versions of what it uses."""
+    version: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the versions of fer_jax, JAX and Python, and end."""
 
 
 def command_line(prog: str, argv: list[str] | None) -> str:
@@ -65,15 +83,70 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
         ConfigError: the config file cannot be used, or a value is out of range.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if "--version" in argv:
+        print(describe_versions())
+        raise SystemExit(0)
+    settings = _settings(argv) if has_settings(command) else None
+    options = [field.name for field in dataclasses.fields(command)]
+    options += [] if settings is None else [name for name, _ in list_leaves(to_json(settings))]
+    _refuse_usual_names(argv, {option.replace("_", "-") for option in options})
     # Each paragraph, and each item of a list, is one line.
     purpose = re.sub(r"(?<!\n)\n(?![\n-]) *", " ", inspect.getdoc(command) or "")
-    description = f"{purpose}\n\n{EXIT_CODES}"
-    more: dict[str, Any] = {}
-    if "settings" in {field.name for field in dataclasses.fields(command)}:
-        wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
-        more["default"] = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": _settings(argv)})
-    with _wrapped_help(), _whole_paragraphs():
-        return tyro.cli(command, args=argv, prog=prog, description=description, **more)
+    with _wrapped_help(), whole_paragraphs():
+        parsed = tyro.cli(
+            to_program(command),
+            args=argv,
+            prog=prog,
+            description=f"{purpose}\n\n{EXIT_CODES}",
+            default=to_default(command, settings),
+        )
+    if parsed.general.quiet and parsed.general.verbose:
+        raise ConfigError("--quiet and --verbose came together; give one of them")
+    if parsed.general.quiet or parsed.general.verbose:
+        set_verbosity(Verbosity.QUIET if parsed.general.quiet else Verbosity.VERBOSE)
+    return parsed.command
+
+
+def has_settings(command: type) -> bool:
+    """Whether a command has an option for every field of a config."""
+    return "settings" in {field.name for field in dataclasses.fields(command)}
+
+
+@functools.cache
+def to_program(command: type) -> Any:
+    """Make the dataclass that a command line is parsed into: the command's options and the general ones."""
+    own = ("command", Annotated[command, tyro.conf.arg(name="")])
+    general = ("general", Annotated[GeneralOptions, tyro.conf.arg(name="")])
+    return dataclasses.make_dataclass("Program", [own, (*general, GeneralOptions())], frozen=True)
+
+
+def to_default(command: type, settings: Config | None) -> Any:
+    """Make the defaults of `to_program(command)`: those of the dataclass, and the config's values.
+
+    `settings` are None for a command that takes no config, whose defaults tyro finds itself.
+    """
+    if settings is None:
+        return tyro.MISSING_NONPROP
+    wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
+    filled = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": settings})
+    return to_program(command)(command=filled, general=GeneralOptions())
+
+
+def describe_versions() -> str:
+    """Write the versions of fer_jax, JAX and Python; JAX is not imported for it."""
+    fer_jax, jax = map(importlib.metadata.version, ("fer-jax", "jax"))
+    return f"fer_jax {fer_jax}, jax {jax}, Python {platform.python_version()}"
+
+
+def _refuse_usual_names(argv: list[str], known: set[str]) -> None:
+    """Refuse another program's name for an option, and suggest the one that it has here."""
+    for word in argv:
+        option = word.partition("=")[0]
+        name = option.lstrip("-")
+        if option.startswith("-") and name.replace("_", "-") not in known:
+            suggestion = suggest_usual(name, known)
+            if suggestion:
+                raise ConfigError(f"there is no option {option}{suggestion}")
 
 
 class _Shown(io.StringIO):
@@ -125,7 +198,7 @@ def wrap_help(text: str, *, columns: int) -> str:
 
 
 @contextlib.contextmanager
-def _whole_paragraphs() -> Iterator[None]:
+def whole_paragraphs() -> Iterator[None]:
     """Let tyro see the docstring of a field as one line: it would break lines where the source does."""
     parse = docstring_parser.parse_from_object
 
@@ -145,7 +218,7 @@ def _whole_paragraphs() -> Iterator[None]:
 def _settings(argv: list[str]) -> Config:
     """Load the config named on the command line; without one, take the defaults."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--config", type=Path)
+    first.add_argument("--config")
     try:
         path = first.parse_known_args(argv)[0].config
     except argparse.ArgumentError:
@@ -162,7 +235,8 @@ def run(program: Callable[[], int]) -> int:
     """Run a program, and turn a user error into one message on stderr and an exit status."""
     try:
         with acknowledge_signals(ENDING):
-            return program()
+            # In a context of its own: what the program chooses, such as its verbosity, ends with it.
+            return contextvars.copy_context().run(program)
     except FerJaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,20 +1,24 @@
 """Files: atomic writes, JSON, and arrays in the user's cache folder."""
 
 import contextlib
+import difflib
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import platformdirs
 
 from fer_jax.errors import RunError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Json = dict[str, Any]
+# NumPy is imported in the functions that need it: a message about a wrong option should not wait for it.
 
 _SHOWN_LETTERS = 80
 
@@ -25,19 +29,46 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("fer_jax")
 
 
-def read_array(name: str) -> np.ndarray | None:
+def suggest_path(path: Path) -> str:
+    """Suggest the existing path that is closest to a missing one; empty if none is close.
+
+    Names are compared folder by folder, for paths in one folder all look alike. A name that only lacks its
+    end comes first: `runs/run4-seed` suggests `runs/run4-seed0`.
+
+    >>> suggest_path(Path("nowhere-near-anything"))
+    ''
+    """
+    found = Path(path.anchor)
+    for part in path.parts[len(found.parts) :]:
+        if not (found / part).exists():
+            try:
+                names = sorted(each.name for each in found.iterdir())
+            except OSError:
+                return ""
+            longer = [name for name in names if len(part) > 2 and name.startswith(part)]
+            close = longer or difflib.get_close_matches(part, names, n=1)
+            if not close:
+                return ""
+            part = close[0]
+        found /= part
+    return f"; did you mean {str(found)!r}?"
+
+
+def read_array(name: str) -> "np.ndarray | None":
     """Read an array that `keep_array` cached under a name such as `answers/0123`; None without a good one."""
     return (read_arrays(cache_folder() / f"{name}.npz") or {}).get("array")
 
 
-def keep_array(name: str, array: np.ndarray) -> None:
+def keep_array(name: str, array: "np.ndarray") -> None:
     """Cache an array under a name that identifies its content; a disk that is full is no error."""
     with contextlib.suppress(OSError):
         write_arrays(cache_folder() / f"{name}.npz", array=array)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+def read_arrays(path: Path) -> "dict[str, np.ndarray] | None":
     """Read an .npz file; None if it is missing or damaged, so that its content is computed again."""
+    import numpy as np
+
     try:
         # Opened here, since NumPy does not close a damaged file.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -63,14 +94,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
+def write_array(path: Path, array: "np.ndarray") -> None:
     """Write an array as .npy, atomically."""
+    import numpy as np
+
     with replacing(path) as new, new.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:
     """Write an .npz file, atomically; as a zip file it carries a checksum of its content."""
+    import numpy as np
+
     with replacing(path) as new, new.open("wb") as file:
         np.savez(file, **arrays)
 

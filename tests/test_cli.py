@@ -1,16 +1,41 @@
-"""The command line: how the help of each command reads on a narrow terminal."""
+"""The command line: help, general options, usual names, near misses, completion, refusals without JAX."""
 
+import contextlib
 import importlib
+import io
 import itertools
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from fer_jax.__main__ import VERBS
+from fer_jax import __main__ as door
+from fer_jax import cli
+from fer_jax.config.fields import USUAL_NAMES, suggest_usual
+from fer_jax.config.files import to_json
+from fer_jax.config.overrides import list_leaves
+from fer_jax.config.run import Config
+from fer_jax.runtime.verbosity import Verbosity, get_verbosity
+from fer_jax.show.__main__ import ShowCommand
+from fer_jax.train.__main__ import main as train
 
 COLUMNS = 80
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@dataclass(frozen=True)
+class Small:
+    """A command."""
+
+    out: Path | None = None
+    """Where to."""
+
+
+@pytest.mark.parametrize("verb", door.VERBS)
 def test_help_breaks_lines_between_words_where_they_are_full(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -27,3 +52,165 @@ def test_help_breaks_lines_between_words_where_they_are_full(
             # The words of an option's help start after eight columns, and a box ends two before the last one.
             room = COLUMNS - 2 if is_boxed else COLUMNS
             assert len(line.rstrip(" │")) + 1 + len(words[0]) > room, f"{line}\n{after}"
+
+
+def test_the_versions_are_printed_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--version"], ["train", "--version"], ["evaluate", "--version"]):
+        with contextlib.suppress(SystemExit):
+            assert door.main(argv) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith("fer_jax 0.") and f"Python {platform.python_version()}" in printed
+        assert ", jax 0." in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [([], Verbosity.NORMAL), (["--quiet"], Verbosity.QUIET), (["-v"], Verbosity.VERBOSE)],
+)
+def test_a_command_says_as_much_as_it_is_told_to(words: list[str], wanted: Verbosity) -> None:
+    chosen = []
+
+    def program() -> int:
+        cli.parse(Small, words, prog="small")
+        chosen.append(get_verbosity())
+        return 0
+
+    assert cli.run(program) == 0
+    assert chosen == [wanted]
+    assert get_verbosity() == Verbosity.NORMAL, "the choice ends with the command"
+
+
+def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(["--config", "run1", "-q", "-v"]) == 2
+    assert "--quiet and --verbose came together" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("--lr", "--optimizer.peak-rate"),
+        ("--learning_rate=0.1", "--optimizer.peak-rate"),
+        ("-lr", "--optimizer.peak-rate"),
+        ("--epochs", "--train.epochs"),
+        ("--bs", "--train.batch-size"),
+        ("--dropout", "--model.dense-dropout-rate or --model.blocks.N.dropout-rate"),
+        ("--output-dir", "--run-dir"),
+        ("--gpu", "pip install 'fer-jax[gpu]'"),
+        ("--save", "fer-jax configs --config run6 --save my.py"),
+    ],
+)
+def test_a_usual_name_is_refused_with_the_name_it_has_here(
+    option: str, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(["--config", "run1", option, "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: there is no option {option.partition('=')[0]}; ") and wanted in error
+
+
+def test_an_option_of_the_command_is_no_slip() -> None:
+    assert cli.parse(ShowCommand, ["--config", "run1", "--seed", "3"], prog="show").seed == 3
+    assert suggest_usual("lr", ["out"]) == ""
+
+
+def test_every_suggestion_is_an_option() -> None:
+    known = {name.replace("_", "-") for name, _ in list_leaves(to_json(Config(name="a")))}
+    for verb, each in door.VERBS.items():
+        command = getattr(__import__(f"fer_jax.{verb}.__main__", fromlist=["_"]), each.options)
+        known |= {field.replace("_", "-") for field in command.__dataclass_fields__}
+    meant = {name for names in USUAL_NAMES.values() if not isinstance(names, str) for name in names}
+    later = {"train.patience-epochs", "train.trackers"}
+    assert {name.replace(".N.", ".0.") for name in meant} - later <= known
+
+
+def test_bash_completes_verbs_options_and_values(tmp_path: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as ended:
+        door.main(["completion", "bash"])
+    assert not ended.value.code
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    script = tmp_path / "completion.bash"
+    script.write_text(
+        printed.getvalue()
+        + """
+function=$(complete -p fer-jax | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); $function; echo "${COMPREPLY[*]}"; }
+try fer-jax trai
+try fer-jax train --optimizer.pea
+try fer-jax train --optimizer.name ""
+"""
+    )
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["train", "--optimizer.peak-rate", "sgd adam adamw muon"]
+
+
+def test_a_shell_without_completion_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["completion", "cmd"]) == 2
+    assert "fer-jax completion bash|zsh|fish" in capsys.readouterr().err
+
+
+REFUSALS = """
+import contextlib, importlib, io, json, sys
+for verb, *words in json.load(sys.stdin):
+    main = importlib.import_module(f"fer_jax.{verb}.__main__").main
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        status = main(words)
+    print(json.dumps([verb, status, error.getvalue(), "jax" in sys.modules]))
+"""
+
+
+def test_what_is_missing_is_refused_before_jax_is_imported(tiny_run: Path, tmp_path: Path) -> None:
+    """In one process: what is imported stays, so the first one that is not clean is named."""
+    run, unfinished = tmp_path / "runs" / "run4-seed0", tmp_path / "runs" / "unfinished"
+    for folder in (run, unfinished):
+        shutil.copytree(tiny_run, folder)
+    record = unfinished / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"finished": None}))
+    config = ["--config", "run4", "--data.source", "synthetic"]
+    cases = [
+        (["train", *config[:2], "--data", "no.csv"], 3, "nothing is there"),
+        (["train", *config, "--drop", "no.csv"], 3, "there is no such file"),
+        (
+            ["train", *config, "--labels.source", "ferplus", "--labels.ferplus", "no.csv"],
+            3,
+            "no file of FER+",
+        ),
+        (["train", *config, "--distill.teachers", "runs/run4-seed"], 4, "did you mean 'runs/run4-seed0'?"),
+        (["train", *config, "--run-dir", "runs/run4-seed0"], 4, "holds a run already"),
+        (["train", *config, "--run-dir", "runs/run4-seed0", "--resume"], 4, "was trained with"),
+        (["train", *config, "--run-dir", "runs/run4-seed", "--resume"], 4, "'runs/run4-seed0'"),
+        (["train", *config, "--train.seed", "7", "--resume"], 4, "there is no run"),
+        (["evaluate", "runs/run4-sed0"], 4, "'runs/run4-seed0'"),
+        (["evaluate", "mdi"], 4, "'mid'"),
+        (["evaluate", "mid", "--split", "val"], 2, "released weights have no run"),
+        (["evaluate", "runs/run4-seed0", "--data", "no.csv"], 3, "nothing is there"),
+        (["evaluate", "runs/run4-seed0", "--predictions", "a.txt"], 2, "ends in .csv or .parquet"),
+        (["evaluate", "runs/run4-seed0", "--out", "x"], 2, "--out is for several runs"),
+        (["compare", "runs/run4-seed0", "runs/run4-sed0"], 4, "'runs/run4-seed0'"),
+        (["compare", "runs/run4-seed0", "runs/unfinished"], 4, "is not finished"),
+        (["compare", "runs/run4-seed0"], 4, "needs at least two runs"),
+        (["diagnose", "runs/run4-sed0"], 4, "'runs/run4-seed0'"),
+        (["diagnose", "runs/unfinished"], 4, "is not finished"),
+        (["diagnose", "runs/run4-seed0", "--bias-variance", "no.json"], 4, "does not exist"),
+        (["sweep", *config, "--space", "crafd"], 2, "did you mean 'craft'?"),
+        (["sweep", "--config", "run4", "--space", "craft", "--data", "no.csv"], 3, "nothing is there"),
+        (["bias_variance", *config, "--ferplus", "no.csv"], 3, "no file of FER+"),
+        (["check", "--config", "run4", "--data", "no.csv"], 3, "nothing is there"),
+        (["audit", "--data", "no.csv"], 3, "nothing is there"),
+        (["audit", "--config", "run44"], 2, "did you mean 'run4'?"),
+        (["release", "runs/run4-sed0", "--name", "a"], 4, "'runs/run4-seed0'"),
+        (["release", "runs/unfinished", "--name", "a"], 4, "is not finished"),
+        (["release", "runs/run4-seed0", "--name", "A b"], 2, "lower-case letters"),
+        (["show", "--config", "run4", "--data", "no.csv"], 3, "nothing is there"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSALS],
+        input=json.dumps([words for words, *_ in cases]),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for (words, status, wanted), (verb, came, error, has_jax) in zip(cases, lines, strict=True):
+        assert (verb, came) == (words[0], status) and wanted in error, (words, error)
+        assert not has_jax, words

@@ -21,16 +21,16 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from benchmarks.accuracy.accuracy_tables import short_table, table, weights_table
+from benchmarks.accuracy.accuracy_tables import MEASURED, list_measured, short_table, table, weights_table
 from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
 from benchmarks.harness import bench, unattended
-from benchmarks.harness.sections import PAGES, write_section
+from benchmarks.harness.sections import PAGES, swap, write_section
 from benchmarks.harness.unattended import Training, check_settings, is_finished
 from fer_jax import cli
 from fer_jax.config.data import LabelSource
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.files import read_json, read_json_lines
+from fer_jax.files import read_json, read_json_lines, write_text
 from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference import rows as inference_rows
@@ -90,6 +90,8 @@ class Accuracy:
     """Folder of the released weights; their cards are shown too."""
     pages: tuple[Path, ...] = PAGES
     """Pages, or folders of pages, with the sections to write."""
+    configs: Path = bench.ROOT / "configs"
+    """Folder of the configs, whose docstrings get the results."""
     section: str = SECTION
     """The section for the table; give another one for --results of other settings."""
 
@@ -137,6 +139,10 @@ def _write(options: Accuracy) -> int:
         sections[WEIGHTS_SECTION] = weights_table(options.weights)
     for name, text in sections.items():
         print(f"written to {write_section(options.pages, name, text)}")
+    if options.section == SECTION:
+        for path, text in list_measured(results, options.configs).items():
+            write_text(path, swap(path, MEASURED, text))
+            print(f"written to {path}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from fer_jax.text import Table, mean_and_spread, to_markdown
 
 SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
 """Tiers in the README's short table, in its order."""
+MEASURED: Final = r"^Measured: [^\n]*(?:\n(?![A-Z]\w+: )[^\n]+)*"
+"""The paragraph of a config's docstring that `list_measured` writes."""
 
 
 def table(results: dict[str, Any]) -> str:
@@ -134,6 +137,25 @@ def _shorten_machine(machine: str) -> str:
     """
     device = machine.split(" with ")[0].removeprefix("GPU ")
     return re.sub(r", 1 cores$", ", 1 core", re.sub(r" \(family [^)]*\)", "", device))
+
+
+def list_measured(results: dict[str, Any], folder: Path) -> dict[Path, str]:
+    """Write the results of each tier as the paragraph `Measured:` of its config's docstring, by its file."""
+    sentences: dict[Path, list[str]] = {}
+    for row in {row["name"]: row for row in reversed(results["results"])}.values():
+        if row["name"] not in TIERS:
+            continue
+        single, flip = (_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip"))
+        seeds = "one seed" if len(row["seeds"]) == 1 else f"mean ± sd of {len(row['seeds'])} seeds"
+        sentences.setdefault(folder / Path(TIERS[row["name"]].config).name, []).append(
+            f"{single} percent on {PART} by {row['labels']}'s labels, {flip} with flip TTA"
+            f"{', distilled' + _from_teachers(row) if row['teachers'] else ''} ({seeds}; the {row['select']} "
+            f"epoch{', with no selection' if row['select'] == 'last' else ''})"
+        )
+    return {
+        path: textwrap.fill(f"Measured: {'; '.join(each)}.", width=110, break_on_hyphens=False)
+        for path, each in sentences.items()
+    }
 
 
 def weights_table(folder: Path) -> str:

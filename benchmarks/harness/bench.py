@@ -17,6 +17,7 @@ from rich.table import Table
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, write_json
 from fer_jax.runtime import machine
+from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -92,7 +93,7 @@ def make_console(width: int | None = None) -> Console:
     Args:
         width: columns where the output goes to a file, so that no table is wrapped.
     """
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, quiet=get_verbosity() == Verbosity.QUIET)
     if width is not None and not console.is_terminal:
         console.width = width
     return console

@@ -3,8 +3,8 @@
     ```{options} fer_jax.train
     ```
 
-lists the options of a command, and `{config-options}` those of a run's config, section by section. The help
-text is the docstring under each field, as in `--help`.
+lists the options of a command, `{general-options}` those that every command has, and `{config-options}` those
+of a run's config, section by section. The help text is the docstring under each field, as in `--help`.
 """
 
 import ast
@@ -25,6 +25,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from fer_jax.cli import GeneralOptions
 from fer_jax.config import Config
 
 HEAD: Final = ("option", "value", "default", "meaning")
@@ -51,21 +52,22 @@ def find_command(module: str) -> type:
         try:
             program.main(["--help"])
         except _ParsedError as parsed:
-            found: type = parsed.args[0]
+            found: type = get_type_hints(parsed.args[0])["command"]
             return found
     raise ValueError(f"{module} parses no command line with tyro")
 
 
 def read_docstrings(settings: type) -> dict[str, str]:
-    """Read the docstring under each field of a dataclass, on one line."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(settings)))
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
+    """Read the docstring under each field of a dataclass and of those it inherits from, on one line."""
     found = {}
-    for field, after in itertools.pairwise(body):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-            continue
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[field.target.id] = " ".join(str(after.value.value).split())
+    for each in reversed([base for base in settings.__mro__ if dataclasses.is_dataclass(base)]):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
+        (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
+        for field, after in itertools.pairwise(body):
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                found[field.target.id] = " ".join(str(after.value.value).split())
     return found
 
 
@@ -88,7 +90,7 @@ def list_options(settings: type, *, prefix: str) -> Iterator[tuple[str, str, str
             continue
         name = f"{prefix}{field.name}".replace("_", "-")
         option = f"`{field.name.upper()}`" if tyro.conf.Positional in marks else f"`--{name}`"
-        if hint is bool:
+        if hint is bool and tyro.conf.FlagCreatePairsOff not in marks:
             option += f", `--{prefix.replace('_', '-')}no-{field.name.replace('_', '-')}`"
         yield option, _show_type(hint), _show_default(field), docstrings.get(field.name, "")
 
@@ -144,6 +146,14 @@ class Options(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
 
+class GeneralTable(SphinxDirective):
+    """A table of the options that every command has."""
+
+    def run(self) -> list[nodes.Node]:
+        """Make the table."""
+        return self.parse_text_to_nodes(write_table(list_options(GeneralOptions, prefix="")))
+
+
 class ConfigOptions(SphinxDirective):
     """A table of options for each section of a run's config."""
 
@@ -171,5 +181,6 @@ def _write_section(section: type, name: str) -> Iterator[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives with Sphinx."""
     app.add_directive("options", Options)
+    app.add_directive("general-options", GeneralTable)
     app.add_directive("config-options", ConfigOptions)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

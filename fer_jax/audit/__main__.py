@@ -13,7 +13,9 @@ from fer_jax.config.data import BadRow
 from fer_jax.config.files import load_config
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
+from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError
+from fer_jax.runs import inputs
 
 PROG, MAX_FOLDS = "python -m fer_jax.audit", 20
 
@@ -31,8 +33,9 @@ class AuditCommand:
     """Kaggle CSV, .zip or folder of images; by default as in training."""
     ferplus: Path | None = None
     """FER+'s fer2013new.csv, the votes of ten annotators per row, to check the findings against."""
-    config: Path = Path("configs/run7.py")
-    """Config file of the networks that search for label errors."""
+    config: Path = Path("run7")
+    """Config of the networks that search for label errors: a file, or the name of one that comes with
+    fer_jax."""
     folds: int = 4
     """Number of networks, each trained without one fold of the rows; 0 does not search for label errors."""
     epochs: int = 8
@@ -61,7 +64,10 @@ def _audit(options: AuditCommand, invocation: str) -> int:
     _check_targets(config)
     if options.folds:
         config = replace(config, train=replace(config.train, epochs=options.epochs))
-    # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
+    inputs.check_files(config)
+    if options.ferplus is not None:
+        ferplus.find(options.ferplus)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.audit import run
 
     run.audit(options, config, invocation=invocation, clock=time.perf_counter)

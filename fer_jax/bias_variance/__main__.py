@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from fer_jax import cli
+from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError
+from fer_jax.runs import inputs
 
 PROG, MOST = "python -m fer_jax.bias_variance", 256
 
@@ -62,7 +64,10 @@ def _measure(options: BiasVarianceCommand, invocation: str) -> int:
         raise ConfigError(
             f"train.resample is {options.settings.train.resample}; leave it at 0: --resamples draws them"
         )
-    # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
+    inputs.check_files(options.to_config())
+    if options.ferplus is not None:
+        ferplus.find(options.ferplus)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.bias_variance import study
 
     study.measure(options, invocation=invocation, clock=time.perf_counter)

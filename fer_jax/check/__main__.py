@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_jax import cli
+from fer_jax.runs import inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(options: CheckCommand) -> int:
-    # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
+    config = options.to_config()
+    inputs.check_files(config)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.check import run
 
-    return run.check(
-        options.to_config(), out=options.out, is_quick=options.quick, may_replace=options.overwrite
-    )
+    return run.check(config, out=options.out, is_quick=options.quick, may_replace=options.overwrite)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ from typing import Annotated
 import tyro
 
 from fer_jax import cli
+from fer_jax.compare import entries
 from fer_jax.config.data import BadRow
 from fer_jax.data.split import Part
 from fer_jax.errors import ConfigError
+from fer_jax.runs import inputs
+from fer_jax.runs.location import find_folders
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def _compare(options: CompareCommand) -> int:
         raise ConfigError(
             f"--name is {options.name!r}; wanted a file name without a folder (for which there is --out)"
         )
-    # Imported late: JAX takes seconds, and --help and mistakes should not wait for it.
+    folders = find_folders(options.runs)
+    entries.check_comparable(entries.group([entries.read_run(each) for each in folders]), options.split)
+    inputs.check_data(folders[0], options.data, options.on_bad_row)
+    # Imported late: JAX takes seconds, and nothing that is refused before needs it.
     from fer_jax.compare import run
 
     run.compare_runs(

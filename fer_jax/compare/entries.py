@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax.config.changes import method
+from fer_jax.config.data import LABEL_WORDS
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json, read_json_lines
-from fer_jax.inference.labels import WORDS
 from fer_jax.runs import record
 from fer_jax.runs.record import RunRecord
 
@@ -138,9 +138,9 @@ def check_comparable(entries: Sequence[Entry], part: str) -> None:
         mine, other = ((each.config.labels.source, each.config.model.classes) for each in (first, run))
         if mine != other:
             raise RunError(
-                f"{run.folder} has {other[1]} classes of {WORDS[other[0]]}'s labels, {first.folder} has "
-                f"{mine[1]} of {WORDS[mine[0]]}'s; compare runs with the same labels, or measure each "
-                "run with either labels by `python -m fer_jax.evaluate RUN --labels`"
+                f"{run.folder} has {other[1]} classes of {LABEL_WORDS[other[0]]}'s labels, {first.folder} "
+                f"has {mine[1]} of {LABEL_WORDS[mine[0]]}'s; compare runs with the same labels, or measure "
+                "each run with either labels by `python -m fer_jax.evaluate RUN --labels`"
             )
         ours, theirs = first.record.data.sha256, run.record.data.sha256
         if ours != theirs:

@@ -14,7 +14,7 @@ from fer_jax.compare import page, plots, text
 from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
-from fer_jax.config.data import BadRow
+from fer_jax.config.data import LABEL_WORDS, BadRow
 from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
@@ -204,7 +204,7 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         "part": part,
         "parts": [*known, *([part] if part not in PARTS else [])],
         "images": len(is_right[0][0]),
-        "labels": labels.WORDS[entries[0].config.labels.source],
+        "labels": LABEL_WORDS[entries[0].config.labels.source],
         "data": {
             "description": measured.examples.contents,
             "sha256": measured.examples.sha256,

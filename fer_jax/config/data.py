@@ -1,7 +1,7 @@
 """Sections of a run's config: the data, its labels, and how it is split."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from fer_jax.config.checks import Checks
 
@@ -10,6 +10,10 @@ BadRow = Literal["stop", "skip"]
 
 LabelSource = Literal["fer2013", "ferplus"]
 """Whose labels: FER2013's own, or FER+'s, the votes of ten annotators on the same images."""
+
+
+LABEL_WORDS: Final[dict[LabelSource, str]] = {"fer2013": "FER2013", "ferplus": "FER+"}
+"""The sources, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)

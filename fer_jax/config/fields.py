@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 import json
+from collections.abc import Collection
+from typing import Final
 
 from fer_jax.files import Json
 
@@ -55,3 +57,67 @@ FREE = (
 )
 # Teachers too are compared by hash when a run is resumed.
 FREE_TO_RESUME = (*FREE, "distill.teachers")
+
+_GPU: Final = (
+    "JAX computes on a GPU where it finds one (pip install 'fer-jax[gpu]'); JAX_PLATFORMS=cpu turns it off"
+)
+_DROPOUT: Final = "model.dense-dropout-rate", "model.blocks.N.dropout-rate"
+_AUGMENT: Final = (
+    "each kind of augmentation has a probability, such as --augment.flip-probability; see --help"
+)
+
+USUAL_NAMES: Final[dict[str, tuple[str, ...] | str]] = {
+    **dict.fromkeys(
+        ("lr", "learning-rate", "max-lr", "peak-lr", "rate", "peak-rate"), ("optimizer.peak-rate",)
+    ),
+    **dict.fromkeys(("batch-size", "batchsize", "batch", "bs", "b"), ("train.batch-size",)),
+    **dict.fromkeys(("epochs", "epoch", "n-epochs", "num-epochs", "max-epochs", "e"), ("train.epochs",)),
+    **dict.fromkeys(("seed", "random-seed", "random-state"), ("train.seed",)),
+    **dict.fromkeys(("num-seeds", "n-seeds"), ("seeds",)),
+    **dict.fromkeys(("patience", "early-stopping", "early-stop"), ("train.patience-epochs",)),
+    **dict.fromkeys(("max-examples", "subset-size", "limit"), ("train.max-examples",)),
+    **dict.fromkeys(("optimizer", "optim", "opt"), ("optimizer.name",)),
+    **dict.fromkeys(("momentum", "beta1"), ("optimizer.momentum",)),
+    **dict.fromkeys(("weight-decay", "wd", "decay"), ("optimizer.weight-decay",)),
+    **dict.fromkeys(("schedule", "scheduler", "lr-schedule", "lr-scheduler"), ("optimizer.schedule",)),
+    **dict.fromkeys(("warmup", "warmup-epochs"), ("optimizer.warmup-epochs",)),
+    **dict.fromkeys(("clip", "clip-norm", "grad-clip", "max-grad-norm"), ("optimizer.clip-norm",)),
+    "l2": ("optimizer.l2",),
+    **dict.fromkeys(("label-smoothing", "smoothing"), ("loss.label-smoothing",)),
+    **dict.fromkeys(("class-weights", "class-weight"), ("loss.class-weights",)),
+    **dict.fromkeys(("dropout", "dropout-rate", "drop-rate"), _DROPOUT),
+    **dict.fromkeys(("mixup", "mixup-alpha"), ("mix.mixup-alpha",)),
+    **dict.fromkeys(("cutmix", "cutmix-alpha"), ("mix.cutmix-alpha",)),
+    **dict.fromkeys(("ema", "ema-decay"), ("average.ema-decay",)),
+    **dict.fromkeys(("augment", "augmentation", "aug"), _AUGMENT),
+    **dict.fromkeys(("amp", "fp16", "bf16", "precision", "dtype"), ("device.compute-dtype",)),
+    **dict.fromkeys(("gpu", "gpus", "cuda", "device", "cpu", "tpu", "accelerator"), _GPU),
+    **dict.fromkeys(("wandb", "mlflow", "tracker", "trackers", "logger"), ("train.trackers",)),
+    **dict.fromkeys(("model", "arch", "net", "network", "c"), ("config",)),
+    **dict.fromkeys(("dataset", "data-path", "data-dir", "input", "csv", "d"), ("data",)),
+    **dict.fromkeys(("output", "output-dir", "out-dir", "outdir", "save-dir", "o"), ("out", "run-dir")),
+    **dict.fromkeys(("log-dir", "logdir", "folder", "dir"), ("run-dir", "out")),
+    **dict.fromkeys(("continue", "resume-from", "resume-from-checkpoint"), ("resume",)),
+    **dict.fromkeys(("part", "subset", "partition"), ("split",)),
+    **dict.fromkeys(("tta", "test-time-augmentation"), ("views",)),
+    **dict.fromkeys(("trial", "n-trials", "num-trials"), ("trials",)),
+    "save": "`fer-jax configs --config run6 --save my.py` copies a config to edit",
+}
+"""What other programs call an option -> the names it may have here, or how to get what it stands for."""
+
+
+def suggest_usual(name: str, known: Collection[str]) -> str:
+    """Suggest the option that stands for another program's name; empty if there is none.
+
+    Args:
+        name: without dashes in front, such as `lr` or `learning_rate`.
+        known: the options that there are, such as `optimizer.peak-rate`.
+
+    >>> suggest_usual("learning_rate", ["optimizer.peak-rate"]), suggest_usual("lr", [])
+    ('; did you mean --optimizer.peak-rate?', '')
+    """
+    meant = USUAL_NAMES.get(name.lower().replace("_", "-"), ())
+    if isinstance(meant, str):
+        return f"; {meant}"
+    there = [f"--{option}" for option in meant if option.replace(".N.", ".0.") in known]
+    return f"; did you mean {' or '.join(there)}?" if there else ""

@@ -4,7 +4,6 @@ A config file is a Python file that ends in `config = Config(...)`.
 """
 
 import dataclasses
-import difflib
 import json
 import runpy
 import traceback
@@ -15,6 +14,7 @@ import dacite
 
 from fer_jax.config.fields import field_names, suggest
 from fer_jax.config.model import ConvBlock
+from fer_jax.config.records import find_file
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError
 from fer_jax.files import Json
@@ -77,22 +77,17 @@ def _all_names() -> list[str]:
     return field_names(Config) + field_names(ConvBlock)
 
 
-def load_config(path: Path) -> Config:
+def load_config(named: str | Path) -> Config:
     """Run a config file and return its `config`.
 
     Args:
-        path: a Python file that defines `config = Config(...)`.
+        named: a Python file that defines `config = Config(...)`, or the name of one that comes with fer_jax,
+            such as "run6".
 
     Raises:
         ConfigError: there is no such file, running it fails, or it defines no `config`.
     """
-    if not path.is_file():
-        known = sorted(path.parent.glob("*.py")) or sorted(Path("configs").glob("*.py"))
-        # Compare file names only: paths in one folder all look alike.
-        close = difflib.get_close_matches(path.name, [each.name for each in known], n=1)
-        near = f"; did you mean {str(known[0].with_name(close[0]))!r}?" if close else ""
-        there = f"; there are {', '.join(map(str, known))}" if known else ""
-        raise ConfigError(f"there is no config file {path}{near or there}")
+    path = find_file(named, "config")
     config = run_file(path).get("config")
     if not isinstance(config, Config):
         raise ConfigError(

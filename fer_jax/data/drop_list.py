@@ -18,7 +18,7 @@ from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.errors import DataError
-from fer_jax.files import Json
+from fer_jax.files import Json, suggest_path
 from fer_jax.text import join, percent
 
 _NEEDED: Final = ("row", "action", "data_sha256")
@@ -63,6 +63,19 @@ def to_csv(lines: Iterable[Line], sha256: str) -> str:
         confidence = None if line.confidence is None else f"{line.confidence:.4f}"
         writer.writerow([*line[:6], confidence, line.action, sha256])
     return text.getvalue()
+
+
+def find(named: str) -> Path:
+    """Find a list, `~` for the home folder included.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    path = Path(named).expanduser()
+    if not path.is_file():
+        near = suggest_path(path) or f"; give {_WRITER}"
+        raise DataError(f"data.drop (--drop) is {named}, and there is no such file{near}")
+    return path
 
 
 def read_dropped(path: Path, examples: Examples) -> np.ndarray:
@@ -167,6 +180,6 @@ def apply_drop_list(config: DataConfig, examples: Examples, split: Split) -> tup
     """
     if config.drop is None:
         return split, None
-    dropped = read_dropped(Path(config.drop).expanduser(), examples)
+    dropped = read_dropped(find(config.drop), examples)
     left = leave_out(split, dropped, examples.labels, max_fraction=config.max_drop_fraction)
     return left, {"list": config.drop, "rows": len(split.train) - len(left.train)}

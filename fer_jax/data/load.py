@@ -9,6 +9,7 @@ from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import cache, image_folder
 from fer_jax.errors import DataError
+from fer_jax.files import suggest_path
 
 DEFAULT_FOLDER: Final = Path("data")
 VARIABLE: Final = "FER_JAX_DATA"
@@ -101,9 +102,8 @@ def find_file(config: DataConfig) -> Path | None:
 
 def _find_given(path: Path, name: str) -> Path:
     if not path.exists():
-        raise DataError(
-            f"{name} is {path}, and nothing is there; give a CSV file, a .zip or a folder of images"
-        )
+        near = suggest_path(path) or "; give a CSV file, a .zip or a folder of images"
+        raise DataError(f"{name} is {path}, and nothing is there{near}")
     if not path.is_dir():
         return path
     found = _find_in(path)

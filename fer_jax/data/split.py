@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from fer_jax.config.data import SplitConfig
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream, numpy_rng
+
+OWN_PARTS: Final = ("train", "val", "test")
+"""The parts of a run's own split."""
 
 Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
 """What can be measured: a part of a run's own split, the rows with one usage of FER2013, or all rows."""

@@ -64,6 +64,26 @@ class Targets:
         return (votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 
 
+def find_votes(config: LabelsConfig) -> Path | None:
+    """Find the file of FER+'s votes that a config asks for; None where it asks for FER2013's own labels.
+
+    Raises:
+        ConfigError: no file of votes is named or found.
+        DataError: the file that is named is not there.
+    """
+    if config.source == "fer2013":
+        return None
+    if config.ferplus is not None:
+        return ferplus.find(Path(config.ferplus))
+    if not DEFAULT_FILE.is_file():
+        raise ConfigError(
+            f"labels.source is ferplus, labels.ferplus names no file, and there is no {DEFAULT_FILE}; get "
+            "fer2013new.csv from https://github.com/microsoft/FERPlus and name it with --labels.ferplus, "
+            "for evaluate with --ferplus"
+        )
+    return DEFAULT_FILE
+
+
 def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) -> Targets | None:
     """Read the votes that the config asks for, and turn them into targets for each row of the data.
 
@@ -79,15 +99,9 @@ def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) 
         ConfigError: no file of votes is named or found.
         DataError: the file is not FER+'s, or not of this data.
     """
-    if config.source == "fer2013":
+    path = find_votes(config)
+    if path is None:
         return None
-    if config.ferplus is None and not DEFAULT_FILE.is_file():
-        raise ConfigError(
-            f"labels.source is ferplus, labels.ferplus names no file, and there is no {DEFAULT_FILE}; get "
-            "fer2013new.csv from https://github.com/microsoft/FERPlus and name it with --labels.ferplus, "
-            "for evaluate with --ferplus"
-        )
-    path = DEFAULT_FILE if config.ferplus is None else Path(config.ferplus).expanduser()
     where = f"{path} and {examples.description}"
     votes = ferplus.match(ferplus.read(path), examples.labels, examples.usages, where=where)
     return make_targets(votes, config, classes=classes)

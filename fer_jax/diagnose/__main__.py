@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from fer_jax import cli
+from fer_jax.errors import RunError
+from fer_jax.files import read_json, suggest_path
+from fer_jax.runs import inputs, record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,13 +43,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _diagnose(options: DiagnoseCommand) -> int:
-    # Imported late: the libraries take seconds, and --help and mistakes should not wait for them.
+    inputs.read_finished(options.run)
+    _read_decomposition(options.bias_variance, record.read_config(options.run).name)
+    # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
-    from fer_jax.errors import RunError
-    from fer_jax.files import read_json, read_json_lines, refuse_other, write_json
+    from fer_jax.files import read_json_lines, refuse_other, write_json
     from fer_jax.report import run_page, terminal
-    from fer_jax.runs import record
 
     folder, log = options.run, options.run / "log.jsonl"
     config = record.read_config(folder)
@@ -55,8 +58,8 @@ def _diagnose(options: DiagnoseCommand) -> int:
         raise RunError(f"the run in {folder} is not finished; resume it with --resume --run-dir {folder}")
     metrics = read_json(folder / "metrics.json")
     decomposition = _read_decomposition(options.bias_variance, config.name)
-    inputs = {"decomposition": decomposition}
-    refuse_other(folder / "diagnosis.json", inputs, may_replace=options.overwrite)
+    made_from = {"decomposition": decomposition}
+    refuse_other(folder / "diagnosis.json", made_from, may_replace=options.overwrite)
     result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
     console = terminal.make_console()
     console.print(result["sentence"], style="bold")
@@ -71,14 +74,12 @@ def _diagnose(options: DiagnoseCommand) -> int:
 
 def _read_decomposition(path: Path | None, name: str) -> "Json | None":
     """Read the JSON of a study; reject any other file, and a study of another config."""
-    from fer_jax.errors import RunError
-    from fer_jax.files import read_json
-
     if path is None:
         return None
     if not path.exists():
         raise RunError(
-            f"--bias-variance is {path}, which does not exist; make it with `python -m fer_jax.bias_variance`"
+            f"--bias-variance is {path}, which does not exist"
+            f"{suggest_path(path) or '; make it with `python -m fer_jax.bias_variance`'}"
         )
     content = read_json(path)
     needed = {"name", "part", "images", "width", "train_images", "seeds", "resamples", "losses", "command"}

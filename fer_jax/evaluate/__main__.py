@@ -9,7 +9,7 @@ import sys
 
 from fer_jax import cli
 from fer_jax.errors import ConfigError
-from fer_jax.evaluate.options import EvaluateOptions
+from fer_jax.evaluate.options import EvaluateOptions, check
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> int:
 def _evaluate(options: EvaluateOptions) -> int:
     if not options.runs:
         raise ConfigError("no run was named; give one such as runs/run6-seed0, or several for an ensemble")
-    # JAX and its libraries take seconds to import: --help and a wrong command line need not wait for them.
+    check(options)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.evaluate import run
 
     run.evaluate(options)

@@ -1,14 +1,22 @@
 """The options of `evaluate`, which are its command line too: the docstrings are the help text."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import tyro
 
-from fer_jax.config.data import BadRow, LabelSource
-from fer_jax.data.split import Part
+from fer_jax.config.data import BadRow, DataConfig, LabelSource
+from fer_jax.data.load import find_file
+from fer_jax.data.readers import ferplus
+from fer_jax.data.split import OWN_PARTS, Part
+from fer_jax.errors import ConfigError
 from fer_jax.images.views import ViewChoice
+from fer_jax.runs import inputs, sources
+from fer_jax.runs.sources import Released
+
+SUFFIXES: Final = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -74,3 +82,58 @@ class EvaluateOptions:
     """Also write the prediction for every image as a table, a row an image, to this .csv or .parquet file:
     its row in the data (from 0), usage, label, prediction, the probability of each class, and whether it is
     an exact copy of a training image."""
+
+
+def check(options: EvaluateOptions) -> None:
+    """Check what can be checked before anything is computed, or JAX imported.
+
+    Raises:
+        FerJaxError: a user error: the command line, the data, a run's folder or the name of weights.
+    """
+    if options.predictions is not None:
+        _check_table(options.predictions)
+    if options.ferplus is not None:
+        ferplus.find(options.ferplus)
+    found = [sources.find(path) for path in options.runs]
+    released = next((each for each in found if isinstance(each, Released)), None)
+    if released is not None:
+        _check_released(released, options)
+        return
+    folders = [folder for each in found if isinstance(each, list) for folder in each]
+    inputs.check_data(folders[0], options.data, options.on_bad_row)
+    if len(folders) > 1:
+        for folder in folders:
+            inputs.read_finished(folder)
+    elif options.out is not None:
+        raise ConfigError("--out is for several runs; the results of one run are written into its folder")
+
+
+def _check_released(released: Released, options: EvaluateOptions) -> None:
+    if len(options.runs) > 1:
+        raise ConfigError(
+            f"{released.name} are released weights, which are measured alone; name nothing else"
+        )
+    if options.split in OWN_PARTS:
+        raise ConfigError(
+            f"--split {options.split} is a part of a run's own split, and released weights have no run; "
+            "give --split PublicTest, PrivateTest or all"
+        )
+    find_file(DataConfig(path=None if options.data is None else str(options.data), source="kaggle"))
+
+
+def _check_table(path: Path) -> None:
+    """Check that a table can be written, before hours are spent on what it shall hold.
+
+    Raises:
+        ConfigError: another suffix than .csv or .parquet, or a package is missing.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"--predictions {path}: wanted a name that ends in .csv or .parquet")
+    needed = ["pandas", *(["pyarrow"] if path.suffix == ".parquet" else [])]
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        instead = ", or give a name that ends in .csv" if missing == ["pyarrow"] else ""
+        raise ConfigError(
+            f"--predictions {path} needs the package {missing[0]}, which is not installed; "
+            f"pip install {missing[0]}{instead}"
+        )

@@ -1,36 +1,14 @@
 """The table of predictions: a row an image, as CSV or Parquet."""
 
-import importlib.util
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from fer_jax.errors import ConfigError
 from fer_jax.fer2013 import USAGES, names_of
 from fer_jax.files import replacing
 from fer_jax.inference.labels import LabelledRows
-
-SUFFIXES: Final = (".csv", ".parquet")
-
-
-def check_path(path: Path) -> None:
-    """Check that a table can be written, before hours are spent on what it shall hold.
-
-    Raises:
-        ConfigError: another suffix than .csv or .parquet, or a package is missing.
-    """
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"--predictions {path}: wanted a name that ends in .csv or .parquet")
-    needed = ["pandas", *(["pyarrow"] if path.suffix == ".parquet" else [])]
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        instead = ", or give a name that ends in .csv" if missing == ["pyarrow"] else ""
-        raise ConfigError(
-            f"--predictions {path} needs the package {missing[0]}, which is not installed; "
-            f"pip install {missing[0]}{instead}"
-        )
 
 
 def make_table(part: LabelledRows, logits: np.ndarray, is_copy: np.ndarray | None) -> Any:

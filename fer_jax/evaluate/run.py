@@ -112,8 +112,6 @@ def evaluate(options: EvaluateOptions) -> None:
     Raises:
         FerJaxError: a user error: the command line, the data, a run's folder or the weights.
     """
-    if options.predictions is not None:
-        predictions.check_path(options.predictions)
     console = terminal.make_console()
     evaluation, result = measure_part(console, options)
     console.print(text.describe(result))

@@ -12,14 +12,13 @@ from rich.console import Console
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
-from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.files import Json, refuse_other
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.inference import weights
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import Predictor
-from fer_jax.inference.rows import OWN_PARTS, choose_common_rows, choose_usage
+from fer_jax.inference.rows import choose_common_rows, choose_usage
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
 from fer_jax.inference.weights import Classifier
 from fer_jax.runs import record, sources
@@ -67,26 +66,13 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
     found = [sources.find(path) for path in options.runs]
     released = [each for each in found if isinstance(each, Released)]
     if released:
-        return Subject([], _read_weights(released[0], options))
+        return Subject([], weights.read(released[0].folder, released[0].name))
     folders = list(dict.fromkeys(folder for each in found if isinstance(each, list) for folder in each))
     if any(record.read_config(folder).device.compile_cache for folder in folders):
         console.print(compile_cache.keep_compiled())
     if len(folders) > 1:
         return Subject([load_finished(each, options.data, options.on_bad_row) for each in folders], None)
-    if options.out is not None:
-        raise ConfigError("--out is for several runs; the results of one run are written into its folder")
     return Subject([load(folders[0], options.data, options.on_bad_row)], None)
-
-
-def _read_weights(found: Released, options: EvaluateOptions) -> Classifier:
-    if len(options.runs) > 1:
-        raise ConfigError(f"{found.name} are released weights, which are measured alone; name nothing else")
-    if options.split in OWN_PARTS:
-        raise ConfigError(
-            f"--split {options.split} is a part of a run's own split, and released weights have no run; "
-            "give --split PublicTest, PrivateTest or all"
-        )
-    return weights.read(found.folder, found.name)
 
 
 def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:

@@ -8,21 +8,18 @@ answer of a network of eight classes is wrong.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LabelsConfig, LabelSource
+from fer_jax.config.data import LABEL_WORDS, LabelsConfig, LabelSource
 from fer_jax.data.examples import Examples
+from fer_jax.data.split import OWN_PARTS
 from fer_jax.data.targets import Classes, load_targets
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
 from fer_jax.inference.predictor import Predictor
-from fer_jax.inference.rows import OWN_PARTS
-
-WORDS: Final = {"fer2013": "FER2013", "ferplus": "FER+"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Labelling:
     @property
     def words(self) -> str:
         """The source, for people."""
-        return WORDS[self.config.source]
+        return LABEL_WORDS[self.config.source]
 
     @property
     def suffix(self) -> str:
@@ -92,9 +89,10 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
     own = [member.own_labels for member in members]
     sources = list(dict.fromkeys(each.source for each in own))
     if source is None and len(sources) > 1:
+        names = " and of ".join(LABEL_WORDS[each] for each in sources)
         raise ConfigError(
-            f"the runs were trained on the labels of {' and of '.join(WORDS[each] for each in sources)}; "
-            "choose those to measure by: --labels fer2013 or --labels ferplus"
+            f"the runs were trained on the labels of {names}; choose those to measure by: --labels fer2013 "
+            "or --labels ferplus"
         )
     chosen = source or sources[0]
     if ferplus is not None and chosen != "ferplus":

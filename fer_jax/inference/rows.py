@@ -1,17 +1,14 @@
 """Which rows of a data set are measured: a part of a run's own split, a usage of FER2013, or all of them."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
+from fer_jax.data.split import OWN_PARTS
 from fer_jax.errors import DataError, RunError
 from fer_jax.inference.run_weights import Trained
-
-OWN_PARTS: Final = ("train", "val", "test")
-"""The parts of a run's own split."""
 
 
 def choose_rows(examples: Examples, trained: Trained, part: str) -> np.ndarray:

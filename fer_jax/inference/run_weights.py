@@ -10,13 +10,13 @@ from fer_jax.config.data import BadRow, LabelsConfig
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import find_file, load_examples
+from fer_jax.data.load import load_examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
 from fer_jax.inference import weights
 from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model
-from fer_jax.runs import checkpoint
+from fer_jax.runs import checkpoint, inputs
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
 from fer_jax.runs.record import RunRecord
@@ -129,9 +129,8 @@ def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) ->
         RunError: the run is not finished, or the checkpoint of these weights is damaged.
         FerJaxError: as `load`.
     """
+    inputs.read_finished(folder)
     trained = load(folder, data, on_bad_row)
-    if not trained.record.finished:
-        raise RunError(f"{folder} is not finished; go on with it (train --resume) first")
     if trained.notes:
         raise RunError(f"{folder}: {trained.notes[0]}, which is not what the run selected; train again")
     return trained
@@ -146,14 +145,7 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
     config, trained_on = trained.config, trained.record.data
     if is_other_file:
         return load_examples(config.data)
-    if trained_on.is_synthetic:
-        config = replace(config, data=replace(config.data, source="synthetic"))
-    elif find_file(config.data) is None:
-        raise DataError(
-            f"no FER2013 file was found, and the run was trained on {trained_on.description}; "
-            "give it with --data"
-        )
-    examples = load_examples(config.data)
+    examples = load_examples(inputs.find_trained_on(config.data, trained_on))
     if examples.sha256 != trained_on.sha256:
         raise DataError(
             f"the run was trained on {trained_on.description}, and {examples.description} was found; "

@@ -6,7 +6,9 @@ python -m fer_jax.release runs/mid-seed0 --name mine --data fer2013.csv
 import sys
 
 from fer_jax import cli
-from fer_jax.release.options import ReleaseOptions
+from fer_jax.data.readers import ferplus
+from fer_jax.release.options import ReleaseOptions, choose_folder
+from fer_jax.runs import inputs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,7 +17,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _release(options: ReleaseOptions) -> int:
-    # JAX and its libraries take seconds to import: --help and a wrong command line need not wait for them.
+    choose_folder(options)
+    inputs.read_finished(options.run)
+    inputs.check_data(options.run, options.data, options.on_bad_row)
+    if options.ferplus is not None:
+        ferplus.find(options.ferplus)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.release import run
 
     run.release(options)

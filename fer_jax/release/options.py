@@ -1,5 +1,6 @@
 """The options of `release`, which are its command line too: the docstrings are the help text."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,7 +8,10 @@ from typing import Annotated, Literal
 import tyro
 
 from fer_jax.config.data import BadRow
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.images.views import ViewChoice
+from fer_jax.runs.sources import WEIGHTS
+from fer_jax.text import join
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,31 @@ class ReleaseOptions:
     """Measure PrivateTest too. Do it once, when nothing is left to choose; the card records it."""
     into_package: bool = False
     """For maintainers: write into the package's own folder, whose names `fer_jax.load` knows."""
+
+
+def choose_folder(options: ReleaseOptions) -> Path:
+    """Choose the folder to write into.
+
+    Raises:
+        ConfigError: the name is no name, or the folder is the package's own and that was not asked for.
+        RunError: the name is taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", options.name):
+        raise ConfigError(
+            f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
+        )
+    package = WEIGHTS
+    if options.into_package and options.out is not None:
+        raise ConfigError(
+            f"--into-package writes into {package}, and --out is {options.out}; give one of them"
+        )
+    out = package if options.into_package else options.out or Path()
+    if out.resolve() == package.resolve() and not options.into_package:
+        raise ConfigError(
+            f"--out is {out}, the package's own folder; give another, or as a maintainer --into-package"
+        )
+    files = [out / f"{options.name}.{ending}" for ending in ("safetensors", "json")]
+    taken = [str(file) for file in files if file.exists()]
+    if taken and not options.overwrite:
+        raise RunError(f"{join(taken)} would be replaced; give another --name or --out, or --overwrite")
+    return out

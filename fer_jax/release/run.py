@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
-from fer_jax.errors import ConfigError, DataError, RunError
+from fer_jax.errors import DataError, RunError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.images.views import ViewChoice
@@ -25,11 +24,10 @@ from fer_jax.metrics.scores import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.release import card as release_card
-from fer_jax.release.options import ReleaseOptions
+from fer_jax.release.options import ReleaseOptions, choose_folder
 from fer_jax.report import terminal
-from fer_jax.runs import record, sources
+from fer_jax.runs import record
 from fer_jax.runtime import cpu
-from fer_jax.text import join
 
 MAX_BYTES: Final = 12_000_000
 """The limit for the tensors of all released weights: they are part of the package."""
@@ -45,11 +43,7 @@ def release(options: ReleaseOptions) -> None:
         FerJaxError: a user error: the command line, the data or the run's folder.
     """
     name = options.name
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
-        raise ConfigError(
-            f"--name is {name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
-        )
-    out = _choose_folder(options)
+    out = choose_folder(options)
     console = terminal.make_console()
     cpu.tune_cpu()
     trained = load_finished(options.run, options.data, options.on_bad_row)
@@ -76,25 +70,6 @@ def release(options: ReleaseOptions) -> None:
         new.write_bytes(tensors)
     write_json(out / f"{name}.json", card)
     console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
-
-
-def _choose_folder(options: ReleaseOptions) -> Path:
-    """Choose the folder to write into, and refuse the package's own unasked and names that are taken."""
-    package = sources.WEIGHTS
-    if options.into_package and options.out is not None:
-        raise ConfigError(
-            f"--into-package writes into {package}, and --out is {options.out}; give one of them"
-        )
-    out = package if options.into_package else options.out or Path()
-    if out.resolve() == package.resolve() and not options.into_package:
-        raise ConfigError(
-            f"--out is {out}, the package's own folder; give another, or as a maintainer --into-package"
-        )
-    files = [out / f"{options.name}.{ending}" for ending in ("safetensors", "json")]
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not options.overwrite:
-        raise RunError(f"{join(taken)} would be replaced; give another --name or --out, or --overwrite")
-    return out
 
 
 def _check_size(out: Path, name: str, size: int) -> None:

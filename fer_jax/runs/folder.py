@@ -23,6 +23,19 @@ def is_weights_only(folder: Path) -> bool:
     return (folder / f"{WEIGHTS_ONLY}.safetensors").exists() and not (folder / "checkpoints").exists()
 
 
+def check_checkpoints(folder: Path) -> None:
+    """Refuse to resume a run whose folder holds released weights only.
+
+    Raises:
+        RunError: it does.
+    """
+    if is_weights_only(folder):
+        raise RunError(
+            f"{folder} holds a finished run without its checkpoints: there is nothing to resume; "
+            "train again, into a new --run-dir"
+        )
+
+
 def new_folders(names: Sequence[str]) -> list[Path]:
     """Choose unused folders of these names: `runs/NAME`, or all with the suffix -2, -3 ..."""
     folders = [RUNS / name for name in names]

@@ -12,6 +12,7 @@ from pathlib import Path
 from fer_jax.config.fields import FREE_TO_RESUME
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
+from fer_jax.files import suggest_path
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record
 
@@ -60,6 +61,10 @@ def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed
     else:
         find = runs_folder.newest_folders if is_resumed else runs_folder.new_folders
         home, *folders = find([home_name, *names])
+    if is_resumed and run_dir and not (home / "run.json").is_file():
+        there = "there is no run in it" if home.is_dir() else "there is no such folder"
+        near = suggest_run(home) or "; give the folder of the run to resume"
+        raise RunError(f"--run-dir is {home}, and {there}{near}")
     if not is_resumed:
         if (home / "run.json").exists():
             raise RunError(
@@ -88,9 +93,8 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.is_dir():
-            raise RunError(
-                f"there is no folder {path}; give runs such as runs/run6-seed0, or a folder of runs"
-            )
+            near = suggest_run(path) or "; give runs such as runs/run6-seed0, or a folder of runs"
+            raise RunError(f"there is no folder {path}{near}")
         is_run = (path / "run.json").is_file()
         inside = [path] if is_run else [each for each in path.iterdir() if (each / "run.json").is_file()]
         if not inside:
@@ -98,6 +102,11 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
         for folder in sorted(inside, key=_by_number):
             found |= {each.resolve(): each for each in _seeds_of(folder)}
     return list(found.values())
+
+
+def suggest_run(path: Path) -> str:
+    """Suggest the run that a missing path may mean, in its folder or in runs/; empty if none is close."""
+    return suggest_path(path) or (suggest_path(runs_folder.RUNS / path) if not path.is_absolute() else "")
 
 
 def _by_number(path: Path) -> list[tuple[bool, int, str]]:

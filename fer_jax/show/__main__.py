@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fer_jax import cli
-from fer_jax.data.load import load_examples, name_data
+from fer_jax.data.load import find_file, load_examples, name_data
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.randomness import Stream, numpy_rng
 
@@ -42,9 +42,10 @@ def _show(show: ShowCommand) -> int:
     for name, value, least in (("--examples", show.examples, 1), ("--seed", show.seed, 0)):
         if value < least:
             raise ConfigError(f"{name} is {value}; wanted >= {least}")
-    from fer_jax.report import contact_sheet  # It imports matplotlib, and --help should not wait for it.
-
     config = show.to_config()
+    find_file(config.data)
+    from fer_jax.report import contact_sheet  # It imports matplotlib, which takes a second.
+
     examples = load_examples(config.data)
     data = name_data(config.data)
     out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")

@@ -14,6 +14,7 @@ from typing import Literal
 
 from fer_jax import cli
 from fer_jax.errors import ConfigError
+from fer_jax.runs import inputs
 from fer_jax.sweep.space import load_space
 
 _PROG = "python -m fer_jax.sweep"
@@ -73,7 +74,8 @@ def _sweep(options: SweepCommand, invocation: str) -> int:
             "a sweep needs Optuna, which is not installed: `pip install 'optuna>=4'` or "
             "`pip install 'fer-jax[sweep]'` installs it"
         )
-    # Imported here, since JAX takes seconds to load, and --help or a wrong option should not wait for it.
+    inputs.check_files(settings)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.sweep import run
 
     plan = run.Plan(

@@ -17,6 +17,7 @@ from typing import Final
 from fer_jax.config.fields import suggest
 from fer_jax.config.files import run_file, to_json
 from fer_jax.config.overrides import Value, apply, find_field, list_leaves
+from fer_jax.config.records import find_file
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
@@ -99,10 +100,7 @@ def load_space(path: Path, config: Config) -> Space:
         ConfigError: no such file, an error in it, an unknown field, an invalid range, or a value that the
             config refuses whatever one other field of the space is.
     """
-    if not path.is_file():
-        known = sorted({*path.parent.glob("*.py"), *Path("configs/spaces").glob("*.py")})
-        there = f"; there are {', '.join(map(str, known))}" if known else ""
-        raise ConfigError(f"there is no space file {path}{there}")
+    path = find_file(path, "space")
     content = run_file(path).get("space")
     if not isinstance(content, dict) or not content:
         raise ConfigError(f'{path} defines no `space`: end it with `space = {{"optimizer.peak_rate": ...}}`')

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_jax import cli
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
+from fer_jax.runs import inputs
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
 
@@ -50,11 +51,14 @@ def to_config(options: TrainCommand) -> Config:
 def _train(options: TrainCommand, invocation: str) -> int:
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise ConfigError(f"--seeds is {options.seeds}; wanted an integer in 1..{MAX_SEEDS}")
-    # Imported here: JAX takes seconds to import, and --help and usage errors need not wait for it.
+    config = to_config(options)
+    inputs.check_files(config)
+    inputs.check_place(config, options.seeds, options.run_dir, is_resumed=options.resume)
+    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.train import run
 
     outcome = run.train(
-        to_config(options),
+        config,
         seeds=options.seeds,
         run_dir=options.run_dir,
         is_resumed=options.resume,

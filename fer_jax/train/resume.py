@@ -55,11 +55,7 @@ def restore(replicas: Sequence[Replica]) -> list[str]:
 
 def _find_complete(replica: Replica) -> dict[int, Path | None]:
     """List a replica's complete checkpoints by step, in the order of `NAMES`; None: it has no checkpoint."""
-    if runs_folder.is_weights_only(replica.folder):
-        raise RunError(
-            f"{replica.folder} holds a finished run without its checkpoints: there is nothing to resume; "
-            "train again, into a new --run-dir"
-        )
+    runs_folder.check_checkpoints(replica.folder)
     folders = [replica.checkpoints / name for name in NAMES]
     if not any(folder.exists() for folder in folders):
         return {0: None}

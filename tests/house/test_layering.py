@@ -20,6 +20,7 @@ ROWS = (
         "bias_variance",
         "check",
         "compare",
+        "configs",
         "diagnose",
         "evaluate",
         "export",

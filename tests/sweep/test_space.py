@@ -84,7 +84,7 @@ def test_an_impossible_space_is_refused_with_file_and_field(tmp_path: Path, spac
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no space file .*; there are .*space\.py"):
+    with pytest.raises(ConfigError, match=r"no space file .*; did you mean .*space\.py"):
         load_space(write(tmp_path, "{}").with_name("speace.py"), BASE)
 
 

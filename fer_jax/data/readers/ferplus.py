@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.errors import DataError
+from fer_jax.files import suggest_path
 
 CHOICES: Final = (
     "neutral",
@@ -87,6 +88,20 @@ class Votes:
     def is_no_face(self) -> np.ndarray:
         """Whether at least half of the votes are "not a face", bool [N]."""
         return 2 * self.counts[:, CHOICES.index("NF")] >= self.counts.sum(axis=1)
+
+
+def find(path: Path) -> Path:
+    """Find a file of votes, `~` for the home folder included.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    found = path.expanduser()
+    if not found.is_file():
+        raise DataError(
+            f"there is no file of FER+ votes {path}{suggest_path(found) or '; give another --ferplus'}"
+        )
+    return found
 
 
 def read(path: Path) -> Votes:

@@ -1,0 +1,112 @@
+"""What a command line names, checked before anything slow is imported: a wrong name is refused at once.
+
+Nothing is read in full here: what the files hold is checked when they are read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fer_jax.config.data import BadRow, DataConfig
+from fer_jax.config.overrides import with_data
+from fer_jax.config.run import Config
+from fer_jax.data import drop_list, targets
+from fer_jax.data.load import find_file
+from fer_jax.errors import DataError, RunError
+from fer_jax.files import suggest_path
+from fer_jax.runs import folder as runs_folder
+from fer_jax.runs import record
+from fer_jax.runs.location import choose_place, find_folders
+from fer_jax.runs.record import DataRecord, RunRecord
+
+
+def check_files(config: Config) -> None:
+    """Check that the data, the votes, the drop list and the teachers that a config names are there.
+
+    Raises:
+        ConfigError, DataError: a file is not.
+        RunError: a teacher is not there, or not finished.
+    """
+    find_file(config.data)
+    targets.find_votes(config.labels)
+    if config.data.drop is not None:
+        drop_list.find(config.data.drop)
+    for name in config.distill.teachers:
+        read_finished(Path(name))
+
+
+def check_place(config: Config, count: int, run_dir: Path | None, *, is_resumed: bool) -> None:
+    """Check that a run can be written, or resumed, where it is asked for; see `choose_place`.
+
+    Raises:
+        ConfigError, RunError: it cannot.
+    """
+    place = choose_place(config, count, run_dir, is_resumed=is_resumed)
+    for folder in dict.fromkeys([place.home, *place.folders]):
+        if folder.exists():
+            with runs_folder.locked(folder):
+                pass
+        if is_resumed:
+            runs_folder.check_checkpoints(folder)
+
+
+def read_finished(folder: Path) -> RunRecord:
+    """Read the record of a finished run.
+
+    Raises:
+        RunError: there is none, or it is not finished.
+    """
+    if not folder.is_dir():
+        raise RunError(
+            f"there is no folder {folder}{suggest_path(folder) or '; give a run such as runs/run6-seed0'}"
+        )
+    found = record.read_record(folder)
+    if not found.finished:
+        raise RunError(f"{folder} is not finished; go on with it (train --resume) first")
+    return found
+
+
+def read_runs(paths: Sequence[Path]) -> list[Path]:
+    """Find the runs that paths stand for, see `find_folders`, and check that each is finished.
+
+    Raises:
+        RunError: one is missing, or not finished.
+    """
+    folders = find_folders(paths)
+    for folder in folders:
+        read_finished(folder)
+    return folders
+
+
+def check_data(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> None:
+    """Check that the data to measure a run on is there.
+
+    Args:
+        folder: the run's.
+        data: another file; None for the data that the run was trained on.
+        on_bad_row: what a malformed row does; None for what the run's config says.
+
+    Raises:
+        DataError: it is not.
+    """
+    config = with_data(record.read_config(folder), data, on_bad_row)
+    if data is None:
+        find_trained_on(config.data, record.read_record(folder).data)
+    else:
+        find_file(config.data)
+
+
+def find_trained_on(config: DataConfig, trained_on: DataRecord) -> DataConfig:
+    """Find the data that a run was trained on: what to load, synthetic or not.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if trained_on.is_synthetic:
+        return replace(config, source="synthetic")
+    if find_file(config) is None:
+        raise DataError(
+            f"no FER2013 file was found, and the run was trained on {trained_on.description}; "
+            "give it with --data"
+        )
+    return config
