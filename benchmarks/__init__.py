@@ -1,7 +1,8 @@
 """Measurements, each program answering one question; README.md and docs/ show only what stands in their JSON.
 
 - `accuracy`: how accurate are the networks, and what does each part of a recipe gain?
-- `latency`: how long does one image take, and how long is it from launch to the first step?
+- `latency`: how long does one image take, how long is it from launch to the first step, and how long does a
+command keep a user waiting?
 - `throughput`: how fast are steps, epochs and the input pipeline, and how do they scale?
 - `roofline`: how far is each part of the train step from the limits of the machine?
 - `tables`: writes the speed tables from the JSON files in `results`.

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness import arena, bench
 from benchmarks.harness.gemm import find_peaks
 from benchmarks.harness.sections import PAGES, find_page, write_section
-from benchmarks.tables.parts import roofline_table, same_accuracy_table
+from benchmarks.tables.parts import responsiveness_table, roofline_table, same_accuracy_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.user import (
     HEAD,
@@ -43,6 +43,7 @@ PARTS: dict[str, Callable[[Content], str]] = {
     "roofline-run6": roofline_table,
     "roofline-vgg": roofline_table,
     "same_accuracy-run7": same_accuracy_table,
+    "responsiveness-run6": responsiveness_table,
 }
 """By file: the function that writes the section of the same name."""
 NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}

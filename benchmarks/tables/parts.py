@@ -1,9 +1,10 @@
-"""Tables of one JSON each: where a train step's time goes, and whether the speed-up cost accuracy."""
+"""Tables of one JSON each: where a step's time goes, whether speed cost accuracy, how commands respond."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from fer_jax.text import Table, to_markdown
+from benchmarks.harness.arena import format_range
+from fer_jax.text import Table, counted, to_markdown
 
 KINDS = {
     "convolutions": ("convolution",),
@@ -63,6 +64,31 @@ def same_accuracy_table(content: Mapping[str, Any]) -> str:
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy of {content['settings']['config']['name']} in percent, mean ± standard deviation over "
         f"{seeds} seeds. Before: plain layers and float augmentation."
+    )
+
+
+def responsiveness_table(content: Mapping[str, Any]) -> str:
+    """Return the table of `benchmarks.latency.responsiveness` in Markdown, with a line that explains it.
+
+    Args:
+        content: the JSON file's.
+    """
+    rows: Table = [["command", "refusal, s", "first line, s", "longest silence, s", "in all, s"]]
+    for row in content["results"]:
+        refused = [seconds for samples in row["refusals_s"].values() for seconds in samples]
+        waits = (row[key] for key in ("first_line_s", "longest_silence_s", "total_s"))
+        rows.append([f"`{row['name']}`", *(format_range(each, 2) for each in (refused, *waits))])
+    settings = content["settings"]
+    is_synthetic = settings["data"] == "synthetic"
+    images = counted(settings["examples"], "synthetic face") if is_synthetic else settings["data"]
+    return (
+        f"{to_markdown(rows, left_columns=1)}\n\n"
+        f"Median (smallest..largest) over {counted(settings['rounds'], 'round')}, each command a new process "
+        "with its output in a pipe. Refusal: from the start of the process to its end, for a missing file, "
+        "run or name and for a changed field. First line: from the start to the first output. Longest silence: "
+        "between two outputs after that, or before the end. "
+        f"{settings['config']['name']}, {counted(settings['epochs'], 'epoch')}, {images}, nothing compiled "
+        f"before. {content['machine']}; {content['date'][:10]}."
     )
 
 

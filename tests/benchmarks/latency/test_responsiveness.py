@@ -1,0 +1,71 @@
+"""The benchmark of waiting at tiny size, and what it counts as waiting."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.latency import responsiveness
+from benchmarks.tables.parts import responsiveness_table
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+RECORD = '''"""Tiny."""
+
+from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
+
+config = Config(
+    name="tiny",
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), dense_features=4),
+    train=TrainConfig(batch_size=16),
+)
+'''
+
+
+def test_silence_is_the_longest_time_without_output(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; time.sleep(0.2); print('a', flush=True); time.sleep(0.6); print('b', flush=True);"
+        "time.sleep(0.3); sys.exit(3)"
+    )
+    waits, status, printed = responsiveness.watch([sys.executable, "-c", code], tmp_path, os.environ)
+    assert (status, printed) == (3, b"a\nb\n")
+    assert waits.first_line >= 0.2 and waits.silence >= 0.6
+    assert waits.total >= waits.first_line + waits.silence + 0.3
+
+
+def test_commands_are_timed_at_work_and_refused(tmp_path: Path) -> None:
+    config, out = tmp_path / "tiny.py", tmp_path / "out.json"
+    config.write_text(RECORD)
+    words = [
+        "--config",
+        str(config),
+        "--examples",
+        "140",
+        "--epochs",
+        "1",
+        "--rounds",
+        "1",
+        "--out",
+        str(out),
+    ]
+    assert responsiveness.main([*words, "--commands", "train", "diagnose", "configs"]) == 0
+    content = json.loads(out.read_text())
+    rows = {row["name"]: row for row in content["results"]}
+    assert list(rows) == ["train", "diagnose", "configs"]
+    for name, row in rows.items():
+        assert len(row["refusals_s"]) == len(responsiveness.CASES[name].refusals)
+        assert 0 < row["first_line_s"][0] < row["total_s"][0] + 1e-9
+    text = responsiveness_table(content)
+    assert "| `train` |" in text and "tiny, 1 epoch, 140 synthetic faces" in text
+
+
+def test_a_command_that_ends_otherwise_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(RECORD)
+    words = ["--config", str(config), "--examples", "70", "--data", str(tmp_path / "none.csv")]
+    assert responsiveness.main([*words, "--commands", "show"]) == 4
+    error = capsys.readouterr().err
+    assert "ended with status 3, not 0" in error and "none.csv" in error
+    assert responsiveness.main(["--rounds", "0"]) == 2
