@@ -10,7 +10,7 @@ import tyro
 from fer_jax.config.data import BadRow
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.images.views import ViewChoice
-from fer_jax.runs.sources import WEIGHTS
+from fer_jax.runs import sources
 from fer_jax.text import join
 
 
@@ -59,7 +59,7 @@ def choose_folder(options: ReleaseOptions) -> Path:
         raise ConfigError(
             f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
         )
-    package = WEIGHTS
+    package = sources.WEIGHTS
     if options.into_package and options.out is not None:
         raise ConfigError(
             f"--into-package writes into {package}, and --out is {options.out}; give one of them"
