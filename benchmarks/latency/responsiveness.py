@@ -157,7 +157,7 @@ def _measure(options: Responsiveness, argv: list[str] | None) -> int:
     config = load_config(options.config)
     if options.rounds < 1:
         raise ConfigError(f"--rounds is {options.rounds}; wanted at least 1")
-    names = [name for name in CASES if name in options.commands]
+    names: list[str] = [name for name in CASES if name in options.commands]
     names = bench.keep_installed({name: ["optuna"] if name == "sweep" else [] for name in names}, console)
     if not names:
         raise ConfigError("there is nothing to time; name some with --commands")

@@ -4,21 +4,19 @@ python -m fer_jax.configs --config run6 --save my.py
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from fer_jax import cli
-from fer_jax.config.records import RECORDS, Kind, copy_text, find_file, list_files, read_record
+from fer_jax.config.records import RECORDS, Kind, Record, copy_text, find_file, list_files, read_record
 from fer_jax.errors import ConfigError
 from fer_jax.files import write_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from fer_jax.config.records import Record
+from fer_jax.report import terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 def _configs(options: ConfigsCommand) -> int:
     if options.config is not None and options.space is not None:
         raise ConfigError("--config and --space came together; give one of them")
+    console = terminal.make_console()
     kind: Kind = "config" if options.space is None else "space"
     named = options.config if options.space is None else options.space
     if named is None:
@@ -53,15 +52,15 @@ def _configs(options: ConfigsCommand) -> int:
             raise ConfigError(
                 f"--save is {options.save}, but nothing was named; give --config NAME, such as run6"
             )
-        _list()
+        _list(console)
         return 0
     path = find_file(named, kind)
     if options.save is None:
-        print(f"{path}\n\n{read_record(path).text}")
+        console.print(f"{path}\n\n{read_record(path).text}")
         return 0
     _save(path, options.save)
     command = "train" if kind == "config" else "sweep --config run7"
-    print(f"wrote {options.save}; edit it, then: python -m fer_jax.{command} --{kind} {options.save}")
+    console.print(f"wrote {options.save}; edit it, then: python -m fer_jax.{command} --{kind} {options.save}")
     return 0
 
 
@@ -74,12 +73,9 @@ def _save(path: Path, new: Path) -> None:
     write_text(new, copy_text(path.read_text(encoding="utf-8"), old=path.stem, new=new.stem))
 
 
-def _list() -> None:
+def _list(console: Console) -> None:
     """Print a table of the configs, and the search spaces."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
-    console.print(_table([read_record(path) for path in list_files("config")]))
+    console.print(_table([read_record(path) for path in list_files("config")]), soft_wrap=False)
     for path in list_files("space"):
         console.print(f"for sweep --space: {path.stem}: {read_record(path).title}")
     console.print(
@@ -87,10 +83,7 @@ def _list() -> None:
     )
 
 
-def _table(records: "Sequence[Record]") -> "Table":
-    from rich import box
-    from rich.table import Table
-
+def _table(records: Sequence[Record]) -> Table:
     table = Table("config", "what it is", "measured", "cost", box=box.SIMPLE, show_lines=True, pad_edge=False)
     for each in records:
         table.add_row(each.name, each.title, each.measured or "not measured", each.cost)

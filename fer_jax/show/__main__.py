@@ -44,7 +44,7 @@ def _show(show: ShowCommand) -> int:
             raise ConfigError(f"{name} is {value}; wanted >= {least}")
     config = show.to_config()
     find_file(config.data)
-    from fer_jax.report import contact_sheet  # It imports matplotlib, which takes a second.
+    from fer_jax.report import contact_sheet, terminal  # They import matplotlib, which takes a second.
 
     examples = load_examples(config.data)
     data = name_data(config.data)
@@ -71,7 +71,7 @@ def _show(show: ShowCommand) -> int:
         sheet.save(out, format="PNG", optimize=True, pnginfo=facts)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
-    print(f"{examples.description}\nwrote {out}")
+    terminal.make_console().print(f"{examples.description}\nwrote {out}")
     return 0
 
 
