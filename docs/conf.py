@@ -23,8 +23,11 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext"]
 
-# Notebooks are rendered as they are committed; a test runs them.
-nb_execution_mode = "off"
+# Notebooks are committed without outputs, and run when they have changed since the last build.
+nb_execution_mode = "cache"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # Seconds a cell.
 myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 smartquotes = False  # They would turn the dashes of --data into one.

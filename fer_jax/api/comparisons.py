@@ -1,7 +1,7 @@
 """A comparison of runs as an object: tables, tests and pictures."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs side by side, and which of their differences are real.
 
@@ -28,7 +28,7 @@ class Comparison:
         result: everything that was compared, the content of `compare.json`.
     """
 
-    result: Json = field(repr=False)
+    result: Json
 
     @property
     def verdict(self) -> str:
@@ -76,6 +76,10 @@ class Comparison:
     def save(self, folder: str | Path, *, name: str = "compare") -> None:
         """Write NAME.md, NAME.html, NAME.json and the pictures into a folder, as the command does."""
         compare_work.write(self.result, Path(folder), name)
+
+    def __repr__(self) -> str:
+        names = ", ".join(run["label"] for run in self.result["runs"])
+        return f"Comparison({names}; on {self.result['part']})"
 
     def __str__(self) -> str:
         """Lay out the comparison in tables, as `compare` prints it."""

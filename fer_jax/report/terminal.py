@@ -21,9 +21,12 @@ COMPILING: Final = "compiling; the first step takes longer than the others"
 
 
 def make_console() -> Console:
-    """Make the console of a command, which says as much as `runtime.verbosity` has it say."""
+    """Make the console of a command, which says as much as `runtime.verbosity` has it say.
+
+    In a notebook its lines are plain text, and stay together; rich would make each a block of its own.
+    """
     is_quiet = get_verbosity() == Verbosity.QUIET
-    return Console(markup=False, highlight=False, soft_wrap=True, quiet=is_quiet)
+    return Console(markup=False, highlight=False, soft_wrap=True, quiet=is_quiet, force_jupyter=False)
 
 
 def begin(title: str, config: Config) -> Console:

@@ -156,7 +156,7 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
             console=console, get_renderable=lambda: _render(console, meter), transient=True, auto_refresh=True
         ):
             yield Steps(meter, console.get_time, lambda: None)
-    elif console.is_jupyter:
+    elif console.is_jupyter or Console().is_jupyter:  # The console of a command is a plain one.
         line = _NotebookLine(console, meter)
         with _repeated(line.show, line.wait_s):
             yield Steps(meter, console.get_time, line.show)

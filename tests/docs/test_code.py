@@ -63,6 +63,13 @@ def test_every_code_block_runs(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
+def test_the_python_guide_runs(tmp_path: Path) -> None:
+    code = "\n".join(code for language, code in blocks_of("docs/guides/python.md") if language == "python")
+    words = [*RUN["python"], code]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_block_that_is_not_run_sets_up_or_shows_no_command(page: str) -> None:
     lines = [
