@@ -28,6 +28,7 @@ nb_execution_mode = "cache"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # Seconds a cell.
+nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 smartquotes = False  # They would turn the dashes of --data into one.

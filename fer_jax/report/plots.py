@@ -229,7 +229,7 @@ def label_cells(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None
     axes.spines[:].set_visible(False)
 
 
-class StyledFigure(Figure):
+class _StyledFigure(Figure):
     """A figure in the common style, wherever it is drawn: the style of the user's matplotlib has no effect.
 
     A notebook shows it as a picture, with or without pyplot.
@@ -270,7 +270,7 @@ def drawing(
     """
     style = [*STYLE, {"axes.grid": bool(grid), "axes.grid.axis": grid or "both"}]
     with matplotlib.style.context(style):
-        figure = StyledFigure(style, figsize=size, dpi=dpi, layout="constrained")
+        figure = _StyledFigure(style, figsize=size, dpi=dpi, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         yield figure
 

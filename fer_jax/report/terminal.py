@@ -26,7 +26,16 @@ def make_console() -> Console:
     In a notebook its lines are plain text, and stay together; rich would make each a block of its own.
     """
     is_quiet = get_verbosity() == Verbosity.QUIET
-    return Console(markup=False, highlight=False, soft_wrap=True, quiet=is_quiet, force_jupyter=False)
+    # A kernel says that its output is a terminal.
+    is_terminal = False if progress.is_notebook() else None
+    return Console(
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+        quiet=is_quiet,
+        force_terminal=is_terminal,
+        force_jupyter=False,
+    )
 
 
 def begin(title: str, config: Config) -> Console:

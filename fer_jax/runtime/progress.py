@@ -146,6 +146,11 @@ class Steps:
         self._show()
 
 
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    return Console().is_jupyter
+
+
 @contextmanager
 def show(console: Console, meter: Meter) -> Iterator[Steps]:
     """Show a meter in the way that suits the console, until the block ends."""
@@ -156,7 +161,7 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
             console=console, get_renderable=lambda: _render(console, meter), transient=True, auto_refresh=True
         ):
             yield Steps(meter, console.get_time, lambda: None)
-    elif console.is_jupyter or Console().is_jupyter:  # The console of a command is a plain one.
+    elif console.is_jupyter or is_notebook():  # There the console of a command is a plain one.
         line = _NotebookLine(console, meter)
         with _repeated(line.show, line.wait_s):
             yield Steps(meter, console.get_time, line.show)
