@@ -47,12 +47,16 @@ OVERFIT_IMAGES: Final = 64
 OVERFIT_STEPS: Final = 100
 OVERFIT_STRIDE: Final = 5
 """Steps between two measurements of the accuracy."""
-RANGE_RATES: Final = 50
+RANGE_RATES: Final = 36
 STEPS_AT_EACH_RATE: Final = 2
-RANGE_IMAGES: Final = 256
+RANGE_IMAGES: Final = 128
 AUGMENTED_IMAGES: Final = 1000
 
-Tell = Callable[[str], None]
+NETWORK_STEPS: Final = FIRST_STEPS + 2 * PROBED_BATCHES + OTHER_MASKS
+"""Batches that `check_network` goes through, at most."""
+
+Advance = Callable[[int], None]
+"""Told how many steps were taken, for the bar of a part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +157,8 @@ def check_augmentation(config: Config) -> Finding:
     )
 
 
-def check_network(dry_run: DryRun) -> tuple[list[Finding], list[Json]]:
-    """Probe the network before and after some steps at the peak learning rate.
+def check_network(dry_run: DryRun, advance: Advance) -> tuple[list[Finding], list[Json]]:
+    """Probe the network before and after some steps at the peak learning rate, `NETWORK_STEPS` at most.
 
     Returns:
         The findings, and the layers as in `Checked`.
@@ -162,11 +166,13 @@ def check_network(dry_run: DryRun) -> tuple[list[Finding], list[Json]]:
     start, key = dry_run.start, dry_run.dropout_key
     batches = [dry_run.batch_at(number) for number in range(PROBED_BATCHES)]
     before = probe.look(key, dry_run.probe_batch, start.params, start.batch_stats, batches)
+    advance(PROBED_BATCHES)
     rows = dry_run.split.train[:: math.ceil(len(dry_run.split.train) / START_LOSS_IMAGES)]
     images = eval_batches(dry_run.examples, rows, batch_size=EVAL_BATCH_SIZE)
     loss = mean_loss(evaluate(dry_run.programs.eval_step, start.params, start.batch_stats, images))
-    state, updates = take_first_steps(dry_run)
+    state, updates = take_first_steps(dry_run, advance)
     after = probe.look(key, dry_run.probe_batch, state.params, state.batch_stats, batches)
+    advance(PROBED_BATCHES)
     norms = (flatten_dict(jax.device_get(each.batch_stats), sep="/") for each in (start, state))
     findings = [
         network.check_start_loss(evaluation=loss, training=before.loss, classes=dry_run.config.model.classes),
@@ -176,7 +182,7 @@ def check_network(dry_run: DryRun) -> tuple[list[Finding], list[Json]]:
         network.check_gradient_scale({name: layer.gradient_rms for name, layer in after.layers.items()}),
         network.check_updates(updates, steps=FIRST_STEPS),
         network.check_batch_norm(*norms, steps=FIRST_STEPS),
-        network.check_dropout(_compare_masks(dry_run, batches[0], before.grads)),
+        network.check_dropout(_compare_masks(dry_run, batches[0], before.grads, advance)),
     ]
     layers = [
         {
@@ -190,7 +196,7 @@ def check_network(dry_run: DryRun) -> tuple[list[Finding], list[Json]]:
     return findings, layers
 
 
-def take_first_steps(dry_run: DryRun) -> tuple[TrainState, dict[str, float]]:
+def take_first_steps(dry_run: DryRun, advance: Advance) -> tuple[TrainState, dict[str, float]]:
     """Take the run's first steps at the peak learning rate; a warm-up is shortened to half of them.
 
     Returns:
@@ -202,10 +208,11 @@ def take_first_steps(dry_run: DryRun) -> tuple[TrainState, dict[str, float]]:
         if number == FIRST_STEPS - 1:
             params = jax.tree.map(np.array, state.params)  # A copy: the step consumes the state.
         state, _ = dry_run.programs.train_step(dry_run.dropout_key, state, dry_run.batch_at(number), rate)
+        advance(1)
     return state, probe.measure_updates(params, state.params)
 
 
-def check_overfit(dry_run: DryRun, tell: Tell) -> Finding:
+def check_overfit(dry_run: DryRun, advance: Advance) -> Finding:
     """Overfit one batch with the config's optimizer, without dropout and augmentation."""
     config, key, state = dry_run.config, dry_run.dropout_key, dry_run.copy_start()
     still = replace(config, model=without_dropout(config.model))
@@ -219,13 +226,13 @@ def check_overfit(dry_run: DryRun, tell: Tell) -> Finding:
         if steps % OVERFIT_STRIDE == 0:
             learnt = accuracy(evaluate(dry_run.programs.eval_step, state.params, state.batch_stats, [batch]))
             loss = float(objective.loss_sum / objective.weight_sum)
-            tell(f"{100 * learnt:.0f} % after {steps} steps")
+            advance(OVERFIT_STRIDE)
             if learnt == 1 or not math.isfinite(loss):
                 break
     return network.check_overfit(accuracy=learnt, objective=loss, images=len(rows), steps=steps)
 
 
-def measure_range(dry_run: DryRun, tell: Tell) -> RateRange | None:
+def measure_range(dry_run: DryRun, advance: Advance) -> RateRange | None:
     """Run the learning-rate range test; None if the first loss is not finite.
 
     Its loss is measured on validation images, which no step is trained on, with the statistics of their own
@@ -263,7 +270,7 @@ def measure_range(dry_run: DryRun, tell: Tell) -> RateRange | None:
     losses = []
     for loss in rate_range.run_ramp(try_rate, rates):
         losses.append(loss)
-        tell(f"{len(losses)} of {RANGE_RATES} rates, loss {loss:.2f}")
+        advance(1)
     return rate_range.read_ramp(rates, np.array(losses)) if losses else None
 
 
@@ -273,13 +280,18 @@ def without_dropout(config: ModelConfig) -> ModelConfig:
     return replace(config, blocks=blocks, dense_dropout_rate=0.0, skip_rate=0.0)
 
 
-def _compare_masks(dry_run: DryRun, batch: Batch, grads: dict[str, np.ndarray]) -> dict[str, float]:
+def _compare_masks(
+    dry_run: DryRun, batch: Batch, grads: dict[str, np.ndarray], advance: Advance
+) -> dict[str, float]:
     """Compare a batch's gradients with those under other dropout masks: mean cosine by layer, or nothing."""
     if dry_run.config.model == without_dropout(dry_run.config.model):
         return {}
     start, keys = dry_run.start, jax.random.split(dry_run.dropout_key, OTHER_MASKS)
-    looks = [probe.look(key, dry_run.probe_batch, start.params, start.batch_stats, [batch]) for key in keys]
-    cosines = [probe.measure_agreement(grads, each.grads) for each in looks]
+    cosines = []
+    for key in keys:
+        other = probe.look(key, dry_run.probe_batch, start.params, start.batch_stats, [batch])
+        cosines.append(probe.measure_agreement(grads, other.grads))
+        advance(1)
     return {name: float(np.mean([each[name] for each in cosines])) for name in cosines[0]}
 
 

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from fer_jax.check.finding import Finding, make_finding
 from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR, drawing
 
-RANGES: Final = {"sgd": (1e-4, 1.0), "adam": (1e-5, 0.1), "adamw": (1e-5, 0.1), "muon": (1e-5, 0.1)}
+RANGES: Final = {"sgd": (1e-3, 1.0), "adam": (1e-4, 0.1), "adamw": (1e-4, 0.1), "muon": (1e-4, 0.1)}
 """First and last rate by optimizer. Adam's steps are as large as its rate, whatever the gradient."""
 
 STOP_FACTOR: Final = 2.0

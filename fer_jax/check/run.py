@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,12 +32,11 @@ RESULT: Final = "check.json"
 SHEET: Final = "augmentation.png"
 RANGE_PLOT: Final = "rate_range.png"
 
-STAGES: Final = ("data", "first steps", "overfit one batch:", "range test:")
-
 MARKS: Final = {"passed": "✓ passed", "warned": "! warned", "failed": "✗ failed"}
 STYLES: Final = {"passed": "", "warned": "yellow", "failed": "bold red"}
 
-Tell = Callable[[int, str], None]
+ShowSteps = Callable[[str, int], AbstractContextManager[Callable[..., None]]]
+"""(words, total) -> a bar, see `terminal.show_steps`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,32 +81,28 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
                 versions=5,
                 title=f"{config.name}: images and their augmented versions",
             ).save(new, format="PNG", optimize=True)
-        with terminal.show_steps(console, "starting", len(STAGES)) as steps:
-
-            def tell(stage: int, what: str) -> None:
-                steps.move(stage, words=f"{STAGES[stage]} {what}".rstrip())
-
-            checked = check_all(config, prepared, tell, is_quick=is_quick)
+        checked = check_all(config, prepared, partial(terminal.show_steps, console), is_quick=is_quick)
         files = _write(folder, config, checked, examples.facts)
     _show(console, checked)
     console.print(f"written to {folder}: {', '.join(files)}")
     return int(any(finding.outcome == "failed" for finding in checked.findings))
 
 
-def check_all(config: Config, prepared: Prepared, tell: Tell, *, is_quick: bool) -> Checked:
-    """Make every check; `tell` takes the number of a stage, see `STAGES`, and its progress in words."""
-    tell(0, "")
+def check_all(config: Config, prepared: Prepared, show_steps: ShowSteps, *, is_quick: bool) -> Checked:
+    """Make every check, each part with a bar of its own; `is_quick` leaves out the range test."""
     on_data = [
         *dry_run.check_split(prepared.examples, prepared.split, config),
         dry_run.check_augmentation(config),
     ]
-    tell(1, "")
-    tried = dry_run.make_dry_run(config, prepared)
-    on_network, layers = dry_run.check_network(tried)
-    findings = [*on_network, dry_run.check_overfit(tried, partial(tell, 2)), *on_data]
+    with show_steps("first steps", dry_run.NETWORK_STEPS) as advance:
+        tried = dry_run.make_dry_run(config, prepared)
+        on_network, layers = dry_run.check_network(tried, advance)
+    with show_steps("overfitting one batch", dry_run.OVERFIT_STEPS) as advance:
+        findings = [*on_network, dry_run.check_overfit(tried, advance), *on_data]
     if is_quick:
         return Checked(findings, layers, None)
-    found = dry_run.measure_range(tried, partial(tell, 3))
+    with show_steps("learning-rate range test", dry_run.RANGE_RATES) as advance:
+        found = dry_run.measure_range(tried, advance)
     return Checked([*findings, check_rate_range.check_rate(found, config.optimizer.peak_rate)], layers, found)
 
 

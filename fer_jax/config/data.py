@@ -32,8 +32,8 @@ class DataConfig:
     max_drop_fraction: float = 0.4
     """Fraction of the training part that the list may drop. Beyond it, or if a class vanishes, training
     stops."""
-    synthetic_examples: int = 8000
-    """Number of synthetic faces."""
+    synthetic_examples: int = 16000
+    """Number of synthetic faces. With fewer, few epochs have too few steps to learn from."""
     synthetic_seed: int = 0
     """Seed of the synthetic faces."""
 

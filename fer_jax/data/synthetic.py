@@ -72,10 +72,10 @@ EXPRESSIONS: Final[dict[str, tuple[dict[int, float], ...]]] = {
 }
 """The sets of action units that each class may show, from 0 (at rest) to 1 (the strongest)."""
 
-INTENSITY: Final = (0.4, 1.0)
+INTENSITY: Final = (0.55, 1.0)
 """Range of the factor by which a face weakens its expression."""
 
-UNIT_NOISE: Final = 0.27
+UNIT_NOISE: Final = 0.18
 """Largest deviation of one action unit from its expression times the intensity."""
 
 TRAITS: Final[dict[str, tuple[float, float]]] = {
@@ -118,10 +118,10 @@ TRAITS: Final[dict[str, tuple[float, float]]] = {
     "cloth": (0.0, 1.0),
     "cover_x": (-1.0, 1.0),
     "cover_tone": (0.1, 0.9),
-    "gain": (0.75, 1.2),
+    "gain": (0.8, 1.2),
     "offset": (-0.08, 0.1),
     "blur": (0.0, 1.0),
-    "noise": (0.0, 0.06),
+    "noise": (0.0, 0.05),
 }
 """What varies between faces besides the expression, uniform in these ranges; tones: 0 black to 1 white."""
 

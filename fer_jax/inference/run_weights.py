@@ -147,6 +147,12 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
         return load_examples(config.data)
     examples = load_examples(inputs.find_trained_on(config.data, trained_on))
     if examples.sha256 != trained_on.sha256:
+        if trained_on.is_synthetic:
+            raise DataError(
+                f"the run was trained on {trained_on.description}, which this version of fer_jax draws "
+                f"otherwise (SHA-256 {examples.sha256[:12]}, not {trained_on.sha256[:12]}); train again, or "
+                "name a file to measure on with --data"
+            )
         raise DataError(
             f"the run was trained on {trained_on.description}, and {examples.description} was found; "
             "give the file to measure on with --data"

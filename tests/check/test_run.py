@@ -1,9 +1,10 @@
 """The sanity checks: a healthy config passes, and each planted fault is found and named."""
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,12 +208,16 @@ def test_a_batch_has_the_soft_labels_of_its_epoch(examples: Examples) -> None:
 Surgery = Callable[[dict[str, Any]], None]
 
 
+def ignore(steps: int) -> None:
+    """Take no notice of progress."""
+
+
 def operate(tried: DryRun, surgery: Surgery) -> dict[str, Finding]:
     """Check a network whose fresh weights were changed."""
     params = jax.tree.map(lambda leaf: leaf, tried.start.params)
     surgery(params)
     start = tried.start.replace(params=params)  # type: ignore[attr-defined]
-    return by_name(dry_run.check_network(dataclasses.replace(tried, start=start))[0])
+    return by_name(dry_run.check_network(dataclasses.replace(tried, start=start), ignore)[0])
 
 
 def test_a_last_layer_that_starts_large_is_seen_in_the_first_loss(tried: DryRun) -> None:
@@ -243,11 +248,30 @@ def test_a_dead_layer_is_named_and_so_are_the_leaves_without_gradient(tried: Dry
 def test_a_rate_far_too_high_is_seen_in_the_first_steps(tried: DryRun) -> None:
     optimizer = dataclasses.replace(TINY.optimizer, peak_rate=10.0)
     wild = dataclasses.replace(tried, config=dataclasses.replace(TINY, optimizer=optimizer))
-    findings = by_name(dry_run.check_network(wild)[0])
+    findings = by_name(dry_run.check_network(wild, ignore)[0])
     assert findings["loss at start"].outcome == "passed"
     for name in ("scale of outputs", "dead ReLUs"):
         assert findings[name].outcome != "passed"
         assert "lower optimizer.peak_rate" in findings[name].advice
+
+
+def test_each_part_fills_a_bar_of_its_own(
+    tried: DryRun, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: dict[str, list[int]] = {}
+
+    @contextlib.contextmanager
+    def show_steps(words: str, total: int) -> Iterator[Callable[[int], None]]:
+        bars[words] = [total]
+        yield bars[words].append
+
+    monkeypatch.setattr(dry_run, "make_dry_run", lambda config, prepared: tried)
+    run.check_all(TINY, prepare(TINY, examples), show_steps, is_quick=False)
+    assert list(bars) == ["first steps", "overfitting one batch", "learning-rate range test"]
+    for total, *steps in bars.values():
+        assert 0 < sum(steps) <= total
+    # Without dropout there are no other masks to compare with.
+    assert sum(bars["first steps"][1:]) == dry_run.NETWORK_STEPS - dry_run.OTHER_MASKS
 
 
 def test_a_leaking_split_and_other_class_shares_are_found(examples: Examples) -> None:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from fer_jax.config.data import DataConfig
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
@@ -16,6 +17,7 @@ from fer_jax.data.split import Split
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.engine.loop import Record, Replica, run_epochs
 from fer_jax.engine.setup import make_job, make_programs
+from fer_jax.errors import DataError
 from fer_jax.inference import run_weights
 from fer_jax.metrics.counts import Counts
 from fer_jax.randomness import Stream, jax_key
@@ -84,3 +86,21 @@ def test_the_weights_are_those_that_the_config_selects(
             np.testing.assert_array_equal(leaf, wanted[f"{part}/{path}"])
     kernels = [leaves["params/logits/kernel"] for leaves in after]
     assert len({kernel.tobytes() for kernel in kernels}) == len(CORRECT)
+
+
+def test_synthetic_faces_that_another_version_drew_are_named_as_such(
+    run: tuple[Replica, list[dict[str, np.ndarray]]],
+) -> None:
+    replica, _ = run
+    config = replace(CONFIG, data=DataConfig(source="synthetic", synthetic_examples=70))
+    facts = record.describe_run(config, EXAMPLES, SPLIT, command="")
+    hashes = hash_images(EXAMPLES.images[SPLIT.train])
+    record.write(replica.folder, config, SPLIT, facts, train_hashes=hashes)
+    loaded = run_weights.load(replica.folder, None, None)
+    assert run_weights.load_data(loaded, is_other_file=False).sha256 == EXAMPLES.sha256
+    old = replace(loaded.record.data, sha256="0123456789abcdef")
+    loaded = replace(loaded, record=replace(loaded.record, data=old))
+    with pytest.raises(
+        DataError, match=r"70 synthetic faces, seed 0 .* draws otherwise .*, not 0123456789ab"
+    ):
+        run_weights.load_data(loaded, is_other_file=False)
