@@ -17,6 +17,10 @@ class FerJaxError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the message in a notebook, without the calls that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(FerJaxError):
     """The command line or the config file is wrong."""

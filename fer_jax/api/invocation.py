@@ -26,7 +26,7 @@ def describe_training(named: Config | str | Path, config: Config, *, seeds: int,
         words += [] if run_dir is None else [f"run_dir={str(run_dir)!r}"]
         return f"fer_jax.train_{'run' if seeds == 1 else 'seeds'}({', '.join(words)})"
     words = ["python", "-m", "fer_jax.train", "--config", str(named)]
-    words += to_options(load_config(Path(named)), config)
+    words += to_options(load_config(named), config)
     words += [] if seeds == 1 else ["--seeds", str(seeds)]
     words += [] if run_dir is None else ["--run-dir", str(run_dir)]
     return shlex.join(words)

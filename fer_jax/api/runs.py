@@ -152,6 +152,7 @@ class Run:
         ferplus: str | Path | None = None,
         robustness: bool = False,
         save: bool = False,
+        overwrite: bool = False,
     ) -> Scores:
         """Measure the selected weights on a part of the data, as the command `evaluate` does.
 
@@ -164,6 +165,7 @@ class Run:
             robustness: measure accuracy under corruptions too, 46 more passes.
             save: write the result and its pictures into the run's folder and onto its page, as the command
                 does; otherwise nothing is written.
+            overwrite: replace a saved result of the same name that is of other data, runs or views.
 
         Raises:
             FerJaxError: the data or the run's folder cannot be used.
@@ -177,7 +179,7 @@ class Run:
             views=views,
             robustness=robustness,
             # What is not written replaces nothing.
-            overwrite=not save,
+            overwrite=overwrite or not save,
         )
         console = terminal.make_console()
         evaluation, result = evaluate_run.measure_part(console, options)
@@ -252,7 +254,7 @@ def train_run(
     """Train a network, measure it, and write its run folder, as the command `train` does.
 
     Args:
-        config: a `fer_jax.config.Config`, or what `--config` takes, such as "configs/run6.py".
+        config: a `fer_jax.config.Config`, or what `--config` takes: a file, or a name such as "run6".
         data: Kaggle's CSV, a .zip or a folder of images; None for what the config says. Without a file it
             trains on synthetic faces, with a notice.
         settings: changes to the config, dotted name of a field -> its value, such as {"train.epochs": 3}.
@@ -295,7 +297,7 @@ def train_seeds(
 def _make_config(
     config: Config | str | Path, data: str | Path | None, settings: Mapping[str, Any] | None
 ) -> Config:
-    loaded = config if isinstance(config, Config) else load_config(Path(config))
+    loaded = config if isinstance(config, Config) else load_config(config)
     changed = overrides.apply(loaded, dict(settings or {}), where="settings") if settings else loaded
     return overrides.with_data(changed, _as_path(data), None)
 

@@ -84,12 +84,17 @@ def _commands(story: Story) -> Json:
     name = shlex.quote(f"configs/{story.config.name}.py")
     study = f"python -m fer_jax.bias_variance --config {name}"
     return {
-        "train": f"{story.run['command']} --resume",
+        "train": _resume(story.run["command"]),
         "evaluate": story.evaluate_command("val"),
         "diagnose": story.diagnose_command,
         "bias_variance": f"{study} && {story.diagnose_command} {story.study_option}",
         "again": "\n".join(story.reproduce_commands()),
     }
+
+
+def _resume(command: str) -> str:
+    """Write how to resume what a command line, or a call in Python, has started."""
+    return f"{command[:-1]}, resume=True)" if command.endswith(")") else f"{command} --resume"
 
 
 def _describe_diagnosis(diagnosis: Json) -> Json:

@@ -62,8 +62,9 @@ def test_several_runs_are_opened_one_by_one(two: list[fer_jax.Run]) -> None:
     home = two[0].folder.parent
     assert [run.folder.name for run in two] == ["first", "second"]
     for open_one in (fer_jax.open_run, fer_jax.load):
-        with pytest.raises(RunError, match="holds 2 runs"):
+        with pytest.raises(RunError, match="holds 2 runs") as caught:
             open_one(home)
+        assert caught.value._render_traceback_() == [f"RunError: {caught.value}"], "for notebooks"
 
 
 def test_evaluate_measures_what_the_command_measures(two: list[fer_jax.Run], tmp_path: Path) -> None:
@@ -164,11 +165,11 @@ def test_an_interrupt_saves_and_leaves_a_usable_session(
     assert done.record.last_state_sha256 == whole.record.last_state_sha256
 
 
-def test_settings_and_the_config_file_are_in_the_command(tmp_path: Path) -> None:
+def test_settings_and_the_name_of_the_config_are_in_the_command() -> None:
     from fer_jax.api.invocation import describe_training
     from fer_jax.api.runs import _make_config
 
-    path = Path(__file__).parents[2] / "configs" / "run6.py"
+    path = "run6"
     config = _make_config(path, "faces.csv", {"train.epochs": 2})
     assert to_json(config)["train"]["epochs"] == 2
     assert to_json(config)["model"] == to_json(load_config(path))["model"]
