@@ -133,11 +133,11 @@ def _run_fold(
     programs = make_programs(config, examples, split)
     job = make_job(config, [train.seed], examples, split, programs)
     replica = Replica(train.seed, work, programs.init(jax_key(train.seed, Stream.INIT)))
-    total = job.epoch_steps * train.epochs
+    total = job.epoch_steps * train.total_epochs
     with terminal.show_steps(console, title, total, images_per_step=train.batch_size) as steps:
 
         def on_step(epoch: int, position: int, objective: float) -> None:
-            words = f"{title}, epoch {epoch + 1}/{train.epochs}, objective {objective:.3f}"
+            words = f"{title}, epoch {epoch + 1}/{train.total_epochs}, objective {objective:.3f}"
             steps.move(epoch * job.epoch_steps + position, words=words)
 
         run_unsaved(job, [replica], on_step=on_step, on_selected=lambda replica: None)
@@ -151,7 +151,10 @@ def _without_selection(config: Config) -> Config:
 
     The training accuracy, which nobody reads, is measured on a single image.
     """
-    optimizer, train = config.optimizer, replace(config.train, select="last", train_eval_examples=1)
+    optimizer, train = (
+        config.optimizer,
+        replace(config.train, select="last", patience_epochs=0, train_eval_examples=1),
+    )
     if optimizer.schedule == "plateau":
         optimizer = replace(optimizer, schedule="constant")
     return replace(config, optimizer=optimizer, train=train)

@@ -140,7 +140,7 @@ def _look(
     folds = options.folds
     if not folds:
         return AuditFindings(examples, parts, copies, strange, votes, None, None), None, seconds
-    epochs = counted(config.train.epochs, "epoch")
+    epochs = counted(config.train.total_epochs, "epoch")
     console.print(f"labels     {folds} networks of {config.name}, {epochs} each")
     crossed = cross_validation.cross_validate(
         console,
@@ -188,7 +188,7 @@ def _describe_label_errors(
     estimate = confident_learning.estimate_joint(found.joint, np.array(counts))
     return {
         "config": config.name,
-        "epochs": config.train.epochs,
+        "epochs": config.train.total_epochs,
         "seed": config.train.seed,
         "folds": int(crossed.folds.max()) + 1,
         "correct": findings.correct,

@@ -22,7 +22,7 @@ from rich.console import Console
 from scipy.special import log_softmax
 
 from fer_jax.bias_variance import decomposition, text
-from fer_jax.config.fields import FREE, flatten
+from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
@@ -88,7 +88,7 @@ class Study:
         """Hash what determines a replica's predictions: a file with another key belongs to another study."""
         fields = flatten(to_json(self.replica_config(resample, seed)))
         decides = {
-            "config": {name: value for name, value in fields.items() if name not in FREE},
+            "config": {name: value for name, value in fields.items() if field_of(name) not in FREE},
             "data": self.chosen.examples.sha256,
             "split": self.chosen.split.sha256,
             "part": self.part,
@@ -235,7 +235,7 @@ def _train_replicas(
     config = study.replica_config(resample, seeds[0])
     job = make_job(config, seeds, data.examples, data.split, programs)
     replicas = [Replica(seed, study.work_dir, programs.init(jax_key(seed, Stream.INIT))) for seed in seeds]
-    epochs, logits, model = config.train.epochs, {}, make_predicting_model(config.model)
+    epochs, logits, model = config.train.total_epochs, {}, make_predicting_model(config.model)
 
     def on_step(epoch: int, position: int, objective: float) -> None:
         share = (epoch + position / job.epoch_steps) / epochs

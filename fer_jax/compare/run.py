@@ -255,7 +255,7 @@ def describe_entry(
         "notebook": told if told and any(told.values()) else None,
         "parameters": first.parameters,
         "macs": first.macs,
-        "epochs": entry.config.train.epochs,
+        "epochs": entry.config.train.total_epochs,
         "images_per_second": statistics.median(record["images_per_second"] for record in timed),
         "seconds_per_epoch": statistics.median(record["seconds"] for record in timed),
         "gap": [100 * gap for gap in gaps],

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from fer_jax.config.fields import FREE
+from fer_jax.config.fields import FREE, field_of
 from fer_jax.config.files import to_json
 from fer_jax.config.overrides import Value, list_leaves
 from fer_jax.config.run import Config
@@ -18,7 +18,9 @@ _BLOCK_FIELD = re.compile(r"(model\.blocks\.\d+)\.(\w+)")
 
 def method(config: Config) -> dict[str, Value]:
     """Flatten everything that may change a run's result, except the seed; list elements go by number."""
-    return {name: value for name, value in list_leaves(to_json(config)) if name not in NOT_THE_METHOD}
+    return {
+        name: value for name, value in list_leaves(to_json(config)) if field_of(name) not in NOT_THE_METHOD
+    }
 
 
 def list_changes(before: Config, after: Config, *, ignored: Collection[str]) -> Table:
@@ -41,7 +43,8 @@ def list_changes(before: Config, after: Config, *, ignored: Collection[str]) -> 
     changed = {
         field: (_describe(old, field), _describe(new, field))
         for field in [*new, *(field for field in old if field not in new)]
-        if field not in ignored and (field not in old or field not in new or old[field] != new[field])
+        if field_of(field) not in ignored
+        and (field not in old or field not in new or old[field] != new[field])
     }
     counts = [len(config.model.blocks) for config in (before, after)]
     rows: dict[str, list[str]] = {}

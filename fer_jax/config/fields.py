@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -26,6 +27,15 @@ def flatten(fields: Json, prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def field_of(name: str) -> str:
+    """Name the field that an element of a list of values belongs to.
+
+    >>> field_of("train.trackers[0]"), field_of("train.trackers.0"), field_of("model.blocks.0.pool")
+    ('train.trackers', 'train.trackers', 'model.blocks.0.pool')
+    """
+    return re.sub(r"\[\d+\]$|\.\d+$", "", name)
+
+
 def field_names(config_class: type) -> list[str]:
     """List the names of all fields of a config class and of its sections."""
     names: list[str] = []
@@ -46,7 +56,7 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# Data is compared by hash, not by path; limits, a compile cache and fewer checkpoints do not change a bit.
+# Data is compared by hash, not by path; limits, a compile cache, fewer checkpoints and trackers change no bit.
 FREE = (
     "data.path",
     "data.source",
@@ -54,9 +64,10 @@ FREE = (
     "labels.ferplus",
     "device.compile_cache",
     "train.save_epochs",
+    "train.trackers",
 )
-# Teachers too are compared by hash when a run is resumed.
-FREE_TO_RESUME = (*FREE, "distill.teachers")
+# Teachers too are compared by hash when a run is resumed; its extensions are taken from its record.
+FREE_TO_RESUME = (*FREE, "distill.teachers", "train.extra_epochs")
 
 _GPU: Final = (
     "JAX computes on a GPU where it finds one (pip install 'fer-jax[gpu]'); JAX_PLATFORMS=cpu turns it off"

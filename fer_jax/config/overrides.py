@@ -72,12 +72,22 @@ def to_options(base: Config, config: Config) -> list[str]:
     ['--optimizer.name', 'sgd', '--optimizer.nesterov']
     """
     old_fields, new_fields = to_json(base), to_json(config)
-    # The only field that is a list of values; its option takes all of them.
-    old_teachers, teachers = (each["distill"].pop("teachers") for each in (old_fields, new_fields))
+    old_lists, lists = (_take_lists(each) for each in (old_fields, new_fields))
     new = dict(list_leaves(new_fields))
     changed = [name for name, old in list_leaves(old_fields) if new[name] != old]
     words = [word for name in changed for word in to_option(name, new[name])]
-    return words if teachers == old_teachers else [*words, "--distill.teachers", *teachers]
+    for name, values in lists.items():
+        if values != old_lists[name]:
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
+
+
+def _take_lists(fields: Any) -> dict[str, list[Value]]:
+    """Take the fields out that are lists of values: the option of such a field takes all of them."""
+    found = {}
+    for section, name in (("distill", "teachers"), ("train", "extra_epochs"), ("train", "trackers")):
+        found[f"{section}.{name}"] = fields[section].pop(name)
+    return found
 
 
 def find_field(fields: Any, name: str, prefix: str = "") -> Iterator[tuple[Any, str | int, str]]:

@@ -43,6 +43,9 @@ class Config:
         wanted = f"less than train.epochs, which is {epochs}"
         checks.check("optimizer.warmup_epochs", optimizer.warmup_epochs < epochs, wanted)
         checks.at_most("average.swa_epochs", epochs, "train.epochs")
+        is_whole = not (self.train.patience_epochs and self.average.swa_epochs)
+        wanted = "0 with average.swa_epochs, which averages the last epochs of the plan"
+        checks.check("train.patience_epochs", is_whole, wanted)
         if optimizer.schedule == "trapezoid":
             left, words = epochs - optimizer.warmup_epochs, "train.epochs minus optimizer.warmup_epochs"
             checks.at_most("optimizer.cooldown_epochs", left, words)

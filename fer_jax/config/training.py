@@ -1,11 +1,15 @@
 """Sections of a run's config: loss, optimizer, weight averaging, distillation, and the training itself."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fer_jax import fer2013
 from fer_jax.config.checks import Checks
 
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+"""Who is told about each epoch, beside log.jsonl."""
+Schedule = Literal["constant", "cosine", "step", "plateau", "trapezoid"]
+"""How the learning rate changes after the warm-up."""
 Sampling = Literal["all", "sqrt", "balanced"]
 """How often an epoch shows the images of each class."""
 
@@ -92,7 +96,7 @@ class OptimizerConfig:
     """Momentum (sgd, muon; for muon 0.95 is usual)."""
     nesterov: bool = False
     """Nesterov momentum (sgd)."""
-    schedule: Literal["constant", "cosine", "step", "plateau", "trapezoid"] = "constant"
+    schedule: Schedule = "constant"
     """Learning rate after the warm-up. constant: the peak; cosine: half a cosine down to 0; step: cut every
     `decay_epochs`; plateau: cut when the validation loss has not fallen for `patience_epochs`; trapezoid: the
     peak, then a linear decay to 0 over the last `cooldown_epochs`."""
@@ -137,6 +141,14 @@ class TrainConfig:
 
     epochs: int = 10
     """Number of passes over the training images."""
+    extra_epochs: tuple[int, ...] = ()
+    """Epochs trained after `epochs`, a number for each time that the run was extended (--extend-epochs adds
+    it). constant and plateau go on at their rate, step goes on decaying; cosine and trapezoid, which have
+    ended at 0, run once more from the peak, without warm-up, over so many epochs."""
+    patience_epochs: int = 0
+    """Early stopping: end after this many epochs without a better validation accuracy, and keep the best
+    epoch's weights; 0 is off. Seeds that are trained together end together, when none has improved for so
+    long."""
     batch_size: int = 128
     """Images per step."""
     select: Literal["best", "last"] = "best"
@@ -162,6 +174,9 @@ class TrainConfig:
     accepts any image size (model.head other than flatten)."""
     small_side_px: int = 32
     """Height and width of the smaller images."""
+    trackers: tuple[Tracker, ...] = ("tensorboard",)
+    """Who is told about each epoch, beside log.jsonl. tensorboard: event files in the run's folder; wandb:
+    Weights & Biases; mlflow: MLflow. The last two need the extra of their name, and may use the network."""
     sampling: Sampling = "all"
     """all: an epoch shows each training image once; balanced: each class equally often; sqrt: each class in
     proportion to the square root of its frequency. The length of an epoch stays the same: images of frequent
@@ -173,11 +188,30 @@ class TrainConfig:
         limits = {"epochs": 10_000, "save_epochs": 10_000, "batch_size": 65_536, "eval_batch_size": 65_536}
         for name, most in limits.items():
             checks.check(name, 1 <= getattr(self, name) <= most, f"an integer in 1..{most}")
+        is_good = all(isinstance(each, int) and each > 0 for each in self.extra_epochs)
+        checks.check("extra_epochs", is_good, "a tuple of integers >= 1, one for each extension")
+        checks.check(
+            "extra_epochs", self.total_epochs <= 10_000, "at most 10000 epochs together with train.epochs"
+        )
+        checks.at_least(0, "patience_epochs")
+        is_selected = self.select == "best" or not self.patience_epochs
+        checks.check(
+            "patience_epochs", is_selected, "0 with train.select last: the last epoch is past the best"
+        )
+        is_good = not isinstance(self.trackers, str) and all(
+            each in get_args(Tracker) for each in self.trackers
+        )
+        checks.check("trackers", is_good, f"a tuple of names: {', '.join(get_args(Tracker))}")
         checks.seed("seed")
         checks.not_negative("train_eval_examples", "max_examples", "resample")
         is_inside = 0 <= self.small_epochs <= self.epochs
         checks.check("small_epochs", is_inside, f"an integer in 0..{self.epochs}, which is train.epochs")
         checks.check("small_side_px", 16 <= self.small_side_px <= 48, "pixels in 16..48")
+
+    @property
+    def total_epochs(self) -> int:
+        """How many epochs the run has, with all extensions; early stopping may end it sooner."""
+        return self.epochs + sum(self.extra_epochs)
 
     def side_px(self, epoch: int) -> int:
         """Height and width of the training images in an epoch, counted from 0."""

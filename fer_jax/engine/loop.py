@@ -12,8 +12,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -26,7 +24,7 @@ from fer_jax.data.subsets import eval_rows
 from fer_jax.data.targets import SoftLabels
 from fer_jax.engine.batch_stats import Refresh
 from fer_jax.engine.input_pipeline import Recipe, draw_recipe
-from fer_jax.engine.schedule import make_schedule, plateau_factor
+from fer_jax.engine.schedule import is_out_of_patience, list_rates, plateau_factor
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
@@ -129,7 +127,7 @@ def run_epochs(
     on_step: Callable[[int, float], None],
     on_epoch: Callable[[list[Record]], None],
 ) -> None:
-    """Train all replicas from where they are, which is the same step, to the config's last epoch.
+    """Train all replicas from where they are, which is the same step, to the last epoch, or to an early stop.
 
     Args:
         job: the run.
@@ -145,7 +143,8 @@ def run_epochs(
     """
     config = job.config
     rates_of, plan = _make_rates(job), _make_plan(job, replicas)
-    while (epoch := len(replicas[0].progress.history)) < config.train.epochs:
+    while not _is_over(config.train, replicas):
+        epoch = len(replicas[0].progress.history)
         started, rates = clock() - replicas[0].progress.seconds, rates_of(replicas, epoch)
         try:
             _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=on_step, signals=signals)
@@ -155,23 +154,25 @@ def run_epochs(
         images, trained = len(replicas) * job.epoch_steps * config.train.batch_size, clock()
         records = _measure(job, replicas, rates=rates[:, -1])
         speed = {"seconds": clock() - started, "images_per_second": images / (trained - started)}
-        is_best = any(record["is_best"] for record in records)
+        is_due = (epoch + 1) % config.train.save_epochs == 0
+        is_due |= config.train.select == "best" and any(record["is_best"] for record in records)
         stopping = list(signals)
-        is_saved = stopping or _is_saved(config.train, epoch, is_best=is_best)
         for replica, record in zip(replicas, records, strict=True):
             record |= speed
             replica.progress = Progress([*replica.progress.history, record])
-            if is_saved:
+        is_due |= bool(stopping) or _is_over(config.train, replicas)
+        for replica, record in zip(replicas, records, strict=True):
+            if is_due:
                 save(job, replica, is_best=record["is_best"])
         on_epoch(records)
         if stopping:
             raise StopError(stopping[0])
 
 
-def _is_saved(train: TrainConfig, epoch: int, *, is_best: bool) -> bool:
-    """Whether a checkpoint follows an epoch, from 0; `is_best`: it is a replica's best so far."""
-    is_due = (epoch + 1) % train.save_epochs == 0 or epoch + 1 == train.epochs
-    return is_due or (is_best and train.select == "best")
+def _is_over(train: TrainConfig, replicas: Sequence[Replica]) -> bool:
+    """Whether the last epoch is finished, be it by early stopping."""
+    histories = [replica.progress.history for replica in replicas]
+    return len(histories[0]) >= train.total_epochs or is_out_of_patience(train, histories)
 
 
 def run_unsaved(
@@ -203,10 +204,10 @@ def run_unsaved(
     train, rates_of, plan = job.config.train, _make_rates(job), _make_plan(job, replicas)
     is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau" or on_epoch is not None
     records: list[Record] = []
-    for epoch in range(train.epochs):
+    for epoch in range(train.total_epochs):
         rates = rates_of(replicas, epoch)
         _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=partial(on_step, epoch), signals=())
-        is_last = epoch + 1 == train.epochs
+        is_last = epoch + 1 == train.total_epochs
         if not is_watched and not is_last:
             for replica in replicas:
                 replica.progress = Progress()
@@ -219,6 +220,8 @@ def run_unsaved(
                 on_selected(replica)
         if on_epoch is not None:
             on_epoch(records)
+        if _is_over(train, replicas):
+            break
     return records
 
 
@@ -227,9 +230,8 @@ def _make_rates(job: Job) -> Callable[[Sequence[Replica], int], np.ndarray]:
 
     The plateau schedule cuts each replica's rate by its own history.
     """
-    optimizer, epochs = job.config.optimizer, job.config.train.epochs
-    schedule = make_schedule(optimizer, steps_per_epoch=job.epoch_steps, epochs=epochs)
-    rates = np.asarray(jax.vmap(schedule)(jnp.arange(job.epoch_steps * epochs)), np.float32)
+    optimizer = job.config.optimizer
+    rates = list_rates(optimizer, job.config.train, steps_per_epoch=job.epoch_steps)
 
     def rates_of(replicas: Sequence[Replica], epoch: int) -> np.ndarray:
         losses = [[record["val_loss"] for record in replica.progress.history] for replica in replicas]
@@ -304,7 +306,7 @@ def _take_steps(
         for replica, state in zip(replicas, states, strict=True):
             replica.state = state
         # While the device is busy, the next chunk is drawn and the one before is read.
-        if step + count < job.epoch_steps * job.config.train.epochs:
+        if step + count < job.epoch_steps * job.config.train.total_epochs:
             plan(step + count)
         if unread is not None:
             on_step(step - start, _read(replicas, *unread))

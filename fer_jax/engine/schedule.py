@@ -1,11 +1,54 @@
-"""Learning-rate schedules: warm-up, cosine, constant, linear end, and cuts at a plateau."""
+"""How the learning rate changes and when training ends: schedules, cuts at a plateau, early stopping."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 
-from fer_jax.config.training import OptimizerConfig
+from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.files import Json
+
+GOES_ON: Final = {
+    "constant": "the learning rate stays at its peak",
+    "plateau": "the learning rate goes on, with its cuts at plateaus",
+    "step": "the learning rate goes on decaying, as planned",
+}
+"""What an extension does with a schedule that has not ended at 0; the others start again."""
+
+
+def describe_extension(schedule: str) -> str:
+    """Say in words by which rule a schedule is extended.
+
+    >>> describe_extension("constant")
+    'the learning rate stays at its peak'
+    """
+    return GOES_ON.get(schedule, f"another {schedule} cycle from the peak to 0, without warm-up")
+
+
+def list_rates(optimizer: OptimizerConfig, train: TrainConfig, *, steps_per_epoch: int) -> np.ndarray:
+    """List the learning rates of all steps, float32, extensions included; `plateau_factor` comes on top.
+
+    A schedule in `GOES_ON` is followed beyond the plan. Any other has ended at 0, and runs once more over
+    each extension. The plan's own rates do not depend on the extensions.
+    """
+    schedule = make_schedule(optimizer, steps_per_epoch=steps_per_epoch, epochs=train.epochs)
+    first, rates = train.epochs * steps_per_epoch, []
+    rates.append(jax.vmap(schedule)(jnp.arange(first)))
+    for epochs in train.extra_epochs:
+        steps = jnp.arange(epochs * steps_per_epoch)
+        if optimizer.schedule in GOES_ON:
+            rates.append(jax.vmap(schedule)(first + steps))
+        else:
+            again = replace(optimizer, warmup_epochs=0.0)
+            cycle = make_schedule(again, steps_per_epoch=steps_per_epoch, epochs=epochs)
+            rates.append(jax.vmap(cycle)(steps))
+        first += len(steps)
+    return np.concatenate([np.asarray(each, np.float32) for each in rates])
 
 
 def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
@@ -62,3 +105,20 @@ def plateau_factor(config: OptimizerConfig, val_losses: Sequence[float]) -> floa
         if waited == config.patience_epochs:
             waited, factor = 0, factor * config.decay_factor
     return factor
+
+
+def is_out_of_patience(train: TrainConfig, histories: Sequence[Sequence[Json]]) -> bool:
+    """Whether early stopping ends a training: no replica has improved for `train.patience_epochs`.
+
+    Args:
+        train: `patience_epochs` 0 never stops.
+        histories: for each replica one record an epoch, with `epoch`, from 1, and `is_best`.
+
+    >>> history = [{"epoch": 1, "is_best": True}, {"epoch": 2, "is_best": False}]
+    >>> [is_out_of_patience(TrainConfig(patience_epochs=each), [history]) for each in (0, 1, 2)]
+    [False, True, False]
+    """
+    if not train.patience_epochs:
+        return False
+    best = [max((each["epoch"] for each in history if each["is_best"]), default=0) for history in histories]
+    return len(histories[0]) - max(best) >= train.patience_epochs

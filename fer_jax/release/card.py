@@ -89,7 +89,7 @@ def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
         "split": {"protocol": protocol, "rule": _RULES[protocol], **asdict(run.split)},
         "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
         "teachers": run.teachers,
-        "epochs": config.train.epochs,
+        "epochs": config.train.total_epochs,
         "seeds": {"train": config.train.seed, "split": config.split.seed},
         "seconds": run.seconds_total,
         "finished": run.finished,

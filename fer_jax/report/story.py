@@ -11,7 +11,7 @@ from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
-from fer_jax.text import MISSING, Table, duration, percent, signed, thousands
+from fer_jax.text import MISSING, Table, counted, duration, percent, signed, thousands
 
 PARTS: Final = {
     "val": "Validation",
@@ -116,6 +116,14 @@ class Story:
             of_all = f", for {together} seeds trained together" if together > 1 else ""
             each = f"{run['seconds_per_epoch']:.1f} s per epoch (median)"
             facts.append(("training", f"{duration(run['seconds_total'])}; {each}{of_all}"))
+        for each in run.get("extensions", []):
+            facts.append(
+                ("extended", f"by epochs {each['from_epoch']} to {each['to_epoch']}: {each['rule']}")
+            )
+        if run.get("stopped_early") is not None:
+            patience = counted(self.config.train.patience_epochs, "epoch")
+            words = f"after epoch {run['stopped_early']}: no better validation accuracy for {patience}"
+            facts.append(("early stopping", words))
         return facts + ([("weights", self.weights_note)] if self.weights_note else [])
 
     @property

@@ -39,18 +39,22 @@ class Place:
         )
 
 
-def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed: bool) -> Place:
+def choose_place(
+    config: Config, count: int, run_dir: Path | None, *, is_resumed: bool, extra_epochs: int = 0
+) -> Place:
     """Choose the folders of a new run, or find those of the run to resume.
 
     Args:
         config: of the first seed.
         count: how many seeds, from the config's on.
         run_dir: the home; None chooses a new one, or finds the newest.
-        is_resumed: resume a run.
+        is_resumed: resume a run, with the extensions that it has had so far.
+        extra_epochs: how many epochs longer than planned the resumed run becomes; 0: no longer.
 
     Raises:
         ConfigError: the last seed is too large.
-        RunError: a new run's home holds one already; the run to resume is missing, or differs in its config.
+        RunError: a new run's home holds one already; the run to resume is missing, differs in its config, or
+            cannot be extended, since it has stopped early.
     """
     seeds = [config.train.seed + number for number in range(count)]
     configs = [replace(config, train=replace(config.train, seed=seed)) for seed in seeds]
@@ -77,8 +81,39 @@ def choose_place(config: Config, count: int, run_dir: Path | None, *, is_resumed
     for one, folder in zip(configs, folders, strict=True):
         change = record.find_config_change(folder, one, free=FREE_TO_RESUME)
         if change:
-            raise RunError(f"{change}; resume with the same config, or train into another --run-dir")
-    return Place(configs, folders, home)
+            longer = "; to train longer, add --extend-epochs N" if " train.epochs " in change else ""
+            raise RunError(f"{change}; resume with the same config, or train into another --run-dir{longer}")
+    extensions = _find_extensions(config, folders)
+    if extra_epochs:
+        _check_extensible(home)
+        extensions = (*extensions, extra_epochs)
+    longer_train = [replace(each.train, extra_epochs=extensions) for each in configs]
+    longer_configs = [replace(one, train=train) for one, train in zip(configs, longer_train, strict=True)]
+    return Place(longer_configs, folders, home)
+
+
+def _find_extensions(config: Config, folders: Sequence[Path]) -> tuple[int, ...]:
+    """Find how the run to resume has been extended; a killed program may have told some of its seeds only.
+
+    Raises:
+        RunError: the config says otherwise.
+    """
+    found = max((record.read_config(folder).train.extra_epochs for folder in folders), key=len)
+    if config.train.extra_epochs not in ((), found):
+        raise RunError(
+            f"{folders[0]} has train.extra_epochs {found}, the config now says {config.train.extra_epochs}; "
+            "leave it out, and add --extend-epochs N to extend the run"
+        )
+    return found
+
+
+def _check_extensible(home: Path) -> None:
+    stopped = record.read_record(home).stopped_early
+    if stopped is not None:
+        raise RunError(
+            f"{home} stopped early, after epoch {stopped}, and more epochs would stop as early; train again "
+            "with a larger train.patience_epochs, into another --run-dir"
+        )
 
 
 def find_folders(paths: Sequence[Path]) -> list[Path]:

@@ -1,29 +1,27 @@
 """A run's record: `config.json`, `split.npz` and `run.json` (what was run, on what, where), and its log."""
 
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dacite
 import numpy as np
 
-from fer_jax.config.fields import flatten
+from fer_jax.config.fields import field_of, flatten
 from fer_jax.config.files import from_json, to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import RunError
 from fer_jax.files import Json, json_line, read_json, write_arrays, write_json, write_text
+from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
 
 # What may change the bits of a run that is resumed.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
-
-_SCALARS = ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,9 @@ class RunRecord:
         seconds_total, seconds_per_epoch: of all epochs, and the median.
         selection: which epoch's weights were selected, in words.
         measured_epoch: that epoch, from 1.
+        stopped_early: the epoch after which early stopping ended the run, from 1; None: it did not.
+        extensions: one record for each time that the run was made longer: `from_epoch`, `to_epoch`, `rule`,
+            `at`.
         last_state_sha256: see `checkpoint.state_hash`.
     """
 
@@ -95,6 +96,8 @@ class RunRecord:
     seconds_per_epoch: float | None = None
     selection: str | None = None
     measured_epoch: int | None = None
+    stopped_early: int | None = None
+    extensions: list[Json] = field(default_factory=list)
     last_state_sha256: str | None = None
 
 
@@ -118,6 +121,7 @@ def describe_run(config: Config, examples: Examples, split: Split, *, command: s
         "started": machine.now(),
         "finished": None,
         "resumed": [],
+        "extensions": [],
         "seed": config.train.seed,
         "data": examples.facts,
         "split": {
@@ -140,29 +144,26 @@ def write(folder: Path, config: Config, split: Split, facts: Json, *, train_hash
 
 
 @contextmanager
-def open_log(folder: Path, history: list[Json]) -> Iterator[Callable[[Json], None]]:
-    """Open a run's `log.jsonl` and TensorBoard events, and give the function that adds an epoch's record.
+def open_log(folder: Path, config: Config, history: list[Json]) -> Iterator[Callable[[Json], None]]:
+    """Open a run's `log.jsonl` and its trackers, and give the function that adds an epoch's record.
 
-    Both are written anew from the history, so that a resumed run shows each epoch once.
+    The log is written anew from the history, so that a resumed run shows each epoch once.
+
+    Raises:
+        RunError: a tracker cannot be opened, or fails later.
     """
-    from tensorboardX import SummaryWriter  # It takes a moment, and only training needs it.
-
     log = folder / "log.jsonl"
     write_text(log, "".join(json_line(record) for record in history))
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    with SummaryWriter(str(folder / "tensorboard")) as board, log.open("a", encoding="utf-8") as lines:
-
-        def show(record: Json) -> None:
-            for name in _SCALARS:
-                board.add_scalar(name, record[name], record["step"])
+    with (
+        log.open("a", encoding="utf-8") as lines,
+        open_trackers(config.train.trackers, folder, config, history) as tell,
+    ):
 
         def add(record: Json) -> None:
             lines.write(json_line(record))
             lines.flush()
-            show(record)
+            tell(record)
 
-        for record in history:
-            show(record)
         yield add
 
 
@@ -197,7 +198,7 @@ def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -
     `free` are dotted names that may differ; a list counts as one field.
     """
     old, new = flatten(to_json(read_config(folder))), flatten(to_json(config))
-    names = [name for name in sorted(old.keys() | new.keys()) if name.split("[")[0] not in free]
+    names = [name for name in sorted(old.keys() | new.keys()) if field_of(name) not in free]
     name = next((name for name in names if old.get(name) != new.get(name)), None)
     if name is None:
         return None
@@ -233,5 +234,9 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         for name in _DECIDING
         if name in before and before[name] != facts[name]
     ]
-    added = {"resumed": [*before["resumed"], {"at": facts["started"], **here}], "finished": None}
+    added = {
+        "resumed": [*before["resumed"], {"at": facts["started"], **here}],
+        "extensions": [*before.get("extensions", []), *facts["extensions"]],
+        "finished": None,
+    }
     return before | added, notes

@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from rich.console import Console
 
-from fer_jax.config.fields import FREE, flatten
+from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
@@ -78,7 +78,7 @@ class Plan:
     @property
     def spared_epochs(self) -> int:
         """No trial is pruned earlier; by default a quarter of the epochs."""
-        return self.options.spared_epochs or max(1, self.config.train.epochs // 4)
+        return self.options.spared_epochs or max(1, self.config.train.total_epochs // 4)
 
     @property
     def folder(self) -> Path:
@@ -162,7 +162,7 @@ def _list_deciding(plan: Plan, chosen: Prepared) -> Json:
     """List everything that determines the trials and their results: with another list it is another sweep."""
     fields = flatten(to_json(plan.config))
     return {
-        "config": {name: value for name, value in fields.items() if name not in FREE},
+        "config": {name: value for name, value in fields.items() if field_of(name) not in FREE},
         "space": sweep_space.to_plain(plan.space),
         "seeds": plan.seeds,
         "pruner": plan.options.pruner,
@@ -262,7 +262,7 @@ def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, te
     programs = make_programs(config, data.examples, data.split, targets=data.targets)
     job = make_job(config, plan.seeds, data.examples, data.split, programs)
     replicas = [Replica(seed, plan.folder, programs.init(jax_key(seed, Stream.INIT))) for seed in plan.seeds]
-    epochs = config.train.epochs
+    epochs = config.train.total_epochs
 
     def on_step(epoch: int, position: int, objective: float) -> None:
         share = (epoch + position / job.epoch_steps) / epochs

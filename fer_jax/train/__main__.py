@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_jax import cli
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
-from fer_jax.runs import inputs
+from fer_jax.runs import inputs, trackers
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
 
@@ -33,6 +33,12 @@ class TrainCommand(cli.ConfigCommand):
     runs/NAME-seedsA-B; each seed's own is beside it, or in --run-dir."""
     resume: bool = False
     """Resume from the last checkpoint of --run-dir, or of the newest folder with this name and seed."""
+    extend_epochs: int = 0
+    """With --resume: train the run so many epochs longer than planned. constant and plateau go on at their
+    learning rate, step goes on decaying; cosine and trapezoid have ended at 0, see --restart-schedule."""
+    restart_schedule: bool = False
+    """With --extend-epochs and a schedule that ends at 0 (cosine, trapezoid): run it once more over these
+    epochs, from the peak learning rate, without warm-up."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,9 +54,36 @@ def to_config(options: TrainCommand) -> Config:
     return replace(config, data=replace(config.data, drop=str(options.drop)))
 
 
+def _check_extension(options: TrainCommand) -> None:
+    """Refuse an extension that would change nothing, or that there is no rule for.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    epochs, schedule = options.extend_epochs, options.settings.optimizer.schedule
+    ends_at_zero = schedule in ("cosine", "trapezoid")
+    if epochs < 0:
+        raise ConfigError(f"--extend-epochs is {epochs}; wanted an integer >= 1")
+    if epochs and not options.resume:
+        raise ConfigError("--extend-epochs makes a run longer that is there already; add --resume")
+    if epochs and ends_at_zero and not options.restart_schedule:
+        raise ConfigError(
+            f"optimizer.schedule {schedule} ends at a learning rate of 0, and more epochs there would change "
+            "nothing; add --restart-schedule for another cycle from the peak, or train again with a larger "
+            "train.epochs"
+        )
+    if options.restart_schedule and not (epochs and ends_at_zero):
+        raise ConfigError(
+            "--restart-schedule is for --extend-epochs with optimizer.schedule cosine or trapezoid; leave it "
+            f"out: {schedule} goes on"
+        )
+
+
 def _train(options: TrainCommand, invocation: str) -> int:
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise ConfigError(f"--seeds is {options.seeds}; wanted an integer in 1..{MAX_SEEDS}")
+    _check_extension(options)
+    trackers.check_installed(options.settings.train.trackers)
     config = to_config(options)
     inputs.check_files(config)
     inputs.check_place(config, options.seeds, options.run_dir, is_resumed=options.resume)
@@ -62,6 +95,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
         seeds=options.seeds,
         run_dir=options.run_dir,
         is_resumed=options.resume,
+        extra_epochs=options.extend_epochs,
         invocation=invocation,
         clock=time.perf_counter,
     )

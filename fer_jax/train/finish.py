@@ -7,7 +7,9 @@ import numpy as np
 from rich.console import Console
 
 from fer_jax.config.run import Config
+from fer_jax.config.training import TrainConfig
 from fer_jax.engine.loop import Job, Replica
+from fer_jax.engine.schedule import is_out_of_patience
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.metrics.scores import summarise
 from fer_jax.report import markdown, run_page, seeds, terminal
@@ -16,7 +18,7 @@ from fer_jax.report.story import best_epoch_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
-from fer_jax.text import join
+from fer_jax.text import counted, join
 
 SELECTIONS = {
     "best": "the best by validation accuracy, which flatters val a little",
@@ -38,19 +40,22 @@ def finish(
     ]
     parts = {name: rows for name, rows in job.split.parts.items() if len(rows)}
     with terminal.show_steps(console, f"measuring {join(list(parts))}", None):
-        counted = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
-    metrics = [dict(zip(parts, map(summarise, counts), strict=True)) for counts in counted]
+        part_counts = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
+    metrics = [dict(zip(parts, map(summarise, counts), strict=True)) for counts in part_counts]
     seconds = [record["seconds"] for record in replicas[0].progress.history]
     ends = {
         "finished": machine.now(),
         "seconds_total": sum(seconds),
         "seconds_per_epoch": float(np.median(seconds)),
         "selection": SELECTIONS[select],
+        "stopped_early": _find_early_stop(job, replicas),
     }
     for config, replica, folder, figures in zip(place.configs, replicas, chosen, metrics, strict=True):
         measured = len(checkpoint.read_meta(folder)["progress"]["history"])
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(replica.state)}
         _write_run(config, replica, facts[replica.folder] | ends | own, figures)
+    if ends["stopped_early"] is not None:
+        console.print(f"\n{_describe_early_stop(job.config.train, ends['stopped_early'])}")
     if len(replicas) == 1:
         run = {"measured_epoch": measured, "selection": SELECTIONS[select]}
         best_epoch = best_epoch_note(replicas[0].progress.history, measured_epoch=measured)
@@ -59,6 +64,20 @@ def finish(
         histories = [replica.progress.history for replica in replicas]
         best_epochs = seeds.best_epoch_note(histories, is_selected=select == "best")
         _write_seeds(console, place, facts[place.home] | ends, metrics, best_epochs)
+
+
+def _find_early_stop(job: Job, replicas: Sequence[Replica]) -> int | None:
+    """Return the epoch after which early stopping ended the run, from 1."""
+    histories = [replica.progress.history for replica in replicas]
+    return len(histories[0]) if is_out_of_patience(job.config.train, histories) else None
+
+
+def _describe_early_stop(train: TrainConfig, epoch: int) -> str:
+    patience = counted(train.patience_epochs, "epoch")
+    return (
+        f"stopped early, after epoch {epoch} of {train.total_epochs}: no better validation accuracy for "
+        f"{patience}"
+    )
 
 
 def _write_run(config: Config, replica: Replica, run: Json, metrics: Json) -> None:

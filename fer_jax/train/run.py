@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fer_jax.config.run import Config
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
+from fer_jax.engine.schedule import describe_extension
 from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.files import Json, write_json
 from fer_jax.inference.prepare import Prepared, prepare
@@ -43,6 +44,7 @@ def train(
     seeds: int,
     run_dir: Path | None,
     is_resumed: bool,
+    extra_epochs: int = 0,
     invocation: str,
     clock: Clock,
 ) -> Outcome:
@@ -53,18 +55,24 @@ def train(
         seeds: how many, >= 1, from the config's seed on.
         run_dir: see `choose_place`.
         is_resumed: whether to resume a run.
+        extra_epochs: how many epochs longer than planned the resumed run becomes; 0: no longer.
         invocation: the command line, for the record.
         clock: for the log.
 
     Raises:
         FerJaxError: a user error: config, data or run folder.
     """
-    place = choose_place(config, seeds, run_dir, is_resumed=is_resumed)
+    place = choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs)
+    config = place.configs[0]
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
     examples = terminal.load_data(console, config.data)
     prepared = prepare(config, examples, console=console)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
+    if extra_epochs:
+        facts["extensions"] = [_describe_extension(config, extra_epochs, at=facts["started"])]
+        words = "extended   by epochs {from_epoch} to {to_epoch}: {rule}"
+        console.print(words.format(**facts["extensions"][0]))
     if prepared.teachers is not None:
         facts["teachers"] = prepared.teachers
     terminal.show_split(
@@ -79,6 +87,12 @@ def train(
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(runs_folder.locked(folder))
         return _run(console, place, prepared, facts, is_resumed=is_resumed, clock=clock)
+
+
+def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
+    last = config.train.total_epochs
+    rule = describe_extension(config.optimizer.schedule)
+    return {"from_epoch": last - epochs + 1, "to_epoch": last, "rule": rule, "at": at}
 
 
 def _run(
@@ -113,7 +127,7 @@ def _run(
     write_json(place.home / "run.json", every[place.home])
     try:
         with watch_signals() as signals:
-            _fit(console, job, replicas, signals, clock)
+            _fit(console, place.configs, job, replicas, signals, clock)
     except StopError as stopped:
         return Outcome(place.home, stopped.signum)
     finish.finish(console, place, job, replicas, every)
@@ -131,13 +145,20 @@ def _build(place: Place, prepared: Prepared) -> tuple[Job, list[Replica], list[L
     return job, replicas, list_layers(programs.model)
 
 
-def _fit(console: Console, job: Job, replicas: Sequence[Replica], signals: list[int], clock: Clock) -> None:
+def _fit(
+    console: Console,
+    configs: Sequence[Config],
+    job: Job,
+    replicas: Sequence[Replica],
+    signals: list[int],
+    clock: Clock,
+) -> None:
     """Run the epochs with a progress bar, and write the logs."""
-    epochs, images = job.config.train.epochs, job.config.train.batch_size * len(replicas)
+    epochs, images = job.config.train.total_epochs, job.config.train.batch_size * len(replicas)
     with ExitStack() as logs:
         add = [
-            logs.enter_context(runs_record.open_log(replica.folder, replica.progress.history))
-            for replica in replicas
+            logs.enter_context(runs_record.open_log(replica.folder, config, replica.progress.history))
+            for config, replica in zip(configs, replicas, strict=True)
         ]
         steps = logs.enter_context(
             terminal.show_steps(

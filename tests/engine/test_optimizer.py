@@ -8,9 +8,9 @@ import numpy as np
 import optax.contrib
 import pytest
 
-from fer_jax.config.training import OptimizerConfig
+from fer_jax.config.training import OptimizerConfig, Schedule, TrainConfig
 from fer_jax.engine.optimizer import MUON_RMS, _matrices, make_optimizer
-from fer_jax.engine.schedule import make_schedule, plateau_factor
+from fer_jax.engine.schedule import list_rates, make_schedule, plateau_factor
 
 RATE = 0.1
 
@@ -129,6 +129,24 @@ def test_a_trapezoid_by_hand() -> None:
     config = OptimizerConfig(peak_rate=0.2, schedule="trapezoid", warmup_epochs=1, cooldown_epochs=2)
     found = rates(config, steps_per_epoch=2, epochs=4)
     np.testing.assert_allclose(found, [0, 0.1, 0.2, 0.2, 0.2, 0.15, 0.1, 0.05, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau", "step", "cosine", "trapezoid"])
+def test_an_extension_keeps_the_planned_rates_and_goes_on_or_starts_again(schedule: Schedule) -> None:
+    config = OptimizerConfig(
+        peak_rate=0.2, schedule=schedule, warmup_epochs=1, decay_epochs=2, decay_factor=0.5
+    )
+    plan = list_rates(config, TrainConfig(epochs=4), steps_per_epoch=2)
+    found = list_rates(config, TrainConfig(epochs=4, extra_epochs=(2, 1)), steps_per_epoch=2)
+    np.testing.assert_array_equal(found[:8], plan)
+    wanted = {
+        "constant": [0.2] * 6,
+        "plateau": [0.2] * 6,
+        "step": [0.1, 0.1, 0.05, 0.05, 0.05, 0.05],
+        "cosine": [*(0.1 * (1 + np.cos(np.pi * np.arange(4) / 4))), 0.2, 0.1],
+        "trapezoid": [0.2, 0.2, 0.2, 0.1, 0.2, 0.1],
+    }
+    np.testing.assert_allclose(found[8:], wanted[schedule], atol=1e-7)
 
 
 @pytest.mark.parametrize("steps_per_epoch", [1, 7, 157])

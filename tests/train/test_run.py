@@ -179,6 +179,43 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     assert read(tmp_path / "run" / "checkpoints" / "last" / "meta.json")["step"] == 0
 
 
+def test_an_extended_run_is_the_run_that_was_planned_so_and_says_so(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extended, planned = tmp_path / "extended", tmp_path / "planned"
+    shutil.copytree(finished, extended)
+    assert run_train(extended, "--resume", "--train.epochs", "5") == 4
+    assert "add --extend-epochs N" in capsys.readouterr().err
+    assert run_train(extended, "--resume", "--extend-epochs", "2") == 0
+    assert "extended   by epochs 4 to 5: the learning rate stays at its peak" in capsys.readouterr().out
+    assert run_train(extended, "--resume") == 0  # It is finished, and stays as long as it has become.
+    assert run_train(planned, "--train.extra-epochs", "2") == 0
+    assert last_hash(extended) == last_hash(planned) != last_hash(finished)
+    assert len((extended / "log.jsonl").read_text().splitlines()) == 5
+    record = read(extended / "run.json")
+    assert [(each["from_epoch"], each["to_epoch"]) for each in record["extensions"]] == [(4, 5)]
+    assert "by epochs 4 to 5" in (extended / "report.md").read_text()
+    assert read(extended / "config.json")["train"]["extra_epochs"] == [2]
+
+
+def test_early_stopping_ends_the_run_and_keeps_the_best_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = ("--optimizer.peak-rate", "1e-12", "--train.select", "best", "--train.patience-epochs", "2")
+    folder, words = tmp_path / "run", (*still, "--train.epochs", "50", "--train.save-epochs", "50")
+    assert run_train(folder, *words) == 0
+    assert "stopped early, after epoch 3 of 50: no better validation accuracy for 2 epochs" in (
+        capsys.readouterr().out
+    )
+    record = read(folder / "run.json")
+    assert (record["stopped_early"], record["measured_epoch"]) == (3, 1)
+    assert "no better validation accuracy for 2 epochs" in (folder / "report.md").read_text()
+    assert run_train(folder, *words, "--resume") == 0
+    assert last_hash(folder) == record["last_state_sha256"]
+    assert run_train(folder, *words, "--resume", "--extend-epochs", "2") == 4
+    assert "stopped early, after epoch 3" in capsys.readouterr().err
+
+
 FEW_FACES = ("--data.source", "synthetic", "--data.synthetic-examples", "70")
 SLIPS: list[tuple[Sequence[str], int, str]] = [
     ((), 2, "--config"),
@@ -192,6 +229,10 @@ SLIPS: list[tuple[Sequence[str], int, str]] = [
     (("--config", "configs/run6.py", "--data", "nowhere.csv"), 3, "nowhere.csv"),
     (("--config", "configs/run6.py", "--data", "README.md"), 3, "README.md"),
     (("--config", "configs/run6.py", "--resume", "--run-dir", "nowhere"), 4, "nowhere"),
+    (("--config", "configs/run6.py", "--extend-epochs", "2"), 2, "add --resume"),
+    (("--config", "configs/run7.py", "--resume", "--extend-epochs", "2"), 2, "add --restart-schedule"),
+    (("--config", "configs/run6.py", "--train.patience-epochs", "2"), 2, "train.select last"),
+    (("--config", "configs/run6.py", "--train.trackers", "wandbx"), 2, "wandb"),
     (("--config", "configs/run6.py", *FEW_FACES, "--run-dir", "README.md"), 4, "README.md"),
 ]
 
