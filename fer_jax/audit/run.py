@@ -107,7 +107,7 @@ def _refuse_edited(out: Path, *, may_replace: bool) -> None:
 def _refuse_other_audit(out: Path, options: "AuditCommand", config: Config, examples: Examples) -> None:
     """Refuse to replace the audit of other data, or what other networks or the votes told about it."""
     votes = None if options.ferplus is None else str(options.ferplus)
-    networks = {"folds": options.folds, "config": config.name, "epochs": config.train.epochs}
+    networks = {"folds": options.folds, "config": config.name, "epochs": config.train.total_epochs}
     inputs: Json = {"data.sha256": examples.sha256, "ferplus": votes}
     inputs |= {f"label_errors.{name}": value if options.folds else None for name, value in networks.items()}
     refuse_other(out / RESULT, inputs, may_replace=options.overwrite)

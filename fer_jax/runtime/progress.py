@@ -99,8 +99,11 @@ def bar_line(meter: Meter, now: float, *, width: int, marks: str = "━─") -> 
     What does not fit is left out: the speed first, then the amount, then the bar; at last the words are cut.
     `marks` are the bar's characters, for what is done and for the rest.
     """
-    times = f"elapsed {clock(now - meter.started)}{_GAP}ETA {clock(meter.eta(now))}"
-    amount = "" if meter.total is None else f"{_whole(meter.done)}/{_whole(meter.total)}"
+    times = f"elapsed {clock(now - meter.started)}"
+    if meter.total is None:
+        return _fit(meter.words, times, width)
+    times += f"{_GAP}ETA {clock(meter.eta(now))}"
+    amount = f"{_whole(meter.done)}/{_whole(meter.total)}"
     rate = meter.rate if meter.images_per_step else None
     speed = "" if rate is None else f"{rate * meter.images_per_step:,.0f} img/s"
     least, most = _BAR_WIDTHS
@@ -108,23 +111,24 @@ def bar_line(meter: Meter, now: float, *, width: int, marks: str = "━─") -> 
         tail = _GAP.join(filter(None, pieces))
         room = width - len(meter.words) - len(tail) - 2 * len(_GAP)
         if room >= least:
-            bar = _draw_bar(meter, min(room, most), marks)
+            share = min(1.0, meter.done / meter.total) if meter.total else 0.0
+            done = int(share * min(room, most))
+            bar = marks[0] * done + marks[1] * (min(room, most) - done)
             return _GAP.join([meter.words, bar, tail])
+    return _fit(meter.words, times, width)
+
+
+def _fit(words: str, times: str, width: int) -> str:
+    """Put words and times in one line; the words are cut where they do not fit."""
     room = width - len(times) - len(_GAP)
     if room < 2:
         return times[:width]
-    words = meter.words if len(meter.words) <= room else f"{meter.words[: room - 1]}…"
-    return f"{words}{_GAP}{times}"
+    return f"{words if len(words) <= room else f'{words[: room - 1]}…'}{_GAP}{times}"
 
 
 def _whole(amount: float) -> str:
     """Write how many units are complete; ten tenths may add up to a little less than one."""
     return f"{int(amount + 1e-6):,}"
-
-
-def _draw_bar(meter: Meter, width: int, marks: str) -> str:
-    share = min(1.0, meter.done / meter.total) if meter.total else 0.0
-    return marks[0] * int(share * width) + marks[1] * (width - int(share * width))
 
 
 class Steps:

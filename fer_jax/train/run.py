@@ -98,7 +98,8 @@ def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
 def _run(
     console: Console, place: Place, prepared: Prepared, facts: Json, *, is_resumed: bool, clock: Clock
 ) -> Outcome:
-    job, replicas, layers = _build(place, prepared)
+    with terminal.show_steps(console, "compiling the initial weights", None):
+        job, replicas, layers = _build(place, prepared)
     console.print(markdown.layer_table(layers))
     console.print(f"batches    {job.stepper.description}")
     facts = facts | {
