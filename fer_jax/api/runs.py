@@ -204,7 +204,7 @@ class Run:
             raise RunError(f"{self.folder} is not finished and has no {what} yet; train on with resume=True")
 
     def _repr_html_(self) -> str:
-        epochs, planned = len(read_json_lines(self.folder / "log.jsonl")), self.config.train.epochs
+        epochs, planned = len(read_json_lines(self.folder / "log.jsonl")), self.config.train.total_epochs
         state = "finished" if self.is_finished else "not finished; train on with resume=True"
         lines = [
             f"{state}, {epochs} of {planned} epochs; {self.record.parameters or 0:,} parameters",

@@ -56,7 +56,7 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# Data is compared by hash, not by path; limits, a compile cache, fewer checkpoints and trackers change no bit.
+# Data is compared by hash, not by path; limits, a compile cache, fewer checkpoints, trackers change no bit.
 FREE = (
     "data.path",
     "data.source",

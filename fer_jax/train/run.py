@@ -21,6 +21,7 @@ from fer_jax.runs import checkpoint
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
 from fer_jax.runs.location import Place, choose_place
+from fer_jax.runs.trackers import check_installed
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import finish, resume
 
@@ -62,6 +63,7 @@ def train(
     Raises:
         FerJaxError: a user error: config, data or run folder.
     """
+    check_installed(config.train.trackers)
     place = choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs)
     config = place.configs[0]
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
