@@ -169,6 +169,7 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
         line = _NotebookLine(console, meter)
         with _repeated(line.show, line.wait_s):
             yield Steps(meter, console.get_time, line.show)
+        line.end()
     else:
         log = _Log(console, meter)
         with _repeated(log.show, log.wait_s):
@@ -225,6 +226,12 @@ class _NotebookLine:
                 self._handle = display(content, raw=True, display_id=True)
             else:
                 self._handle.update(content, raw=True)
+
+    def end(self) -> None:
+        """Leave the line as it is at the end, if there is one."""
+        if self._handle is not None:
+            self._due = self._console.get_time()
+            self.show()
 
 
 @contextmanager

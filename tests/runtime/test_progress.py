@@ -128,11 +128,12 @@ def test_a_notebook_gets_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) 
     clock = Clock()
     console = make_console(clock, is_terminal=False, force_jupyter=True, width=80)
     with terminal.show_steps(console, "views", 4) as steps:
-        for clock.now in (0.5, 1.0, 2.0):
+        for clock.now in (0.5, 1.0, 2.0, 2.5):
             steps()
-    assert [line.partition("─  ")[2] for line in shown] == [
+    assert [line.lstrip("views ━─") for line in shown] == [
         "2/4  elapsed 0:00:01  ETA 0:00:01",
         "3/4  elapsed 0:00:02  ETA 0:00:01",
+        "4/4  elapsed 0:00:02  ETA 0:00:00",
     ]
 
 
