@@ -117,9 +117,7 @@ class Story:
             each = f"{run['seconds_per_epoch']:.1f} s per epoch (median)"
             facts.append(("training", f"{duration(run['seconds_total'])}; {each}{of_all}"))
         for each in run.get("extensions", []):
-            facts.append(
-                ("extended", f"by epochs {each['from_epoch']} to {each['to_epoch']}: {each['rule']}")
-            )
+            facts.append(("extended", extension_note(each)))
         if run.get("stopped_early") is not None:
             patience = counted(self.config.train.patience_epochs, "epoch")
             words = f"after epoch {run['stopped_early']}: no better validation accuracy for {patience}"
@@ -248,6 +246,17 @@ def layer_rows(layers: Layers) -> Table:
         )
     totals = [sum(layer[2] for layer in layers), sum(layer[3] for layer in layers)]
     return [*rows, ["total", "", *map(thousands, totals)]]
+
+
+def extension_note(extension: Json) -> str:
+    """Say which epochs an extension has added, and by which rule; see `RunRecord`.
+
+    >>> extension_note({"from_epoch": 4, "to_epoch": 4, "rule": "as before"})
+    'by epoch 4: as before'
+    """
+    first, last = extension["from_epoch"], extension["to_epoch"]
+    epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    return f"by {epochs}: {extension['rule']}"
 
 
 def best_epoch_note(history: Sequence[Json], *, measured_epoch: int) -> str:

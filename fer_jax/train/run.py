@@ -17,6 +17,7 @@ from fer_jax.models.summary import Layer, list_layers
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import markdown, terminal
 from fer_jax.report import seeds as report_seeds
+from fer_jax.report.story import extension_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
@@ -73,8 +74,7 @@ def train(
     facts["split"]["dropped"] = prepared.dropped
     if extra_epochs:
         facts["extensions"] = [_describe_extension(config, extra_epochs, at=facts["started"])]
-        words = "extended   by epochs {from_epoch} to {to_epoch}: {rule}"
-        console.print(words.format(**facts["extensions"][0]))
+        console.print(f"extended   {extension_note(facts['extensions'][0])}")
     if prepared.teachers is not None:
         facts["teachers"] = prepared.teachers
     terminal.show_split(

@@ -10,7 +10,7 @@ import pytest
 
 from fer_jax.config.training import OptimizerConfig, Schedule, TrainConfig
 from fer_jax.engine.optimizer import MUON_RMS, _matrices, make_optimizer
-from fer_jax.engine.schedule import list_rates, make_schedule, plateau_factor
+from fer_jax.engine.schedule import is_out_of_patience, list_rates, make_schedule, plateau_factor
 
 RATE = 0.1
 
@@ -240,3 +240,13 @@ def test_muons_decay_is_decoupled_and_of_all_kernels() -> None:
     directions, _ = optimizer.update(zero, optimizer.init(params), params)
     np.testing.assert_allclose(directions["dense"]["kernel"], 0.5)
     np.testing.assert_allclose(directions["dense"]["bias"], 0)
+
+
+def test_seeds_that_are_trained_together_stop_when_the_last_has_waited() -> None:
+    train = TrainConfig(patience_epochs=2)
+
+    def history(*best: int) -> list[dict[str, int | bool]]:
+        return [{"epoch": epoch, "is_best": epoch in best} for epoch in range(1, 6)]
+
+    assert is_out_of_patience(train, [history(1, 3), history(1)])
+    assert not is_out_of_patience(train, [history(1, 3), history(1, 4)])
