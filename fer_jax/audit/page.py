@@ -10,19 +10,24 @@ from PIL import Image
 
 from fer_jax import fer2013
 from fer_jax.audit import near_copies, not_faces, text
-from fer_jax.audit.plots import plot_precision
+from fer_jax.audit.plots import add_precision, plot_precision
 from fer_jax.audit.rules import AuditFindings, groups_of, list_label_errors
 from fer_jax.data.drop_list import Line
 from fer_jax.data.readers.ferplus import CHOICES
 from fer_jax.files import Json
 from fer_jax.report import html
+from fer_jax.report.charts import Chart, make_chart
 from fer_jax.report.plots import write_png
+from fer_jax.text import percent
 
 PRECISION: Final = "precision.png"
 """Name of the plot in the audit's folder."""
 
 MAX_FACES: Final = 60
 """How many faces, or groups of faces, a section shows at most."""
+
+OPEN_FACES: Final = 12
+"""How many of them are not folded."""
 
 Face = dict[str, Any]
 """A face on the page: `png` (bytes), `alt`, its `label`, and `words`, the lines under it."""
@@ -38,13 +43,14 @@ def write(out: Path, findings: AuditFindings, figures: Json, lines: Sequence[Lin
         write_png(plot_precision(figures["votes"]), out / PRECISION)
     contents = {
         "short": "In short",
+        "act": "What to do",
+        "labels": "Likely label errors",
+        "votes": "What the annotators say",
         "copies": "Copies",
         "mixed": "Copies with several labels",
         "near": "Near copies",
         "faces": "No face",
-        "labels": "Likely label errors",
-        "votes": "What the annotators say",
-        "act": "What to do",
+        "made": "How it was made",
     }
     html.write_page(
         "audit.html.j2",
@@ -59,12 +65,13 @@ def write(out: Path, findings: AuditFindings, figures: Json, lines: Sequence[Lin
         reasons_rows=text.reasons_table(figures["lines"]),
         joint_rows=text.joint_table(figures["label_errors"]),
         votes_rows=text.votes_table(figures["votes"]),
-        precision=out / PRECISION if is_checked else None,
+        precision=_precision_chart(figures["votes"]) if is_checked else None,
         mixed=_mixed_groups(findings, lines),
         near=_near_pairs(findings),
         no_faces=_no_faces(findings),
         errors=_label_errors(findings),
         most=MAX_FACES,
+        open_faces=OPEN_FACES,
         rules={
             "bits": near_copies.MAX_DISTANCE_BITS,
             "shift": near_copies.MAX_SHIFT_PX,
@@ -76,11 +83,26 @@ def write(out: Path, findings: AuditFindings, figures: Json, lines: Sequence[Lin
     )
 
 
+def _precision_chart(votes: Json) -> Chart:
+    listed, everything = votes["listed"]["disputed"], votes["all"]["disputed"]
+    alt = (
+        f"Disputed share among the first k rows of the list: {percent(listed['share'])} of all "
+        f"{listed['of']:,} listed rows, against {percent(everything['share'])} of all rows."
+    )
+    return make_chart(
+        "How often the annotators dispute the first k rows of the list",
+        "with 95 % interval; dashed: all rows",
+        lambda figure: add_precision(figure.add_subplot(), votes),
+        alt=alt,
+        size=(6.4, 3.6),
+    )
+
+
 def _face(findings: AuditFindings, row: int, words: Iterable[str]) -> Face:
     buffer = io.BytesIO()
     Image.fromarray(findings.examples.images[row, :, :, 0]).save(buffer, format="PNG", optimize=True)
     label = fer2013.LABELS[findings.examples.labels[row]]
-    lines = [f"row {row:,}", *words, *_votes_in_words(findings, row)]
+    lines = [f"row {row}", *words, *_votes_in_words(findings, row)]
     alt = f"the image of row {row}, labelled {label}"
     return {"png": buffer.getvalue(), "alt": alt, "label": label, "words": lines}
 

@@ -8,9 +8,9 @@ from fer_jax.text import Table, counted, percent
 
 def copies_table(copies: Json) -> Table:
     """Lay out the copies within each part, from what `rules.count_copies` returns."""
-    head = ["part", "rows", "different"]
+    head = ["part", "rows", "different images"]
     for kind in ("exact", "near"):
-        head += [f"{kind} groups", "their rows", "with several labels"]
+        head += [f"{kind} groups", f"rows in {kind} groups", f"{kind} groups with several labels"]
     rows = [head]
     for name, counts in (copies["within"] | {"all": copies["all"]}).items():
         numbers = [counts["rows"], counts["different_images"]]
@@ -22,7 +22,7 @@ def copies_table(copies: Json) -> Table:
 
 def between_table(copies: Json) -> Table:
     """Lay out the copies between two parts; arguments as in `copies_table`."""
-    rows = [["parts", "exact groups", "their rows", "near groups", "their rows"]]
+    rows = [["parts", "exact groups", "rows in exact groups", "near groups", "rows in near groups"]]
     for shared in copies["between"]:
         row = [" and ".join(shared["parts"])]
         for kind in ("exact", "near"):

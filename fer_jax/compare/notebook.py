@@ -1,6 +1,12 @@
 """The student's notebook that the seven runs rebuild: what each run changed, and its accuracies."""
 
+from pathlib import Path
 from typing import Final
+
+from fer_jax import fer2013
+from fer_jax.compare.entries import Entry, SeedRun
+from fer_jax.config.changes import method
+from fer_jax.config.files import load_config
 
 NOTEBOOK: Final[dict[str, tuple[str, dict[str, str | None]]]] = {
     "run1": ("one convolution, no batch norm", {"train": "47", "val": None, "test": "40"}),
@@ -15,3 +21,26 @@ NOTEBOOK: Final[dict[str, tuple[str, dict[str, str | None]]]] = {
     "run7": ("less dropout, label smoothing, class weights", {"train": None, "val": None, "test": None}),
 }
 """Name of the config -> what the run changed, and the accuracies in the notebook, in percent."""
+
+_CONFIGS: Final = Path(__file__).parents[2] / "configs"
+
+
+def name_of(entry: Entry) -> str | None:
+    """Find the notebook's run that an entry rebuilds; None if it is another experiment.
+
+    The notebook's figures are shown beside a run only if nothing but the seed differs from the run that
+    rebuilds it: the config is the one of the ladder, unchanged, so that it has the same number of epochs and
+    the same 70/15/15 split, and the data are Kaggle's 28,709 Training rows, by their number in each class.
+    """
+    name = entry.config.name
+    path = _CONFIGS / f"{name}.py"
+    if name not in NOTEBOOK or not path.is_file() or method(load_config(path)) != method(entry.config):
+        return None
+    return name if all(map(_has_kaggles_data, entry.seeds)) else None
+
+
+def _has_kaggles_data(run: SeedRun) -> bool:
+    if run.record.data.is_synthetic:
+        return False
+    by_part = [[each["count"] for each in figures["per_class"]] for figures in run.metrics.values()]
+    return tuple(map(sum, zip(*by_part, strict=True))) == fer2013.CLASS_COUNTS["Training"]

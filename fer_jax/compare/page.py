@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from fer_jax.compare import text
+from fer_jax.compare import charts, text
+from fer_jax.compare.plots import largest_difference
 from fer_jax.files import Json
 from fer_jax.report.html import write_page
 from fer_jax.report.markdown import SYNTHETIC_NOTICE
-from fer_jax.text import Table, escape, join, thousands, to_markdown
+from fer_jax.text import Table, escape, join, signed, thousands, to_markdown
 
 CONTENTS: Final = {
     "ladder": "The runs",
-    "differences": "Which differences are real",
+    "differences": "Which differences are significant",
+    "changes": "What changed",
     "curves": "Curves",
     "gaps": "Gaps",
-    "changes": "What changed",
     "reproduce": "How it was measured",
 }
 """Id -> heading of each section."""
@@ -52,29 +53,48 @@ def markdown(result: Json, pictures: Mapping[str, str]) -> str:
         f"{heading['curves']}\n\n![Accuracy of all runs over the epochs]({pictures['curves']})",
         content["curves_note"],
         f"{heading['gaps']}\n\n![Training and validation accuracy of each run]({pictures['gaps']})",
+        *([content["gaps_note"]] if content["gaps_note"] else []),
     ]
     if content["changes"]:
-        sections.append(f"{heading['changes']}\n\n{_table(content['changes'], 4)}")
+        sections.insert(-4, f"{heading['changes']}\n\n{_table(content['changes'], 4)}")
     facts = "\n".join(f"- {name}: {escape(value)}" for name, value in content["facts"])
     sections.append(f"{heading['reproduce']}\n\n{facts}\n\n```\n{content['command']}\n```")
     return "\n\n".join(sections) + "\n"
 
 
-def write_html(result: Json, pictures: Mapping[str, Path], path: Path) -> None:
-    """Write a comparison as a page.
+def write_html(result: Json, path: Path) -> None:
+    """Write a comparison as a page, replaced atomically; `result` is the content of `compare.json`."""
+    write_page(
+        "ladder.html.j2",
+        path,
+        accuracy=charts.accuracy_chart(result),
+        curves=charts.curve_charts(result),
+        gaps=charts.gap_charts(result),
+        differences=_difference_cells(result) if len(result["runs"]) > 2 else None,
+        changed=text.step_tables(result),
+        **_describe(result),
+    )
 
-    Args:
-        result: the content of `compare.json`.
-        pictures: as for `markdown`, as paths.
-        path: the page to write, replaced atomically.
-    """
-    write_page("ladder.html.j2", path, pictures=pictures, **_describe(result))
+
+def _difference_cells(result: Json) -> Json:
+    """Lay out the differences of all pairs: a row for each run after the first, a column for the others."""
+    labels, most = [run["label"] for run in result["runs"]], largest_difference(result["pairs"])
+    rows: list[list[Json | None]] = [[None] * (len(labels) - 1) for _ in labels[1:]]
+    for pair in result["pairs"]:
+        points = 100 * pair["difference"]
+        rows[pair["second"] - 1][pair["first"]] = {
+            "points": signed(points),
+            "p": text.p_text(pair["p_holm"]),
+            "share": abs(points) / most,
+            "kind": ("less" if points < 0 else "") if pair["is_real"] else "unclear",
+        }
+    return {"columns": labels[:-1], "rows": list(zip(labels[1:], rows, strict=True))}
 
 
 def _describe(result: Json) -> Json:
     """Gather what both show, except the pictures."""
     table, changes = text.main_table(result), text.changes_table(result)
-    # In one table they would be wider than a screen.
+    # In one table they would be wider than a screen, and what changed has a section of its own.
     cost = table[0].index("parameters")
     return {
         "title": text.title(result),
@@ -82,12 +102,13 @@ def _describe(result: Json) -> Json:
         "is_synthetic": result["data"]["is_synthetic"],
         "verdict": text.verdict(result),
         "steps": text.steps(result),
-        "accuracies": [row[:cost] for row in table],
+        "accuracies": [[row[0], *row[2:cost]] for row in table],
         "costs": [[row[0], *row[cost:]] for row in table],
         "table_note": text.table_note(result),
         "pairs": text.pairs_table(result),
         "pairs_note": text.pairs_note(result),
         "curves_note": CURVES_NOTE,
+        "gaps_note": text.unclear_gaps(result),
         "changes": changes,
         "facts": _facts(result),
         "command": result["command"],

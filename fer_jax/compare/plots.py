@@ -41,6 +41,8 @@ _OTHER_MARK: Final = ("#CC79A7", "^")
 
 _LOG_TICKS: Final = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
 _PANELS_A_ROW: Final = 4
+_FULL_COLOUR_POINTS: Final = 20.0
+_MARGIN_LETTERS: Final = 16
 
 KINDS: Final = ("accuracies", "tests", "curves", "gaps")
 """The plots of a comparison."""
@@ -69,27 +71,32 @@ def plot_curves(entries: Sequence[Json], *, title: str) -> Figure:
         entries: `label` and `seeds`, each with `history`: `epoch`, `train_accuracy`, `val_accuracy` (0..1).
         title: above the panels.
     """
+    with drawing(title=title, size=(9, 4.8), dpi=WIDE_DPI) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, part, words in zip(panels, ("val", "train"), ("Validation", "Training"), strict=True):
+            add_curves(axes, entries, part)
+            axes.set_title(f"{words} accuracy, eval mode")
+        panels[0].set_ylabel("accuracy (%)")
+    return figure
+
+
+def add_curves(axes: Axes, entries: Sequence[Json], part: str) -> None:
+    """Draw the accuracy of all runs on a part over the epochs, with the same limits for every part."""
     lengths = [len(entry["seeds"][0]["history"]["epoch"]) for entry in entries]
     is_log = max(lengths) > 2.5 * min(lengths)
     values = [
         100 * value
         for entry in entries
         for seed in entry["seeds"]
-        for part in ("train", "val")
-        for value in seed["history"][f"{part}_accuracy"]
+        for each in ("train", "val")
+        for value in seed["history"][f"{each}_accuracy"]
     ]
     # Show at least ten points, so that flat curves look flat.
     span = max(max(values) - min(values), 10)
-    with drawing(title=title, size=(9, 4.8), dpi=WIDE_DPI) as figure:
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, part, words in zip(panels, ("val", "train"), ("Validation", "Training"), strict=True):
-            axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
-            _set_epochs(axes, max(lengths), is_log=is_log)
-            _draw_runs(axes, entries, part)
-            axes.set_title(f"{words} accuracy, eval mode")
-            axes.set_xlabel("epoch (logarithmic)" if is_log else "epoch")
-        panels[0].set_ylabel("accuracy (%)")
-    return figure
+    axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
+    _set_epochs(axes, max(lengths), is_log=is_log)
+    _draw_runs(axes, entries, part)
+    axes.set_xlabel("epoch (logarithmic)" if is_log else "epoch")
 
 
 def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
@@ -111,7 +118,11 @@ def _curves(entry: Json, part: str) -> np.ndarray:
 
 
 def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
-    """Draw a line for each run, with its name in the margin. The y limits must be set before."""
+    """Draw a line for each run, with its name in the margin. The y limits must be set before.
+
+    Names that are too long for the margin stand below.
+    """
+    has_margin = max(len(entry["label"]) for entry in entries) <= _MARGIN_LETTERS
     low, high = axes.get_ylim()
     ends = [_curves(entry, part).mean(axis=0)[-1] for entry in entries]
     gap = min(0.055, 0.95 / len(entries))
@@ -121,8 +132,10 @@ def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
         epochs, curves = entry["seeds"][0]["history"]["epoch"], _curves(entry, part)
         if len(curves) > 1:
             axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, lw=0)
-        axes.plot(epochs, curves.mean(axis=0), color=colour, linestyle=dash, zorder=3)
+        axes.plot(epochs, curves.mean(axis=0), color=colour, linestyle=dash, zorder=3, label=entry["label"])
         axes.plot(epochs[-1], end, color=colour, marker="o", markersize=5, zorder=4)
+        if not has_margin:
+            continue
         axes.annotate(
             entry["label"],
             xy=(epochs[-1], end),
@@ -134,6 +147,8 @@ def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.55, "shrinkB": 0},
         )
+    if not has_margin:
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.18), frameon=False)
 
 
 def plot_gaps(entries: Sequence[Json], *, title: str) -> Figure:
@@ -148,26 +163,33 @@ def plot_gaps(entries: Sequence[Json], *, title: str) -> Figure:
     with drawing(title=title, size=(9, 0.7 + 2.2 * rows), dpi=WIDE_DPI) as figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes, entry in zip(panels.flat, entries, strict=False):
-            _draw_gap(axes, entry)
+            add_gap(axes, entry)
+            gap = float(np.mean(entry["gap"]))
+            axes.set_title(f"{entry['label']}: gap {signed(gap)}")
         for axes in panels.flat[len(entries) :]:
             axes.set_axis_off()
         for axes in panels[:, 0]:
             axes.set_ylabel("accuracy (%)")
-        panels[0, 0].set_ylim(0, 101)
-        marks = [Line2D([], [], color=_PART_MARKS[part][0], label=part) for part in ("train", "val")]
-        figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+        figure.legend(
+            handles=part_handles(("train", "val")), loc="outside upper right", ncols=2, frameon=False
+        )
     return figure
 
 
-def _draw_gap(axes: Axes, entry: Json) -> None:
+def part_handles(parts: Sequence[str]) -> list[Line2D]:
+    """Make the entries of a legend of the parts whose curves are drawn."""
+    return [Line2D([], [], color=_PART_MARKS[part][0], label=part) for part in parts]
+
+
+def add_gap(axes: Axes, entry: Json) -> None:
+    """Draw train and validation accuracy of a run over the epochs, on a scale from 0 to 100 %."""
     epochs = entry["seeds"][0]["history"]["epoch"]
     train, val = (_curves(entry, part).mean(axis=0) for part in ("train", "val"))
     axes.fill_between(epochs, train, val, color=QUIET_COLOUR, alpha=0.22, linewidth=0)
     marker = "o" if len(epochs) <= 12 else ""
     for values, part in ((train, "train"), (val, "val")):
         axes.plot(epochs, values, color=_PART_MARKS[part][0], marker=marker, markersize=3.5)
-    gap = float(np.mean(entry["gap"]))
-    axes.set_title(f"{entry['label']}: gap {signed(gap)}")
+    axes.set_ylim(0, 101)
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
@@ -185,28 +207,33 @@ def plot_accuracies(entries: Sequence[Json], parts: Sequence[str], *, title: str
         parts: to draw, in their order.
         title: above the plot.
     """
-    marks = {part: _PART_MARKS.get(part, _OTHER_MARK) for part in parts}
     with drawing(title=title, size=(9, 1.5 + 0.6 * len(entries)), dpi=WIDE_DPI, grid="x") as figure:
-        axes = figure.add_subplot()
-        for row, entry in enumerate(entries):
-            for place, part in enumerate(parts):
-                height = row + 0.22 * (place - (len(parts) - 1) / 2)
-                _draw_accuracy(axes, entry, part, height, marks[part])
-        chance = 100 / fer2013.CLASS_COUNT
-        axes.axvline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
-        axes.text(chance, -0.62, " chance", color=QUIET_COLOUR, fontsize=9, va="center")
-        axes.set_yticks(range(len(entries)), [entry["label"] for entry in entries])
-        axes.set_ylim(len(entries) - 0.5, -0.8)
-        axes.set_xlim(10, 101)
-        axes.set_xlabel("accuracy (%)")
-        handles = [
-            Line2D([], [], color=colour, marker=mark, label=part) for part, (colour, mark) in marks.items()
-        ]
-        if any(entry["notebook"] for entry in entries):
-            hollow = {"color": "black", "marker": "o", "markerfacecolor": "white", "linestyle": ""}
-            handles.append(Line2D([], [], label="notebook", **hollow))  # type: ignore[arg-type]
-        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
+        add_accuracies(figure, entries, parts)
     return figure
+
+
+def add_accuracies(figure: Figure, entries: Sequence[Json], parts: Sequence[str]) -> None:
+    """Draw what `plot_accuracies` does on an empty figure."""
+    marks = {part: _PART_MARKS.get(part, _OTHER_MARK) for part in parts}
+    axes = figure.add_subplot()
+    for row, entry in enumerate(entries):
+        for place, part in enumerate(parts):
+            height = row + 0.22 * (place - (len(parts) - 1) / 2)
+            _draw_accuracy(axes, entry, part, height, marks[part])
+    chance = 100 / fer2013.CLASS_COUNT
+    axes.axvline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
+    axes.text(chance, -0.62, " chance", color=QUIET_COLOUR, fontsize=9, va="center")
+    axes.set_yticks(range(len(entries)), [entry["label"] for entry in entries])
+    axes.set_ylim(len(entries) - 0.5, -0.8)
+    axes.set_xlim(0, 101)
+    axes.set_xlabel("accuracy (%)")
+    handles = [
+        Line2D([], [], color=colour, marker=mark, label=part) for part, (colour, mark) in marks.items()
+    ]
+    if any(entry["notebook"] for entry in entries):
+        hollow = {"color": "black", "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+        handles.append(Line2D([], [], label="notebook", **hollow))  # type: ignore[arg-type]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
 
 
 def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tuple[str, str]) -> None:
@@ -241,6 +268,11 @@ def _draw_accuracy(axes: Axes, entry: Json, part: str, height: float, mark: tupl
             )
 
 
+def largest_difference(pairs: Sequence[Json]) -> float:
+    """Choose the difference that has the full colour, in points: small ones are pale, even of two runs."""
+    return max(_FULL_COLOUR_POINTS, *(100 * abs(pair["difference"]) for pair in pairs))
+
+
 def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], *, title: str) -> Figure:
     """Draw the difference in accuracy of each pair of runs, gray if it is not significant.
 
@@ -251,7 +283,7 @@ def plot_tests(entries: Sequence[Json], pairs: Sequence[Json], *, title: str) ->
         title: above the plot.
     """
     size = len(entries) - 1
-    most = max(1.0, *(100 * abs(pair["difference"]) for pair in pairs))
+    most = largest_difference(pairs)
     colours = np.ones((size, size, 4))
     colour_map = matplotlib.colormaps["RdBu"]
     inches = (max(2.2 + 0.95 * size, 5.2), 1.5 + 0.62 * size)

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fer_jax.compare import page, plots, text
+from fer_jax.compare import notebook, page, plots, text
 from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
-from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
 from fer_jax.config.data import LABEL_WORDS, BadRow
 from fer_jax.data.examples import Examples
@@ -22,6 +21,7 @@ from fer_jax.inference.predictor import predict
 from fer_jax.inference.rows import choose_rows
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.metrics.paired import LEVEL, count_discordant, difference_interval, holm, mcnemar
+from fer_jax.metrics.scores import difference_interval as gap_interval
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.report import terminal
 from fer_jax.report.plots import write_png
@@ -121,7 +121,7 @@ def write(result: Json, out: Path, name: str) -> list[str]:
     pictures = draw(result, out, name)
     write_json(out / f"{name}.json", result)
     write_text(out / f"{name}.md", page.markdown(result, pictures))
-    page.write_html(result, {key: out / file for key, file in pictures.items()}, out / f"{name}.html")
+    page.write_html(result, out / f"{name}.html")
     return [f"{name}.md", f"{name}.html", f"{name}.json", *pictures.values()]
 
 
@@ -196,7 +196,7 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
     is_synthetic = entries[0].seeds[0].record.data.is_synthetic
     befores = [None, *entries[:-1]]
     runs = [
-        describe_entry(entry, before, part, rights, has_notebook=not is_synthetic)
+        describe_entry(entry, before, part, rights)
         for entry, before, rights in zip(entries, befores, is_right, strict=True)
     ]
     known = [each for each in PARTS if any(each in seed["parts"] for run in runs for seed in run["seeds"])]
@@ -217,9 +217,7 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
     }
 
 
-def describe_entry(
-    entry: Entry, before: Entry | None, part: str, is_right: Sequence[np.ndarray], *, has_notebook: bool
-) -> Json:
+def describe_entry(entry: Entry, before: Entry | None, part: str, is_right: Sequence[np.ndarray]) -> Json:
     """Describe an entry and its seeds, ready for JSON.
 
     Args:
@@ -227,38 +225,40 @@ def describe_entry(
         before: the entry above it in the table.
         part: of the images that were classified.
         is_right: for each seed that was evaluated: bool [N].
-        has_notebook: whether the notebook's runs of the same names used this data.
 
     Returns:
-        `label`, `change` (words) and `changes` (rows of setting, before, now), `notebook` (None, or part ->
-        percent as text), `parameters`, `macs`, `epochs`, `images_per_second`, `seconds_per_epoch`, `gap`
-        (points, of each seed), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
+        `label`, `before` (the label above it, or None), `change` (words) and `changes` (rows of setting,
+        before, now), `notebook` (None, or part -> percent as text), `parameters`, `macs`, `epochs`,
+        `images_per_second`, `seconds_per_epoch`, `gap` and `gap_ends` (of each seed, in points: train − val
+        and its 95 % interval), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
         `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if training measured
         it, `loss`, `balanced_accuracy`, `macro_f1`), `best_epoch`, `history`.
     """
     first = entry.seeds[0].record
-    words, told = NOTEBOOK.get(entry.label, (None, None)) if has_notebook else (None, None)
-    # The notebook describes the step from its own previous run.
-    names: list[str | None] = [None, *NOTEBOOK]
-    if words and names[names.index(entry.label) - 1] != (before and before.label):
-        words = None
+    words, told = _read_notebook(entry, before)
     changes = [] if before is None else list_changes(before.config, entry.config, ignored=NOT_THE_METHOD)
     if words is None:
         words = "first run" if before is None else text.changes_in_words(changes)
     # The first epoch includes compilation; use it only if there is no other.
     timed = [record for run in entry.seeds for record in run.history[1:] or run.history]
     gaps = [run.metrics["train"]["accuracy"] - run.metrics["val"]["accuracy"] for run in entry.seeds]
+    counts = [
+        [(run.metrics[each]["correct"], run.metrics[each]["total"]) for each in ("train", "val")]
+        for run in entry.seeds
+    ]
     return {
         "label": entry.label,
+        "before": None if before is None else before.label,
         "change": words,
         "changes": changes,
-        "notebook": told if told and any(told.values()) else None,
+        "notebook": told,
         "parameters": first.parameters,
         "macs": first.macs,
         "epochs": entry.config.train.total_epochs,
         "images_per_second": statistics.median(record["images_per_second"] for record in timed),
         "seconds_per_epoch": statistics.median(record["seconds"] for record in timed),
         "gap": [100 * gap for gap in gaps],
+        "gap_ends": [[100 * end for end in gap_interval(*each)] for each in counts],
         "selection": first.selection,
         "machine": f"{first.machine}; {first.device}",
         "versions": ", ".join(f"{package} {version}" for package, version in first.versions.items()),
@@ -268,6 +268,18 @@ def describe_entry(
             for place, run in enumerate(entry.seeds)
         ],
     }
+
+
+def _read_notebook(entry: Entry, before: Entry | None) -> tuple[str | None, dict[str, str | None] | None]:
+    """Return what the notebook says of a run: its change, and its accuracies in percent; None without."""
+    name = notebook.name_of(entry)
+    if name is None:
+        return None, None
+    words, told = notebook.NOTEBOOK[name]
+    # The notebook describes the step from its own previous run.
+    names = [None, *notebook.NOTEBOOK]
+    is_next = names[names.index(name) - 1] == (before and notebook.name_of(before))
+    return words if is_next else None, told if any(told.values()) else None
 
 
 def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None) -> Json:

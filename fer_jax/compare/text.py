@@ -11,6 +11,7 @@ from fer_jax.text import (
     MISSING,
     Table,
     align,
+    counted,
     decimal,
     interval,
     join,
@@ -22,19 +23,23 @@ from fer_jax.text import (
 TABLE_NOTE: Final = (
     "Accuracies in percent, in evaluation mode on images without augmentation. One seed: with Wilson's 95 % "
     "interval, over the choice of images; several seeds: mean ± standard deviation. Gap: train − val, in "
-    "points. MACs: multiply-accumulates per image. Best epoch: the one with the highest validation accuracy."
+    "points, with its 95 % interval or its spread. MACs: multiply-accumulates per image. Best epoch: the one "
+    "with the highest validation accuracy."
 )
 SPEED_NOTE: Final = (
     "Images per second in training, and seconds per epoch including evaluation: medians, without the first "
     "epoch, which compiles."
 )
-NOTEBOOK_NOTE: Final = "Notebook: train / val / test; a dash if it gives no number."
+NOTEBOOK_NOTE: Final = (
+    "Notebook: train / val / test, beside the runs that rebuild it unchanged on the same 28,709 rows; a dash "
+    "if it gives no number."
+)
 
 SCORES: Final = ("loss", "balanced_accuracy", "macro_f1")
 """Metrics besides accuracy that a table of the runs has."""
 
 _MOST_CHANGES: Final = 3
-"""How many settings a cell of the table lists."""
+"""How many settings a sentence lists; the table of what changed lists all."""
 
 
 def title(result: Json) -> str:
@@ -53,13 +58,14 @@ def verdict(result: Json) -> list[str]:
         is_real = "is significant" if real else "is not significant"
         said = [f"The difference in accuracy on {images} {is_real}: {_describe_pair(result, pairs[0])}."]
     else:
-        said = [f"{len(real)} of {len(pairs)} differences in accuracy on {images} are significant."]
+        are = "is" if len(real) == 1 else "are"
+        said = [f"{len(real)} of {len(pairs)} differences in accuracy on {images} {are} significant."]
         if others:
             said.append(f"Not significant: {'; '.join(_describe_pair(result, pair) for pair in others)}.")
-    correction = "" if len(pairs) == 1 else ", corrected for all pairs (Holm)"
+    correction = "" if len(pairs) == 1 else ", corrected for the number of pairs by Holm"
     said.append(
-        "Significant: larger than the choice of images explains, by McNemar's exact test (two-sided)"
-        f"{correction}, at the {100 * result['level']:g} % level."
+        "Significant: the choice of images alone would rarely give such a difference (McNemar's exact test, "
+        f"two-sided{correction}, at the {100 * result['level']:g} % level)."
     )
     return said + _seed_sentences(result)
 
@@ -97,7 +103,7 @@ def _describe_pair(result: Json, pair: Json) -> str:
 
 
 def steps(result: Json) -> list[str]:
-    """Write for each run what it gained over the previous one, a sentence each."""
+    """Write for each run how its accuracy differs from the previous one's, a sentence each."""
     said = []
     for pair in result["pairs"]:
         if pair["second"] != pair["first"] + 1:
@@ -126,7 +132,7 @@ def main_table(result: Json) -> Table:
                 run["change"],
                 *([notebook] if has_notebook else []),
                 *(accuracy(run, part) for part in parts),
-                mean_and_spread(run["gap"]),
+                gap(run),
                 str(len(run["seeds"])),
                 thousands(run["parameters"]),
                 f"{decimal(run['macs'] / 1e6, digits=1)} M",
@@ -157,9 +163,37 @@ def accuracy(run: Json, part: str) -> str:
     return f"{text} ({interval([counts[0]['low'], counts[0]['high']], scale=100, digits=1)})"
 
 
+def gap(run: Json) -> str:
+    """Write train − val in points, with its interval (one seed) or spread (several seeds).
+
+    >>> gap({"gap": [7.25], "gap_ends": [[5.0, 9.5]]})
+    '+7.2 (+5.0 to +9.5)'
+    """
+    values = run["gap"]
+    if len(values) == 1:
+        low, high = run["gap_ends"][0]
+        return f"{signed(values[0])} ({signed(low)} to {signed(high)})"
+    sign = "+" if sum(values) > 0 else ""
+    return sign + mean_and_spread(values)
+
+
+def is_gap_unclear(run: Json) -> bool:
+    """Whether the gap of no seed can be told from 0."""
+    return all(low <= 0 <= high for low, high in run["gap_ends"])
+
+
+def unclear_gaps(result: Json) -> str:
+    """Name the runs whose gap cannot be told from 0, in a sentence; empty if there are none."""
+    labels = [run["label"] for run in result["runs"] if is_gap_unclear(run)]
+    if not labels:
+        return ""
+    are = "gap of {} is" if len(labels) == 1 else "gaps of {} are"
+    return f"The {are.format(join(labels))} not distinguishable from 0."
+
+
 def pairs_table(result: Json) -> Table:
     """Lay out McNemar's test of each pair of runs."""
-    head = ["runs", "only the first right", "only the second", "difference, points", "95 % interval"]
+    head = ["runs", "only the first right", "only the second right", "difference, points", "95 % interval"]
     rows = [[*head, "p", "p (Holm)", "significant", "seeds"]]
     for pair in result["pairs"]:
         apart = {None: MISSING, True: "apart", False: "overlap"}[pair["are_seeds_apart"]]
@@ -202,15 +236,28 @@ def changes_table(result: Json) -> Table:
     return [["run", "setting", "previous run", "this run"], *rows] if rows else []
 
 
-def changes_in_words(changes: Sequence[Sequence[str]]) -> str:
-    """Write the first few changed settings as one text.
+def step_tables(result: Json) -> list[Json]:
+    """List what each run changed: `title`, `words` (the notebook's, if it has any) and the table `rows`."""
+    return [
+        {
+            "title": f"{run['before']} → {run['label']}",
+            "words": "" if run["change"] == changes_in_words(run["changes"]) else run["change"],
+            "rows": [["setting", run["before"], run["label"]], *run["changes"]],
+        }
+        for run in result["runs"]
+        if run["changes"]
+    ]
 
-    >>> changes_in_words([["train.epochs", "3", "6"]])
-    'train.epochs 3 → 6'
+
+def changes_in_words(changes: Sequence[Sequence[str]]) -> str:
+    """Write the changed settings as one text, or only their number if they are many.
+
+    >>> changes_in_words([["train.epochs", "3", "6"]]), changes_in_words([["a", "1", "2"]] * 4)
+    ('train.epochs 3 → 6', '4 settings')
     """
-    named = [f"{field} {old} → {new}" for field, old, new in changes[:_MOST_CHANGES]]
-    more = len(changes) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "") if named else "no setting"
+    if len(changes) > _MOST_CHANGES:
+        return counted(len(changes), "setting")
+    return ", ".join(f"{field} {old} → {new}" for field, old, new in changes) or "no setting"
 
 
 def terminal(result: Json) -> str:
@@ -218,7 +265,10 @@ def terminal(result: Json) -> str:
     table = main_table(result)
     shown = [place for place, head in enumerate(table[0]) if not head.startswith(("what", "notebook"))]
     lines = align([[row[place] for place in shown] for row in table])
-    return "\n".join([lines, "", *verdict(result), "", *(f"- {step}" for step in steps(result))])
+    gaps = unclear_gaps(result)
+    return "\n".join(
+        [lines, "", *verdict(result), *([gaps] if gaps else []), "", *(f"- {step}" for step in steps(result))]
+    )
 
 
 def table_note(result: Json) -> str:

@@ -35,6 +35,7 @@ FACES_PER_CLASS: Final = 3
 
 _COLUMNS: Final = 5
 _HEAT: Final = colormaps["viridis"]
+_WEAK: Final = 1 / 3
 
 
 class Mistake(NamedTuple):
@@ -324,6 +325,9 @@ def _colour(heat: np.ndarray) -> np.ndarray:
 
 
 def _overlay(face: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Overlay a gray face with a map 0..1, both [48, 48], more opaque where it is high; uint8 [48, 48, 3]."""
-    opacity = 0.75 * heat[..., None]
+    """Overlay a gray face with a map 0..1, both [48, 48], where it is strong; uint8 [48, 48, 3].
+
+    The weaker third is transparent, and opacity grows from there: the face must be seen through the map.
+    """
+    opacity = 0.7 * np.clip((heat[..., None] - _WEAK) / (1 - _WEAK), 0, 1)
     return ((1 - opacity) * face[..., None] + opacity * _colour(heat)).round().astype(np.uint8)

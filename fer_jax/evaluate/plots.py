@@ -8,9 +8,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from fer_jax import fer2013
 from fer_jax.report.charts import add_corruption, add_histogram, add_reliability
-from fer_jax.report.plots import QUIET_COLOUR, WIDE_DPI, drawing
+from fer_jax.report.plots import WIDE_DPI, drawing
 
 _HOW_TO_READ: Final = (
     "above the line: underconfident,\nmore often right than it says;\nbelow the line: overconfident"
@@ -49,9 +48,7 @@ def plot_robustness(robustness: dict[str, Any], *, title: str) -> Figure:
     `robustness` is what `evaluate.robustness.measure` returns.
     """
     corruptions, total = robustness["corruptions"], robustness["total"]
-    clean = 100 * robustness["clean_correct"] / total
     rows = -(-len(corruptions) // _PANELS_A_ROW)
-    chance = 100 / robustness.get("classes", fer2013.CLASS_COUNT)
     best = max([robustness["clean_correct"], *(n for each in corruptions for n in each["correct"])])
     words = f"{title}, {total:,} images; bands are 95 % intervals"
     with drawing(title=words, size=(9, 0.6 + 2.35 * rows), dpi=WIDE_DPI) as figure:
@@ -59,13 +56,11 @@ def plot_robustness(robustness: dict[str, Any], *, title: str) -> Figure:
         for axes, corruption in zip(panels, corruptions, strict=False):
             add_corruption(axes, corruption, robustness)
             axes.set_title(corruption["name"])
-            axes.set_xlabel(corruption["what"], fontsize=9)
+            axes.xaxis.label.set_fontsize(9)
         for axes in panels[len(corruptions) :]:
             axes.set_axis_off()
         panels[0].set_ylim(0, min(1.12 * max(100 * best / total, 50), 104))
         panels[0].yaxis.set_major_locator(MultipleLocator(20))
-        panels[0].text(5.3, clean, "clean", ha="right", va="bottom", fontsize=9)
-        panels[0].text(5.3, chance, "guessing", ha="right", va="top", fontsize=9, color=QUIET_COLOUR)
         for axes in panels[::_PANELS_A_ROW]:
             axes.set_ylabel("accuracy (%)")
     return figure

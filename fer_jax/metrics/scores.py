@@ -1,5 +1,6 @@
 """Scores derived from counts and predictions: Wilson intervals, per-class ratios, top-2 hits, ROC-AUC."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,26 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
     interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the first proportion minus the second, measured on different images, in -1..1.
+
+    From the Wilson intervals of both (Newcombe 1998, "Interval estimation for the difference between
+    independent proportions", method 10).
+
+    Args:
+        first: correct and total.
+        second: the same.
+
+    >>> tuple(round(end, 4) for end in difference_interval((56, 70), (48, 80)))
+    (0.0524, 0.3339)
+    """
+    ours, theirs = first[0] / first[1], second[0] / second[1]
+    (low, high), (other_low, other_high) = wilson_interval(*first), wilson_interval(*second)
+    below = math.hypot(ours - low, other_high - theirs)
+    above = math.hypot(high - ours, theirs - other_low)
+    return ours - theirs - below, ours - theirs + above
 
 
 def summarise(counts: Counts) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MultipleLocator
 
 from fer_jax import fer2013
 from fer_jax.metrics.scores import wilson_interval
@@ -26,6 +26,9 @@ _VARIABLES: Final = {
     plots.VAL_COLOUR: "--val",
     plots.OBJECTIVE_COLOUR: "--objective",
     plots.RATE_COLOUR: "--rate",
+    "#E69F00": "--run2",
+    "#CC79A7": "--run4",
+    "#56B4E9": "--run5",
     plots.QUIET_COLOUR: "--quiet",
     plots.GRID_COLOUR: "--line",
     "#000000": "--ink",
@@ -34,20 +37,30 @@ _VARIABLES: Final = {
 """Colour of a plot -> variable of the style sheet."""
 
 _DASHES: Final = (0, (4, 3))
+_PIXELS_A_POINT: Final = 1.2
+"""How large a chart becomes at most, so that its text is as large as the page's notes."""
 
 
 class Chart(NamedTuple):
-    """A chart of a page: its title, what stands beside the title (such as a unit), and the SVG."""
+    """A chart of a page.
+
+    Attributes:
+        title: above it.
+        words: beside the title, such as a unit.
+        svg: the chart, whose width is that of its place on the page.
+        width_px: its largest width.
+    """
 
     title: str
     words: str
     svg: Markup
+    width_px: int
 
 
-def _chart(
+def make_chart(
     title: str, words: str, draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float]
 ) -> Chart:
-    """Draw a chart.
+    """Draw a chart with the colours of the page, in light and dark mode.
 
     Args:
         title: above it.
@@ -71,7 +84,8 @@ def _chart(
     body = re.sub(r'(?<=<g) id="[^"]*"| clip-path="[^"]*"|;? font-family: [^;"]*', "", body)
     for colour, name in _VARIABLES.items():
         body = body.replace(colour.lower(), f"var({name})")
-    return Chart(title, words, Markup(f'<svg {box} role="img" aria-label="{escape(alt)}">{body}'))
+    svg = Markup(f'<svg {box} role="img" aria-label="{escape(alt)}">{body}')
+    return Chart(title, words, svg, round(_PIXELS_A_POINT * 72 * size[0]))
 
 
 def curve_charts(history: Sequence[Mapping[str, Any]], measured_epoch: int) -> list[Chart]:
@@ -93,7 +107,7 @@ def curve_charts(history: Sequence[Mapping[str, Any]], measured_epoch: int) -> l
         ends = ", ".join(f"{name.partition('_')[0]} {scale * last[name]:.4g}" for name in names)
         alt = f"{title} ({unit}) over {len(history)} epochs. After the last: {ends}."
         draw_panel = partial(_draw_epochs, draw=draw, history=history, measured_epoch=measured_epoch)
-        charts.append(_chart(title, f"({unit})", draw_panel, alt=alt, size=(5, 3.2)))
+        charts.append(make_chart(title, f"({unit})", draw_panel, alt=alt, size=(5.4, 3.3)))
     return charts
 
 
@@ -115,6 +129,7 @@ def reliability_chart(title: str, bins: Sequence[Mapping[str, Any]]) -> Chart:
         diagram, histogram = figure.subplots(2, sharex=True, height_ratios=(4, 1))
         add_reliability(diagram, bins)
         add_histogram(histogram, bins)
+        diagram.set_ylabel("accuracy (%)")
         histogram.set_ylabel("images (%)")
 
     told = "; ".join(
@@ -122,7 +137,8 @@ def reliability_chart(title: str, bins: Sequence[Mapping[str, Any]]) -> Chart:
         for each in bins
         if each["count"]
     )
-    return _chart(title, "accuracy (%)", draw, alt=f"Reliability diagram, {title}: {told}.", size=(4.2, 4.2))
+    alt = f"Reliability diagram, {title}: {told}."
+    return make_chart(title, "", draw, alt=alt, size=(4, 3.7))
 
 
 def add_reliability(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
@@ -153,7 +169,7 @@ def add_histogram(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
 
 
 def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
-    """Draw accuracy against the strength of each corruption: small charts with one scale.
+    """Draw accuracy against the strength of each corruption: charts with one vertical scale.
 
     Args:
         robustness: `total`, `clean_correct`, `classes` (by default seven) and `corruptions`:
@@ -169,23 +185,33 @@ def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
 
         def draw(figure: Figure, each: Mapping[str, Any] = each) -> None:
             axes = figure.add_subplot()
+            axes.set_ylim(0, min(114 * most / total, 104))
+            axes.yaxis.set_major_locator(MultipleLocator(20 if 2 * most > total else 10))
             add_corruption(axes, each, robustness)
-            axes.set_ylim(0, 108 * most / total)
-            axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+            axes.set_ylabel("accuracy (%)")
 
-        charts.append(_chart(each["name"], each["what"], draw, alt=alt, size=(2.8, 2)))
+        charts.append(make_chart(each["name"].capitalize(), "", draw, alt=alt, size=(4, 2.8)))
     return charts
 
 
 def add_corruption(axes: Axes, corruption: Mapping[str, Any], robustness: Mapping[str, Any]) -> None:
-    """Draw accuracy (in percent) with its 95 % interval against the strength, clean accuracy and chance."""
-    total, places = robustness["total"], range(1, len(corruption["levels"]) + 1)
+    """Draw accuracy (in percent) with its 95 % interval against the strength, clean accuracy and chance.
+
+    The strengths keep their distances, and grow to the right: an axis of a level that falls is reversed.
+    """
+    total, levels = robustness["total"], corruption["levels"]
     ends = 100 * np.array([wilson_interval(correct, total) for correct in corruption["correct"]])
-    axes.fill_between(places, ends[:, 0], ends[:, 1], color=plots.VAL_COLOUR, alpha=0.2, linewidth=0)
+    axes.fill_between(levels, ends[:, 0], ends[:, 1], color=plots.VAL_COLOUR, alpha=0.2, linewidth=0)
     accuracies = [100 * correct / total for correct in corruption["correct"]]
-    axes.plot(places, accuracies, color=plots.VAL_COLOUR, marker="o", markersize=4)
-    axes.axhline(100 * robustness["clean_correct"] / total, color="black", linewidth=1.2, linestyle=_DASHES)
+    axes.plot(levels, accuracies, color=plots.VAL_COLOUR, marker="o", markersize=4)
+    clean = 100 * robustness["clean_correct"] / total
     chance = 100 / robustness.get("classes", fer2013.CLASS_COUNT)
+    look: Any = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "fontsize": "small"}
+    axes.axhline(clean, color="black", linewidth=1.2, linestyle=_DASHES)
+    axes.annotate("clean", (0.99, clean), xytext=(0, 3), ha="right", va="bottom", **look)
     axes.axhline(chance, color=plots.QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
-    axes.set_xlim(0.7, len(places) + 0.3)
-    axes.set_xticks(places, [f"{level:g}" for level in corruption["levels"]])
+    axes.annotate("chance", (0.01, chance), xytext=(0, -3), ha="left", va="top", **look)
+    margin = 0.06 * (levels[-1] - levels[0])
+    axes.set_xlim(levels[0] - margin, levels[-1] + margin)
+    axes.set_xticks(levels, [f"{level:g}" for level in levels])
+    axes.set_xlabel(corruption["what"])

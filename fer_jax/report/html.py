@@ -2,17 +2,15 @@
 
 import base64
 import importlib.metadata
-import io
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image
 
 from fer_jax.files import write_text
-from fer_jax.text import decimal, number, percent, thousands
+from fer_jax.text import counted, decimal, number, percent, thousands
 
 
 def write_page(
@@ -24,20 +22,21 @@ def write_page(
 
         {% extends "base.html.j2" %}
         {% import "parts.html.j2" as parts %}
+        {% import "charts.html.j2" as charts %}
         {% block lead %}<p class="lead">One sentence under the title.</p>{% endblock %}
         {% block main %}
         <section id="ladder">
-        <h2>{{ contents.ladder }}</h2>
+        {{ parts.heading(contents.ladder) }}
         <p>A paragraph.</p>
         {{ parts.table(rows, caption="Accuracy by run", left_columns=2) }}
-        {{ parts.picture(path, alt="What the picture shows", caption="Its unit and how to read it") }}
+        {{ charts.row(many) }}
         {{ parts.command("python -m fer_jax.compare runs") }}
         </section>
         {% endblock %}
 
-    `rows` is a `text.Table`; `path` is a PNG file or its bytes, which are embedded in the page. The other
-    macros are in `parts.html.j2` and `charts.html.j2`. All text is escaped. `percent`, `decimal`, `thousands`
-    and `number` of `fer_jax.text` are filters. A name that the template uses but is not given is an error.
+    `rows` is a `text.Table`, `many` are `charts.Chart`. The other macros are in `parts.html.j2` and
+    `charts.html.j2`. All text is escaped. `percent`, `decimal`, `thousands`, `counted` and `number` of
+    `fer_jax.text` are filters. A name that the template uses but is not given is an error.
 
     Args:
         template: its file name.
@@ -79,8 +78,8 @@ def _environment() -> jinja2.Environment:
         "decimal": decimal,
         "thousands": thousands,
         "number": number,
+        "counted": counted,
         "data_uri": data_uri,
-        "pixel_size": pixel_size,
     }
     environment.filters.update(filters)
     return environment
@@ -91,16 +90,6 @@ def _percent(ratio: float | None, *, digits: int = 1) -> str:
     return percent(ratio, digits=digits).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def data_uri(picture: Path | bytes) -> str:
-    """Encode a PNG file, or its bytes, as a data URI."""
-    return f"data:image/png;base64,{base64.b64encode(_bytes_of(picture)).decode()}"
-
-
-def pixel_size(picture: Path | bytes) -> tuple[int, int]:
-    """Read width and height of a picture, for which a browser then reserves space."""
-    with Image.open(io.BytesIO(_bytes_of(picture))) as image:
-        return image.size
-
-
-def _bytes_of(picture: Path | bytes) -> bytes:
-    return picture if isinstance(picture, bytes) else picture.read_bytes()
+def data_uri(picture: bytes) -> str:
+    """Encode the bytes of a PNG file as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

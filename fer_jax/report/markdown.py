@@ -16,7 +16,6 @@ from fer_jax.report.story import (
     RESULT_NOTE,
     Layers,
     Story,
-    best_epoch_note,
     gather,
     layer_rows,
 )
@@ -84,7 +83,7 @@ def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
     """
     names = names_of(len(confusion))
     rows = [["true \\ predicted", *names]]
-    rows += [[label, *(str(count) for count in row)] for label, row in zip(names, confusion, strict=True)]
+    rows += [[label, *map(thousands, row)] for label, row in zip(names, confusion, strict=True)]
     return align(rows)
 
 
@@ -142,10 +141,9 @@ def _result_section(story: Story) -> str:
                 decimal(metrics["loss"], digits=4),
             ]
         )
-    best = best_epoch_note(story.history, measured_epoch=story.run["measured_epoch"])
     return (
         f"## Result\n\n{to_markdown(rows, left_columns=1)}\n\n"
-        f"Weights of {story.weights_note}. {best} {RESULT_NOTE}\n\n{story.gap_note}"
+        f"{story.weights_sentence} {RESULT_NOTE}\n\n{story.gap_note}"
     )
 
 
@@ -179,5 +177,5 @@ def _class_rows(metrics: Json) -> Table:
     rows = [["class", "precision", "recall", "F1", "count", "predicted"]]
     for each in metrics["per_class"]:
         ratios = [percent(each[name], digits=2) for name in ("precision", "recall", "f1")]
-        rows.append([each["label"], *ratios, f"{each['count']}", f"{each['predicted']}"])
+        rows.append([each["label"], *ratios, thousands(each["count"]), thousands(each["predicted"])])
     return rows

@@ -22,6 +22,13 @@ FIGURES: Final = {
 _MOST_CONFUSED: Final = 3
 """How many pairs of classes the text about a confusion matrix names."""
 
+_CORRUPTIONS_SHOWN: Final = 3
+_MISTAKES_SHOWN: Final = 8
+_NEIGHBOURS_SHOWN: Final = 2
+_FACES_SHOWN: Final = 3
+_TILES_OF_A_FACE: Final = 3
+"""What is shown before the rest is folded; a face with its two maps."""
+
 
 def describe_parts(story: Story) -> list[Json]:
     """Describe each measured part: by `evaluate` if it has run, otherwise by the end of training.
@@ -46,10 +53,11 @@ def describe_parts(story: Story) -> list[Json]:
                 "views": views_note(figures),
                 "confusion": confusion_rows(figures["confusion"]),
                 "confused": confused(figures["confusion"]),
+                "classes": figures["per_class"],
                 "calibration": _calibration(figures),
                 "robustness": _robustness(figures.get("robustness")),
                 "mistakes": _mistakes(mistakes, sheets.get("mistakes")),
-                "saliency": sheets.get("saliency"),
+                "saliency": _saliency(sheets.get("saliency")),
                 "neighbours": _neighbours(mistakes, sheets.get("neighbours")),
             }
         )
@@ -163,8 +171,10 @@ def _robustness(robustness: Json | None) -> Json | None:
     if not robustness:
         return None
     total, clean = robustness["total"], robustness["clean_correct"]
+    # The largest drop at full strength first.
+    corruptions = sorted(robustness["corruptions"], key=lambda each: each["correct"][-1])
     rows, drops = [["corruption", "strengths", "1", "2", "3", "4", "5", "drop at 5"]], {}
-    for each in robustness["corruptions"]:
+    for each in corruptions:
         accuracies = [100 * correct / total for correct in each["correct"]]
         drops[each["name"]] = 100 * clean / total - accuracies[-1]
         levels = ", ".join(map(number, each["levels"]))
@@ -179,7 +189,8 @@ def _robustness(robustness: Json | None) -> Json | None:
     return {
         "total": total,
         "clean": clean / total,
-        "charts": robustness_charts(robustness),
+        "charts": robustness_charts({**robustness, "corruptions": corruptions}),
+        "shown": _CORRUPTIONS_SHOWN,
         "rows": rows,
         "worst": max(drops, key=lambda name: drops[name]),
         "worst_drop": max(drops.values()),
@@ -195,8 +206,29 @@ def _mistakes(mistakes: list[Json], sheet: Json | None) -> Json | None:
     if sheet is not None:
         # The rows of the sheet have no meaning: the page breaks the tiles to fit its width.
         tiles = [tile for row in sheet["rows"] for tile in row["tiles"]]
-        sheet = sheet | {"rows": [{"label": "", "tiles": tiles}]}
+        first, rest = tiles[:_MISTAKES_SHOWN], tiles[_MISTAKES_SHOWN:]
+        sheet = {
+            "subtitle": sheet["subtitle"],
+            "first": [{"label": "", "tiles": first}],
+            "rest": [{"label": "", "tiles": rest}] if rest else [],
+            "rest_count": len(rest),
+        }
     return {"count": len(mistakes), "rows": rows, "sheet": sheet}
+
+
+def _saliency(sheet: Json | None) -> Json | None:
+    """Lay out the faces with their maps: the first of each class, then the second, and so on."""
+    if sheet is None:
+        return None
+    width = _TILES_OF_A_FACE
+    most = max(len(row["tiles"]) for row in sheet["rows"])
+    faces = [
+        {"label": row["label"], "tiles": row["tiles"][place : place + width]}
+        for place in range(0, most, width)
+        for row in sheet["rows"]
+        if row["tiles"][place:]
+    ]
+    return {"subtitle": sheet["subtitle"], "first": faces[:_FACES_SHOWN], "rest": faces[_FACES_SHOWN:]}
 
 
 def _neighbours(mistakes: list[Json], sheet: Json | None) -> Json | None:
@@ -207,4 +239,7 @@ def _neighbours(mistakes: list[Json], sheet: Json | None) -> Json | None:
     for each in found:
         near = (f"{one['label']} ({one['row']}, {one['distance']:.3f})" for one in each["neighbours"])
         rows.append([f"{each['row']}", each["true"], each["predicted"], ", ".join(near)])
+    if sheet is not None:
+        first, rest = sheet["rows"][:_NEIGHBOURS_SHOWN], sheet["rows"][_NEIGHBOURS_SHOWN:]
+        sheet = {"subtitle": sheet["subtitle"], "first": first, "rest": rest}
     return {"rows": rows if found else [], "sheet": sheet}

@@ -10,17 +10,17 @@ from fer_jax.report import story as run_story
 from fer_jax.report.charts import curve_charts
 from fer_jax.report.html import write_page
 from fer_jax.report.measured import describe_parts, interval_rows
-from fer_jax.report.story import Story, best_epoch_note, gather
+from fer_jax.report.story import Story, gather
 from fer_jax.text import MISSING, Table, decimal, describe_value
 
 REPORT: Final = "report.html"
 """Name of a run's page in its folder."""
 
 CONTENTS: Final = {
-    "run": "What was run",
-    "data": "Data",
-    "curves": "Curves",
     "result": "Result",
+    "diagnosis": "Diagnosis",
+    "settings": "Settings that differ from the defaults",
+    "curves": "Curves",
     "confusion": "Confusion",
     "classes": "By class",
     "calibration": "Calibration",
@@ -28,10 +28,22 @@ CONTENTS: Final = {
     "mistakes": "Mistakes",
     "saliency": "Saliency",
     "neighbours": "Nearest neighbours",
-    "diagnosis": "Diagnosis",
+    "unmeasured": "Not measured yet",
+    "data": "Data",
     "reproduce": "How to reproduce",
 }
 """Id -> heading of each section."""
+
+MEASURED: Final = {
+    "confusion": "Confusion: which classes are taken for which others",
+    "classes": "By class: precision and recall of each class",
+    "calibration": "Calibration: whether its confidence can be trusted",
+    "robustness": "Robustness: accuracy under blur, noise and other corruptions",
+    "mistakes": "Mistakes: the most confident ones",
+    "saliency": "Saliency: what the network looks at",
+    "neighbours": "Nearest neighbours: the training images closest to a mistake",
+}
+"""Id of each section that shows what `evaluate` measures -> what the page says while it has not."""
 
 LOSSES: Final = {
     "zero_one": ("0–1 loss, %", 100, 1),
@@ -44,7 +56,7 @@ LOSSES: Final = {
 def write(folder: Path) -> Path:
     """Write the page of a run from the files in its folder: `report.html`, replaced atomically.
 
-    A section whose file is missing names the command that makes it. The same files give the same bytes.
+    The page names the command that measures what is missing. The same files give the same bytes.
 
     Args:
         folder: of one run, with `run.json` and `config.json` at least.
@@ -60,19 +72,21 @@ def write(folder: Path) -> Path:
     measured = describe_parts(story)
     history = story.history
     measured_epoch = story.run.get("measured_epoch", len(history))
+    unmeasured = {key: words for key, words in MEASURED.items() if not any(each[key] for each in measured)}
+    left_out = unmeasured.keys() if unmeasured else {"unmeasured"}
     return write_page(
         "report.html.j2",
         folder / REPORT,
         title=story.title,
-        contents=CONTENTS,
+        contents={key: words for key, words in CONTENTS.items() if key not in left_out},
         is_synthetic=story.is_synthetic,
         story=story,
         run=story.run,
         metrics=story.metrics,
         notes=run_story,
         curves=curve_charts(history, measured_epoch) if history else None,
-        best_epoch=best_epoch_note(history, measured_epoch=measured_epoch) if history else None,
         measured=measured,
+        unmeasured=unmeasured,
         intervals=interval_rows(measured),
         diagnosis=_describe_diagnosis(story.diagnosis) if story.diagnosis else None,
         commands=_commands(story),
@@ -98,15 +112,17 @@ def _resume(command: str) -> str:
 
 
 def _describe_diagnosis(diagnosis: Json) -> Json:
-    advice = [
-        {**each, "option": _write_change(each["field"], each["to"]), "now": describe_value(each["from"])}
-        for each in diagnosis["next"]
-    ]
+    # Changes for the same reason stand together.
+    advice: dict[str, list[Json]] = {}
+    for each in diagnosis["next"]:
+        change = {"option": _write_change(each["field"], each["to"]), "now": describe_value(each["from"])}
+        advice.setdefault(each["why"], []).append(change)
+    reasons = [{"why": why, "changes": changes} for why, changes in advice.items()]
     # The rules that hold come first: they are the diagnosis.
     findings = sorted(diagnosis["findings"], key=lambda each: not each["holds"])
     parts = diagnosis["decomposition"]
     rows = decomposition_rows(parts) if parts else []
-    return {**diagnosis, "next": advice, "findings": findings, "decomposition_rows": rows}
+    return {**diagnosis, "next": reasons, "findings": findings, "decomposition_rows": rows}
 
 
 def _write_change(field: str, value: object) -> str:

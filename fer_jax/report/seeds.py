@@ -28,12 +28,12 @@ def epoch_line(records: Sequence[dict[str, Any]], *, epochs: int) -> str:
     first, width = records[0], len(str(epochs))
     train, val = ([100 * record[f"{part}_accuracy"] for record in records] for part in ("train", "val"))
     objective = statistics.mean(record["objective"] for record in records)
-    spread = f"{statistics.mean(val):5.1f} ± {statistics.stdev(val):4.1f} %"
+    spread, ends = f"{statistics.mean(val):5.1f} ± {statistics.stdev(val):4.1f} %", [min(val), max(val)]
     return (
         f"epoch {first['epoch']:{width}}/{epochs}"
         f"  objective {objective:6.3f}"
         f"  train {statistics.mean(train):5.1f} ± {statistics.stdev(train):4.1f} %"
-        f"  val {spread} ({min(val):5.1f} to {max(val):5.1f})"
+        f"  val {spread} {f'({ends[0]:.1f} to {ends[1]:.1f})':>16}"
         f"  {first['images_per_second']:6.0f} img/s"
         f"  {first['seconds']:6.1f} s"
     )
@@ -106,12 +106,15 @@ def best_epoch_note(histories: Sequence[Sequence[dict[str, Any]]], *, is_selecte
     if is_selected:
         last = mean_and_spread([curve[-1] for curve in curves])
         return (
-            f"These are the best epochs on val, so val accuracy is optimistic; the last epochs have {last} %."
+            "The epochs were chosen for their val accuracy, which is therefore optimistic; the last epochs "
+            f"have {last} %."
         )
+    if all(curve[-1] == max(curve) for curve in curves):
+        return "No other epoch has a higher val accuracy."
     best = mean_and_spread([max(curve) for curve in curves])
     return (
-        f"The best epochs on val have {best} %: an optimistic number, since the epochs are chosen on the "
-        "images they are measured on."
+        f"The epochs with the highest val accuracy have {best} %. They are not reported: chosen on the "
+        "images that they are measured on, they would be optimistic."
     )
 
 

@@ -4,13 +4,14 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fer_jax.config.changes import list_settings
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
+from fer_jax.metrics.scores import difference_interval
 from fer_jax.text import MISSING, Table, counted, duration, percent, signed, thousands
 
 PARTS: Final = {
@@ -42,6 +43,16 @@ REPRODUCE_NOTE: Final = (
     "on the same kind of machine; elsewhere expect the same results up to the spread between seeds."
 )
 NO_LAYERS: Final = "The layers are not listed: the run was trained by an older fer_jax."
+
+
+class Gap(NamedTuple):
+    """Train − val accuracy, in points: its value and 95 % interval as text, and what it means."""
+
+    words: str
+    ends: str
+    includes_zero: bool
+    meaning: str
+
 
 Layers = Sequence[tuple[str, Sequence[int], int, int]]
 """Layers of a network: name, output shape, parameters, multiply-accumulates."""
@@ -83,19 +94,26 @@ class Story:
         return bool(self.run["data"]["is_synthetic"])
 
     @property
-    def gap(self) -> str:
-        """Train − val accuracy of a finished run, in points."""
-        return signed(100 * (self.metrics["train"]["accuracy"] - self.metrics["val"]["accuracy"]))
+    def gap(self) -> Gap:
+        """Train − val accuracy of a finished run."""
+        return describe_gap(self.metrics["train"], self.metrics["val"])
 
     @property
     def gap_note(self) -> str:
         """The gap in a sentence."""
-        meaning = (
-            "what the network knows about its training images but cannot carry over to new ones"
-            if self.gap.startswith("+")
-            else "it is no better on the images it was trained on"
-        )
-        return f"The gap train − val is {self.gap} points: {meaning}."
+        gap = self.gap
+        return f"The gap train − val is {gap.words} points, 95 % interval {gap.ends}: {gap.meaning}."
+
+    @property
+    def weights_sentence(self) -> str:
+        """Which epoch is reported, and how it compares with the best one on val."""
+        words = f"The weights are those of {self.weights_note}."
+        if not self.history:
+            return words
+        is_selected = self.config.train.select == "best"
+        measured_epoch = self.run["measured_epoch"]
+        note = best_epoch_note(self.history, measured_epoch=measured_epoch, is_selected=is_selected)
+        return f"{words} {note}"
 
     @property
     def weights_note(self) -> str | None:
@@ -259,22 +277,53 @@ def extension_note(extension: Json) -> str:
     return f"by {epochs}: {extension['rule']}"
 
 
-def best_epoch_note(history: Sequence[Json], *, measured_epoch: int) -> str:
+def describe_gap(train: Json, val: Json) -> Gap:
+    """Describe how much better a network is on its training images.
+
+    Args:
+        train: `correct` and `total` of the training part.
+        val: the same of the validation part.
+
+    >>> describe_gap({"correct": 90, "total": 100}, {"correct": 60, "total": 100})[:3]
+    ('+30.0', '+18.3 to +40.8', False)
+    """
+    first, second = ((part["correct"], part["total"]) for part in (train, val))
+    points = 100 * (first[0] / first[1] - second[0] / second[1])
+    low, high = (100 * end for end in difference_interval(first, second))
+    includes_zero = low <= 0 <= high
+    if includes_zero:
+        meaning = "not distinguishable from 0"
+    elif points > 0:
+        meaning = "what the network knows about its training images but cannot carry over to new ones"
+    else:
+        meaning = "it is no better on the images it was trained on"
+    return Gap(signed(points), f"{signed(low)} to {signed(high)}", includes_zero, meaning)
+
+
+def best_epoch_note(history: Sequence[Json], *, measured_epoch: int, is_selected: bool) -> str:
     """Compare the reported epoch with the best one on val.
+
+    An accuracy on val is optimistic only if the epoch was chosen for it.
 
     Args:
         history: one record per epoch, at least one.
         measured_epoch: the epoch whose weights are the result.
+        is_selected: whether it was chosen for its val accuracy.
     """
-    best = max(history, key=lambda record: record["val_accuracy"])
-    if best["epoch"] == measured_epoch == history[-1]["epoch"]:
-        return "The last epoch is also the best one on val."
-    if best["epoch"] == measured_epoch:
-        last = percent(history[-1]["val_accuracy"], digits=2)
-        return f"This is the best epoch on val, so its val accuracy is optimistic; the last epoch has {last}."
+    accuracies = {record["epoch"]: record["val_accuracy"] for record in history}
+    last, best = history[-1]["epoch"], max(accuracies, key=lambda epoch: accuracies[epoch])
+    if is_selected:
+        note = "It was chosen for its val accuracy, which is therefore optimistic"
+        others = (
+            f"; the last epoch has {percent(accuracies[last], digits=2)}" if measured_epoch != last else ""
+        )
+        return f"{note}{others}."
+    # Several epochs may be as good as the best.
+    if accuracies[measured_epoch] == accuracies[best]:
+        return "No other epoch has a higher val accuracy."
     return (
-        f"The best epoch on val is {best['epoch']}, with {percent(best['val_accuracy'], digits=2)}: an "
-        "optimistic number, since the epoch is chosen on the images it is measured on."
+        f"Epoch {best} has the highest val accuracy, {percent(accuracies[best], digits=2)}. It is not "
+        "reported: chosen on the images that it is measured on, it would be optimistic."
     )
 
 

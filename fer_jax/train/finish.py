@@ -58,7 +58,9 @@ def finish(
         console.print(f"\n{_describe_early_stop(job.config.train, ends['stopped_early'])}")
     if len(replicas) == 1:
         run = {"measured_epoch": measured, "selection": SELECTIONS[select]}
-        best_epoch = best_epoch_note(replicas[0].progress.history, measured_epoch=measured)
+        best_epoch = best_epoch_note(
+            replicas[0].progress.history, measured_epoch=measured, is_selected=select == "best"
+        )
         _show_run(console, place.home, metrics[0], run, best_epoch)
     else:
         histories = [replica.progress.history for replica in replicas]

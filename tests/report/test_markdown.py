@@ -9,7 +9,7 @@ from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
 from fer_jax.report.markdown import confusion_table, epoch_line, layer_table, metrics_table, render
-from fer_jax.report.story import Story, best_epoch_note
+from fer_jax.report.story import Story, best_epoch_note, describe_gap
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -120,13 +120,13 @@ def test_metrics_table() -> None:
         "loss                1.2346 nats",
         "",
         "class     precision   recall       F1  count  predicted",
-        "angry       50.00 %  25.00 %  33.33 %   1200        600",
+        "angry       50.00 %  25.00 %  33.33 %  1,200        600",
         "disgust      0.00 %        –   0.00 %      0          3",
-        "fear        50.00 %  25.00 %  33.33 %   1200        600",
-        "happy       50.00 %  25.00 %  33.33 %   1200        600",
-        "sad         50.00 %  25.00 %  33.33 %   1200        600",
-        "surprise    50.00 %  25.00 %  33.33 %   1200        600",
-        "neutral     50.00 %  25.00 %  33.33 %   1200        600",
+        "fear        50.00 %  25.00 %  33.33 %  1,200        600",
+        "happy       50.00 %  25.00 %  33.33 %  1,200        600",
+        "sad         50.00 %  25.00 %  33.33 %  1,200        600",
+        "surprise    50.00 %  25.00 %  33.33 %  1,200        600",
+        "neutral     50.00 %  25.00 %  33.33 %  1,200        600",
     ]
 
 
@@ -137,7 +137,7 @@ def test_confusion_table_has_the_true_class_on_the_rows() -> None:
         "true \\ predicted  angry  disgust  fear  happy  sad  surprise  neutral",
         "angry                 0        0     0      0    0         0        0",
         "disgust               0        0     0      0    0         0        0",
-        "fear                  0        0     0      0    0     12345        0",
+        "fear                  0        0     0      0    0    12,345        0",
     ]
 
 
@@ -146,7 +146,9 @@ def test_report_has_the_figures() -> None:
     assert "| val | **50.10 %** | 40.00 – 60.00 | 1,002 / 2,000 | 25.00 % | 30.00 % | 1.2346 |" in report
     assert "| test | **25.00 %** | 40.00 – 60.00 | 500 / 2,000 |" in report
     assert report.startswith("# run7, seed 3\n")
-    assert "The gap train − val is +39.9 points: what the network knows" in report
+    assert (
+        "The gap train − val is +39.9 points, 95 % interval +36.9 to +42.7: what the network knows" in report
+    )
     assert "epoch 7 of 2: the best on the validation images" in report
     assert "| disgust | 0.00 % | – | 0.00 % | 0 | 3 |" in report
     assert "| training | 1 h 2 min; 30.2 s per epoch (median) |" in report
@@ -182,8 +184,29 @@ def test_the_layer_table_has_totals() -> None:
     ]
 
 
-def test_the_best_epoch_is_named_beside_the_reported_one() -> None:
-    history = [make_record(epoch=i + 1, val_accuracy=v) for i, v in enumerate((0.5, 0.625, 0.6))]
-    assert best_epoch_note(history, measured_epoch=3).startswith("The best epoch on val is 2, with 62.50 %:")
-    assert "the last epoch has 60.00 %" in best_epoch_note(history, measured_epoch=2)
-    assert best_epoch_note(history[:2], measured_epoch=2) == "The last epoch is also the best one on val."
+def test_only_a_chosen_epoch_is_called_optimistic() -> None:
+    history = [make_record(epoch=i + 1, val_accuracy=v) for i, v in enumerate((0.5, 0.625, 0.6, 0.625))]
+
+    def note(measured_epoch: int, *, is_selected: bool, epochs: int = 4) -> str:
+        return best_epoch_note(history[:epochs], measured_epoch=measured_epoch, is_selected=is_selected)
+
+    assert note(2, is_selected=True, epochs=3).endswith(
+        "is therefore optimistic; the last epoch has 60.00 %."
+    )
+    assert note(2, is_selected=True, epochs=2) == (
+        "It was chosen for its val accuracy, which is therefore optimistic."
+    )
+    assert note(3, is_selected=False, epochs=3).startswith(
+        "Epoch 2 has the highest val accuracy, 62.50 %. It"
+    )
+    # As good as the best, and the best itself: nothing to say about another epoch.
+    assert note(4, is_selected=False) == note(2, is_selected=False, epochs=2)
+    assert note(4, is_selected=False) == "No other epoch has a higher val accuracy."
+
+
+def test_a_gap_within_its_interval_is_not_told_from_0() -> None:
+    gap = describe_gap({"correct": 340, "total": 1000}, {"correct": 331, "total": 1000})
+    assert (gap.words, gap.includes_zero, gap.meaning) == ("+0.9", True, "not distinguishable from 0")
+    assert describe_gap({"correct": 20, "total": 100}, {"correct": 60, "total": 100}).meaning.startswith(
+        "it is"
+    )

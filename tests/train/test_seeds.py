@@ -70,7 +70,7 @@ def test_the_summary_is_made_from_the_figures_of_the_seeds(finished: Path) -> No
     run = read(finished / "run.json")
     assert run["finished"] and run["seeds"] == [3, 4]
     text = (finished / "report.md").read_text()
-    assert "run6, seeds 3 to 4" in text and "SYNTHETIC" in text and "best epochs on val" in text
+    assert "run6, seeds 3 to 4" in text and "SYNTHETIC" in text and "val accuracy" in text
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -204,14 +204,16 @@ def test_the_report_of_several_seeds_has_the_figures() -> None:
 def test_the_best_epochs_of_the_seeds_by_hand() -> None:
     curves = ((0.5, 0.42, 0.4), (0.2, 0.5, 0.45), (0.1, 0.2, 0.53))
     histories = [[{"val_accuracy": value} for value in curve] for curve in curves]
-    assert "best epochs on val have 51.0 ± 1.7 %" in best_epoch_note(histories, is_selected=False)
+    assert "highest val accuracy have 51.0 ± 1.7 %" in best_epoch_note(histories, is_selected=False)
     assert "the last epochs have 46.0 ± 6.6 %" in best_epoch_note(histories, is_selected=True)
+    rising = [history[:2] for history in histories[1:]]
+    assert best_epoch_note(rising, is_selected=False) == "No other epoch has a higher val accuracy."
 
 
 def test_an_epoch_of_several_seeds_is_one_line() -> None:
     record = {"epoch": 7, "objective": 1.5, "seconds": 24.84, "images_per_second": 812.4}
     records = [record | {"train_accuracy": 0.5, "val_accuracy": val} for val in (0.42, 0.40, 0.47)]
     assert epoch_line(records, epochs=40) == (
-        "epoch  7/40  objective  1.500  train  50.0 ±  0.0 %  val  43.0 ±  3.6 % ( 40.0 to  47.0)"
+        "epoch  7/40  objective  1.500  train  50.0 ±  0.0 %  val  43.0 ±  3.6 %   (40.0 to 47.0)"
         "     812 img/s    24.8 s"
     )

@@ -7,6 +7,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.data.examples import class_counts
 from fer_jax.errors import DataError
+from fer_jax.text import counted
 
 MERGED_TEST: Final = (
     f"{fer2013.MERGED_TEST_ROWS:,} rows with no usage are PublicTest and PrivateTest merged, with nothing in "
@@ -52,10 +53,10 @@ def describe_rows(labels: np.ndarray, usages: np.ndarray) -> str:
     for usage, name in enumerate(fer2013.USAGES):
         of_usage = labels[usages == usage]
         if len(of_usage):
-            parts.append(f"{_count(len(of_usage), f'{name} row')} ({_compare(of_usage, name)})")
+            parts.append(f"{counted(len(of_usage), f'{name} row')} ({_compare(of_usage, name)})")
     others = int((usages == fer2013.UNLABELLED).sum())
     if others:
-        parts.append(f"{_count(others, 'row')} with no usage")
+        parts.append(f"{counted(others, 'row')} with no usage")
     unlabelled = int((labels == fer2013.UNLABELLED).sum())
     return ", ".join(parts) + (f", {unlabelled:,} of them unlabelled" if unlabelled else "")
 
@@ -72,7 +73,3 @@ def _compare(labels: np.ndarray, usage: str) -> str:
         if came != wanted
     ]
     return f"the official number, but {', '.join(wrong)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
