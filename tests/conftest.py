@@ -2,7 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -94,3 +97,52 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 assert train.main([*TINY_RUN, "--run-dir", str(folder)]) == 0
             mark.touch()
     return folder
+
+
+class Outline(HTMLParser):
+    """The start tags of a page, in order, with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+
+    def find(self, *names: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+@pytest.fixture(scope="session")
+def find_faults() -> Callable[[str], list[str]]:
+    """Give the function that lists what a page withholds from those who cannot see it, or use no mouse."""
+
+    def find(text: str) -> list[str]:
+        page = Outline(text)
+        levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4", "h5", "h6")]
+        ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+        regions = [each.get("aria-label", "") for _, each in page.tags if each.get("role") == "region"]
+        links = [each["href"][1:] for each in page.find("a") if each["href"].startswith("#")]
+        checks = {
+            "the language": page.find("html") == [{"lang": "en"}],
+            "one title and one main": len(page.find("title")) == len(page.find("main")) == 1,
+            "one h1, the first heading": levels[0] == 1 and 1 not in levels[1:],
+            "no heading skips a level": all(later <= before + 1 for before, later in pairwise(levels)),
+            "pictures have a text": all(each.get("alt") for each in page.find("img")),
+            "charts have a text": all(
+                each.get("aria-label") and each["role"] == "img" for each in page.find("svg")
+            ),
+            "tables have captions": len(page.find("caption")) == len(page.find("table")),
+            "heads of tables have a scope": all(each.get("scope") for each in page.find("th")),
+            "regions have a name of their own": all(regions)
+            and max(Counter(regions).values(), default=1) == 1,
+            "ids are unique": len(ids) == len(set(ids)),
+            "links lead somewhere": set(links) <= set(ids),
+            "what scrolls takes the focus": all(
+                each.get("tabindex") == "0" for _, each in page.tags if each.get("class") == "scroll"
+            ),
+        }
+        return [name for name, holds in checks.items() if not holds]
+
+    return find

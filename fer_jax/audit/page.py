@@ -26,7 +26,7 @@ PRECISION: Final = "precision.png"
 MAX_FACES: Final = 60
 """How many faces, or groups of faces, a section shows at most."""
 
-OPEN_FACES: Final = 12
+OPEN_FACES: Final = 8
 """How many of them are not folded."""
 
 Face = dict[str, Any]
@@ -155,6 +155,6 @@ def _label_errors(findings: AuditFindings) -> list[Face]:
     faces = []
     for row in list_label_errors(findings)[:MAX_FACES].tolist():
         likely = findings.confident.likely[row]
-        words = [f"likely {fer2013.LABELS[likely]}, {100 * findings.probabilities[row, likely]:.0f} %"]
-        faces.append(_face(findings, row, words))
+        share = f"{100 * findings.probabilities[row, likely]:.0f}\N{NO-BREAK SPACE}%"
+        faces.append(_face(findings, row, [f"likely {fer2013.LABELS[likely]}, {share}"]))
     return faces

@@ -41,7 +41,7 @@ _OTHER_MARK: Final = ("#CC79A7", "^")
 
 _LOG_TICKS: Final = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
 _PANELS_A_ROW: Final = 4
-_FULL_COLOUR_POINTS: Final = 20.0
+_FULL_COLOUR_POINTS: Final = 10.0
 _MARGIN_LETTERS: Final = 16
 
 KINDS: Final = ("accuracies", "tests", "curves", "gaps")

@@ -117,12 +117,13 @@ def _draw_epochs(figure: Figure, *, draw: Any, history: Any, measured_epoch: int
     axes.set(title="", ylabel="", xlabel="epoch")
 
 
-def reliability_chart(title: str, bins: Sequence[Mapping[str, Any]]) -> Chart:
+def reliability_chart(title: str, bins: Sequence[Mapping[str, Any]], *, part: str) -> Chart:
     """Draw a reliability diagram: accuracy of the predictions in each bin of confidence, and their number.
 
     Args:
         title: above it.
         bins: `low`, `high` (0..1), `count`, `confidence` and `accuracy` (0..1; None in an empty bin).
+        part: the measured images, for readers who cannot see the chart.
     """
 
     def draw(figure: Figure) -> None:
@@ -137,7 +138,7 @@ def reliability_chart(title: str, bins: Sequence[Mapping[str, Any]]) -> Chart:
         for each in bins
         if each["count"]
     )
-    alt = f"Reliability diagram, {title}: {told}."
+    alt = f"Reliability diagram, {part}, {title}: {told}."
     return make_chart(title, "", draw, alt=alt, size=(4, 3.7))
 
 
@@ -168,12 +169,13 @@ def add_histogram(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xlabel("confidence (%)")
 
 
-def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
+def robustness_charts(robustness: Mapping[str, Any], *, part: str) -> list[Chart]:
     """Draw accuracy against the strength of each corruption: charts with one vertical scale.
 
     Args:
         robustness: `total`, `clean_correct`, `classes` (by default seven) and `corruptions`:
             `name`, `what`, five `levels`, five `correct`.
+        part: the measured images, for readers who cannot see the charts.
     """
     total, clean = robustness["total"], robustness["clean_correct"]
     most = max([clean, *(correct for each in robustness["corruptions"] for correct in each["correct"])])
@@ -181,7 +183,8 @@ def robustness_charts(robustness: Mapping[str, Any]) -> list[Chart]:
     for each in robustness["corruptions"]:
         pairs = zip(each["levels"], each["correct"], strict=True)
         told = ", ".join(f"{level:g}: {100 * correct / total:.1f} %" for level, correct in pairs)
-        alt = f"Accuracy under {each['name']} ({each['what']}). Clean {100 * clean / total:.1f} %; {told}."
+        alt = f"Accuracy of {part} under {each['name']} ({each['what']}). "
+        alt += f"Clean {100 * clean / total:.1f} %; {told}."
 
         def draw(figure: Figure, each: Mapping[str, Any] = each) -> None:
             axes = figure.add_subplot()

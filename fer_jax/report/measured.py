@@ -54,8 +54,8 @@ def describe_parts(story: Story) -> list[Json]:
                 "confusion": confusion_rows(figures["confusion"]),
                 "confused": confused(figures["confusion"]),
                 "classes": figures["per_class"],
-                "calibration": _calibration(figures),
-                "robustness": _robustness(figures.get("robustness")),
+                "calibration": _calibration(figures, part),
+                "robustness": _robustness(figures.get("robustness"), part),
                 "mistakes": _mistakes(mistakes, sheets.get("mistakes")),
                 "saliency": _saliency(sheets.get("saliency")),
                 "neighbours": _neighbours(mistakes, sheets.get("neighbours")),
@@ -133,7 +133,7 @@ def confused(confusion: list[list[int]]) -> list[Json]:
     return sorted(pairs, key=lambda pair: -pair["share"])[:_MOST_CONFUSED]
 
 
-def _calibration(figures: Json) -> Json | None:
+def _calibration(figures: Json, part: str) -> Json | None:
     calibration = figures.get("calibration")
     if calibration is None:
         return None
@@ -152,10 +152,10 @@ def _calibration(figures: Json) -> Json | None:
                 signed(difference),
             ]
         )
-    charts = [reliability_chart("As trained", calibration["bins"])]
+    charts = [reliability_chart("As trained", calibration["bins"], part=part)]
     if scaled is not None:
         words = f"With temperature {calibration['temperature']:.2f}"
-        charts.append(reliability_chart(words, scaled["bins"]))
+        charts.append(reliability_chart(words, scaled["bins"], part=part))
     return {
         **calibration,
         "loss": figures["loss"],
@@ -167,7 +167,7 @@ def _calibration(figures: Json) -> Json | None:
     }
 
 
-def _robustness(robustness: Json | None) -> Json | None:
+def _robustness(robustness: Json | None, part: str) -> Json | None:
     if not robustness:
         return None
     total, clean = robustness["total"], robustness["clean_correct"]
@@ -189,7 +189,7 @@ def _robustness(robustness: Json | None) -> Json | None:
     return {
         "total": total,
         "clean": clean / total,
-        "charts": robustness_charts({**robustness, "corruptions": corruptions}),
+        "charts": robustness_charts({**robustness, "corruptions": corruptions}, part=part),
         "shown": _CORRUPTIONS_SHOWN,
         "rows": rows,
         "worst": max(drops, key=lambda name: drops[name]),

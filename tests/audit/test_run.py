@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -371,8 +372,9 @@ def test_planted_label_errors_are_found(audited: Path) -> None:
     assert {line["action"] for line in confirmed} <= {"keep"}
 
 
-def test_the_page_is_one_file_with_the_faces(audited: Path) -> None:
+def test_the_page_is_one_file_with_the_faces(audited: Path, find_faults: Callable[[str], list[str]]) -> None:
     text = (audited / "out" / "audit.html").read_text()
+    assert find_faults(text) == []
     assert f"row {FACES + 1}" in text and "data:image/png;base64," in text
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert (audited / "out" / "precision.png").read_bytes().startswith(b"\x89PNG")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -415,20 +416,28 @@ def test_the_markdown_escapes_what_would_end_a_cell() -> None:
     assert "a \\| b" in text and "| a | b |" not in text
 
 
-def test_a_page_has_every_run_change_and_difference(tmp_path: Path) -> None:
+def test_a_page_has_every_change_and_difference(
+    tmp_path: Path, find_faults: Callable[[str], list[str]]
+) -> None:
     result = make_result()
     result["runs"][1] |= {"before": "run5", "changes": [[f"field{place}", "0", "1"] for place in range(20)]}
     result["runs"][2]["gap_ends"] = [[-1.0, 2.0], [-2.0, 1.0], [-1.5, 1.5]]
     page.write_html(result, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
-    assert text.count("</td>") > 0 and all(f">field{place}<" in text for place in range(20))
+    assert find_faults(text) == []
+    assert all(f">field{place}<" in text for place in range(20))
     assert "The gap of run7 is not distinguishable from 0." in text
-    # 6, 7 and 13 points of 20 for the full colour; the last is not significant.
+    # 6, 7 and 13 points, of which the last is the largest and not significant.
     assert re.findall(r'class="share (\w*)" style="--s: ([\d.]+)"', text) == [
-        ("less", "0.3"),
-        ("", "0.35"),
-        ("unclear", "0.65"),
+        ("less", "0.4615"),
+        ("", "0.5385"),
+        ("unclear", "1.0"),
     ]
+
+
+def test_a_small_difference_is_pale_even_of_two_runs() -> None:
+    assert plots.largest_difference([{"difference": -0.02}]) == 10
+    assert plots.largest_difference([{"difference": -0.25}, {"difference": 0.1}]) == 25
 
 
 @pytest.mark.parametrize("label", ["run6-seed0-extra", "a-config-with-a-very-long-name-0123456789"])

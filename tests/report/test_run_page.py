@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,36 @@ def test_every_section_is_there_and_in_order(full: Path) -> None:
     assert "python -m fer_jax.bias_variance" in shown.words  # The one thing that is missing.
 
 
+def test_nothing_is_withheld_from_those_who_cannot_see(
+    full: Path, find_faults: Callable[[str], list[str]]
+) -> None:
+    assert find_faults(run_page.write(full).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width_px", [1280, 390])
+def test_axe_finds_nothing(full: Path, scheme: Any, width_px: int) -> None:
+    """Run the accessibility checks of axe-core in headless Chromium, with everything unfolded."""
+    browsers = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright, axe-playwright-python and a Chromium"
+    )
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    with browsers.sync_playwright() as tools:
+        program = shutil.which("chromium") or tools.chromium.executable_path
+        if not Path(program).exists():
+            pytest.skip("no Chromium is installed")
+        browser = tools.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        # The page's own policy would stop axe, which is a script.
+        size = {"width": width_px, "height": 900}
+        page = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True).new_page()
+        page.goto(run_page.write(full).as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") == width_px
+        found = axe.Axe().run(page).response["violations"]
+        browser.close()
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+
+
 def test_it_tells_the_figures(full: Path) -> None:
     words = read(full).words
     assert "run7, seed 3" in words
@@ -402,17 +433,17 @@ def test_charts_share_no_id() -> None:
 
 
 def test_a_reliability_diagram_shows_the_bins_that_have_images() -> None:
-    one = reliability_chart("A", make_bins())
+    one = reliability_chart("A", make_bins(), part="val")
     bins = make_bins()
     bins[7] |= {"count": 35, "confidence": 0.5, "accuracy": 0.5}
-    two = reliability_chart("A", bins)
+    two = reliability_chart("A", bins, part="val")
     assert "confidence 50 %, accuracy 50 %" in two.svg and "confidence 50 %" not in one.svg
     # A bar in the diagram, and one in the histogram.
     assert two.svg.count("opacity: 0.38") == one.svg.count("opacity: 0.38") + 1
 
 
 def test_robustness_charts_begin_with_the_clean_images() -> None:
-    blur, noise = robustness_charts(make_evaluation("val", 3)["robustness"])
+    blur, noise = robustness_charts(make_evaluation("val", 3)["robustness"], part="val")
     assert "Clean 90.0 %; 0.5: 90.0 %, 1: 80.0 %" in blur.svg
     assert all(has_text(blur, words) for words in ("0.5", "1", "1.5", "2", "3", "px", "accuracy (%)"))
     assert blur.svg != noise.svg
