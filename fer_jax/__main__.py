@@ -18,7 +18,7 @@ VERBS: Final = {
     "configs": Verb("ConfigsCommand", "list the configs that come with fer_jax, or copy one to edit"),
     "train": Verb("TrainCommand", "train the network that a config file describes"),
     "evaluate": Verb("EvaluateOptions", "measure runs or released weights on any part of the data"),
-    "compare": Verb("CompareCommand", "compare runs side by side and test which differences are real"),
+    "compare": Verb("CompareCommand", "compare runs side by side and test which differences are significant"),
     "diagnose": Verb("DiagnoseCommand", "diagnose a run's bias and variance, and suggest what to change"),
     "sweep": Verb("SweepCommand", "search a config's hyper-parameters on a hold-out"),
     "bias_variance": Verb("BiasVarianceCommand", "measure the bias and the variance of a config's errors"),

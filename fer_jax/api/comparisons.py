@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Runs side by side, and which of their differences are real.
+    """Runs side by side, and which of their differences are significant.
 
     Attributes:
         result: everything that was compared, the content of `compare.json`.
@@ -94,7 +94,7 @@ class Comparison:
 def compare_runs(
     runs: Run | str | Path | Iterable[Run | str | Path], *, part: Part = "val", data: str | Path | None = None
 ) -> Comparison:
-    """Compare runs on the same images, and test which of their differences are real, as `compare` does.
+    """Compare runs on the same images, and test which differences are significant, as `compare` does.
 
     Args:
         runs: in the order of the table: runs or their folders, or a folder that holds runs. Those that differ

@@ -1,4 +1,4 @@
-"""Compare trained runs, and test which of their differences are real.
+"""Compare trained runs, and test which of their differences are significant.
 
 python -m fer_jax.compare runs/run6-seed0 runs/run7-seed0
 """

@@ -102,7 +102,7 @@ def _describe(result: Json) -> Json:
         "is_synthetic": result["data"]["is_synthetic"],
         "verdict": text.verdict(result),
         "steps": text.steps(result),
-        "accuracies": [[row[0], *row[2:cost]] for row in table],
+        "accuracies": [[row[0], *(_unbroken(cell) for cell in row[2:cost])] for row in table],
         "costs": [[row[0], *row[cost:]] for row in table],
         "table_note": text.table_note(result),
         "pairs": text.pairs_table(result),
@@ -114,6 +114,10 @@ def _describe(result: Json) -> Json:
         "command": result["command"],
         "has_notebook": any(run["notebook"] for run in result["runs"]),
     }
+
+
+def _unbroken(cell: str) -> str:
+    return cell.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _facts(result: Json) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The text of a comparison: the table of runs, which differences are real, and what changed.
+"""The text of a comparison: the table of runs, which differences are significant, and what changed.
 
 `result` is the content of `compare.json`. Accuracies are ratios (0..1) in it, and percent in the text.
 """
@@ -51,7 +51,7 @@ def title(result: Json) -> str:
 
 
 def verdict(result: Json) -> list[str]:
-    """Write in sentences which differences are real."""
+    """Write in sentences which differences are significant."""
     pairs, images = result["pairs"], f"the {thousands(result['images'])} images of {result['part']}"
     real, others = [p for p in pairs if p["is_real"]], [p for p in pairs if not p["is_real"]]
     if len(pairs) == 1:

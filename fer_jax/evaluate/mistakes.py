@@ -310,7 +310,8 @@ def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, lo
         subtitle="Random faces of each class; under each the network's prediction (✓ right, ✗ wrong). "
         "Grad-CAM (Selvaraju et al. 2017): where the last convolution block finds evidence for it. "
         "Gradient (Simonyan et al. 2013): the pixels whose change would move its logit most. "
-        "Both maps are scaled to each face's maximum, which is yellow.",
+        "Both maps are scaled to each face's maximum, which is yellow; the weaker third of Grad-CAM is "
+        "transparent.",
     )
 
 

@@ -24,7 +24,7 @@ _MOST_CONFUSED: Final = 3
 
 _CORRUPTIONS_SHOWN: Final = 3
 _MISTAKES_SHOWN: Final = 8
-_NEIGHBOURS_SHOWN: Final = 2
+_NEIGHBOURS_SHOWN: Final = 1
 _FACES_SHOWN: Final = 3
 _TILES_OF_A_FACE: Final = 3
 """What is shown before the rest is folded; a face with its two maps."""
