@@ -109,8 +109,8 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
     return Timeline(read_json_lines(find_logs(folder)[0]), ends_s, now, peak_rss_mib, pauses_s)
 
 
-def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    """Run a program to its end, in the root of the repository.
+def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end, in the root of the repository, and return what it printed.
 
     Args:
         argv: its command line.
@@ -130,6 +130,7 @@ def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> N
     )
     if done.returncode:
         raise _failure(argv, done.returncode, done.stdout)
+    return done.stdout.decode()
 
 
 def _failure(argv: Sequence[str], status: int, printed: bytes) -> RunError:

@@ -5,8 +5,8 @@
 
 Each command runs in a new process, on synthetic faces, with nothing in fer_jax's caches: what it compiles is
 part of the time. Its processor time is measured too. On a machine with other work the seconds grow and the
-processor seconds hardly do; the load average says how much else was running at the start. `measure` writes
-benchmarks/results/first_minutes.json.
+processor seconds hardly do; the load average says how much else was running. `measure` writes
+benchmarks/results/first_minutes-COMMAND.json, with what the command printed, and skips what is there.
 """
 
 import os
@@ -14,22 +14,27 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
 import tyro
 
-from benchmarks.harness import arena, bench, timeline
+from benchmarks.harness import bench, timeline
 from benchmarks.harness.sections import PAGES, write_section
 from fer_jax import cli
+from fer_jax.errors import RunError
 from fer_jax.files import read_json
-from fer_jax.text import Table, percent, to_markdown
+from fer_jax.text import MISSING, Table, percent, to_markdown
 
 PROGRAM: Final = "python -m benchmarks.latency.first_minutes"
 QUESTION: Final = "How long do the first commands of a new user take, and how good is the first network?"
 SECTION: Final = "first-minutes"
+PRINTED: Final = {"train": "first-run", "check": "first-check"}
+"""Sections with what a command printed."""
+NOTICE_RULES: Final = 2
+"""Lines around the notice that the faces are synthetic."""
 SYNTHETIC: Final = ("--data.source", "synthetic")
 
 Name = Literal["train", "check", "check-quick"]
@@ -58,71 +63,77 @@ class FirstMinutes:
     """measure: run the commands and write the JSON; write: the table."""
     commands: tuple[Name, ...] = get_args(Name)
     """Commands to run."""
-    rounds: int = 1
-    """Times to run each command."""
-    results: Path = bench.RESULTS / "first_minutes.json"
-    """The JSON to write, or to read."""
+    results: Path = bench.RESULTS
+    """Folder of the JSON files."""
     pages: tuple[Path, ...] = PAGES
-    """Pages, or folders of pages, with the section to write."""
+    """Pages, or folders of pages, with the sections to write."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the options, measure or write, and return the exit status."""
-    return cli.run(lambda: _run(cli.parse(FirstMinutes, argv, prog=PROGRAM), argv))
+    return cli.run(lambda: _run(cli.parse(FirstMinutes, argv, prog=PROGRAM)))
 
 
-def _run(options: FirstMinutes, argv: list[str] | None) -> int:
+def _run(options: FirstMinutes) -> int:
     if options.verb == "write":
-        content = read_json(options.results)
+        contents = read(options.results, options.commands)
         with bench.reading(options.results):
-            print(f"written to {write_section(options.pages, SECTION, table(content))}")
+            for section, text in write_sections(contents).items():
+                print(f"written to {write_section(options.pages, section, text)}")
         return 0
-    runs: dict[Name, list[dict[str, float]]] = {name: [] for name in options.commands}
-    for _ in range(options.rounds):
-        for name in options.commands:
-            runs[name].append(_time(COMMANDS[name]))
-            print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in runs[name][-1].items()))
-    bench.write(
-        options.results,
-        question=QUESTION,
-        command=bench.to_command(PROGRAM, argv),
-        settings={"rounds": options.rounds},
-        results=[
-            arena.to_row(
-                arena.Result(
-                    name,
-                    {"words": _words(COMMANDS[name]), "runs": found},
-                    [[run["total_s"]] for run in found],
-                )
-            )
-            for name, found in runs.items()
-        ],
-        extra={},
-    )
-    print(f"written to {options.results}")
+    for name in options.commands:
+        out = options.results / f"first_minutes-{name}.json"
+        if out.exists():
+            print(f"{out} exists; delete it to measure {name} again")
+            continue
+        figures, printed = _time(COMMANDS[name])
+        bench.write(
+            out,
+            question=QUESTION,
+            command=f"{PROGRAM} measure --commands {name}",
+            settings={"words": _words(COMMANDS[name])},
+            results=[{"name": name, **figures}],
+            extra={"printed": printed.splitlines()},
+        )
+        print(f"written to {out}")
     return 0
+
+
+def read(folder: Path, commands: Sequence[Name]) -> dict[str, dict[str, Any]]:
+    """Read the results of some commands, by name.
+
+    Raises:
+        RunError: one is missing.
+    """
+    paths = {name: folder / f"first_minutes-{name}.json" for name in commands}
+    for name, path in paths.items():
+        if not path.exists():
+            raise RunError(f"{path} is missing; measure it with `{PROGRAM} measure --commands {name}`")
+    return {name: read_json(path) for name, path in paths.items()}
 
 
 def _words(command: Command) -> str:
     return " ".join(["python", "-m", command.module, *command.words])
 
 
-def _time(command: Command) -> dict[str, float]:
-    """Run a command with empty caches; return its seconds and, if it trains, its accuracy on test."""
+def _time(command: Command) -> tuple[dict[str, float], str]:
+    """Run a command with empty caches; return its figures and what it printed."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder, load = Path(scratch) / "out", os.getloadavg()[0]
+        folder = Path(scratch) / "out"
         words = [*command.words, *SYNTHETIC, command.folder_option, str(folder)]
         started, used = time.monotonic(), _processor_seconds()
-        timeline.call(timeline.python(command.module, *words), {"FER_JAX_CACHE": f"{scratch}/cache"})
+        printed = timeline.call(
+            timeline.python(command.module, *words), {"FER_JAX_CACHE": f"{scratch}/cache"}
+        )
         figures = {
             "total_s": time.monotonic() - started,
             "processor_s": _processor_seconds() - used,
-            "load_average": load,
+            "load_average": os.getloadavg()[1],
         }
         metrics = folder / "metrics.json"
         if metrics.exists():
             figures["test_accuracy"] = read_json(metrics)["test"]["accuracy"]
-        return figures
+        return figures, printed.replace(str(folder), folder.name)
 
 
 def _processor_seconds() -> float:
@@ -131,21 +142,35 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def table(content: Mapping[str, Any]) -> str:
-    """Return the table in Markdown, with a line below it that explains it."""
-    rows: Table = [["command", "seconds", "processor seconds", "load average before", "accuracy on test"]]
-    for row in content["results"]:
-        runs = row["facts"]["runs"]
-        spans = [
-            arena.format_range([run[key] for run in runs], digits)
-            for key, digits in (("total_s", 0), ("processor_s", 0), ("load_average", 1))
-        ]
-        accuracies = [run["test_accuracy"] for run in runs if "test_accuracy" in run]
-        rows.append([f"`{row['facts']['words']}`", *spans, percent(accuracies[0]) if accuracies else ""])
-    return (
+def write_sections(contents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the sections in Markdown, by name: the table, and what commands printed."""
+    rows: Table = [["command", "seconds", "processor seconds", "load average", "accuracy on test"]]
+    for content in contents.values():
+        (figures,) = content["results"]
+        spent = [f"{figures[key]:.0f}" for key in ("total_s", "processor_s", "load_average")]
+        accuracy = percent(figures["test_accuracy"]) if "test_accuracy" in figures else MISSING
+        rows.append([f"`{content['settings']['words']}`", *spent, accuracy])
+    machines = dict.fromkeys(content["machine"] for content in contents.values())
+    text = (
         f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"On synthetic faces, with empty caches: median (minimum..maximum). {content['machine']}."
+        "On synthetic faces, in a new process with empty caches. Load average: processes that wanted a core, "
+        "this one included; the more of them, the more seconds for the same processor seconds. Machine: "
+        f"{'; '.join(machines)}."
     )
+    printed = {
+        section: "\n".join(["```text", *_shorten(contents[name]["printed"]), "```"])
+        for name, section in PRINTED.items()
+        if name in contents
+    }
+    return {SECTION: text, **printed}
+
+
+def _shorten(lines: Sequence[str]) -> list[str]:
+    """Leave out how to get FER2013, which the notice says at length."""
+    rules = [number for number, line in enumerate(lines) if line.startswith("─")]
+    if len(rules) != NOTICE_RULES:
+        return list(lines)
+    return [*lines[: rules[0] + 2], "...", *lines[rules[1] :]]
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ config = Config(
     data=DataConfig(source="synthetic", synthetic_examples=1400),
     augment=AugmentConfig(shift_probability=0.5, max_shift_px=3),
     model=ModelConfig(
-        blocks=(ConvBlock(features=8, pool=True), ConvBlock(features=16, pool=True)), dense_features=0
+        blocks=(ConvBlock(features=8, pool=True), ConvBlock(features=12, pool=True)), dense_features=0
     ),
     optimizer=OptimizerConfig(name="adam", peak_rate=0.0025),
     train=TrainConfig(batch_size=64, epochs=2),
@@ -110,7 +110,7 @@ def test_a_failed_check_gives_status_1_and_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "tiny.py"
-    config.write_text(CONFIG_FILE.replace("ConvBlock(features=16, pool=True)", ""))
+    config.write_text(CONFIG_FILE.replace("ConvBlock(features=12, pool=True)", ""))
     words = ["--config", str(config), "--out", str(tmp_path / "out"), "--quick"]
     faults = ["--optimizer.peak-rate=1e-9", "--model.blocks.0.dropout-rate=0.99"]
     assert check.main([*words, *faults]) == 1
