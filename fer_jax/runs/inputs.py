@@ -35,13 +35,15 @@ def check_files(config: Config) -> None:
         read_finished(Path(name))
 
 
-def check_place(config: Config, count: int, run_dir: Path | None, *, is_resumed: bool) -> None:
-    """Check that a run can be written, or resumed, where it is asked for; see `choose_place`.
+def check_place(
+    config: Config, count: int, run_dir: Path | None, *, is_resumed: bool, extra_epochs: int = 0
+) -> None:
+    """Check that a run can be written, resumed or extended where it is asked for; see `choose_place`.
 
     Raises:
         ConfigError, RunError: it cannot.
     """
-    place = choose_place(config, count, run_dir, is_resumed=is_resumed)
+    place = choose_place(config, count, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs)
     for folder in dict.fromkeys([place.home, *place.folders]):
         if folder.exists():
             with runs_folder.locked(folder):

@@ -86,7 +86,13 @@ def _train(options: TrainCommand, invocation: str) -> int:
     trackers.check_installed(options.settings.train.trackers)
     config = to_config(options)
     inputs.check_files(config)
-    inputs.check_place(config, options.seeds, options.run_dir, is_resumed=options.resume)
+    inputs.check_place(
+        config,
+        options.seeds,
+        options.run_dir,
+        is_resumed=options.resume,
+        extra_epochs=options.extend_epochs,
+    )
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.train import run
 
