@@ -51,5 +51,5 @@ def test_the_table_lists_the_best_once_and_says_how_large_chance_is() -> None:
     assert lines[6:] == [
         "train the best:",
         "python -m fer_jax.train",
-        "stopped 1 times: the device has not enough memory",
+        "stopped 1 time: the device has not enough memory",
     ]
