@@ -88,7 +88,9 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
         raise SystemExit(0)
     settings = _settings(argv) if has_settings(command) else None
     options = [field.name for field in dataclasses.fields(command)]
-    options += [] if settings is None else [name for name, _ in list_leaves(to_json(settings))]
+    # An option of a list takes all its elements, so it has no number at its end.
+    leaves = [] if settings is None else [name for name, _ in list_leaves(to_json(settings))]
+    options += [re.sub(r"\.\d+$", "", name) for name in leaves]
     _refuse_usual_names(argv, {option.replace("_", "-") for option in options})
     # Each paragraph, and each item of a list, is one line.
     purpose = re.sub(r"(?<!\n)\n(?![\n-]) *", " ", inspect.getdoc(command) or "")
