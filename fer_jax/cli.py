@@ -24,7 +24,7 @@ import tyro
 from docstring_parser import Docstring, DocstringStyle
 
 from fer_jax.config.data import BadRow
-from fer_jax.config.fields import suggest_usual
+from fer_jax.config.fields import field_of, suggest_usual
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
@@ -89,8 +89,7 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
     settings = _settings(argv) if has_settings(command) else None
     options = [field.name for field in dataclasses.fields(command)]
     # An option of a list takes all its elements, so it has no number at its end.
-    leaves = [] if settings is None else [name for name, _ in list_leaves(to_json(settings))]
-    options += [re.sub(r"\.\d+$", "", name) for name in leaves]
+    options += [] if settings is None else [field_of(name) for name, _ in list_leaves(to_json(settings))]
     _refuse_usual_names(argv, {option.replace("_", "-") for option in options})
     # Each paragraph, and each item of a list, is one line.
     purpose = re.sub(r"(?<!\n)\n(?![\n-]) *", " ", inspect.getdoc(command) or "")
