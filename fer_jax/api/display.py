@@ -13,7 +13,13 @@ def block(title: str, lines: Sequence[str], rows: Table | None) -> str:
 
 
 def _table(rows: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows[1:])
+    head = "".join(_cell("th", cell, column) for column, cell in enumerate(rows[0]))
+    lines = ("".join(_cell("td", cell, column) for column, cell in enumerate(row)) for row in rows[1:])
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(tag: str, text: str, column: int) -> str:
+    """Write a cell: words are on the left, in the first column, and numbers on the right."""
+    side = "right" if column else "left"
+    return f'<{tag} style="text-align: {side}; padding: 0.1em 0.75em">{escape(text)}</{tag}>'

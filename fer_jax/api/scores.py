@@ -19,16 +19,16 @@ from fer_jax.text import Table, decimal, interval, percent, thousands
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS: Final = (
-    "accuracy",
-    "top2_accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "ece",
-    "macro_roc_auc",
-    "loss",
-)
-"""What `Scores.table` has a row for; all are ratios, except the loss, which is in nats."""
+METRICS: Final = {
+    "accuracy": "accuracy",
+    "top2_accuracy": "top-2 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "ece": "calibration error (ECE)",
+    "macro_roc_auc": "mean ROC-AUC",
+    "loss": "loss, nats",
+}
+"""What `Scores.table` has a row for, and its name for people; all are ratios, except the loss."""
 
 KINDS: Final = ("confusion", "reliability", "robustness")
 """The plots of `Scores.plot`."""
@@ -148,12 +148,12 @@ class Scores:
 
     def _repr_html_(self) -> str:
         rows: Table = [["metric", "value", "95 % interval"]]
-        for name in METRICS:
+        for name, words in METRICS.items():
             is_ratio = name not in ("loss", "macro_roc_auc")
             ends = self.facts["intervals"][name]
             shown = percent(self._value(name), digits=2) if is_ratio else decimal(self._value(name), digits=4)
             scale, digits = (100, 2) if is_ratio else (1, 4)
-            rows.append([name, shown, interval(ends, scale=scale, digits=digits)])
+            rows.append([words, shown, interval(ends, scale=scale, digits=digits)])
         right = f"{thousands(self.correct)} of {thousands(self.total)} images are right"
         return display.block(self.title, [right], rows)
 

@@ -70,7 +70,7 @@ def load_data(console: Console, config: DataConfig) -> Examples:
 
 
 def show_notice(console: Console, *, is_chosen: bool) -> None:
-    """Warn prominently that the faces are synthetic, and tell how to get the real ones.
+    """Warn prominently that the faces are synthetic; where nobody asked for them, tell how to get real ones.
 
     Args:
         console: where to write.
@@ -79,7 +79,8 @@ def show_notice(console: Console, *, is_chosen: bool) -> None:
     why = "data.source is synthetic" if is_chosen else "No FER2013 file was found"
     console.rule("SYNTHETIC FACES", style="bold red")
     console.print(f"{why}: these faces are drawn by a program, they are not FER2013.", style="bold")
-    console.print(HOW_TO_GET)
+    if not is_chosen:
+        console.print(HOW_TO_GET)
     console.rule(style="red")
 
 
