@@ -1,6 +1,5 @@
 """The student's notebook that the seven runs rebuild: what each run changed, and its accuracies."""
 
-from pathlib import Path
 from typing import Final
 
 from fer_jax import fer2013
@@ -22,8 +21,6 @@ NOTEBOOK: Final[dict[str, tuple[str, dict[str, str | None]]]] = {
 }
 """Name of the config -> what the run changed, and the accuracies in the notebook, in percent."""
 
-_CONFIGS: Final = Path(__file__).parents[2] / "configs"
-
 
 def name_of(entry: Entry) -> str | None:
     """Find the notebook's run that an entry rebuilds; None if it is another experiment.
@@ -33,8 +30,7 @@ def name_of(entry: Entry) -> str | None:
     the same 70/15/15 split, and the data are Kaggle's 28,709 Training rows, by their number in each class.
     """
     name = entry.config.name
-    path = _CONFIGS / f"{name}.py"
-    if name not in NOTEBOOK or not path.is_file() or method(load_config(path)) != method(entry.config):
+    if name not in NOTEBOOK or method(load_config(name)) != method(entry.config):
         return None
     return name if all(map(_has_kaggles_data, entry.seeds)) else None
 
