@@ -26,7 +26,7 @@ class CheckCommand(cli.ConfigCommand):
     overwrite: bool = False
     """Replace the files of a check of another config or other data."""
     quick: bool = False
-    """Skip the learning-rate range test, which takes about a third of the time."""
+    """Skip the learning-rate range test, which takes about half of the time."""
 
 
 def main(argv: list[str] | None = None) -> int:
