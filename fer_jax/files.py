@@ -46,7 +46,7 @@ def suggest_path(path: Path) -> str:
             except OSError:
                 return ""
             longer = [name for name in names if len(part) > 2 and name.startswith(part)]
-            close = longer or difflib.get_close_matches(part, names, n=1)
+            close = longer or difflib.get_close_matches(part, names, n=1, cutoff=0.75)
             if not close:
                 return ""
             part = close[0]

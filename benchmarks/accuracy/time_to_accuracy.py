@@ -31,7 +31,7 @@ from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.errors import ConfigError
 from fer_jax.files import read_json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.views import ViewChoice, suffix_of
 from fer_jax.runtime import compile_cache
 
 PROGRAM = "python -m benchmarks.accuracy.time_to_accuracy"
@@ -161,7 +161,7 @@ def _measure_views(folder: Path, views: ViewChoice, before_s: float) -> dict[str
     started = time.perf_counter()
     timeline.call(timeline.python("fer_jax.evaluate", str(folder), "--views", views, "--no-robustness"))
     seconds = before_s + time.perf_counter() - started
-    figures = read_json(folder / "evaluate_val.json")
+    figures = read_json(folder / f"evaluate_val{suffix_of(views)}.json")
     return {"views": views, "seconds": seconds} | {name: figures[name] for name in ("correct", "total")}
 
 

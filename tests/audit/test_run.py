@@ -445,7 +445,7 @@ def test_without_a_search_nothing_is_trained(audited: Path, capsys: pytest.Captu
         (("--folds", "1"), 2, "--folds is 1; wanted 0, or an integer in 2..20"),
         (("--config", "no.py"), 2, "there is no config file no.py"),
         (("--epochs", "0"), 2, "train.epochs is 0"),
-        (("--ferplus", "no.csv"), 3, "no.csv: cannot read it"),
+        (("--ferplus", "no.csv"), 3, "there is no file of FER+ votes no.csv; give another --ferplus"),
         (
             ("--config", "{}/votes.py"),
             2,

@@ -121,7 +121,7 @@ def test_votes_are_read_beside_the_data(tmp_path: Path, monkeypatch: pytest.Monk
     Path("data/fer2013new.csv").write_text("\n".join([",".join(HEADER), *rows]))
     targets = load_targets(plus, examples, classes=7)
     assert targets is not None and targets.labels.tolist() == [3, 4]
-    with pytest.raises(DataError, match=r"other\.csv: cannot read it"):
+    with pytest.raises(DataError, match=r"there is no file of FER\+ votes other\.csv"):
         load_targets(LabelsConfig(source="ferplus", ferplus="other.csv"), examples, classes=7)
 
 

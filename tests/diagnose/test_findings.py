@@ -465,6 +465,8 @@ def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest
     assert diagnose.main([str(tmp_path)]) == 4
     assert "not the folder of a run" in capsys.readouterr().err
     (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    record = json.loads((finished / "run.json").read_text()) | {"finished": None}
+    (tmp_path / "run.json").write_text(json.dumps(record))
     assert diagnose.main([str(tmp_path)]) == 4
     assert "not finished" in capsys.readouterr().err
 

@@ -143,7 +143,7 @@ def test_a_network_of_seven_is_measured_by_the_rule_of_seven(
         "trained on the labels of FER2013 and of FER+; choose those to measure by" in capsys.readouterr().err
     )
     assert evaluate.main([str(seven), "--labels", "ferplus", "--ferplus", "none.csv"]) == 3
-    assert "none.csv: cannot read it" in capsys.readouterr().err
+    assert "there is no file of FER+ votes none.csv" in capsys.readouterr().err
 
 
 def test_runs_on_votes_are_compared_by_the_votes(
@@ -171,7 +171,10 @@ def test_an_ensemble_of_eight_classes_takes_the_same_option(eight: Path, tmp_pat
     for run in runs:
         shutil.copytree(eight, run)
     words = [*map(str, runs), "--split", "PublicTest"]
-    for more, name in (([], "ensemble_PublicTest"), (["--labels", "fer2013"], "ensemble_PublicTest_fer2013")):
+    for more, name in (
+        ([], "ensemble_a+b_PublicTest"),
+        (["--labels", "fer2013"], "ensemble_a+b_PublicTest_fer2013"),
+    ):
         assert evaluate.main([*words, *more]) == 0
         together = read(tmp_path / f"{name}.json")
         assert [each["correct"] for each in together["members"]] == [together["correct"]] * 2

@@ -204,16 +204,18 @@ def test_early_stopping_ends_the_run_and_keeps_the_best_epoch(
     still = ("--optimizer.peak-rate", "1e-12", "--train.select", "best", "--train.patience-epochs", "2")
     folder, words = tmp_path / "run", (*still, "--train.epochs", "50", "--train.save-epochs", "50")
     assert run_train(folder, *words) == 0
-    assert "stopped early, after epoch 3 of 50: no better validation accuracy for 2 epochs" in (
+    record = read(folder / "run.json")
+    # The running statistics still move, and with them the accuracy, for some epochs.
+    last = record["stopped_early"]
+    assert last == record["measured_epoch"] + 2 < 50
+    assert f"stopped early, after epoch {last} of 50: no better validation accuracy for 2 epochs" in (
         capsys.readouterr().out
     )
-    record = read(folder / "run.json")
-    assert (record["stopped_early"], record["measured_epoch"]) == (3, 1)
     assert "no better validation accuracy for 2 epochs" in (folder / "report.md").read_text()
     assert run_train(folder, *words, "--resume") == 0
     assert last_hash(folder) == record["last_state_sha256"]
     assert run_train(folder, *words, "--resume", "--extend-epochs", "2") == 4
-    assert "stopped early, after epoch 3" in capsys.readouterr().err
+    assert f"stopped early, after epoch {last}" in capsys.readouterr().err
 
 
 FEW_FACES = ("--data.source", "synthetic", "--data.synthetic-examples", "70")

@@ -46,7 +46,7 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path) -> None:
     # Imports and compiling alone take longer than this.
     assert 0.5 < row["ends_s"][0] < row["ends_s"][1] <= row["total_s"]
     assert row["seed"] == 3 and len(row["val_accuracy"]) == 2 and not row["found_compiled_programs"]
-    figures = json.loads((tmp_path / "runs" / "tiny-jax-seed3" / "evaluate_val.json").read_text())
+    figures = json.loads((tmp_path / "runs" / "tiny-jax-seed3" / "evaluate_val_flip.json").read_text())
     assert figures["views"] == ["identity", "flip"]
     counts = {"correct": figures["correct"], "total": figures["total"]}
     assert row["viewed"] == {"views": "flip", "seconds": row["viewed"]["seconds"]} | counts

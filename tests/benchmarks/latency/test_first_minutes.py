@@ -53,9 +53,7 @@ def test_the_first_network_passes_70_percent_and_the_pages_say_what_was_measured
     contents = first_minutes.read(bench.RESULTS, tuple(first_minutes.COMMANDS))
     figures = {name: content["results"][0] for name, content in contents.items()}
     assert figures["train"]["test_accuracy"] > 0.7
-    # The seconds depend on what else was running: two free cores need little more than half of the
-    # processor seconds, since what is compiled is on one core.
     for name, most_s in (("train", 120), ("check", 60), ("check-quick", 60)):
-        assert 0.6 * figures[name]["processor_s"] < most_s, name
+        assert figures[name]["total_s"] < most_s, name
     for section, text in first_minutes.write_sections(contents).items():
         assert read_section(PAGES, section) == text, section
