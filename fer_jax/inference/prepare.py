@@ -98,7 +98,9 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
     """
     split = subsets.take_sample(chosen.split, config)
     sample = subsets.describe_sample(chosen.split, split, config)
-    with terminal.show_progress(console or Console(quiet=True), "asking the teachers") as on_view:
+    if console is None or not config.distill.teachers:
+        console = Console(quiet=True)
+    with terminal.show_progress(console, "asking the teachers") as on_view:
         taught = distill(
             config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view
         )

@@ -98,16 +98,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "schedule-one-step-late",
-        "fer_jax.engine.loop",
-        "jnp.arange(job.epoch_steps * epochs)",
-        "jnp.maximum(jnp.arange(job.epoch_steps * epochs) - 1, 0)",
+        "fer_jax.engine.schedule",
+        "jnp.arange(first)",
+        "jnp.maximum(jnp.arange(first) - 1, 0)",
         (SCHEDULE, RATES),
     ),
     Mutant(
         "schedule-one-step-early",
-        "fer_jax.engine.loop",
-        "jnp.arange(job.epoch_steps * epochs)",
-        "(jnp.arange(job.epoch_steps * epochs) + 1)",
+        "fer_jax.engine.schedule",
+        "jnp.arange(first)",
+        "(jnp.arange(first) + 1)",
         (SCHEDULE,),
     ),
     Mutant(
@@ -186,8 +186,8 @@ MUTANTS: Final = (
     Mutant(
         "objective-of-all-epochs",
         "fer_jax.engine.loop",
-        "replica.progress = Progress([*replica.progress.history, record])\n            if is_saved:",
-        "replica.progress.history.append(record)\n            if is_saved:",
+        "replica.progress = Progress([*replica.progress.history, record])\n        is_due |=",
+        "replica.progress.history.append(record)\n        is_due |=",
         (f"{LOOP}test_the_objective_of_an_epoch_is_the_mean_over_its_own_steps", f"{OBJECTIVES}[votes]"),
     ),
     Mutant(
