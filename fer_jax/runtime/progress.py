@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -167,13 +167,16 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
             yield Steps(meter, console.get_time, lambda: None)
     elif console.is_jupyter or is_notebook():  # There the console of a command is a plain one.
         line = _NotebookLine(console, meter)
-        with _repeated(line.show, line.wait_s):
-            yield Steps(meter, console.get_time, line.show)
+        with _paced(console, meter, line.show, first_s=NOTEBOOK_S, every_s=NOTEBOOK_S) as steps:
+            yield steps
         line.end()
     else:
-        log = _Log(console, meter)
-        with _repeated(log.show, log.wait_s):
-            yield Steps(meter, console.get_time, log.show)
+
+        def print_line(now: float) -> None:
+            console.print(log_line(meter, now))
+
+        with _paced(console, meter, print_line, first_s=FIRST_LOG_LINE_S, every_s=LOG_LINE_S) as steps:
+            yield steps
 
 
 def _render(console: Console, meter: Meter) -> Text:
@@ -184,71 +187,55 @@ def _render(console: Console, meter: Meter) -> Text:
     return text
 
 
-class _Log:
-    """Lines of a log: the first after `FIRST_LOG_LINE_S`, the others after `LOG_LINE_S` of silence each."""
-
-    def __init__(self, console: Console, meter: Meter) -> None:
-        self._console, self._meter, self._due = console, meter, meter.started + FIRST_LOG_LINE_S
-        self._lock = threading.Lock()
-
-    def wait_s(self) -> float:
-        return max(0.1, self._due - self._console.get_time())
-
-    def show(self) -> None:
-        with self._lock:
-            now = self._console.get_time()
-            if now < self._due:
-                return
-            self._due = now + LOG_LINE_S
-            self._console.print(log_line(self._meter, now))
-
-
 class _NotebookLine:
-    """One line of a notebook's output, which is replaced; a step of less than a second shows none."""
+    """One line of a notebook's output, which is replaced."""
 
     def __init__(self, console: Console, meter: Meter) -> None:
-        self._console, self._meter, self._due = console, meter, meter.started + NOTEBOOK_S
-        self._lock, self._handle = threading.Lock(), None
+        self._console, self._meter, self._handle = console, meter, None
 
-    def wait_s(self) -> float:
-        return max(0.1, self._due - self._console.get_time())
-
-    def show(self) -> None:
+    def show(self, now: float) -> None:
         from IPython.display import display
 
-        with self._lock:
-            now = self._console.get_time()
-            if now < self._due:
-                return
-            self._due = now + NOTEBOOK_S
-            content = {"text/plain": bar_line(self._meter, now, width=self._console.width)}
-            if self._handle is None:
-                self._handle = display(content, raw=True, display_id=True)
-            else:
-                self._handle.update(content, raw=True)
+        content = {"text/plain": bar_line(self._meter, now, width=self._console.width)}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
     def end(self) -> None:
         """Leave the line as it is at the end, if there is one."""
         if self._handle is not None:
-            self._due = self._console.get_time()
-            self.show()
+            self.show(self._console.get_time())
 
 
 @contextmanager
-def _repeated(act: Callable[[], Any], wait_s: Callable[[], float]) -> Iterator[None]:
-    """Call a function from a thread whenever a wait is over: work that never returns is seen all the same."""
-    ended = threading.Event()
+def _paced(
+    console: Console, meter: Meter, show: Callable[[float], None], *, first_s: float, every_s: float
+) -> Iterator[Steps]:
+    """Show a meter after `first_s` of a step and then every `every_s`; `show` is given the time.
+
+    A thread does so too: work that never returns is seen all the same.
+    """
+    due, lock, ended = meter.started + first_s, threading.Lock(), threading.Event()
+
+    def show_if_due() -> None:
+        nonlocal due
+        with lock:
+            now = console.get_time()
+            if now >= due:
+                due = now + every_s
+                show(now)
 
     def repeat() -> None:
         # Whatever reads the output may have closed it; the command's own next line will find out.
         with contextlib.suppress(OSError, ValueError):
-            while not ended.wait(wait_s()):
-                act()
+            while not ended.wait(max(0.1, due - console.get_time())):
+                show_if_due()
 
     thread = threading.Thread(target=repeat, daemon=True, name="progress")
     thread.start()
     try:
-        yield
+        yield Steps(meter, console.get_time, show_if_due)
     finally:
         ended.set()
         thread.join()
