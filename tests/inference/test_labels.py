@@ -89,7 +89,7 @@ def test_eight_classes_train_and_are_reported(eight: Path) -> None:
     assert metrics["per_class"][CONTEMPT]["count"] > 0
     assert "| contempt |" in (eight / "report.md").read_text()
     page = (eight / "report.html").read_text()
-    assert "one in eight; the loss of a uniform guess is 2.0794" in page and "contempt" in page
+    assert "one in eight.</span> The loss of a uniform guess is 2.0794" in page and "contempt" in page
 
 
 def test_a_run_is_measured_by_both_sets_of_labels_side_by_side(
