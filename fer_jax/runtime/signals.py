@@ -46,7 +46,8 @@ def watch_signals() -> Iterator[list[int]]:
 
     def note(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
-        signal.signal(signum, old[signum])
+        if _is_interactive():  # Elsewhere it is `_answer` that the second one gets to.
+            signal.signal(signum, old[signum])
 
     old = {int(signum): signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -90,7 +91,7 @@ def _answer(reader: int, words: str) -> None:
         count += 1
         if count == 1:
             _write(2, f"\n{words}\n".encode())
-        elif not hasattr(sys, "ps1"):  # What an interactive session has.
+        elif not _is_interactive():
             if os.isatty(1):
                 _write(1, _SHOW_CURSOR)  # The progress bar hides it.
             _write(2, b"\nstopped\n")
@@ -100,6 +101,10 @@ def _answer(reader: int, words: str) -> None:
 def _write(descriptor: int, text: bytes) -> None:
     with contextlib.suppress(OSError):
         os.write(descriptor, text)
+
+
+def _is_interactive() -> bool:
+    return hasattr(sys, "ps1")
 
 
 def _is_main_thread() -> bool:
