@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
         print(cli.describe_versions())
         return 0
     if argv[0] == COMPLETION:
-        return _complete(argv[1:])
+        from fer_jax import cli
+
+        return cli.run(lambda: _complete(argv[1:]))
     if argv[0] not in VERBS:
         print(f"error: there is no verb {argv[0]!r}{suggest(argv[0], list(whats))}\n{usage}", file=sys.stderr)
         return 2

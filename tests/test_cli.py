@@ -143,6 +143,17 @@ try fer-jax train --optimizer.name ""
     assert done.stdout.splitlines() == ["train", "--optimizer.peak-rate", "sgd adam adamw muon"]
 
 
+def test_a_reader_that_has_enough_of_a_completion_ends_it_in_silence() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "fer_jax", "completion", "bash"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
 def test_a_shell_without_completion_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert door.main(["completion", "cmd"]) == 2
     assert "fer-jax completion bash|zsh|fish" in capsys.readouterr().err
