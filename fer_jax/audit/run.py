@@ -130,8 +130,8 @@ def _look(
     votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())
-    with terminal.show_progress(console, "searching for copies") as on_step:
-        copies = near_copies.find_copies(examples.images, on_step=on_step)
+    with terminal.show_steps(console, "searching for copies", None) as steps:
+        copies = near_copies.find_copies(examples.images, on_step=steps.move)
     times.append(clock())
     with terminal.show_steps(console, "searching for images without a face", None):
         strange = not_faces.find_not_faces(examples.images)

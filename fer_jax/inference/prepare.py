@@ -100,9 +100,9 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
     sample = subsets.describe_sample(chosen.split, split, config)
     if console is None or not config.distill.teachers:
         console = Console(quiet=True)
-    with terminal.show_progress(console, "asking the teachers") as on_view:
+    with terminal.show_steps(console, "asking the teachers", None) as steps:
         taught = distill(
-            config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=on_view
+            config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=steps.move
         )
     return replace(
         chosen,

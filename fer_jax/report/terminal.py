@@ -1,6 +1,6 @@
 """What commands show on the terminal: the data, the split, and a progress bar."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -144,10 +144,3 @@ def show_steps(
     meter = Meter(words=words, total=total, started=started, done=done, images_per_step=images_per_step)
     with progress.show(console, meter) as steps:
         yield steps
-
-
-@contextmanager
-def show_progress(console: Console, words: str) -> Iterator[Callable[[float, float], None]]:
-    """Show steps whose number is not known yet; yield the function (done, total) that moves them."""
-    with show_steps(console, words, None) as steps:
-        yield steps.move
