@@ -7,13 +7,16 @@ The data's way is a straight line:
          -> engine.input_pipeline, engine.steppers (uint8 and drawn numbers to the device)
          -> engine.step [augment.apply -> standardise -> model -> loss -> optax]
          -> metrics.Counts -> runs (checkpoint, log) -> report
+    picture, video, camera -> faces: upright RGB uint8 [H, W, 3], boxes, crops uint8 [N, 48, 48, 1]
+         -> inference.analyzer -> predict (rows, drawn copies), serve
 
 A room is a package, or a module here at the root. It imports rooms of lower rows only:
 
 1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`, `text`
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process and the machine
 3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `cli`
-4. `runs`, run folders and checkpoints; `report`, text, pictures and pages
+4. `runs`, run folders and checkpoints; `report`, text, pictures and pages; `faces`, where faces are in
+   pictures and videos, and the crop that a network sees (never jax)
 5. `engine`, state, step and loop; `inference`, anything that predicts
 6. the commands, one folder each, and none imports another: `train`, `evaluate`, `compare`, `diagnose`,
    `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`, `configs`. In each, `__main__` is the

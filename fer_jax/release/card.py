@@ -6,6 +6,8 @@ from typing import Final
 
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
+from fer_jax.faces.crop import CONTRACT
+from fer_jax.faces.detectors import TERMS as DETECTORS
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
 from fer_jax.runs.record import RunRecord
@@ -22,8 +24,8 @@ TERMS_FERPLUS: Final = (
 TERMS_SYNTHETIC: Final = "Faces drawn by fer_jax from a seed, no person among them; Apache-2.0."
 
 LIMITS: Final = (
-    "It sees one centred, cut-out, upright gray face of 48 × 48 pixels; it does not find faces, and it gives "
-    "probabilities for whatever it is shown, face or not.",
+    "It sees one centred, cut-out, upright gray face of 48 × 48 pixels; another network finds the faces, and "
+    "this one gives probabilities for whatever it is shown, face or not.",
     "The labels are noisy: one human rater agrees with the others on about 70 % of these faces. A few points "
     "between two networks can be chance: see the intervals.",
     "Classes are unequal, and disgust is rare; see the counts of each class.",
@@ -61,8 +63,11 @@ def describe_preprocessing(stats: PixelStats) -> Json:
         "crop": (
             "as in FER2013: an upright face in the middle that fills the square from the forehead to the "
             "chin, with little around it; turn colours to gray (luma, as PIL's convert('L')), then shrink to "
-            "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy."
+            "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy. `contract` makes it "
+            "from the box of a face, as `fer_jax.analyze` does."
         ),
+        "contract": asdict(CONTRACT) | {"gray": list(CONTRACT.gray)},
+        "detector": dict(DETECTORS["yunet"]),
     }
 
 

@@ -43,7 +43,7 @@ IN_THE_GROUND = {("files", "errors")}
 DOORS = ("fer_jax", "fer_jax.config")
 """The packages that re-export: where users write code."""
 
-HOST_HALF = ("errors", "fer2013", "files", "text", "config", "images", "data", "cli")
+HOST_HALF = ("errors", "fer2013", "files", "text", "config", "images", "data", "cli", "faces")
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 MAX_ROOT_MODULES = 10

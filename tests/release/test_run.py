@@ -24,7 +24,9 @@ from fer_jax.data.readers.ferplus import read as read_votes
 from fer_jax.data.targets import Classes, make_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.evaluate import __main__ as evaluate
+from fer_jax.faces.crop import CONTRACT
 from fer_jax.inference import weights as inference_weights
+from fer_jax.inference.analyzer import read_contract
 from fer_jax.inference.predictor import predict, predict_choices
 from fer_jax.inference.rows import choose_rows
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
@@ -162,6 +164,10 @@ def test_the_card_says_what_the_weights_are(tiny: Classifier, trained: Trained) 
     assert tiny.labels == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     assert card["parameters"] == trained.record.parameters and card["macs"] == trained.record.macs
     assert card["preprocessing"]["mean"] == trained.network.pixel_stats.mean
+    assert (
+        read_contract(tiny) == CONTRACT and card["preprocessing"]["contract"]["version"] == CONTRACT.version
+    )
+    assert card["preprocessing"]["detector"]["licence"].startswith("MIT")
     training = card["training"]
     assert training["data"] == "140 synthetic faces, seed 0 (not FER2013)"
     assert training["split"]["protocol"] == "official" and training["split"]["sizes"]["val"] > 0
