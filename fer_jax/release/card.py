@@ -63,8 +63,8 @@ def describe_preprocessing(stats: PixelStats) -> Json:
         "crop": (
             "as in FER2013: an upright face in the middle that fills the square from the forehead to the "
             "chin, with little around it; turn colours to gray (luma, as PIL's convert('L')), then shrink to "
-            "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy. `contract` makes it "
-            "from the box of a face, as `fer_jax.analyze` does."
+            "48 × 48 with smoothing. A face box that is off by a few pixels costs accuracy. `contract` makes "
+            "the crop from the box of a face, as `fer_jax.analyze` does."
         ),
         "contract": asdict(CONTRACT) | {"gray": list(CONTRACT.gray)},
         "detector": dict(DETECTORS["yunet"]),
