@@ -1,0 +1,77 @@
+"""Tracks: which faces of one frame are those of the frames before, by how much their boxes overlap.
+
+Faces move little from one frame to the next, so neither their looks nor a model of their motion is needed.
+All faces of a frame are assigned together, so that the sum of the overlaps is largest.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from fer_jax.faces.boxes import iou
+
+MIN_IOU: Final = 0.3
+"""A face whose box overlaps that of a track by less starts a track of its own."""
+
+LOST_AFTER_S: Final = 1.0
+"""A track without a face for longer has ended; who comes back after that is somebody new."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracker:
+    """The tracks that go on.
+
+    Attributes:
+        ids: int64 [T], the numbers of the tracks.
+        boxes: float64 [T, 4], where each was last: x, y, width, height.
+        seen_s: float64 [T], when that was.
+        next_id: the number of the next new track; the first is 1.
+    """
+
+    ids: np.ndarray
+    boxes: np.ndarray
+    seen_s: np.ndarray
+    next_id: int
+
+
+def start() -> Tracker:
+    """Begin a video, without a track."""
+    return Tracker(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), 1)
+
+
+def advance(tracker: Tracker, time_s: float, boxes: np.ndarray) -> tuple[Tracker, np.ndarray]:
+    """Find the tracks of a frame's faces.
+
+    Args:
+        tracker: after the frame before.
+        time_s: of the frame, in seconds of the stream.
+        boxes: float64 [F, 4]: x, y, width, height.
+
+    Returns:
+        The tracker after this frame, and int64 [F], the number of each face's track.
+    """
+    is_kept = time_s - tracker.seen_s <= LOST_AFTER_S
+    old_ids, old_boxes = tracker.ids[is_kept], tracker.boxes[is_kept]
+    overlap = iou(boxes, old_boxes)
+    # What overlaps too little counts nothing, or it would take a face away from a pair that belongs together.
+    overlap[overlap < MIN_IOU] = 0
+    faces, tracks = linear_sum_assignment(overlap, maximize=True)
+    is_pair = overlap[faces, tracks] > 0
+    faces, tracks = faces[is_pair], tracks[is_pair]
+
+    ids = np.zeros(len(boxes), np.int64)
+    ids[faces] = old_ids[tracks]
+    is_new = ids == 0
+    next_id = tracker.next_id + int(is_new.sum())
+    ids[is_new] = np.arange(tracker.next_id, next_id)
+
+    is_missed = ~np.isin(old_ids, ids)
+    after = Tracker(
+        ids=np.concatenate([old_ids[is_missed], ids]),
+        boxes=np.concatenate([old_boxes[is_missed], boxes]),
+        seen_s=np.concatenate([tracker.seen_s[is_kept][is_missed], np.full(len(ids), time_s)]),
+        next_id=next_id,
+    )
+    return after, ids
