@@ -16,6 +16,7 @@ from fer_jax.errors import RunError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 Json = dict[str, Any]
 # NumPy is imported in the functions that need it: a message about a wrong option should not wait for it.
@@ -108,6 +109,15 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 
     with replacing(path) as new, new.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def write_table(path: Path, table: "pd.DataFrame", *, is_parquet: bool) -> None:
+    """Write a table as CSV or Parquet, without its index, atomically."""
+    with replacing(path) as new:
+        if is_parquet:
+            table.to_parquet(new, index=False)
+        else:
+            table.to_csv(new, index=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import filelock
+import numpy as np
 import pytest
+from matplotlib import cbook
+from PIL import Image
 
 STRICT: Final = {
     # An array is broadcast along new axes where the code says so, and nowhere else.
@@ -67,6 +70,13 @@ def without_optimisations() -> Iterator[None]:
         finally:
             jax.config.update(name, False)
             jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """Read a photo that comes with matplotlib, of Grace Hopper: uint8 [600, 512, 3], one face."""
+    path = str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return np.asarray(Image.open(path).convert("RGB"))
 
 
 @pytest.fixture(scope="module")

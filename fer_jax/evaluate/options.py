@@ -1,6 +1,5 @@
 """The options of `evaluate`, which are its command line too: the docstrings are the help text."""
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -129,11 +128,5 @@ def _check_table(path: Path) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"--predictions {path}: wanted a name that ends in .csv or .parquet")
-    needed = ["pandas", *(["pyarrow"] if path.suffix == ".parquet" else [])]
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        instead = ", or give a name that ends in .csv" if missing == ["pyarrow"] else ""
-        raise ConfigError(
-            f"--predictions {path} needs the package {missing[0]}, which is not installed; "
-            f"pip install {missing[0]}{instead}"
-        )
+    if path.suffix == ".parquet":
+        inputs.check_parquet("--predictions", path)

@@ -1,13 +1,11 @@
 """The table of predictions: a row an image, as CSV or Parquet."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
 from fer_jax.fer2013 import USAGES, names_of
-from fer_jax.files import replacing
 from fer_jax.inference.labels import LabelledRows
 
 
@@ -42,12 +40,3 @@ def make_table(part: LabelledRows, logits: np.ndarray, is_copy: np.ndarray | Non
             ),
         }
     )
-
-
-def write(table: Any, path: Path) -> None:
-    """Write a table that `make_table` made as .csv or .parquet; the file is replaced in one step."""
-    with replacing(path) as new:
-        if path.suffix == ".csv":
-            table.to_csv(new, index=False)
-        else:
-            table.to_parquet(new, index=False)

@@ -25,7 +25,7 @@ from fer_jax.evaluate.subject import (
     load_subject_data,
     refuse_other_result,
 )
-from fer_jax.files import Json, write_json
+from fer_jax.files import Json, write_json, write_table
 from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import LabelledRows, Labelling
@@ -118,7 +118,7 @@ def evaluate(options: EvaluateOptions) -> None:
     write(console, evaluation, result, options)
     if options.predictions is not None:
         table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
-        predictions.write(table, options.predictions)
+        write_table(options.predictions, table, is_parquet=options.predictions.suffix == ".parquet")
         console.print(f"predictions of {counted(len(table), 'image')} written to {options.predictions}")
 
 

@@ -48,6 +48,17 @@ CONTRACT: Final = CropContract()
 """The present version; `preprocessing.contract` of a card has that of its weights."""
 
 
+PhotoViews = Literal["photo", "flip", "single"]
+
+SCALES: Final[dict[PhotoViews, tuple[float, ...]]] = {
+    "photo": (0.95 / 1.05, 1.0, 1.15 / 1.05),
+    "flip": (1.0,),
+    "single": (1.0,),
+}
+"""Views -> the sizes of the squares that a network sees of a face, relative to the contract's. "photo" and
+"flip" show their mirror images too."""
+
+
 @dataclass(frozen=True)
 class Square:
     """A square in a picture; its left and top edge and its side, in pixels."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from scipy.special import log_softmax
@@ -16,20 +16,11 @@ from scipy.special import log_softmax
 from fer_jax.errors import ConfigError
 from fer_jax.faces import crop
 from fer_jax.faces.boxes import Boxes
-from fer_jax.faces.crop import CONTRACT, CropContract, Square
+from fer_jax.faces.crop import CONTRACT, SCALES, CropContract, PhotoViews, Square
 from fer_jax.faces.detectors import Detect, DetectorName, make_detector
 from fer_jax.inference import predictor
 from fer_jax.inference.classifiers import load
 from fer_jax.inference.weights import Classifier
-
-PhotoViews = Literal["photo", "flip", "single"]
-
-SCALES: Final[dict[PhotoViews, tuple[float, ...]]] = {
-    "photo": (0.95 / 1.05, 1.0, 1.15 / 1.05),
-    "flip": (1.0,),
-    "single": (1.0,),
-}
-"""How large the squares are that are cut out of a face, relative to the contract's."""
 
 LEAST_BATCH: Final = 8
 """Smaller batches are filled up: a program is compiled for each size of a batch."""
@@ -92,6 +83,16 @@ class Found:
         return len(self.squares)
 
 
+@dataclass(frozen=True)
+class Search:
+    """How faces are looked for; see `detectors.make_detector`."""
+
+    detector: DetectorName
+    min_score: float
+    min_face_px: float
+    has_small_faces: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Analyzer:
     """Networks and a detector, ready for pictures.
@@ -101,12 +102,14 @@ class Analyzer:
         detect: finds faces; None: each picture is a face, cut as the networks expect it.
         views: how often each face is looked at.
         contract: how faces are cut out.
+        search: how `detect` was made, for the record; None of a function of one's own, and without one.
     """
 
     classifiers: tuple[Classifier, ...]
     detect: Detect | None
     views: PhotoViews
     contract: CropContract
+    search: Search | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -186,8 +189,9 @@ def make_analyzer(
     Raises:
         FerJaxError: weights or the detector cannot be loaded, or the networks have different classes.
     """
-    detect = None
+    detect = search = None
     if detector is not None:
+        search = Search(detector, min_score, min_face_px, has_small_faces)
         detect = make_detector(
             detector, min_score=min_score, min_face_px=min_face_px, has_small_faces=has_small_faces
         )
@@ -202,7 +206,7 @@ def make_analyzer(
     if len(contracts) > 1:
         names = ", ".join(each.name for each in classifiers)
         raise ConfigError(f"{names} want their faces cut out in different ways; name weights of one contract")
-    return Analyzer(classifiers, detect, views, contracts[0])
+    return Analyzer(classifiers, detect, views, contracts[0], search)
 
 
 def read_contract(classifier: Classifier) -> CropContract:

@@ -3,6 +3,7 @@
 Nothing is read in full here: what the files hold is checked when they are read.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data import drop_list, targets
 from fer_jax.data.load import find_file
-from fer_jax.errors import DataError, RunError
+from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import suggest_path
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record
@@ -50,6 +51,19 @@ def check_place(
                 pass
         if is_resumed:
             runs_folder.check_checkpoints(folder)
+
+
+def check_parquet(option: str, path: Path) -> None:
+    """Check that the Parquet file that an option names can be written.
+
+    Raises:
+        ConfigError: the package for it is not installed.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ConfigError(
+            f"{option} {path} needs the package pyarrow, which is not installed; `pip install pyarrow` "
+            "installs it; or write a CSV file"
+        )
 
 
 def read_finished(folder: Path) -> RunRecord:

@@ -1,5 +1,6 @@
 """The folder in which compiled programs are kept between runs, and whether it is safe to read."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -40,6 +41,16 @@ def keep_compiled() -> str:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return f"compiled programs are kept in {folder}"
+
+
+def keep_compiled_if_possible() -> None:
+    """Let JAX keep compiled programs, for a faster start; go on without where they cannot be kept safely.
+
+    A folder that the user has chosen for JAX stays as it is.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        with contextlib.suppress(RunError, OSError):
+            keep_compiled()
 
 
 def find_danger(folder: Path) -> str | None:

@@ -267,8 +267,8 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyarrow" else name)
     assert evaluate.main([str(finished), "--predictions", "val.parquet"]) == 2
     assert (
-        "val.parquet needs the package pyarrow, which is not installed; pip install pyarrow, or give a name "
-        "that ends in .csv" in capsys.readouterr().err
+        "val.parquet needs the package pyarrow, which is not installed; `pip install pyarrow` "
+        "installs it; or write a CSV file" in capsys.readouterr().err
     )
 
 

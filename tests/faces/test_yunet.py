@@ -5,19 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import cbook
 from PIL import Image
 
 from fer_jax.errors import ConfigError
 from fer_jax.faces import yunet
 from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, TERMS, make_detector
-
-
-@pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    """Read a photo that comes with matplotlib: Grace Hopper, uint8 [600, 512, 3]."""
-    path = str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def detect(
