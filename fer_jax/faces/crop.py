@@ -7,11 +7,14 @@ two small matrices, and what lies outside the picture repeats the pixels at its 
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from fer_jax import fer2013
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SIDE_PX: Final = fer2013.IMAGE_SHAPE[0]
 _LOBES: Final = 3
@@ -102,11 +105,12 @@ def cut_out(image: np.ndarray, square: Square, contract: CropContract) -> np.nda
     across, left = resampling_matrix(square.left, square.side, width, contract.side_px)
     window = image[top : top + down.shape[1], left : left + across.shape[1]]
     gray = to_gray(window, contract).astype(np.float64)
-    resampled = np.floor(np.clip(down @ gray @ across.T, 0, 255) + 0.5)
+    # Sparse products stay on one thread; threads of BLAS would get in the way of the network's.
+    resampled = np.floor(np.clip((across @ (down @ gray).T).T, 0, 255) + 0.5)
     return resampled.astype(np.uint8)[..., None]
 
 
-def resampling_matrix(start: float, length: float, pixels: int, outputs: int) -> tuple[np.ndarray, int]:
+def resampling_matrix(start: float, length: float, pixels: int, outputs: int) -> "tuple[csr_array, int]":
     """Make the matrix that resamples a stretch of a row of pixels.
 
     Args:
@@ -116,24 +120,28 @@ def resampling_matrix(start: float, length: float, pixels: int, outputs: int) ->
         outputs: how many pixels to make of the stretch.
 
     Returns:
-        float64 [outputs, n], each row with the sum 1, and the index of the first of the n pixels of the row
-        that it is for.
+        A sparse matrix float64 [outputs, n], each row with the sum 1, and the index of the first of the n
+        pixels of the row that it is for.
 
-    >>> resampling_matrix(0.0, 2.0, 2, 2)[0].round(6)
+    >>> resampling_matrix(0.0, 2.0, 2, 2)[0].toarray().round(6)
     array([[1., 0.],
            [0., 1.]])
     """
+    from scipy.sparse import csr_array  # SciPy takes a moment, and the options need this module too.
+
     step = length / outputs
     reach = _LOBES * max(step, 1.0)
     centres = start + (np.arange(outputs) + 0.5) * step
-    taps = np.arange(math.floor(centres[0] - reach), math.ceil(centres[-1] + reach) + 1)
+    taps = np.floor(centres - reach).astype(int)[:, None] + np.arange(math.ceil(2 * reach) + 1)
     distances = (taps + 0.5 - centres[:, None]) / max(step, 1.0)
     weights = np.where(np.abs(distances) < _LOBES, np.sinc(distances) * np.sinc(distances / _LOBES), 0.0)
     inside = np.clip(taps, 0, pixels - 1)
-    first = int(inside[0])
-    matrix = np.zeros((outputs, int(inside[-1]) - first + 1))
-    np.add.at(matrix.T, inside - first, weights.T)
-    return matrix / matrix.sum(axis=1, keepdims=True), first
+    first = int(inside[0, 0])
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(outputs), taps.shape[1])
+    shape = (outputs, int(inside[-1, -1]) - first + 1)
+    # Weights of the same place, as there are at a border, add up.
+    return csr_array((weights.ravel(), (rows, (inside - first).ravel())), shape=shape), first
 
 
 def to_gray(image: np.ndarray, contract: CropContract) -> np.ndarray:
