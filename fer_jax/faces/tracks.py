@@ -20,7 +20,7 @@ LOST_AFTER_S: Final = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Tracker:
+class Tracks:
     """The tracks that go on.
 
     Attributes:
@@ -36,42 +36,42 @@ class Tracker:
     next_id: int
 
 
-def start() -> Tracker:
+def start() -> Tracks:
     """Begin a video, without a track."""
-    return Tracker(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), 1)
+    return Tracks(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), 1)
 
 
-def advance(tracker: Tracker, time_s: float, boxes: np.ndarray) -> tuple[Tracker, np.ndarray]:
+def advance(before: Tracks, time_s: float, boxes: np.ndarray) -> tuple[Tracks, np.ndarray]:
     """Find the tracks of a frame's faces.
 
     Args:
-        tracker: after the frame before.
+        before: the tracks so far; `start()` in the beginning.
         time_s: of the frame, in seconds of the stream.
         boxes: float64 [F, 4]: x, y, width, height.
 
     Returns:
-        The tracker after this frame, and int64 [F], the number of each face's track.
+        The tracks after this frame, and int64 [F], the number of each face's track.
     """
-    is_kept = time_s - tracker.seen_s <= LOST_AFTER_S
-    old_ids, old_boxes = tracker.ids[is_kept], tracker.boxes[is_kept]
+    is_kept = time_s - before.seen_s <= LOST_AFTER_S
+    old_ids, old_boxes = before.ids[is_kept], before.boxes[is_kept]
     overlap = iou(boxes, old_boxes)
     # What overlaps too little counts nothing, or it would take a face away from a pair that belongs together.
     overlap[overlap < MIN_IOU] = 0
-    faces, tracks = linear_sum_assignment(overlap, maximize=True)
-    is_pair = overlap[faces, tracks] > 0
-    faces, tracks = faces[is_pair], tracks[is_pair]
+    faces, columns = linear_sum_assignment(overlap, maximize=True)
+    is_pair = overlap[faces, columns] > 0
+    faces, columns = faces[is_pair], columns[is_pair]
 
     ids = np.zeros(len(boxes), np.int64)
-    ids[faces] = old_ids[tracks]
+    ids[faces] = old_ids[columns]
     is_new = ids == 0
-    next_id = tracker.next_id + int(is_new.sum())
-    ids[is_new] = np.arange(tracker.next_id, next_id)
+    next_id = before.next_id + int(is_new.sum())
+    ids[is_new] = np.arange(before.next_id, next_id)
 
     is_missed = ~np.isin(old_ids, ids)
-    after = Tracker(
+    after = Tracks(
         ids=np.concatenate([old_ids[is_missed], ids]),
         boxes=np.concatenate([old_boxes[is_missed], boxes]),
-        seen_s=np.concatenate([tracker.seen_s[is_kept][is_missed], np.full(len(ids), time_s)]),
+        seen_s=np.concatenate([before.seen_s[is_kept][is_missed], np.full(len(ids), time_s)]),
         next_id=next_id,
     )
     return after, ids

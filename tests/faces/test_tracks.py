@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fer_jax.faces.tracks import LOST_AFTER_S, Tracker, advance, start
+from fer_jax.faces.tracks import LOST_AFTER_S, Tracks, advance, start
 
 
 def box(x: float, y: float = 0, side: float = 100) -> list[float]:
@@ -10,9 +10,9 @@ def box(x: float, y: float = 0, side: float = 100) -> list[float]:
 
 
 def follow(frames: list[tuple[float, list[list[float]]]]) -> list[list[int]]:
-    tracker, found = start(), []
+    tracks, found = start(), []
     for time_s, boxes in frames:
-        tracker, ids = advance(tracker, time_s, np.reshape(np.array(boxes, float), (-1, 4)))
+        tracks, ids = advance(tracks, time_s, np.reshape(np.array(boxes, float), (-1, 4)))
         found.append(ids.tolist())
     return found
 
@@ -53,7 +53,7 @@ def test_the_state_before_is_untouched_and_what_is_lost_is_forgotten() -> None:
     first, _ = advance(start(), 0.0, np.array([box(0)]))
     advance(first, 0.1, np.array([box(300)]))
     assert (first.ids.tolist(), first.next_id) == ([1], 2)
-    tracker: Tracker = start()
+    tracks: Tracks = start()
     for number in range(1000):
-        tracker, _ = advance(tracker, 0.5 * number, np.array([box(1000 * number)]))
-    assert len(tracker.ids) == 3 and tracker.next_id == 1001
+        tracks, _ = advance(tracks, 0.5 * number, np.array([box(1000 * number)]))
+    assert len(tracks.ids) == 3 and tracks.next_id == 1001
