@@ -18,10 +18,10 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages; `faces`, where faces are in
    pictures and videos, and the crop that a network sees (never jax)
 5. `engine`, state, step and loop; `inference`, anything that predicts
-6. the commands, one folder each, and none imports another: `train`, `evaluate`, `compare`, `diagnose`,
-   `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`, `configs`. In each, `__main__` is the
-   command line (it imports the rest late, since JAX takes seconds to import), `run` the work, `text` words
-   and tables, `plots` pictures, `page` HTML.
+6. the commands, one folder each, and none imports another: `predict`, `serve`, `export`, `train`,
+   `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`, `sweep`, `release`, `show`,
+   `configs`. In each, `__main__` is the command line (it imports the rest late, since JAX takes seconds to
+   import), `run` the work, `text` words and tables, `plots` pictures, `page` HTML.
 7. `api`, what Python code and notebooks use: the work of the commands as functions
 
 Letters for shapes, in all docstrings:
@@ -37,6 +37,8 @@ Letters for shapes, in all docstrings:
 
 What to import from here:
 
+- `analyze(photo)`: the `Faces` in pictures and videos, with their expressions; `stream(video)`: the same
+  frame by frame, each a `Frame`, for cameras too;
 - `load(name_or_path)`: a trained network, to predict with;
 - `train_run(config)` and `open_run(folder)`: a `Run`; `train_seeds(config, seeds=3)` and `open_runs(folder)`:
   several;
@@ -50,24 +52,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fer_jax.api.comparisons import Comparison, compare_runs
+    from fer_jax.api.faces import analyze, stream
     from fer_jax.api.runs import Interrupted, Run, open_run, open_runs, train_run, train_seeds
     from fer_jax.api.scores import Scores, evaluate_predictions
     from fer_jax.inference.classifiers import load
     from fer_jax.inference.weights import Classifier
+    from fer_jax.predict.frames import Frame
+    from fer_jax.predict.rows import Faces
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Classifier",
     "Comparison",
+    "Faces",
+    "Frame",
     "Interrupted",
     "Run",
     "Scores",
+    "analyze",
     "compare_runs",
     "evaluate_predictions",
     "load",
     "open_run",
     "open_runs",
+    "stream",
     "train_run",
     "train_seeds",
 ]
@@ -75,14 +84,18 @@ __all__ = [
 _HOMES = {
     "Classifier": "inference.weights",
     "Comparison": "api.comparisons",
+    "Faces": "predict.rows",
+    "Frame": "predict.frames",
     "Interrupted": "api.runs",
     "Run": "api.runs",
     "Scores": "api.scores",
+    "analyze": "api.faces",
     "compare_runs": "api.comparisons",
     "evaluate_predictions": "api.scores",
     "load": "inference.classifiers",
     "open_run": "api.runs",
     "open_runs": "api.runs",
+    "stream": "api.faces",
     "train_run": "api.runs",
     "train_seeds": "api.runs",
 }

@@ -15,6 +15,7 @@ class Verb(NamedTuple):
 
 
 VERBS: Final = {
+    "predict": Verb("PredictOptions", "find the faces in photos and videos and predict their expressions"),
     "configs": Verb("ConfigsCommand", "list the configs that come with fer_jax, or copy one to edit"),
     "train": Verb("TrainCommand", "train the network that a config file describes"),
     "evaluate": Verb("EvaluateOptions", "measure runs or released weights on any part of the data"),

@@ -1,0 +1,192 @@
+"""Faces in pictures and videos, and their expressions: the work of `predict` as two functions."""
+
+import functools
+import math
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from fer_jax.errors import ConfigError, DataError
+from fer_jax.faces import pictures
+from fer_jax.faces.crop import SCALES, PhotoViews
+from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
+from fer_jax.faces.sources import find_sources
+from fer_jax.inference.analyzer import Analyzer, make_analyzer
+from fer_jax.predict.collect import Collector
+from fer_jax.predict.frames import Event, Frame, Problem, analyze_picture, read_events
+from fer_jax.predict.rows import Faces, describe
+from fer_jax.runs.sources import WEIGHTS, list_names
+
+AnySource = str | Path | np.ndarray | Image.Image
+"""A picture, folder, pattern, video or camera, as `predict` takes them; or a picture in memory."""
+
+IN_MEMORY: Final = "picture"
+"""The name of a picture that came from memory."""
+
+
+def analyze(
+    source: AnySource | Sequence[AnySource],
+    weights: str | Path | Sequence[str | Path] = "mid",
+    *,
+    views: PhotoViews = "photo",
+    detector: DetectorName | None = "yunet",
+    min_score: float = MIN_SCORE,
+    min_face: float = MIN_FACE_PX,
+    small_faces: bool = False,
+    abstain_below: float = 0.0,
+    every: int = 1,
+    smooth: float = 0.3,
+) -> Faces:
+    """Find the faces in pictures and videos and predict their expressions.
+
+    `fer_jax.analyze("photo.jpg").to_frame()` is a table with a row a face. The options are those of
+    `predict`, where they are explained.
+
+    Args:
+        source: a file, folder, pattern or video; a picture uint8 [H, W, 3] RGB or [H, W] gray, or Pillow's;
+            or several of these. A camera has no end: see `stream`.
+        weights: a name, a file or a run; several are an ensemble.
+        views: "photo" is the most accurate, "single" the fastest.
+        detector: None where each picture is a face that is cut out already.
+        min_score: leave out what the detector is less sure of, 0..1.
+        min_face: leave out faces whose box is shorter on one side, in pixels.
+        small_faces: look a second time, at twice the resolution.
+        abstain_below: name no label where the largest probability is smaller.
+        every: use every so many frames of a video.
+        smooth: time constant of the smoothing in videos, seconds.
+
+    Returns:
+        The faces. A source that could not be read is in their `sources` with its `problem`, and warned of.
+
+    Raises:
+        ConfigError: an option is wrong, or the extra `use` is not installed.
+        DataError: no source could be read.
+        RunError: there are no such weights.
+    """
+    analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
+    collector = Collector(describe(analyzer, abstain_below=abstain_below, every=every, smooth_s=smooth))
+    for events in _read(source, analyzer, every=every, smooth_s=smooth, may_be_live=False):
+        for event in events:
+            collector.add(event)
+            if isinstance(event, Frame) and event.source.startswith(IN_MEMORY):
+                collector.keep(event.source, event.image)
+    faces = collector.to_faces()
+    if faces.problems and not any(each.frames for each in faces.sources):
+        raise DataError("; ".join(faces.problems))
+    for problem in faces.problems:
+        _warn(problem)
+    return faces
+
+
+def stream(
+    source: AnySource | Sequence[AnySource],
+    weights: str | Path | Sequence[str | Path] = "mid",
+    *,
+    views: PhotoViews = "photo",
+    detector: DetectorName | None = "yunet",
+    min_score: float = MIN_SCORE,
+    min_face: float = MIN_FACE_PX,
+    small_faces: bool = False,
+    every: int = 1,
+    smooth: float = 0.3,
+) -> Iterator[Frame]:
+    """Yield pictures, or the frames of a video or a camera, each with its faces, as they are analysed.
+
+    `for frame in fer_jax.stream("camera:0"): ...`; leaving the loop closes the camera. The arguments are
+    those of `analyze`. The smoothing looks at the frames so far, and so lags: a change is half visible after
+    0.69 of the time constant.
+
+    Raises:
+        FerJaxError: as `analyze` does; where there are several sources, one that cannot be read is warned of.
+    """
+    analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
+    problems, has_frames = [], False
+    for events in _read(source, analyzer, every=every, smooth_s=smooth, may_be_live=True):
+        with closing(events):
+            for event in events:
+                if isinstance(event, Frame):
+                    has_frames = True
+                    yield event
+                elif isinstance(event, Problem):
+                    problems.append(event.message)
+    if problems and not has_frames:
+        raise DataError("; ".join(problems))
+    for problem in problems:
+        _warn(problem)
+
+
+def _read(
+    source: AnySource | Sequence[AnySource],
+    analyzer: Analyzer,
+    *,
+    every: int,
+    smooth_s: float,
+    may_be_live: bool,
+) -> Iterator[Generator[Event]]:
+    """Yield the events of each source that was named."""
+    if every < 1 or not 0 <= smooth_s < math.inf:
+        raise ConfigError(f"every is {every} and smooth {smooth_s}; wanted every >= 1 and smooth >= 0")
+    several = source if isinstance(source, list | tuple) else [source]
+    for number, each in enumerate(several):
+        if isinstance(each, str | Path):
+            found = find_sources([each]).sources
+            cameras = [one.name for one in found if one.kind == "camera"]
+            if cameras and not may_be_live:
+                raise ConfigError(f"{cameras[0]} has no end; `for frame in fer_jax.stream(...)` reads it")
+            yield read_events(found, analyzer, every=every, smooth_s=smooth_s, warn=_warn)
+        else:
+            name = IN_MEMORY if len(several) == 1 else f"{IN_MEMORY} {number}"
+            yield analyze_picture(name, _to_image(each), analyzer)
+
+
+def _to_image(picture: Any) -> np.ndarray:
+    """Make a picture in memory uint8 [H, W, 3] RGB, or refuse it."""
+    if isinstance(picture, Image.Image):
+        return pictures.to_rgb(picture)
+    came = np.asarray(picture)
+    if (
+        came.dtype != np.uint8
+        or not (came.ndim == 2 or (came.ndim == 3 and came.shape[2] in (1, 3)))
+        or not came.size
+    ):
+        raise DataError(
+            f"the picture came as {came.dtype} {list(came.shape)}; wanted uint8 [H, W, 3] RGB or [H, W] "
+            "gray, the name of a file, or a picture of Pillow's"
+        )
+    flat = came.reshape(*came.shape[:2], -1)
+    return np.ascontiguousarray(np.broadcast_to(flat, (*flat.shape[:2], 3)))
+
+
+def _load(
+    weights: str | Path | Sequence[str | Path],
+    views: PhotoViews,
+    detector: DetectorName | None,
+    min_score: float,
+    min_face_px: float,
+    has_small_faces: bool,
+) -> Analyzer:
+    names = (weights,) if isinstance(weights, str | Path) else tuple(weights)
+    if views not in SCALES:
+        raise ConfigError(f"views came {views!r}; wanted one of {', '.join(SCALES)}")
+    make = _make_once if set(map(str, names)) <= set(list_names(WEIGHTS)) else make_analyzer
+    return make(
+        names,
+        views=views,
+        detector=detector,
+        min_score=min_score,
+        min_face_px=min_face_px,
+        has_small_faces=has_small_faces,
+    )
+
+
+_make_once = functools.lru_cache(maxsize=4)(make_analyzer)
+"""Released weights do not change while a program runs; runs may."""
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=3)

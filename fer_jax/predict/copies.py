@@ -1,0 +1,64 @@
+"""Where the drawn copies of pictures and videos go, and what the files are called."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from fer_jax.faces.sources import Source
+
+_KEPT: Final = (".jpg", ".jpeg", ".png")
+"""Pictures of other kinds become PNG files."""
+
+
+def place_copies(folder: Path, found: Sequence[Source]) -> dict[Source, Path]:
+    """Give each source the path of its drawn copy: in the folder as the sources lie below a common one.
+
+    >>> sources = [Source(name, "picture", Path(name)) for name in ("a/b/one.jpg", "a/two.webp")]
+    >>> [path.as_posix() for path in place_copies(Path("out"), sources).values()]
+    ['out/b/one.jpg', 'out/two.webp.png']
+    """
+    files = [source.path for source in found if source.kind in ("picture", "video")]
+    parents = [str(path.absolute().parent) for path in files if path is not None]
+    common = None if not parents else _common(parents)
+    return {source: folder / _name(source, common) for source in found}
+
+
+def number_frame(copy: Path, frame: int) -> Path:
+    """Name the drawn copy of a frame of an animation, or of a page.
+
+    >>> number_frame(Path("out/wave.gif.png"), 3).as_posix()
+    'out/wave.gif-0003.png'
+    """
+    return copy.with_name(f"{copy.stem}-{frame:04}{copy.suffix}")
+
+
+def name_crop(folder: Path, source: str, frame: int, face: int) -> Path:
+    """Name the file of a face's crop; two sources of one name differ in their folders, which are kept.
+
+    >>> name_crop(Path("crops"), "/a/b/one.jpg", 0, 2).as_posix()
+    'crops/a/b/one.jpg-0000-2.png'
+    """
+    place = Path(source.replace(":", "_"))
+    inside = place.relative_to(place.anchor) if place.is_absolute() else place
+    safe = Path(*(part for part in inside.parts if part != os.pardir))
+    return folder / safe.with_name(f"{'stdin' if source == '-' else safe.name}-{frame:04}-{face}.png")
+
+
+def _common(parents: Sequence[str]) -> str | None:
+    try:
+        return os.path.commonpath(parents)
+    except ValueError:  # Drives of Windows have nothing in common.
+        return None
+
+
+def _name(source: Source, common: str | None) -> Path:
+    if source.kind == "stdin":
+        return Path("stdin.png")
+    if source.kind == "camera" or source.path is None:
+        return Path(f"{source.name.replace(':', '').replace('/', '_')}.mp4")
+    path = source.path.absolute()
+    inside = Path(path.name) if common is None else path.relative_to(common)
+    if source.kind == "video":
+        return inside if inside.suffix.lower() == ".mp4" else inside.with_name(f"{inside.name}.mp4")
+    return inside if inside.suffix.lower() in _KEPT else inside.with_name(f"{inside.name}.png")

@@ -1,0 +1,149 @@
+"""The options of `predict`, which are its command line too: the docstrings are the help text."""
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.faces.crop import PhotoViews
+from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
+from fer_jax.faces.sources import Found, Source, find_sources
+from fer_jax.predict.copies import place_copies
+from fer_jax.runs import inputs, sources
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Find the faces in pictures and videos and predict their expressions.
+
+    A source is a picture, a folder of pictures and videos, a pattern such as 'holiday/*.jpg', a video (extra
+    `video`), a camera, or - for a picture on standard input. Nothing is downloaded, and nothing leaves this
+    machine.
+
+    The first faces are shown as a table; --csv, --json and --parquet write all of them, a row a face. Every
+    row has the probabilities of all classes: read them, not the label alone. An expression is not an emotion,
+    and a guess from one picture is not a measurement of a person.
+
+    In a video faces are followed, and the probabilities of each are smoothed over time; rows have both.
+    """
+
+    sources: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Pictures, folders, patterns, videos, camera:0, or - for a picture on standard input."""
+    weights: tuple[str, ...] = ("mid",)
+    """Released weights (tiny, mid, best, ferplus), a .safetensors file or the folder of a run; several are an
+    ensemble."""
+    views: PhotoViews = "photo"
+    """How often a network looks at a face. photo: at squares of three sizes and their mirror images, the most
+    accurate; flip: at one square and its mirror image; single: once, the fastest."""
+    detector: DetectorName = "yunet"
+    """What finds the faces; yunet comes with the extra `use`."""
+    no_detector: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Each picture is a face that is cut out already, as FER2013's are."""
+    min_score: float = MIN_SCORE
+    """Leave out what the detector is less sure of, 0..1."""
+    min_face: float = MIN_FACE_PX
+    """Leave out faces whose box is shorter on one side, in pixels."""
+    small_faces: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Look a second time, at twice the resolution, for faces that are small in a large picture; about five
+    times slower."""
+    abstain_below: float = 0.0
+    """Say "unsure" where the largest probability is below this, 0..1; 0 always names a label."""
+    every: int = 1
+    """Use every N-th frame of a video."""
+    smooth: float = 0.3
+    """Time constant of the smoothing in videos, seconds; 0 smooths nothing. In the rows it does not lag; in
+    --show and in drawn videos a change is half visible after 0.69 of it."""
+    csv: Path | None = None
+    """Write the rows to this CSV file."""
+    json: Path | None = None
+    """Write the rows, the settings and what was found in each source to this JSON file."""
+    parquet: Path | None = None
+    """Write the rows to this Parquet file (takes pyarrow)."""
+    out: Path | None = None
+    """Write copies of the pictures and videos, with boxes, labels and bars, into this folder."""
+    crops: Path | None = None
+    """Write what the network saw of each face, 48 × 48 gray pixels, as PNG files into this folder."""
+    show: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show the pictures in a window as they are analysed; q or Escape ends."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace files that exist."""
+
+
+def check(options: PredictOptions) -> Found:
+    """Check the options and find the sources, before anything slow is imported.
+
+    Raises:
+        ConfigError: an option is out of range, or names weights that do not exist.
+        DataError: no source exists.
+        RunError: an output cannot be written, or exists.
+    """
+    _check_numbers(options)
+    found = find_sources(options.sources)
+    for name in options.weights:
+        sources.find(name)
+    if not options.weights:
+        raise ConfigError("--weights names nothing; give mid, best, tiny, ferplus, a file or a run")
+    cameras = [source for source in found.sources if source.kind == "camera"]
+    if cameras and found.sources[-1] is not cameras[0]:
+        raise ConfigError(f"{cameras[0].name} has no end; name it last, and only one camera")
+    if options.show and not _has_display():
+        raise ConfigError("--show needs a display, and there is none; --out writes drawn copies instead")
+    _check_outputs(options, found.sources)
+    return found
+
+
+def _check_numbers(options: PredictOptions) -> None:
+    ranges = {
+        "--min-score": (options.min_score, 0.0, 1.0),
+        "--min-face": (options.min_face, 0.0, math.inf),
+        "--abstain-below": (options.abstain_below, 0.0, 1.0),
+        "--smooth": (options.smooth, 0.0, math.inf),
+        "--every": (options.every, 1, math.inf),
+    }
+    for name, (value, least, most) in ranges.items():
+        if not least <= value <= most or value == math.inf:
+            wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise ConfigError(f"{name} is {value}; wanted {wanted}")
+
+
+def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
+    tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
+    for name, path in tables.items():
+        if path is None:
+            continue
+        if path.is_dir():
+            raise RunError(f"{name} is {path}, a folder; name a file")
+        if path.exists() and not options.overwrite:
+            raise RunError(f"{path} exists; give --overwrite to replace it, or another {name}")
+        _check_parent(name, path.parent)
+    if options.parquet is not None:
+        inputs.check_parquet("--parquet", options.parquet)
+    for name, folder in {"--out": options.out, "--crops": options.crops}.items():
+        if folder is not None:
+            if folder.exists() and not folder.is_dir():
+                raise RunError(f"{name} is {folder}, a file; name a folder")
+            _check_parent(name, folder)
+    if options.out is not None:
+        for source, copy in place_copies(options.out, found).items():
+            if source.path is not None and copy.resolve() == source.path.resolve():
+                raise RunError(f"--out {options.out} would replace {source.path} itself; name another folder")
+            if copy.exists() and not options.overwrite:
+                raise RunError(f"{copy} exists; give --overwrite to replace it, or another --out")
+
+
+def _check_parent(name: str, folder: Path) -> None:
+    """Refuse a folder that is not there and cannot be made, or that cannot be written to."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise RunError(f"{name}: {there} cannot be written to; name another place")
+
+
+def _has_display() -> bool:
+    return sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,57 @@
+"""What `predict` refuses before it imports anything slow, each with one message and its status."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_jax.predict import __main__ as predict
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder with a picture and be in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("photo.png")
+    Path("empty").mkdir()
+    Path("old.csv").write_text("old")
+    Path("drawn").mkdir()
+    Path("drawn/photo.png").write_text("old")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("", 2, "no source came"),
+        ("https://example.org/a.jpg", 2, "is a URL, and nothing is fetched"),
+        ("photo.jpg", 3, "there is no photo.jpg; did you mean 'photo.png'?"),
+        ("empty", 3, "empty: found no picture and no video"),
+        ("photo.png --weights mit", 4, "did you mean 'mid'?"),
+        ("photo.png --min-score 2", 2, "--min-score is 2.0; wanted 0 to 1"),
+        ("photo.png --every 0", 2, "--every is 0; wanted >= 1"),
+        ("photo.png --smooth nan", 2, "--smooth is nan; wanted >= 0"),
+        ("photo.png --csv old.csv", 4, "old.csv exists; give --overwrite to replace it"),
+        ("photo.png --csv empty", 4, "--csv is empty, a folder; name a file"),
+        ("photo.png --out old.csv", 4, "--out is old.csv, a file; name a folder"),
+        ("photo.png --out drawn", 4, "drawn/photo.png exists; give --overwrite"),
+        ("photo.png --out . --overwrite", 4, "would replace photo.png itself; name another folder"),
+        ("photo.png --json old.csv/a.json", 4, "--json: old.csv cannot be written to"),
+        ("camera:0 photo.png", 2, "camera:0 has no end; name it last"),
+        ("photo.png --no-display", 2, ""),
+    ],
+)
+def test_slips(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, status: int, message: str
+) -> None:
+    try:
+        found = predict.main(words.split())
+    except SystemExit as ended:  # The parser's own messages end the program.
+        found = int(str(ended.code))
+    assert found == status
+    printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in printed
+    assert (folder / "old.csv").read_text() == "old"
