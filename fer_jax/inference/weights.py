@@ -7,6 +7,7 @@ accurate it is.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ class Classifier:
     own_labels: LabelsConfig = field(repr=False)
 
     def predict(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
-        """Predict the expressions of faces.
+        """Predict the expressions of faces, with a warning if they seem to have been divided by 255.
 
         Args:
             images: uint8 [N, 48, 48, 1] or [N, 48, 48], 0 black to 255 white: faces cropped as the card says.
@@ -113,7 +114,14 @@ class Classifier:
             DataError: the images have another shape or dtype.
             ConfigError: there are no such views.
         """
-        probabilities: np.ndarray = softmax(self.predict_logits(images, views=views), axis=1)
+        logits = self.predict_logits(images, views=views)
+        if np.size(images) and np.max(images) <= 1:
+            warnings.warn(
+                "no pixel of these images is brighter than 1, where 0 is black and 255 white; if they were "
+                "divided by 255, leave that out",
+                stacklevel=2,
+            )
+        probabilities: np.ndarray = softmax(logits, axis=1)
         return probabilities.astype(np.float32)
 
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:

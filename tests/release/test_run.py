@@ -211,6 +211,14 @@ def test_other_images_are_refused(tiny: Classifier, images: np.ndarray, came: st
         tiny.predict(np.zeros((1, 48, 48), np.uint8), views="mirror")  # type: ignore[arg-type]
 
 
+def test_images_that_were_divided_by_255_bring_a_warning(tiny: Classifier) -> None:
+    faces = np.full((2, 48, 48), 2, np.uint8)
+    tiny.predict(faces)
+    with pytest.warns(UserWarning, match="brighter than 1.* divided by 255") as warned:
+        tiny.predict(faces // 2)
+    assert len(warned) == 1 and warned[0].filename == __file__
+
+
 def test_damage_is_refused_in_words(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "weights"
     shutil.copytree(weights, folder)
