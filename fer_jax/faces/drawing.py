@@ -28,6 +28,8 @@ _TRACK: Final = (80, 80, 80, 210)
 
 _LEAST_SIDE_PX: Final = 480
 _LEAST_FONT_PX: Final = 12
+_MOST_WITH_BARS: Final = 12
+"""In a larger crowd bars would cover the picture, and few faces would have them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,8 @@ def draw(
     """Draw what was found in a picture on a copy of it.
 
     Lines and letters grow with the picture and the faces. Labels keep off other faces where they can. The
-    bars stand beside a face, or below or above it, and are left out where they would cover something.
+    bars stand beside a face, or below or above it; they are left out where they would cover something, and
+    in a crowd.
 
     Args:
         image: uint8 [H, W, 3].
@@ -123,6 +126,8 @@ def draw(
     for plan in plans:
         names.append(_draw_label(canvas, plan, [*taken, *names]))
     taken += names
+    if len(faces) > _MOST_WITH_BARS:
+        return np.asarray(canvas.picture)
     # The largest faces first: they are what the picture is about.
     for plan, name in sorted(
         zip(plans, names, strict=True), key=lambda pair: pair[0].box.top - pair[0].box.bottom

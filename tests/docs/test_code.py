@@ -20,6 +20,7 @@ SHOWN_ONLY = {
     "python3 -m venv .venv",
     ". .venv/bin/activate",
     "pip install -e .",
+    "pip install -e '.[use,video]'",
 }
 """Commands of `text` blocks: they set an environment up, or run these very tests."""
 
