@@ -28,7 +28,8 @@ VIDEO_SUFFIXES: Final = frozenset(
     {
         *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".m2ts"),
         *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf"),
-        *(".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+        # Not .ts, which is TypeScript more often than a transport stream; such a file can be named itself.
+        *(".ogv", ".qt", ".rm", ".rmvb", ".vob", ".webm", ".wmv", ".y4m"),
     }
 )
 
@@ -96,9 +97,11 @@ def read_standard_input(*, max_bytes: int | None = None) -> bytes:
     Raises:
         DataError: standard input is a terminal, or brings more than `max_bytes`.
     """
-    if sys.stdin is None or sys.stdin.isatty():
+    # A notebook's standard input has no bytes.
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None or sys.stdin.isatty():
         raise DataError("-: nothing is sent to standard input; write `< photo.jpg`, or name the file itself")
-    content = sys.stdin.buffer.read(-1 if max_bytes is None else max_bytes + 1)
+    content: bytes = stream.read(-1 if max_bytes is None else max_bytes + 1)
     if max_bytes is not None and len(content) > max_bytes:
         raise DataError(f"-: more than {counted(max_bytes, 'byte')} came; send a smaller picture")
     return content

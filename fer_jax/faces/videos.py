@@ -72,8 +72,9 @@ class Video:
         reader = _Reader(self)
         for index, frame in enumerate(reader.decode()):
             time_s = reader.time_of(frame, index)
-            if index % every == 0:
-                yield Picture(self.name, index, time_s, _to_rgb(frame, self._stream))
+            image = reader.convert(frame) if index % every == 0 else None
+            if image is not None:
+                yield Picture(self.name, index, time_s, image)
         reader.finish(warn)
 
 
@@ -88,12 +89,10 @@ class _Reader:
 
     def decode(self) -> Iterator[Any]:
         """Yield PyAV's frames; a damaged part is left out."""
-        import av
-
         for packet in self._read_packets():
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except Exception:  # A damaged part can raise anything.
                 self._damaged += 1
                 continue
             for frame in frames:
@@ -101,15 +100,22 @@ class _Reader:
                 yield frame
 
     def _read_packets(self) -> Iterator[Any]:
-        import av
-
         video = self._video
         try:
             yield from video._container.demux(video._stream)
-        except av.error.FFmpegError as error:
+        except Exception as error:  # As above.
             if video.is_live:
-                raise DataError(f"{video.name}: the camera stopped: {error.strerror}") from None
+                said = getattr(error, "strerror", None) or error
+                raise DataError(f"{video.name}: the camera stopped: {said}") from None
             self._damaged += 1
+
+    def convert(self, frame: Any) -> np.ndarray | None:
+        """Convert a frame, see `_to_rgb`; None where it is damaged."""
+        try:
+            return _to_rgb(frame, self._video._stream)
+        except Exception:  # A damaged frame can raise anything.
+            self._damaged += 1
+            return None
 
     def time_of(self, frame: Any, index: int) -> float:
         """Find a frame's time in seconds from the first; it never goes back."""
@@ -240,9 +246,18 @@ def _opened(
 
 def _describe(container: Any, name: str, *, is_live: bool) -> Video:
     """Find the stream of pictures, and what is known about it."""
-    streams = [each for each in container.streams.video if not int(each.disposition) & _ATTACHED_PICTURE]
+    streams = [
+        each
+        for each in container.streams.video
+        # Without a decoder, or with a damaged head, there is no context.
+        if getattr(each, "codec_context", None) and not int(each.disposition) & _ATTACHED_PICTURE
+    ]
     if container.format.name in _NOT_VIDEOS or not streams:
-        came = "sound alone" if container.streams.audio else f"no video ({container.format.long_name})"
+        came = (
+            "sound alone"
+            if container.streams.audio
+            else f"no video that can be decoded ({container.format.long_name})"
+        )
         raise DataError(f"{name}: found {came}; wanted a picture, or a video that is not cut off")
     stream = streams[0]
     stream.thread_type = "AUTO"

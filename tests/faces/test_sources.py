@@ -131,6 +131,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"content")))
     with pytest.raises(DataError, match="more than 3 bytes"):
         sources.read_standard_input(max_bytes=3)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a notebook's"))
+    with pytest.raises(DataError, match="nothing is sent"):
+        sources.read_standard_input()
 
 
 def test_nothing_slow_is_imported() -> None:

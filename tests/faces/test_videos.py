@@ -77,6 +77,27 @@ def test_mpeg4_where_there_is_no_h264(tmp_path: Path, monkeypatch: pytest.Monkey
     np.testing.assert_allclose([each.time_s or 0 for each in read(path)], TIMES, atol=1e-4)
 
 
+def test_a_frame_of_another_size_is_scaled_to_the_first(tmp_path: Path) -> None:
+    with writing_video(tmp_path / "a.mp4", fps=25) as write_frame:
+        write_frame(paint(0), 0.0)
+        write_frame(paint(0, width=128, height=96), 0.04)
+    first, second = read(tmp_path / "a.mp4")
+    np.testing.assert_allclose(first.image.astype(int), second.image, atol=40)
+
+
+def test_a_codec_without_a_decoder_is_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(write(tmp_path / "a.mp4"))) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_NOBODY/KNOWS/I"[:15]))
+    with pytest.raises(DataError, match=r"found no video that can be decoded \(Matroska"):
+        read(path)
+
+
 def test_rotation_is_applied(tmp_path: Path) -> None:
     """As a phone writes it: the matrix turns the coded frame clockwise, so its top left becomes top right."""
     path = write(tmp_path / "phone.mp4")
