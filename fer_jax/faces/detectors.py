@@ -34,6 +34,15 @@ TERMS: Final[dict[DetectorName, Terms]] = {
 }
 
 
+def check_installed(name: DetectorName) -> None:
+    """Refuse a detector of which something is not installed, without importing anything slow.
+
+    Raises:
+        ConfigError: one line says what to install.
+    """
+    {"yunet": yunet.check_installed}[name]()
+
+
 def make_detector(
     name: DetectorName, *, min_score: float, min_face_px: float, has_small_faces: bool
 ) -> Detect:

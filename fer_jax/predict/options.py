@@ -10,8 +10,9 @@ from typing import Annotated
 import tyro
 
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.faces import videos
 from fer_jax.faces.crop import PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
+from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName, check_installed
 from fer_jax.faces.sources import Found, Source, find_sources
 from fer_jax.predict.copies import place_copies
 from fer_jax.runs import inputs, sources
@@ -88,6 +89,11 @@ def check(options: PredictOptions) -> Found:
         sources.find(name)
     if not options.weights:
         raise ConfigError("--weights names nothing; give mid, best, tiny, ferplus, a file or a run")
+    if not options.no_detector:
+        check_installed(options.detector)
+    for source in found.sources:
+        if source.kind in ("camera", "video"):
+            videos.check_installed(source.name)
     cameras = [source for source in found.sources if source.kind == "camera"]
     if cameras and found.sources[-1] is not cameras[0]:
         raise ConfigError(f"{cameras[0].name} has no end; name it last, and only one camera")
@@ -129,7 +135,10 @@ def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
                 raise RunError(f"{name} is {folder}, a file; name a folder")
             _check_parent(name, folder)
     if options.out is not None:
-        for source, copy in place_copies(options.out, found).items():
+        copies = place_copies(options.out, found)
+        if len(set(copies.values())) < len(copies):
+            raise RunError("--out: two sources would have the same copy; name them in two calls")
+        for source, copy in copies.items():
             if source.path is not None and copy.resolve() == source.path.resolve():
                 raise RunError(f"--out {options.out} would replace {source.path} itself; name another folder")
             if copy.exists() and not options.overwrite:

