@@ -13,10 +13,10 @@ def draw_picture(height: int, width: int) -> np.ndarray:
 
 def test_the_square_by_hand() -> None:
     square = place_square(np.array([10.0, 20, 16, 25]), CONTRACT, scale=1.0)
-    assert square.side == pytest.approx(21.0)  # 1.05 · 20
-    assert (square.left, square.top) == pytest.approx((18 - 10.5, 32.5 - 0.015 * 21 - 10.5))
+    assert square.side == pytest.approx(21.6)  # 1.08 · 20
+    assert (square.left, square.top) == pytest.approx((18 - 10.8, 32.5 - 0.014 * 21.6 - 10.8))
     double = place_square(np.array([10.0, 20, 16, 25]), CONTRACT, scale=2.0)
-    assert (double.left, double.top) == pytest.approx((square.left - 10.5, square.top - 10.5))
+    assert (double.left, double.top) == pytest.approx((square.left - 10.8, square.top - 10.8))
 
 
 def test_gray_is_pillows() -> None:

@@ -84,7 +84,7 @@ def test_a_folder_with_a_face_no_face_and_what_is_broken(
     assert row["label"] in load("tiny").labels
     total = sum(float(value) for name, value in row.items() if name.startswith("p_") and "smooth" not in name)
     assert total == pytest.approx(1, abs=1e-5)
-    side = 1.05 * np.sqrt(float(row["width"]) * float(row["height"]))
+    side = 1.08 * np.sqrt(float(row["width"]) * float(row["height"]))
     assert float(row["crop_px"]) == pytest.approx(side, rel=1e-4)
 
     facts = json.loads(Path("a.json").read_text())
