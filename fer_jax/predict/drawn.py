@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fer_jax.errors import RunError
-from fer_jax.faces import drawing, videos
+from fer_jax.faces import drawing, recordings
 from fer_jax.faces.drawing import DrawnFace
 from fer_jax.faces.sources import Source
 from fer_jax.files import replacing
@@ -33,7 +33,7 @@ class Copies:
         self._places, self._every = places, every
         self._stack = ExitStack()
         self._fps: float | None = None
-        self._write: videos.Write | None = None
+        self._write: recordings.Write | None = None
 
     def begin(self, opened: Opened) -> None:
         """Finish the copy of the source before, and begin that of another."""
@@ -52,7 +52,7 @@ class Copies:
             save_picture(drawn, place if is_first_of_still else number_frame(place, frame.number))
             return
         if self._write is None:
-            writing = videos.writing_video(place, fps=self._fps / self._every)
+            writing = recordings.writing_video(place, fps=self._fps / self._every)
             self._write = self._stack.enter_context(writing)
         self._write(drawn, frame.time_s)
 

@@ -1,21 +1,17 @@
-"""Videos written on the spot, read back, broken, and copied."""
+"""Videos written on the spot, read back and broken; and what stands in for a camera."""
 
-import errno
 import importlib.util
-import os
-import resource
-import signal
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_jax.errors import ConfigError, DataError, RunError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces.pictures import Picture
-from fer_jax.faces.videos import open_camera, open_video, writing_video
+from fer_jax.faces.recordings import writing_video
+from fer_jax.faces.videos import open_camera, open_video
 
 av = pytest.importorskip("av", reason="needs fer-jax[video]")
 
@@ -67,22 +63,6 @@ def test_what_is_known_about_a_video(tmp_path: Path) -> None:
         assert (video.name, video.width, video.height, video.frame_count) == ("mine", 66, 48, 10)
         assert video.fps == pytest.approx(25) and video.duration_s == pytest.approx(0.4)
         assert not video.is_live
-
-
-def test_mpeg4_where_there_is_no_h264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
-    path = write(tmp_path / "a.mp4")
-    with av.open(str(path)) as container:
-        assert container.streams.video[0].codec_context.name == "mpeg4"
-    np.testing.assert_allclose([each.time_s or 0 for each in read(path)], TIMES, atol=1e-4)
-
-
-def test_a_frame_of_another_size_is_scaled_to_the_first(tmp_path: Path) -> None:
-    with writing_video(tmp_path / "a.mp4", fps=25) as write_frame:
-        write_frame(paint(0), 0.0)
-        write_frame(paint(0, width=128, height=96), 0.04)
-    first, second = read(tmp_path / "a.mp4")
-    np.testing.assert_allclose(first.image.astype(int), second.image, atol=40)
 
 
 def test_a_codec_without_a_decoder_is_one_message(tmp_path: Path) -> None:
@@ -187,38 +167,4 @@ def test_without_the_extra_the_message_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for opening in (open_video(tmp_path / "a.mp4"), open_camera("0")):
         with pytest.raises(ConfigError, match=r"pip install 'fer-jax\[video\]'"), opening:
-            pass
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """Let no file grow over 20,000 bytes, which stands for a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-@pytest.mark.parametrize("frames", [2, 60])
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, small_disk: None, frames: int) -> None:
-    """With two frames the encoder holds all until the end; with sixty it is noticed on the way."""
-    noise = np.random.default_rng(0).integers(0, 256, (frames, 240, 320, 3), np.uint8)
-    wanted = f"cannot be written: {os.strerror(errno.EFBIG)}"
-    with pytest.raises(RunError, match=wanted), writing_video(tmp_path / "a.mp4", fps=25) as write_frame:
-        for number in range(frames):
-            write_frame(noise[number], number / 25)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_error_in_between_leaves_the_old_copy(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_text("old")
-    with pytest.raises(OSError, match="mine"), writing_video(path, fps=25) as write_frame:
-        write_frame(paint(0), 0.0)
-        raise OSError("mine")
-    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("a.mp4", "old")]
-    for place in (tmp_path, path / "b.mp4"):
-        with pytest.raises(RunError, match=r"is a folder|cannot be written"), writing_video(place, fps=None):
             pass

@@ -15,7 +15,7 @@ from PIL import Image
 
 import fer_jax
 from fer_jax.errors import ConfigError, DataError
-from fer_jax.faces import videos
+from fer_jax.faces import recordings, videos
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.inference.classifiers import load
 from fer_jax.predict import __main__ as predict
@@ -42,7 +42,7 @@ def made_video(portrait: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -
     pytest.importorskip("av", reason="needs fer-jax[video]")
     path = tmp_path_factory.mktemp("videos") / "clip.mp4"
     small = portrait[::3, ::3]
-    with videos.writing_video(path, fps=10) as write:
+    with recordings.writing_video(path, fps=10) as write:
         for number in range(12):
             frame = np.zeros((240, 320, 3), np.uint8)
             if number not in (5, 6):
@@ -160,14 +160,14 @@ def test_a_full_disk_keeps_the_rows_and_leaves_no_half_video(
     made_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    begin = videos._Writer.write
+    begin = recordings._Writer.write
 
     def write(writer: Any, image: np.ndarray, time_s: float) -> None:
         if time_s > 0.25:
             raise OSError(28, "No space left on device")
         begin(writer, image, time_s)
 
-    monkeypatch.setattr(videos._Writer, "write", write)
+    monkeypatch.setattr(recordings._Writer, "write", write)
     assert run(str(made_video), "--csv", "a.csv", "--out", "drawn") == 4
     assert "clip.mp4 cannot be written: No space left on device" in capsys.readouterr().err
     assert [int(row["frame"]) for row in read_rows("a.csv")] == [0, 1, 2, 3]
