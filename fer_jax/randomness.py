@@ -32,6 +32,7 @@ class Stream(IntEnum):
     LABELS = 14
     HOLDOUT = 15
     SWEEP = 16
+    CALIBRATION = 17
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -38,7 +38,7 @@ class CNN(nn.Module):
             unit = UNITS[block.kind](block, device, config.pooling, rate, name=f"block{index}")
             x = unit(x, is_training=is_training)
         if config.head == "flatten":
-            x = x.reshape(len(x), -1)
+            x = x.reshape(x.shape[0], -1)
         elif config.head == "mean":
             x = x.mean(axis=(1, 2))
         if config.dense_features:

@@ -96,7 +96,7 @@ class Unit(nn.Module):
         """
         stride, is_max = 2 if pooling == "stride" else 1, pooling == "max"
         height, width = (length // 2 if pooling else length for length in x.shape[1:3])
-        shape = (len(x), height, width, self.block.features)
+        shape = (x.shape[0], height, width, self.block.features)
         x = self.convolve(
             x, conv, is_training=is_training, side=side, stride=stride, has_bias=False, has_windows=is_max
         )
@@ -196,5 +196,5 @@ def skip(
     if device.kernels == "plain":
         return nn.Dropout(rate, broadcast_dims=(1, 2, 3), deterministic=False)(x)
     key_words = jax.random.key_data(module.make_rng("dropout"))
-    is_kept = kernels.keep_mask(key_words, (len(x), 1, 1, 1), rate=rate)
+    is_kept = kernels.keep_mask(key_words, (x.shape[0], 1, 1, 1), rate=rate)
     return jnp.where(is_kept, x / (1 - rate), 0)

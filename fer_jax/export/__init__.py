@@ -1,0 +1,1 @@
+"""The command `export`: a network as an ONNX or StableHLO file, for other programs than this one."""

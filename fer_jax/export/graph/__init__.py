@@ -1,0 +1,1 @@
+"""From a network's JAX program to a graph of ONNX operations."""
