@@ -3,12 +3,12 @@
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from fer_jax.files import Json
 from fer_jax.inference import weights
+from fer_jax.inference.analyzer import read_contract
 from fer_jax.inference.weights import Classifier
 from fer_jax.runs import sources
 from fer_jax.runs.sources import SUFFIX, Released
@@ -26,6 +26,7 @@ class Origin:
         card_sha256: of the card, or of the run's `run.json`.
         tensors_sha256: of the weights' file; of a run, of its weights as `release --dtype float32` writes
             them.
+        contract: how a face is cut out for the network.
         version: of fer_jax.
     """
 
@@ -33,6 +34,7 @@ class Origin:
     labels: tuple[str, ...]
     card_sha256: str
     tensors_sha256: str
+    contract: Json
     version: str
 
     def to_metadata(self) -> dict[str, str]:
@@ -42,7 +44,7 @@ class Origin:
             "labels": json.dumps(self.labels),
             "card_sha256": self.card_sha256,
             "tensors_sha256": self.tensors_sha256,
-            "contract": json.dumps(describe_crop()),
+            "contract": json.dumps(self.contract),
             "version": self.version,
         }
         return {f"{PREFIX}{name}": text for name, text in fields.items()}
@@ -58,6 +60,7 @@ def trace_origin(named: str, classifier: Classifier, *, name: str) -> Origin:
 
     Raises:
         RunError: there is no such network.
+        ConfigError: its card's crop contract is one that this fer_jax does not know.
     """
     found = sources.find(named)
     if isinstance(found, Released):
@@ -65,22 +68,11 @@ def trace_origin(named: str, classifier: Classifier, *, name: str) -> Origin:
         packed = tensors.read_bytes()
     else:
         card, packed = found[0] / "run.json", weights.pack(classifier.network.variables, dtype="float32")
-    version = importlib.metadata.version("fer-jax")
-    return Origin(name, classifier.labels, _hash(card), hashlib.sha256(packed).hexdigest(), version)
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def describe_crop() -> Json:
-    """Describe how a face is cut out of a photo, for JSON."""
-    return {
-        "version": 1,
-        "side_factor": 1.05,
-        "shift_down": -0.015,
-        "gray": [19595, 38470, 7471],
-        "filter": "lanczos3",
-        "size": 48,
-        "border": "replicate",
-    }
+    return Origin(
+        name=name,
+        labels=classifier.labels,
+        card_sha256=hashlib.sha256(card.read_bytes()).hexdigest(),
+        tensors_sha256=hashlib.sha256(packed).hexdigest(),
+        contract=asdict(read_contract(classifier)),
+        version=importlib.metadata.version("fer-jax"),
+    )

@@ -128,7 +128,7 @@ def describe(
         "labels": list(origin.labels),
         "card_sha256": origin.card_sha256,
         "tensors_sha256": origin.tensors_sha256,
-        "contract": metadata.describe_crop(),
+        "contract": origin.contract,
         "data": measured.facts,
         "compared": compared,
         "date": machine.now(),
