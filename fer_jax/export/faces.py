@@ -25,8 +25,9 @@ class Faces:
     Attributes:
         images: to compare on, uint8 [N, 48, 48, 1].
         labels: of these, int32 [N]; `fer2013.UNLABELLED` where the accuracy does not count the face.
-        calibration: uint8 [M, 48, 48, 1], none of `images` unless the data says nothing of usages.
+        calibration: uint8 [M, 48, 48, 1]; none of them is in `images` where the data has usages.
         facts: for JSON: data, part, whose labels.
+        calibration_facts: for JSON: how many, of what, and the seed of their choice.
         words: the same, for people.
     """
 
@@ -34,6 +35,7 @@ class Faces:
     labels: np.ndarray
     calibration: np.ndarray
     facts: Json
+    calibration_facts: Json
     words: str
 
 
@@ -53,9 +55,7 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
     source = _choose_source(classifier, examples, options)
     labelling = inference_labels.choose([classifier], source, options.ferplus)
     labelled = inference_labels.relabel(labelling, examples)
-    trained_on = np.flatnonzero((examples.usages != _PUBLIC) & (examples.usages != _PRIVATE))
-    count = min(options.calibration_faces, len(trained_on))
-    chosen = numpy_rng(options.seed, Stream.CALIBRATION).choice(trained_on, count, replace=False)
+    chosen, calibration_facts = _choose_calibration(examples, options)
     facts = {
         "contents": examples.contents,
         "sha256": examples.sha256,
@@ -64,8 +64,26 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
         "faces": len(rows),
         "labels": source,
     }
-    words = f"{part} of {examples.contents}; labels of {LABEL_WORDS[source]}"
-    return Faces(examples.images[rows], labelled.labels[rows], examples.images[np.sort(chosen)], facts, words)
+    whose = "" if examples.is_synthetic else f"; labels of {LABEL_WORDS[source]}"
+    return Faces(
+        images=examples.images[rows],
+        labels=labelled.labels[rows],
+        calibration=examples.images[chosen],
+        facts=facts,
+        calibration_facts=calibration_facts,
+        words=f"{part} of {examples.contents}{whose}",
+    )
+
+
+def _choose_calibration(examples: Examples, options: ExportOptions) -> tuple[np.ndarray, Json]:
+    """Choose rows of Training, or of what has no usage, by a seed; and say so for JSON."""
+    rows = np.flatnonzero((examples.usages != _PUBLIC) & (examples.usages != _PRIVATE))
+    count = min(options.calibration_faces, len(rows)) if "int8" in options.to else 0
+    if "int8" in options.to and not count:
+        raise DataError(f"{examples.description}: no Training rows to calibrate int8 on; give another --data")
+    chosen = np.sort(numpy_rng(options.seed, Stream.CALIBRATION).choice(rows, count, replace=False))
+    kind = "synthetic faces, not FER2013" if examples.is_synthetic else "Training faces"
+    return chosen, {"faces": count, "seed": options.seed, "words": f"{count:,} {kind}, seed {options.seed}"}
 
 
 def _choose_source(classifier: Classifier, examples: Examples, options: ExportOptions) -> LabelSource:

@@ -1,22 +1,26 @@
 """The options of `export`, which are its command line too: the docstrings are the help text."""
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import tyro
 
 from fer_jax.config.data import BadRow, DataConfig, LabelSource
+from fer_jax.config.overrides import with_data
 from fer_jax.data.load import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.runs import sources
+from fer_jax.runs import inputs, record, sources
 from fer_jax.runs.sources import Released
 from fer_jax.text import join
 
 Target = Literal["onnx", "stablehlo", "int8"]
 StoredDtype = Literal["float32", "float16"]
+
+SYNTHETIC_EXAMPLES: Final = 7000
+"""Synthetic faces where there is no file: a tenth of them is PublicTest, as in FER2013."""
 
 NEEDED: Final = ("onnx", "onnxruntime")
 """The packages that ONNX files are made and run with."""
@@ -47,8 +51,9 @@ class ExportOptions:
     turned into float32 when it is loaded."""
     data: Path | None = None
     """FER2013 file to compare on, and to calibrate int8 with: Kaggle CSV, .zip or folder of images. By
-    default $FER_JAX_DATA, then data/, then synthetic faces."""
-    on_bad_row: BadRow = "stop"
+    default what a run was trained on; for released weights $FER_JAX_DATA, then data/, then synthetic
+    faces."""
+    on_bad_row: BadRow | None = None
     """What a malformed row does."""
     labels: LabelSource | None = None
     """Whose labels the accuracy is measured by; by default those that the network was trained on, and
@@ -85,7 +90,7 @@ def check(options: ExportOptions) -> None:
         raise ConfigError("--ferplus names votes, and the labels are FER2013's; leave one of them out")
     name = find_name(options.network)
     _check_packages(options)
-    find_file(to_data(options))
+    find_data(options)
     if options.ferplus is not None:
         ferplus.find(options.ferplus)
     files = [path for target in options.to for path in name_files(options, name, target)]
@@ -118,10 +123,25 @@ def name_files(options: ExportOptions, name: str, target: Target) -> tuple[Path,
     return options.out / file[target], options.out / f"{file[target]}.json"
 
 
-def to_data(options: ExportOptions) -> DataConfig:
-    """Describe the data to compare on; without a file it is synthetic."""
-    path = None if options.data is None else str(options.data)
-    return DataConfig(path=path, on_bad_row=options.on_bad_row)
+def find_data(options: ExportOptions) -> DataConfig:
+    """Find the data to compare on: a file, that of the run's training, or synthetic faces.
+
+    Raises:
+        DataError: a file was named, or the run was trained on one, and it is not there.
+    """
+    found = sources.find(options.network)
+    if isinstance(found, Released):
+        path = None if options.data is None else str(options.data)
+        own = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
+        config = replace(own, path=path, on_bad_row=options.on_bad_row or own.on_bad_row)
+        find_file(config)
+        return config
+    (folder, *_) = found
+    config = with_data(record.read_config(folder), options.data, options.on_bad_row).data
+    if options.data is None:
+        return inputs.find_trained_on(config, record.read_record(folder).data)
+    find_file(config)
+    return config
 
 
 def _check_packages(options: ExportOptions) -> None:

@@ -1,19 +1,19 @@
 """The work of `export`: make each file, compare it with the network, and write what is right."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from rich.console import Console
 
-from fer_jax.export import comparison, faces, metadata, onnx_file, options, stablehlo, text
+from fer_jax.export import comparison, faces, int8, metadata, onnx_file, options, stablehlo, text
 from fer_jax.export.comparison import Program
 from fer_jax.export.faces import Faces
 from fer_jax.export.graph import translation
 from fer_jax.export.metadata import Origin
-from fer_jax.export.options import ExportOptions, Target
+from fer_jax.export.options import ExportOptions, StoredDtype, Target
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.inference import classifiers
 from fer_jax.inference.predictor import Network, predict
@@ -22,9 +22,6 @@ from fer_jax.report import terminal
 from fer_jax.runtime import cpu, machine
 
 FORMAT: Final = 1
-
-SYNTHETIC_EXAMPLES: Final = 7000
-"""Synthetic faces where there is no file: a tenth of them is PublicTest, as in FER2013."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +57,7 @@ def export(wanted: ExportOptions) -> None:
     results = {}
     for target in wanted.to:
         file = options.name_files(wanted, origin.name, target)[0]
-        made = make(target, classifier.network, origin, measured, wanted)
+        made = make(console, target, classifier.network, origin, measured, wanted.dtype)
         with terminal.show_steps(console, f"comparing {file.name}", len(measured.images)) as steps:
             logits = comparison.run(made.program, measured.images, advance=steps)
         compared = comparison.compare(reference, logits, measured.labels)
@@ -82,10 +79,12 @@ def load_faces(console: Console, classifier: Classifier, wanted: ExportOptions) 
     Raises:
         FerJaxError: the data or the votes cannot be used.
     """
-    config = replace(options.to_data(wanted), synthetic_examples=SYNTHETIC_EXAMPLES)
-    measured = faces.choose(classifier, terminal.load_data(console, config), wanted)
+    examples = terminal.load_data(console, options.find_data(wanted))
+    measured = faces.choose(classifier, examples, wanted)
     console.print(f"network    {classifier.name}: classes {', '.join(classifier.labels)}")
     console.print(f"compared   on {measured.words}")
+    if "int8" in wanted.to:
+        console.print(f"calibrated on {measured.calibration_facts['words']}")
     return measured
 
 
@@ -94,22 +93,34 @@ def _predict(console: Console, network: Network, images: np.ndarray) -> np.ndarr
         return predict(network, images, advance=lambda share: steps(share * len(images)))[0]
 
 
-def make(target: Target, network: Network, origin: Origin, measured: Faces, wanted: ExportOptions) -> Export:
-    """Make one file of a network.
+def make(
+    console: Console,
+    target: Target,
+    network: Network,
+    origin: Origin,
+    measured: Faces,
+    dtype: StoredDtype,
+) -> Export:
+    """Make one file of a network; `dtype` is that of the kernels in the file for "onnx".
 
     Raises:
-        ConfigError: the network has an operation that ONNX's translation does not know.
+        ConfigError: the network has an operation that cannot be translated to ONNX.
     """
     if target == "stablehlo":
         program = stablehlo.serialise(network)
         facts: Json = {"platforms": list(stablehlo.PLATFORMS)}
         return Export(program, stablehlo.open_program(program), comparison.MOST_ROUNDING, facts)
-    dtype = wanted.dtype if target == "onnx" else "float32"
-    graph = translation.translate(network)
-    model = onnx_file.build(graph, dtype=dtype, metadata=origin.to_metadata(), version=origin.version)
-    facts = {"opset": onnx_file.OPSET, "kernels": dtype, "nodes": len(model.graph.node)}
-    limit = comparison.MOST_ROUNDING if dtype == "float32" else comparison.MOST_ROUNDED_KERNELS
+    dtype = dtype if target == "onnx" else "float32"
+    graph, metadata = translation.translate(network), origin.to_metadata()
+    model = onnx_file.build(graph, dtype=dtype, metadata=metadata, version=origin.version)
+    limit: float | None = comparison.MOST_ROUNDING if dtype == "float32" else comparison.MOST_ROUNDED_KERNELS
+    facts = {"kernels": dtype}
+    if target == "int8":
+        with terminal.show_steps(console, "calibrating int8", len(measured.calibration)) as steps:
+            model = int8.quantise(model, measured.calibration, metadata=metadata, advance=steps)
+        limit, facts = None, {"kernels": "int8", "calibration": measured.calibration_facts}
     content = model.SerializeToString()
+    facts |= {"opset": onnx_file.OPSET, "nodes": len(model.graph.node)}
     return Export(content, comparison.open_onnx(content), limit, facts)
 
 
