@@ -1,6 +1,6 @@
 """Do exported networks predict what they predict in JAX? All forms, and what float16 and int8 cost.
 
-    python -m benchmarks.accuracy.exports --data fer2013.csv --ferplus fer2013new.csv --emulate tiny
+    python -m benchmarks.accuracy.exports --data fer2013.csv --ferplus fer2013new.csv --emulate tiny mid
     python -m benchmarks.accuracy.exports --redraw
 
 Exports each network in every form and compares it on PublicTest, int8 with the quantiser's default settings
@@ -62,7 +62,7 @@ class Exports:
     """FER+'s fer2013new.csv, for networks that were trained on it."""
     emulate: tuple[str, ...] = ()
     """Networks whose int8 files also run on an emulated processor; slow."""
-    emulated_faces: int = 512
+    emulated_faces: int = 256
     """Faces there, the first ones of PublicTest."""
     out: Path = bench.RESULTS / "exports.json"
     """The JSON to write."""
