@@ -25,12 +25,19 @@ _ADVICE: Final = "update onnxruntime and jax, and report it if it happens again"
 
 
 def open_onnx(model: bytes) -> Program:
-    """Load an ONNX model into ONNX Runtime, on the CPU."""
+    """Load an ONNX model into ONNX Runtime, on the CPU.
+
+    Raises:
+        FerJaxError: it refuses the model.
+    """
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # Its errors have no class in common.
+        raise FerJaxError(f"ONNX Runtime refuses the model: {error}; {_ADVICE}") from None
     return lambda images: session.run([OUTPUTS[0]], {INPUT: images})[0]
 
 
@@ -91,7 +98,7 @@ def refuse_other(result: Json, *, name: str, limit: float | None) -> None:
     difference, changed, faces = result["largest_difference"], result["changed"], result["faces"]
     allowed = None if limit is None else limit * max(1.0, result["largest_logit"])
     if difference is None:
-        raise FerJaxError(f"{name}: a logit is not finite, and nothing was written; {_ADVICE}")
+        raise FerJaxError(f"{name}: a logit of it, or of the network, is not finite; nothing was written")
     if allowed is not None and difference > allowed:
         raise FerJaxError(
             f"{name}: a logit differs from the network's by {difference:.2g}, wanted at most {allowed:.2g}; "

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.errors import FerJaxError
 from fer_jax.export.graph.operations import CONVOLUTION, Linear, Operation, Value
 from fer_jax.export.graph.primitives import FLOAT
 from fer_jax.export.graph.translation import BATCH_AXIS
@@ -144,8 +145,11 @@ def check(model: Any) -> None:
     """Check an `onnx.ModelProto` with ONNX's checker and its inference of shapes.
 
     Raises:
-        onnx.checker.ValidationError: it is not valid.
+        FerJaxError: it is not valid.
     """
     import onnx
 
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise FerJaxError(f"ONNX's checker refuses the model: {error}; report it") from None

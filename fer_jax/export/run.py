@@ -111,13 +111,13 @@ def make(
         facts: Json = {"platforms": list(stablehlo.PLATFORMS)}
         return Export(program, stablehlo.open_program(program), comparison.MOST_ROUNDING, facts)
     dtype = dtype if target == "onnx" else "float32"
-    graph, metadata = translation.translate(network), origin.to_metadata()
-    model = onnx_file.build(graph, dtype=dtype, metadata=metadata, version=origin.version)
+    graph, about = translation.translate(network), origin.to_metadata()
+    model = onnx_file.build(graph, dtype=dtype, metadata=about, version=origin.version)
     limit: float | None = comparison.MOST_ROUNDING if dtype == "float32" else comparison.MOST_ROUNDED_KERNELS
     facts = {"kernels": dtype}
     if target == "int8":
         with terminal.show_steps(console, "calibrating int8", len(measured.calibration)) as steps:
-            model = int8.quantise(model, measured.calibration, metadata=metadata, advance=steps)
+            model = int8.quantise(model, measured.calibration, metadata=about, advance=steps)
         limit, facts = None, {"kernels": "int8", "calibration": measured.calibration_facts}
     content = model.SerializeToString()
     facts |= {"opset": onnx_file.OPSET, "nodes": len(model.graph.node)}

@@ -203,7 +203,7 @@ def test_a_file_that_differs_is_not_written(
 @pytest.mark.parametrize(
     ("result", "limit", "words"),
     [
-        ({"largest_difference": None, "changed": 0}, None, "a logit is not finite"),
+        ({"largest_difference": None, "changed": 0}, None, "is not finite; nothing was written"),
         ({"largest_difference": 0.5, "changed": 0}, 0.1, "differs from the network's by 0.5"),
         ({"largest_difference": 5.0, "changed": 11}, None, "11 of 100 predictions changed"),
     ],

@@ -157,6 +157,8 @@ def test_the_check_sees_what_it_should() -> None:
 SLOW_LIBRARIES = {
     *DEVICE_LIBRARIES,
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "optuna",
     "pandas",
     "scipy",
