@@ -10,10 +10,10 @@ READY := $(VENV)/.ready-dev$(EXTRAS:%=$(comma)%)
 UNFINISHED := $(VENV)/.unfinished
 
 .NOTPARALLEL:
-.PHONY: help setup train test docs format update clean
+.PHONY: help setup train test docs docker-test format update clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  ARGS     options of make train:          make train ARGS="--train.epochs 2"   (ARGS=--help lists them)'
 	@echo '  CONFIG   another experiment:             make train CONFIG=configs/run7.py'
@@ -34,6 +34,9 @@ test: $(READY) ## check formatting, lint and types, then run all tests
 
 docs: $(VENV)/.ready-dev,docs ## build the documentation into docs/_build/html; a warning is an error
 	$(RUN) sphinx -W --keep-going -b html docs docs/_build/html
+
+docker-test: ## build the image on a Debian base and try it (as root, with mmdebstrap and buildah)
+	python3 tests/docker/try_image.py $(ARGS)
 
 format: $(READY) ## format the code and fix what ruff can fix
 	$(RUN) ruff format
