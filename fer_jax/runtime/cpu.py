@@ -1,4 +1,4 @@
-"""CPU settings that have to be made before JAX starts: the allocator and XLA's flags."""
+"""Settings of a process that have to be made before JAX starts: the allocator and XLA's flags."""
 
 import ctypes
 import functools
@@ -9,7 +9,8 @@ import platform
 import sys
 
 # glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
+_LARGE_BYTES = 2**20
 # What each flag does was measured on these versions; another XLA may not know it, and would not start.
 _XLA_VERSIONS = ("0.10.2", "0.12.0.1")
 _XLA_FLAGS = {
@@ -37,7 +38,7 @@ def tune_cpu() -> list[str]:
     settings: list[str] = []
     if os.environ.get("FER_JAX_TUNE") == "0":
         return settings
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+    if _has_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
@@ -51,6 +52,20 @@ def tune_cpu() -> list[str]:
                 os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
                 settings.append(what)
     return settings
+
+
+def return_memory() -> None:
+    """Let glibc return a large block to the system when it is freed: for a server, whose requests differ.
+
+    By itself glibc keeps more, the larger the blocks were that it has seen, and a process grows with every
+    request. Nothing happens on other systems, or with `FER_JAX_TUNE=0` in the environment.
+    """
+    if _has_glibc() and os.environ.get("FER_JAX_TUNE") != "0":
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def _has_glibc() -> bool:
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 
 def _has_started() -> bool:

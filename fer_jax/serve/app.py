@@ -70,11 +70,13 @@ def make_app(model: Model, limits: Limits, *, hosts: Sequence[str], demo: Path |
         # Otherwise it would be text, which a browser shows.
         mimetypes.add_type("application/octet-stream", ".onnx")
         routes.append(Mount("/", StaticFiles(directory=demo, html=True)))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, hosts=(*LOCAL_NAMES, *hosts))],
         exception_handlers={HTTPException: _answer_refusal, Exception: _answer_failure},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _show_home(page: str, request: Request) -> Response:

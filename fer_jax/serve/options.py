@@ -4,11 +4,12 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import tyro
 
 from fer_jax.errors import ConfigError
+from fer_jax.faces.crop import PhotoViews
 from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
 from fer_jax.runs import sources
 from fer_jax.text import join
@@ -34,7 +35,7 @@ class ServeOptions:
     weights: tuple[str, ...] = ("mid",)
     """Released weights (tiny, mid, best, ferplus), a .safetensors file or the folder of a run; several are an
     ensemble."""
-    views: Literal["photo", "flip", "single"] = "photo"
+    views: PhotoViews = "photo"
     """How often a network looks at a face. photo: at squares of three sizes and their mirror images, the most
     accurate; flip: at one square and its mirror image; single: once, the fastest."""
     detector: DetectorName = "yunet"

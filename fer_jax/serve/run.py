@@ -7,6 +7,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.report import terminal
+from fer_jax.runtime import cpu
 from fer_jax.serve.answers import Model
 from fer_jax.serve.app import make_app
 from fer_jax.serve.options import DEMO, ServeOptions
@@ -23,6 +24,7 @@ def serve(options: ServeOptions) -> int:
         FerJaxError: the address cannot be used, or the networks or the detector cannot be loaded.
     """
     console = terminal.make_console()
+    cpu.return_memory()
     # First, so that an address in use is refused at once.
     with listen(options.host, options.port) as listening:
         with terminal.show_steps(console, "loading the networks", None):

@@ -105,3 +105,32 @@ def test_xla_flags_are_left_alone(
         case _:
             monkeypatch.setenv("FER_JAX_TUNE", "0")
     assert xla_flags("") == ""
+
+
+KEEP_SMALL_AND_FREE_LARGE = """
+import sys
+from pathlib import Path
+import numpy as np
+from fer_jax.runtime import cpu
+
+if sys.argv[1] == "return":
+    cpu.return_memory()
+small = []
+for _ in range(2):
+    large = []
+    for _ in range(40):
+        large.append(np.ones(2**19))
+        small.append(np.ones(2**13))
+    del large
+print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_large_blocks_are_returned_although_small_ones_lie_between_them() -> None:
+    words = [sys.executable, "-c", KEEP_SMALL_AND_FREE_LARGE]
+    kept, returned = (
+        int(subprocess.run([*words, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("keep", "return")
+    )
+    assert kept - returned > 80_000  # KiB; 40 blocks have 160 MiB.

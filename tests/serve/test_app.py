@@ -201,6 +201,7 @@ def test_the_demo_is_at_the_root_and_nothing_beside_it(build: Build, ask_of: Ask
         ("DELETE", "/health", 405),
         ("OPTIONS", "/v1/predict", 405),
         ("GET", "/admin", 404),
+        ("GET", "/health/", 404),
         ("HEAD", "/health", 200),
     ],
 )
