@@ -17,6 +17,8 @@ class Verb(NamedTuple):
 VERBS: Final = {
     "predict": Verb("PredictOptions", "find the faces in photos and videos and predict their expressions"),
     "configs": Verb("ConfigsCommand", "list the configs that come with fer_jax, or copy one to edit"),
+    "serve": Verb("ServeOptions", "answer photos with their faces over HTTP, and show the browser demo"),
+    "export": Verb("ExportOptions", "write a network as ONNX, int8 ONNX or StableHLO, and check the file"),
     "train": Verb("TrainCommand", "train the network that a config file describes"),
     "evaluate": Verb("EvaluateOptions", "measure runs or released weights on any part of the data"),
     "compare": Verb("CompareCommand", "compare runs side by side and test which differences are significant"),

@@ -32,13 +32,13 @@ class Copies:
         """Take the path of each source's copy, by its name; of videos only each `every`-th frame comes."""
         self._places, self._every = places, every
         self._stack = ExitStack()
-        self._fps: float | None = None
+        self._opened: Opened | None = None
         self._write: recordings.Write | None = None
 
     def begin(self, opened: Opened) -> None:
         """Finish the copy of the source before, and begin that of another."""
         self._stack.close()
-        self._write, self._fps = None, opened.fps
+        self._write, self._opened = None, opened
 
     def add(self, frame: Frame, drawn: np.ndarray) -> None:
         """Write a drawn frame.
@@ -47,12 +47,13 @@ class Copies:
             RunError: it cannot be written.
         """
         place = self._places[frame.source]
-        if self._fps is None or frame.time_s is None:
+        if self._opened is None or not self._opened.is_video or frame.time_s is None:
             is_first_of_still = frame.number == 0 and frame.time_s is None
             save_picture(drawn, place if is_first_of_still else number_frame(place, frame.number))
             return
         if self._write is None:
-            writing = recordings.writing_video(place, fps=self._fps / self._every)
+            fps = self._opened.fps
+            writing = recordings.writing_video(place, fps=None if fps is None else fps / self._every)
             self._write = self._stack.enter_context(writing)
         self._write(drawn, frame.time_s)
 

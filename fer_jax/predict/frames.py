@@ -79,13 +79,15 @@ class Opened:
 
     Attributes:
         source: its name.
+        is_video: a video or a camera, not a picture.
         frame_count: how many frames of a video there will be, about; None where it is not known.
-        fps: frames a second, on average; None of pictures.
+        fps: frames a second of a video, on average; None where it is not known.
     """
 
     source: str
-    frame_count: int | None
-    fps: float | None
+    is_video: bool
+    frame_count: int | None = None
+    fps: float | None = None
 
 
 Event = Opened | Frame | Problem
@@ -129,7 +131,7 @@ def read_events(
 def analyze_picture(name: str, image: np.ndarray, analyzer: Analyzer) -> Generator[Event]:
     """Find and classify the faces of a picture uint8 [H, W, 3]; yield the events that `read_events` would."""
     faces = tuple(FollowedFace(face, None, None) for face in analyzer.analyze([image])[0])
-    yield Opened(name, None, None)
+    yield Opened(name, is_video=False)
     yield Frame(name, 0, None, image, faces, analyzer.labels)
 
 
@@ -208,15 +210,15 @@ def _decode_all(
 def _decode(source: Source, every: int, warn: Callable[[str], None]) -> Iterator[Picture | Opened]:
     if source.kind == "camera":
         with videos.open_camera(source.name.removeprefix(CAMERA)) as camera:
-            yield Opened(source.name, None, camera.fps)
+            yield Opened(source.name, is_video=True, fps=camera.fps)
             frames = camera.read_frames(every=every, warn=warn)
             yield from prefetch(frames, depth=1, is_live=camera.is_live)
     elif source.kind == "video" and source.path is not None:
         with videos.open_video(source.path, name=source.name) as video:
-            yield Opened(source.name, video.frame_count, video.fps)
+            yield Opened(source.name, is_video=True, frame_count=video.frame_count, fps=video.fps)
             yield from video.read_frames(every=every, warn=warn)
     else:
-        yield Opened(source.name, None, None)
+        yield Opened(source.name, is_video=False)
         content = read_standard_input() if source.path is None else source.path
         for picture in pictures.read_frames(content, name=source.name):
             if picture.frame % every == 0:
