@@ -123,7 +123,9 @@ def _similarity(image: np.ndarray, xywh: np.ndarray, landmarks: np.ndarray) -> n
 
 
 RULES: Final[dict[str, Rule]] = {
-    "contract": Rule("square, 1.05 · √(w · h), a little up", "fer_jax, the crop contract", _ours),
+    "contract": Rule(
+        f"square, {CONTRACT.side_factor} · √(w · h), a little up", "fer_jax, the crop contract", _ours
+    ),
     "rmn": Rule("square, 1.1 · (w + h) / 2", "rmn, `convert_to_square` in `rmn/__init__.py`", _rmn),
     "fer": Rule(
         "square, the longer side, and 10 px more on each side",

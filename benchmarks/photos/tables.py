@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from benchmarks.harness.arena import format_range
 from benchmarks.photos.crop_rules import RULES
+from benchmarks.photos.geometry import geometry_table
 from benchmarks.tables.user import NOT_MEASURED
 from fer_jax.files import read_json
 from fer_jax.text import MISSING, Table, decimal, percent, signed, to_markdown
@@ -267,6 +268,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Content], str]]]] = {
     "photos-views": (CHAIN, views_table),
     "photos-detector": (CHAIN, detector_table),
     "photos-rules": (CHAIN, rules_table),
+    "photos-geometry": ("photos-geometry", geometry_table),
     "photos-limits": ("photos-limits", limits_table),
     "photos-rivals": ("photos-rivals", rivals_table),
     "photos-parts": ("photos-parts", parts_table),

