@@ -170,8 +170,8 @@ def classify(
 
     Returns:
         By name, float64 [N, C]: `direct-single` and `direct-flip`, of the images themselves; `single`,
-        `flip` and `photo`, of what the contract cuts out; `known`; and, if asked for, the rules' names. NaN
-        where no box was found.
+        `flip` and `photo`, of what the contract cuts out; and, if asked for, `known` and the rules' names.
+        NaN where no box was found.
     """
     kept = read_arrays(path)
     if kept is not None:
@@ -188,7 +188,7 @@ def classify(
         return logits
 
     plain, mirrored = run(images), run(images[:, :, ::-1])
-    logits = {"direct-single": plain, "direct-flip": (plain + mirrored) / 2, "known": run(seen.known)}
+    logits = {"direct-single": plain, "direct-flip": (plain + mirrored) / 2}
     scales = [seen.crops[:, number] for number in range(len(SCALES["photo"]))]
     plains = [run_found(each) for each in scales]
     mirroreds = [run_found(each[:, :, ::-1]) for each in scales]
@@ -197,6 +197,7 @@ def classify(
     logits["flip"] = (plains[middle] + mirroreds[middle]) / 2
     logits["photo"] = np.mean([*plains, *mirroreds], axis=0)
     if has_rules:
+        logits["known"] = run(seen.known)
         for number, name in enumerate(RULES):
             logits[name] = run_found(seen.rules[:, number])
     write_arrays(path, **logits)
@@ -205,7 +206,7 @@ def classify(
 
 def count_passes(*, has_rules: bool) -> int:
     """Count the passes over the faces that `classify` makes."""
-    return 3 + 2 * len(SCALES["photo"]) + (len(RULES) if has_rules else 0)
+    return 2 + 2 * len(SCALES["photo"]) + (1 + len(RULES) if has_rules else 0)
 
 
 VIEWS: Final[dict[PhotoViews, str]] = {

@@ -107,7 +107,7 @@ class Rivals:
     """Kaggle's fer2013.csv."""
     part: Usage = "PublicTest"
     """Rows of the file whose faces are pasted."""
-    faces: int = 1000
+    faces: int = 600
     """The first so many of them."""
     rivals: tuple[Name, ...] = get_args(Name)
     """Programs to measure."""
