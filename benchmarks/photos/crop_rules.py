@@ -144,7 +144,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "py-feat": Rule(
         "1.2 · the box, squashed",
-        "py-feat, `extract_face_from_bbox_torch` with its `expand_bbox=1.2`",
+        "py-feat, `extract_face_from_bbox_torch` with its default `expand_bbox=1.2`",
         _py_feat,
     ),
     "wide": Rule("square, 1.2 · h", "nobody's: what a wider square costs", _wide),
