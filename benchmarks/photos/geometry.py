@@ -2,8 +2,8 @@
 
     python -m benchmarks.photos.geometry --data fer2013.csv
 
-Training faces, without their labels, in the same scenes as everywhere in this package, seen by the detector as
-`predict` uses it. Writes benchmarks/results/photos-geometry.json.
+Training faces, without their labels, in the scenes of this package, seen by the detector as `predict` uses
+it. Writes benchmarks/results/photos-geometry.json.
 """
 
 import sys
@@ -107,8 +107,8 @@ def geometry_table(content: Mapping[str, Any]) -> str:
     settings = content["settings"]
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"{content['found']:,} of {settings['faces']:,} faces of {settings['part']} were found, with a score of "
-        f"at least {settings['min_score']:g}."
+        f"{content['found']:,} of {settings['faces']:,} faces of {settings['part']} were found, with a "
+        f"score of at least {settings['min_score']:g}."
     )
 
 

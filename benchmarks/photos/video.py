@@ -25,7 +25,7 @@ from benchmarks.photos.scenes import Layout, Pasted
 from fer_jax import cli
 from fer_jax.api import faces as api
 from fer_jax.errors import RunError
-from fer_jax.faces import drawing, videos
+from fer_jax.faces import drawing, recordings, videos
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, make_detector
 from fer_jax.faces.pictures import Picture
@@ -134,7 +134,7 @@ def write_clip(
     width, height = SIZE
     empty = Layout((seed,), width, height, "noise", (), 90)
     background = scenes.make_scene(empty, images).astype(np.float64)
-    with videos.writing_video(path, fps=FPS) as write:
+    with recordings.writing_video(path, fps=FPS) as write:
         for number in range(frames):
             frame = background.copy()
             for face in place_faces(number / FPS, len(images), seed=seed):

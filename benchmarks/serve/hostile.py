@@ -207,9 +207,10 @@ def describe(content: Json) -> str:
     failures = counted(len(list_failures(content)), "failure")
     return (
         f"{settings['requests']:,} requests by {settings['clients']} clients at a time, seed "
-        f"{settings['seed']}: {failures}. A failure is a 500, no answer in time, a good photo that is refused, "
-        f"or a traceback in the log. The process took {idle} of memory when it started, {first} after the first "
-        f"tenth, {last} after the last, and {peak} at most.\n\n{to_markdown(rows, left_columns=2)}"
+        f"{settings['seed']}: {failures}. A failure is a 500, no answer in time, a good photo that is "
+        "refused, or a traceback in the log. The process took "
+        f"{idle} of memory when it started, {first} after the first tenth, {last} after the last, and {peak} "
+        f"at most.\n\n{to_markdown(rows, left_columns=2)}"
     )
 
 

@@ -40,7 +40,7 @@ class CropContract:
 
     version: int = 1
     side_factor: float = 1.08
-    shift_down: float = -0.014
+    shift_down: float = -0.01
     side_px: int = SIDE_PX
     gray: tuple[int, int, int] = (19595, 38470, 7471)
     filter: Literal["lanczos3"] = "lanczos3"

@@ -14,7 +14,7 @@ def draw_picture(height: int, width: int) -> np.ndarray:
 def test_the_square_by_hand() -> None:
     square = place_square(np.array([10.0, 20, 16, 25]), CONTRACT, scale=1.0)
     assert square.side == pytest.approx(21.6)  # 1.08 · 20
-    assert (square.left, square.top) == pytest.approx((18 - 10.8, 32.5 - 0.014 * 21.6 - 10.8))
+    assert (square.left, square.top) == pytest.approx((18 - 10.8, 32.5 - 0.01 * 21.6 - 10.8))
     double = place_square(np.array([10.0, 20, 16, 25]), CONTRACT, scale=2.0)
     assert (double.left, double.top) == pytest.approx((square.left - 10.8, square.top - 10.8))
 
