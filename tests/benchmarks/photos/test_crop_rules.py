@@ -5,10 +5,12 @@ import pytest
 
 from benchmarks.photos.crop_rules import RULES
 from fer_jax.data.synthetic import draw_examples
+from fer_jax.faces.crop import CONTRACT
 
 POINTS = np.array([[0.307, 0.387], [0.684, 0.387], [0.484, 0.597], [0.345, 0.763], [0.651, 0.763]])
 FACE = np.repeat(draw_examples(seed=0, examples=1).images[0], 3, axis=2)
 PICTURE = np.pad(FACE, ((30, 40), (20, 50), (0, 0)), mode="edge")
+OURS = 48 / CONTRACT.side_factor
 
 
 def distance(cut: np.ndarray, wanted: np.ndarray) -> float:
@@ -19,7 +21,7 @@ def distance(cut: np.ndarray, wanted: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("name", "box"),
     [
-        ("contract", (20 + 24 - 48 / 2.1, 30 + 24 * 1.03 - 48 / 2.1, 48 / 1.05, 48 / 1.05)),
+        ("contract", (44 - OURS / 2, 54 - 48 * CONTRACT.shift_down - OURS / 2, OURS, OURS)),
         ("rmn", (20 + 24 - 20 / 1.1, 30 + 24 - 28 / 1.1, 40 / 1.1, 56 / 1.1)),
         ("fer", (20 + 12, 30 + 10, 24, 28)),
         ("deepface", (20, 30, 48, 48)),
