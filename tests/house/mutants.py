@@ -361,7 +361,7 @@ MUTANTS: Final = (
         "fer_jax.predict.frames",
         "                    follower.begin()\n",
         "                    pass\n",
-        ("tests/predict/test_run.py::test_from_python",),
+        ("tests/predict/test_run.py::test_tracks_begin_anew_with_each_video",),
     ),
     Mutant(
         "tracks-smoothed-together",

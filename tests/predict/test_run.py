@@ -138,6 +138,18 @@ def test_a_video(made_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert times == pytest.approx([number / 10 for number in range(12)], abs=1e-3)
 
 
+def test_tracks_begin_anew_with_each_video(
+    made_video: Path, portrait: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = np.zeros((300, 500, 3), np.uint8)
+    elsewhere[:, 244:] = portrait[::2, ::2]
+    with recordings.writing_video(Path("other.mp4"), fps=10) as write:
+        write(elsewhere, 0.0)
+    assert run(str(made_video), "other.mp4", "--csv", "a.csv") == 0
+    assert {row["track"] for row in read_rows("a.csv")} == {"1"}
+
+
 def test_a_signal_keeps_the_rows_so_far(
     made_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,12 +228,6 @@ def test_from_python(photo: Path, portrait: np.ndarray, made_video: Path) -> Non
     frames = list(fer_jax.stream(made_video, "tiny", views="single", every=4))
     assert [(frame.number, len(frame.faces)) for frame in frames] == [(0, 1), (4, 1), (8, 1)]
     assert frames[0].faces[0].track == frames[1].faces[0].track
-    elsewhere = np.zeros((300, 500, 3), np.uint8)
-    elsewhere[:, 244:] = pixels
-    with recordings.writing_video(Path("other.mp4"), fps=10) as write:
-        write(elsewhere, 0.0)
-    both = fer_jax.stream([made_video, "other.mp4"], "tiny", views="single")
-    assert [frame.faces[0].track for frame in both if frame.number == 0] == [1, 1]
     first = next(fer_jax.stream(made_video, "tiny", views="single"))
     assert first.image.shape == (240, 320, 3)
 
