@@ -16,7 +16,7 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 CSP: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; "
-    "img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; worker-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The demo runs its own scripts and WebAssembly, and reaches this server alone."""
