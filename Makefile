@@ -10,7 +10,7 @@ READY := $(VENV)/.ready-dev$(EXTRAS:%=$(comma)%)
 UNFINISHED := $(VENV)/.unfinished
 
 .NOTPARALLEL:
-.PHONY: help setup train test docs docker-test format update clean
+.PHONY: help setup train test docs demo docker-test format update clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ test: $(READY) ## check formatting, lint and types, then run all tests
 
 docs: $(VENV)/.ready-dev,docs ## build the documentation into docs/_build/html; a warning is an error
 	$(RUN) sphinx -W --keep-going -b html docs docs/_build/html
+
+demo: $(READY) ## build the browser demo into dist/demo (needs npm), and serve it on 127.0.0.1
+	$(RUN) web $(ARGS)
 
 docker-test: ## build the image on a Debian base and try it (as root, with mmdebstrap and buildah)
 	python3 tests/docker/try_image.py $(ARGS)

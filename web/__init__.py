@@ -1,0 +1,1 @@
+"""The browser demo: a static page that runs the detector and the networks, and the program that builds it."""

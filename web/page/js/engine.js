@@ -1,0 +1,59 @@
+/** The page's side of the worker: questions with answers. */
+
+/** @typedef {import("./resize.js").Picture} Picture */
+/** @typedef {import("./worker.js").Analysis} Analysis */
+
+/**
+ * What analyses pictures.
+ * @typedef {object} Engine
+ * @property {(name: string) => Promise<void>} load loads a network and uses it from then on
+ * @property {(picture: Picture, kind: "photo" | "camera") => Promise<Analysis>} analyse takes the picture's
+ *   pixels away
+ */
+
+/**
+ * Start the worker.
+ *
+ * It is started from a `blob:` address, for such a worker is under the policy of this page, which forbids it to
+ * send anything anywhere; one that is loaded from a file would be under the headers of that file, and a static
+ * host sends none.
+ * @returns {Engine}
+ */
+export function startEngine() {
+  const address = new URL("worker.js", import.meta.url).href;
+  const start = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
+  const worker = new Worker(URL.createObjectURL(start), { type: "module" });
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
+  const waiting = new Map();
+  let asked = 0;
+
+  worker.addEventListener("message", ({ data: { id, value, error } }) => {
+    const question = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) question?.resolve(value);
+    else question?.reject(new Error(error));
+  });
+  worker.addEventListener("error", (event) => {
+    const error = new Error(event.message || "the worker could not be started");
+    waiting.forEach(({ reject }) => reject(error));
+    waiting.clear();
+  });
+
+  /**
+   * @param {object} question
+   * @param {Transferable[]} transfer
+   * @returns {Promise<any>}
+   */
+  const ask = (question, transfer) =>
+    new Promise((resolve, reject) => {
+      asked += 1;
+      waiting.set(asked, { resolve, reject });
+      worker.postMessage({ id: asked, ...question }, transfer);
+    });
+
+  return {
+    load: (name) => ask({ load: name }, []),
+    analyse: ({ data, width, height }, kind) =>
+      ask({ picture: { data, width, height }, kind }, [/** @type {ArrayBuffer} */ (data.buffer)]),
+  };
+}

@@ -1,0 +1,310 @@
+/** The page: what the user does, and what is shown. */
+
+import { startCamera } from "./camera.js";
+import { describeSize, showCard } from "./card.js";
+import { startEngine } from "./engine.js";
+import { PictureError, readPicture } from "./pictures.js";
+import { showFaces } from "./results.js";
+import { draw } from "./stage.js";
+import { makeTracker } from "./tracks.js";
+import { judge, percent, summarise } from "./verdicts.js";
+
+/** @typedef {import("./worker.js").Face} Face */
+/** @typedef {import("./worker.js").Analysis} Analysis */
+/** @typedef {import("./card.js").Model} Model */
+
+/** How often what the camera sees is read aloud, at most, in seconds. */
+const SPOKEN_EVERY = 4;
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @returns {T}
+ */
+const find = (id) => /** @type {T} */ (document.getElementById(id));
+const canvas = /** @type {HTMLCanvasElement} */ (find("canvas"));
+const file = /** @type {HTMLInputElement} */ (find("file"));
+const slider = /** @type {HTMLInputElement} */ (find("threshold"));
+
+/** @type {{version: string, example: {file: string, title: string}, models: Record<string, Model>}} */
+let catalogue;
+/** @type {import("./engine.js").Engine} */
+let engine;
+let modelName = "";
+/** @type {{source: CanvasImageSource, width: number, height: number, faces: Face[], isMirrored: boolean} | null} */
+let shown = null;
+/** @type {{blob: Blob, name: string} | null} */
+let photo = null;
+/** @type {(() => void) | null} */
+let stopCamera = null;
+/** A photo that was given while another one was analysed makes the other's result old. */
+let asked = 0;
+
+/**
+ * Tell the user something; screen readers read it out.
+ * @param {string} words
+ * @param {boolean} isProblem
+ */
+function say(words, isProblem) {
+  const status = find("status");
+  if (status.textContent !== words) status.textContent = words;
+  status.classList.toggle("problem", isProblem);
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  if (error instanceof PictureError) return say(error.message, true);
+  const words = error instanceof Error ? error.message : String(error);
+  return say(`That did not work: ${words}`, true);
+}
+
+const threshold = () => Number(slider.value) / 100;
+
+/** Show the picture, its boxes and its faces anew. */
+function render() {
+  if (!shown) return [];
+  const { labels } = catalogue.models[modelName];
+  const verdicts = shown.faces.map((face) => judge(face.logProbabilities, labels, threshold()));
+  find("invitation").hidden = true;
+  find("stage").classList.remove("empty");
+  canvas.hidden = false;
+  const marks = shown.faces.map(({ box }, i) => {
+    const { label, probability, isUnsure } = verdicts[i];
+    const short = verdicts.length > 1 ? String(i + 1) : "";
+    const text = `${short} ${isUnsure ? "unsure" : `${label} ${percent(probability)}`}`.trim();
+    return { box, text, short, isUnsure };
+  });
+  draw(canvas, shown.source, shown.width, shown.height, marks, shown.isMirrored);
+  canvas.setAttribute("aria-label", summarise(verdicts));
+  showFaces(find("faces"), shown.faces, verdicts, labels);
+  find("nothing").hidden = shown.faces.length > 0;
+  find("nothing").textContent = "No face was found.";
+  return verdicts;
+}
+
+/**
+ * Analyse the photo that was given last.
+ */
+async function analysePhoto() {
+  if (!photo) return;
+  const { blob, name } = photo;
+  const own = (asked += 1);
+  endCamera();
+  say(`Reading ${name} …`, false);
+  find("stage").setAttribute("aria-busy", "true");
+  try {
+    const picture = await readPicture(blob, name);
+    const source = await createImageBitmap(/** @type {ImageData} */ (picture));
+    if (own !== asked) return;
+    say("Looking for faces …", false);
+    const { faces, times } = await engine.analyse(picture, "photo");
+    if (own !== asked) return;
+    // From left to right, as people count faces; the detector's order is that of its scores.
+    faces.sort((a, b) => a.box[0] - b.box[0]);
+    shown = { source, width: source.width, height: source.height, faces, isMirrored: false };
+    say(summarise(render()), false);
+    find("speed").textContent = `${source.width} × ${source.height} px; ${describeTimes(times)}`;
+  } catch (error) {
+    if (own === asked) explain(error);
+  } finally {
+    find("stage").removeAttribute("aria-busy");
+  }
+}
+
+/** @param {Analysis["times"]} times */
+function describeTimes({ detect, crop, classify }) {
+  return `faces found in ${Math.round(detect)} ms, cut out in ${Math.round(crop)} ms, classified in ${Math.round(classify)} ms`;
+}
+
+/**
+ * Take the first picture of what was dropped, pasted or chosen.
+ * @param {FileList | null | undefined} files
+ */
+function take(files) {
+  const given = [...(files ?? [])];
+  if (given.length === 0) return;
+  const chosen = given.find((each) => each.type.startsWith("image/")) ?? given[0];
+  photo = { blob: chosen, name: chosen.name || "the picture" };
+  void analysePhoto();
+}
+
+function endCamera() {
+  stopCamera?.();
+  stopCamera = null;
+  find("camera").textContent = "Use the camera";
+}
+
+/** Start the camera, or stop it. */
+async function toggleCamera() {
+  if (stopCamera) {
+    endCamera();
+    find("speed").textContent = "";
+    return say("The camera is off.", false);
+  }
+  const button = /** @type {HTMLButtonElement} */ (find("camera"));
+  asked += 1;
+  button.disabled = true;
+  say("Waiting for the camera …", false);
+  try {
+    stopCamera = await startCamera(makeViewer(), (problem) => {
+      endCamera();
+      say(problem, true);
+    });
+    photo = null;
+    button.textContent = "Stop the camera";
+  } catch (error) {
+    explain(error);
+  } finally {
+    button.disabled = false;
+  }
+  return undefined;
+}
+
+/**
+ * Make what shows the frames of the camera.
+ * @returns {(frame: ImageData) => Promise<void>}
+ */
+function makeViewer() {
+  const follow = makeTracker();
+  const started = performance.now();
+  let spoken = -SPOKEN_EVERY;
+  let rate = 0;
+  let before = started;
+  return async (frame) => {
+    const { width, height } = frame;
+    const source = await createImageBitmap(frame);
+    const { faces } = await engine.analyse(frame, "camera");
+    if (!stopCamera) return;
+    const now = performance.now();
+    const seconds = (now - started) / 1000;
+    // The first frames are slow: until then the rate is that of the last frame, later a mean of about ten.
+    rate += Math.max(0.1, Math.exp(-seconds)) * (1000 / (now - before) - rate);
+    before = now;
+    shown = { source, width, height, faces: follow(faces, seconds), isMirrored: true };
+    const verdicts = render();
+    if (seconds - spoken >= SPOKEN_EVERY) {
+      say(summarise(verdicts), false);
+      spoken = seconds;
+    }
+    find("speed").textContent = `${width} × ${height} px; ${Math.round(rate)} frames a second`;
+  };
+}
+
+async function tryExample() {
+  try {
+    const answer = await fetch(catalogue.example.file);
+    photo = { blob: await answer.blob(), name: catalogue.example.title };
+    await analysePhoto();
+  } catch (error) {
+    explain(error);
+  }
+}
+
+/** @param {string} name of the network to use */
+async function choose(name) {
+  const isFirst = modelName === "";
+  say(`Loading ${catalogue.models[name].title} …`, false);
+  try {
+    await engine.load(name);
+  } catch (error) {
+    for (const input of document.querySelectorAll("#networks input")) {
+      /** @type {HTMLInputElement} */ (input).checked = /** @type {HTMLInputElement} */ (input).value === modelName;
+    }
+    return explain(error);
+  }
+  modelName = name;
+  showCard(find("accuracy"), find("limits"), catalogue.models[name]);
+  if (photo) return analysePhoto();
+  return say(isFirst ? "Ready: give it a photo." : `Ready, with ${catalogue.models[name].title}.`, false);
+}
+
+/** List the networks that can be chosen. */
+function listNetworks() {
+  Object.entries(catalogue.models).forEach(([name, model], i) => {
+    const input = Object.assign(document.createElement("input"), {
+      type: "radio",
+      name: "network",
+      value: name,
+      checked: i === 0,
+    });
+    input.addEventListener("change", () => void choose(name));
+    const words = document.createElement("span");
+    words.append(
+      Object.assign(document.createElement("b"), { textContent: model.title }),
+      Object.assign(document.createElement("small"), { textContent: describeSize(model) }),
+    );
+    const choice = document.createElement("label");
+    choice.className = "choice";
+    choice.append(input, words);
+    find("networks").append(choice);
+  });
+}
+
+/** Let the page react to the user. */
+function listen() {
+  const stage = find("stage");
+  find("choose").addEventListener("click", () => file.click());
+  find("invitation").addEventListener("click", () => file.click());
+  file.addEventListener("change", () => {
+    take(file.files);
+    file.value = "";
+  });
+  find("camera").addEventListener("click", () => void toggleCamera());
+  find("example").addEventListener("click", () => void tryExample());
+  slider.addEventListener("input", () => {
+    find("threshold-value").textContent = percent(threshold());
+    const verdicts = render();
+    if (shown && !stopCamera) say(summarise(verdicts), false);
+  });
+  find("settings").addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length) take(event.clipboardData.files);
+    else say("There is no picture in the clipboard.", true);
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    stage.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) stage.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    stage.classList.remove("over");
+    if (event.dataTransfer?.files.length) take(event.dataTransfer.files);
+    else say("That is no file. Save the picture first, then drop it here.", true);
+  });
+  // The size of the letters in the picture follows the size of the picture.
+  new ResizeObserver(() => stopCamera || render()).observe(stage);
+}
+
+/** Keep the page for visits without a network. */
+async function keepOffline() {
+  if (!("serviceWorker" in navigator)) return;
+  try {
+    await navigator.serviceWorker.register("service_worker.js");
+    await navigator.serviceWorker.ready;
+    find("offline").textContent = "This page now works without a network.";
+  } catch {
+    find("offline").textContent = "This browser does not keep the page for visits without a network.";
+  }
+}
+
+async function start() {
+  if (typeof WebAssembly !== "object") {
+    return say("This browser runs no WebAssembly, which the networks need. A lockdown mode may forbid it.", true);
+  }
+  try {
+    catalogue = await (await fetch("models/models.json")).json();
+    engine = startEngine();
+    find("version").textContent = `fer_jax ${catalogue.version}.`;
+    listNetworks();
+    listen();
+    await choose(Object.keys(catalogue.models)[0]);
+  } catch (error) {
+    return explain(error);
+  }
+  return keepOffline();
+}
+
+void start();
