@@ -201,7 +201,8 @@ def make_environment(rival: Rival, folder: Path, *, commit: str | None) -> Path:
     """
     python, mark = folder / "bin" / "python", folder / "installed.txt"
     # Ours is installed from this checkout, which may have changed.
-    wanted = "\n".join((*rival.requirements, str(commit) if rival.requirements == _OURS else ""))
+    checkout = (str(commit),) if rival.requirements == _OURS else ()
+    wanted = "\n".join((*rival.requirements, *checkout))
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         mark.unlink(missing_ok=True)
         venv.create(folder, clear=True, with_pip=True)
