@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -133,14 +133,24 @@ def write_clip(
     """
     width, height = SIZE
     empty = Layout((seed,), width, height, "noise", (), 90)
-    background = scenes.make_scene(empty, images).astype(np.float64)
+    background = scenes.make_scene(empty, images)
     with recordings.writing_video(path, fps=FPS) as write:
         for number in range(frames):
             frame = background.copy()
             for face in place_faces(number / FPS, len(images), seed=seed):
-                scenes.paste(frame, images[face.row, ..., 0], face)
-            write(np.floor(np.clip(frame, 0, 255) + 0.5).astype(np.uint8), number / FPS)
+                _paste(frame, images[face.row, ..., 0], face)
+            write(frame, number / FPS)
             advance()
+
+
+def _paste(frame: np.ndarray, pixels: np.ndarray, face: Pasted) -> None:
+    """Paste a face into a frame uint8 [H, W, 3]; only the pixels around it are touched."""
+    reach = math.ceil(face.side)
+    top, left = max(0, int(face.y) - reach), max(0, int(face.x) - reach)
+    window = frame[top : int(face.y) + reach, left : int(face.x) + reach]
+    around = window.astype(np.float64)
+    scenes.paste(around, pixels, replace(face, x=face.x - left, y=face.y - top))
+    window[:] = np.floor(np.clip(around, 0, 255) + 0.5)
 
 
 def place_faces(time_s: float, images: int, *, seed: int) -> list[Pasted]:
