@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,6 +212,23 @@ def test_a_signal_lets_what_is_in_work_finish(encode: Encode, sent: signal.Signa
     assert "POST /v1/predict 200" in logged
     assert "MARK" not in logged
     assert said == "written []\n"
+
+
+def test_answers_do_not_wait_for_the_clients_acknowledgement(
+    build: Build, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    made = server.TimedProtocol.connection_made
+
+    def note(self: server.TimedProtocol, transport: Any) -> None:
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(server.TimedProtocol, "connection_made", note)
+    with serving(build()) as connect, contextlib.closing(connect()) as connection:
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+    assert [bool(each) for each in seen] == [True]
 
 
 def test_a_port_in_use_is_one_message() -> None:
