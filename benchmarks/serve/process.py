@@ -5,6 +5,7 @@ import io
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 
 ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
+START_SECONDS: Final = 300.0
 GRAY: Final = 128
 
 
@@ -53,7 +55,7 @@ def serving(command: Sequence[str], log: Path, *, environment: Mapping[str, str]
         environment: all variables.
 
     Raises:
-        RunError: it ended before it was ready.
+        RunError: it was not ready in time, or ended before.
     """
     with (
         log.open("wb") as stderr,
@@ -61,10 +63,14 @@ def serving(command: Sequence[str], log: Path, *, environment: Mapping[str, str]
             command, cwd=bench.ROOT, env=dict(environment), stdout=subprocess.PIPE, stderr=stderr, text=True
         ) as process,
     ):
+        # A server that says nothing must not be waited for without end.
+        too_late = threading.Timer(START_SECONDS, process.kill)
+        too_late.start()
         try:
             found = None
             while process.stdout is not None and found is None and (line := process.stdout.readline()):
                 found = ADDRESS.search(line)
+            too_late.cancel()
             if found is None:
                 raise RunError(f"the server did not start; it wrote:\n{tail(log.read_bytes())}")
             served = Served(process.pid, int(found[1]))
@@ -73,6 +79,7 @@ def serving(command: Sequence[str], log: Path, *, environment: Mapping[str, str]
             with contextlib.suppress(subprocess.TimeoutExpired):
                 served.status = process.wait(PATIENCE_SECONDS)
         finally:
+            too_late.cancel()
             process.kill()
 
 
