@@ -15,7 +15,7 @@ from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.weights import Classifier
 from fer_jax.randomness import Stream, numpy_rng
 
-_PUBLIC, _PRIVATE = map(fer2013.USAGES.index, ("PublicTest", "PrivateTest"))
+_TRAINING, _PUBLIC, _PRIVATE = map(fer2013.USAGES.index, ("Training", "PublicTest", "PrivateTest"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,10 @@ def _choose_calibration(examples: Examples, options: ExportOptions) -> tuple[np.
     if "int8" in options.to and not count:
         raise DataError(f"{examples.description}: no Training rows to calibrate int8 on; give another --data")
     chosen = np.sort(numpy_rng(options.seed, Stream.CALIBRATION).choice(rows, count, replace=False))
-    kind = "synthetic faces, not FER2013" if examples.is_synthetic else "Training faces"
+    is_training = bool((examples.usages[chosen] == _TRAINING).all())
+    kind = "Training faces" if is_training else "faces without a usage, compared on too"
+    if examples.is_synthetic:
+        kind = "synthetic faces, not FER2013"
     return chosen, {"faces": count, "seed": options.seed, "words": f"{count:,} {kind}, seed {options.seed}"}
 
 

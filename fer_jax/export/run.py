@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
+from fer_jax.errors import RunError
 from fer_jax.export import comparison, faces, int8, metadata, onnx_file, options, stablehlo, text
 from fer_jax.export.comparison import Program
 from fer_jax.export.faces import Faces
@@ -65,12 +66,20 @@ def export(wanted: ExportOptions) -> None:
         results[file] = made, describe(file, target, made, origin, measured, compared)
     console.print(text.describe([result for _, result in results.values()]))
     for file, (made, result) in results.items():
-        with replacing(file) as new:
-            new.write_bytes(made.content)
-        write_json(file.with_name(f"{file.name}.json"), result)
+        _write(file, made.content, result)
         console.print(
             f"written to {wanted.out}: {file.name}, {len(made.content):,} bytes, and {file.name}.json"
         )
+
+
+def _write(file: Path, content: bytes, result: Json) -> None:
+    """Write a file and the JSON beside it, each of them whole or not at all."""
+    try:
+        with replacing(file) as new:
+            new.write_bytes(content)
+        write_json(file.with_name(f"{file.name}.json"), result)
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror}; name another place with --out") from None
 
 
 def load_faces(console: Console, classifier: Classifier, wanted: ExportOptions) -> Faces:
