@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from benchmarks.accuracy import export_worker
 from benchmarks.harness import bench
@@ -32,6 +33,7 @@ from fer_jax.export.options import ExportOptions
 from fer_jax.files import Json, read_json
 from fer_jax.inference import classifiers
 from fer_jax.inference.predictor import Network, predict
+from fer_jax.inference.weights import Classifier
 from fer_jax.text import percent, to_markdown
 
 PROGRAM = "python -m benchmarks.accuracy.exports"
@@ -96,15 +98,9 @@ def _run(options: Exports, command: str) -> int:
 
 def _measure(options: Exports, named: str) -> Iterator[Json]:
     """Export a network in every form, and compare each."""
-    votes = None
-    classifier = classifiers.load(named)
-    if classifier.own_labels.source == "ferplus":
-        votes = options.ferplus
-    wanted = ExportOptions(named, to=("int8",), data=options.data, ferplus=votes)
-    origin = metadata.trace_origin(named, classifier, name=classifier.name)
     console = bench.make_console()
-    measured = run.load_faces(console, classifier, wanted)
-    reference = predict(classifier.network, measured.images)[0]
+    classifier, measured, reference = load(console, named, options.data, options.ferplus)
+    origin = metadata.trace_origin(named, classifier, name=classifier.name)
     for form, content, program in _export(classifier.network, origin, measured):
         logits = comparison.run(program, measured.images, advance=lambda count: None)
         row: Json = {
@@ -121,9 +117,21 @@ def _measure(options: Exports, named: str) -> Iterator[Json]:
             chosen = slice(0, options.emulated_faces)
             emulated = _emulate(content, measured.images[chosen])
             row["emulated"] = comparison.compare(reference[chosen], emulated, measured.labels[chosen])
-        changed, accuracy = row["compared"]["changed"], _accuracy(row["compared"])
+        changed, accuracy = row["compared"]["changed"], describe_accuracy(row["compared"])
         console.print(f"{origin.name:<10} {form:<14} {changed:>5,} changed, accuracy {accuracy}")
         yield row
+
+
+def load(
+    console: Console, named: str, data: Path | None, votes: Path | None
+) -> tuple[Classifier, Faces, np.ndarray]:
+    """Load a network and the faces to compare on, and predict their logits float32 [N, C] in JAX."""
+    classifier = classifiers.load(named)
+    ferplus = votes if classifier.own_labels.source == "ferplus" else None
+    measured = run.load_faces(
+        console, classifier, ExportOptions(named, to=("int8",), data=data, ferplus=ferplus)
+    )
+    return classifier, measured, predict(classifier.network, measured.images)[0]
 
 
 def _export(
@@ -173,15 +181,15 @@ def table(content: dict[str, Any]) -> str:
             f"{row['bytes'] / 1e6:.2f}",
             f"{compared['largest_difference']:.2g}",
             f"{compared['changed']:,} of {compared['faces']:,}",
-            _accuracy(compared),
+            describe_accuracy(compared),
         ]
         if has_emulated:
-            cells.append(_accuracy(row["emulated"]) if "emulated" in row else "–")
+            cells.append(describe_accuracy(row["emulated"]) if "emulated" in row else "–")
         rows.append(cells)
     return f"{to_markdown(rows, left_columns=2)}\n\n{_explain(content, has_emulated=has_emulated)}"
 
 
-def _accuracy(compared: Json) -> str:
+def describe_accuracy(compared: Json) -> str:
     """Write the accuracy of an export, and of the network in JAX where it differs."""
     shares = {
         name: percent(count / compared["total"], digits=2) for name, count in compared["correct"].items()
