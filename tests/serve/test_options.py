@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError
 from fer_jax.files import read_json
 from fer_jax.runs.sources import WEIGHTS
@@ -66,3 +68,10 @@ def test_the_networks_are_known_by_name_and_hash() -> None:
     assert model.labels == tuple(card["labels"])
     assert (model.contract, model.settings["min_score"]) == (1, 0.5)
     assert model.analyze(np.zeros((40, 60, 3), np.uint8)) == []
+    # The detector finds the synthetic faces, too.
+    drawn = Image.fromarray(draw_examples(seed=0, examples=7).images[0, :, :, 0]).resize((120, 120))
+    photo = Image.new("L", (320, 240), 128)
+    photo.paste(drawn, (100, 60))
+    (face,) = model.analyze(np.asarray(photo.convert("RGB")))
+    left, top, width, height = face.box
+    assert 100 < left + width / 2 < 220 and 60 < top + height / 2 < 180
