@@ -46,6 +46,7 @@ SCORE: Final = (
 THRESHOLDS: Final = "tests/diagnose/test_findings.py::test_each_rule_changes_at_its_threshold"
 LINE: Final = "tests/diagnose/test_findings.py::test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten"
 COPIES: Final = "tests/audit/test_near_copies.py::test_images_with_a_correlation_of_092_are_copies"
+SERVER: Final = "tests/serve/test_server.py::"
 CARD: Final = "tests/release/test_run.py::test_a_card_is_measured_from_the_numbers_in_its_file"
 
 
@@ -369,6 +370,55 @@ MUTANTS: Final = (
         "np.array([rows[index].track for index in followed])",
         "np.ones(len(followed), int)",
         ("tests/predict/test_collect.py::test_tracks_and_sources_are_smoothed_apart",),
+    ),
+    Mutant(
+        "server-place-never-free",
+        "fer_jax.serve.line",
+        "self._free += 1",
+        "pass",
+        (f"{SERVER}test_a_slow_body_gets_408_and_frees_its_place",),
+    ),
+    Mutant(
+        "server-works-for-nobody",
+        "fer_jax.serve.line",
+        "if await request.is_disconnected():",
+        "if False:",
+        (f"{SERVER}test_who_hangs_up_is_not_worked_for",),
+    ),
+    Mutant(
+        "server-body-not-counted",
+        "fer_jax.serve.photos",
+        "if len(body) > limits.bytes:",
+        "if False:",
+        (f"{SERVER}test_an_endless_body_is_refused_and_then_cut_off",),
+    ),
+    Mutant(
+        "server-waits-for-heads",
+        "fer_jax.serve.server",
+        "self.loop.call_later(HEAD_SECONDS, ",
+        "self.loop.call_later(1000 * HEAD_SECONDS, ",
+        (f"{SERVER}test_a_slow_head_is_cut_off",),
+    ),
+    Mutant(
+        "server-answers-late",
+        "fer_jax.serve.server",
+        "socket.socket(family, kind, socket.IPPROTO_TCP)",
+        "socket.socket(family, kind)",
+        (f"{SERVER}test_answers_do_not_wait_for_the_clients_acknowledgement",),
+    ),
+    Mutant(
+        "server-answers-neighbours",
+        "fer_jax.serve.guards",
+        'not in ("none", "same-origin")',
+        'not in ("none", "same-origin", "same-site")',
+        ("tests/serve/test_app.py::test_other_names_and_other_pages_are_refused",),
+    ),
+    Mutant(
+        "server-logs-queries",
+        "fer_jax.serve.guards",
+        'quote(scope["path"])',
+        'quote(scope["path"] + str(scope["query_string"]))',
+        ("tests/serve/test_app.py::test_the_log_has_nothing_of_a_photo_or_a_query",),
     ),
     Mutant(
         "line-of-five-epochs",
