@@ -22,7 +22,7 @@ RUN pins=constraints/python$(python3 -c 'import sys; print("%d.%d" % sys.version
 
 FROM ${BASE}
 COPY --from=build /opt/fer-jax /opt/fer-jax
-# Nothing is written but into /tmp, so the file system may be read-only.
+# The file system may be read-only: serve writes nothing, predict keeps compiled programs in /tmp.
 ENV PATH=/opt/fer-jax/bin:$PATH \
     HOME=/tmp \
     FER_JAX_CACHE=/tmp/fer-jax \

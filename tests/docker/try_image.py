@@ -67,18 +67,30 @@ def build(options: Sequence[str]) -> None:
 
 
 class Container:
-    """The image's files, read-only but for /tmp and /work, as its user sees them."""
+    """The image's files, read-only but for /work, as its user sees them."""
 
-    def __init__(self, root: Path, environment: Sequence[str]) -> None:
-        """Mount what `docker run --read-only --tmpfs /tmp --volume ...:/work` mounts."""
+    def __init__(self, root: Path, config: dict[str, Any]) -> None:
+        """Mount what `docker run --read-only --volume ...:/work` mounts."""
         self.root = root
-        self._prefix = ["chroot", f"--userspec={USER}:{USER}", str(root), "/usr/bin/env", "-i", *environment]
+        place = f"--chdir={config['WorkingDir']}"
+        self._prefix = [
+            "chroot",
+            f"--userspec={USER}:{USER}",
+            str(root),
+            "/usr/bin/env",
+            "-i",
+            place,
+            *config["Env"],
+        ]
         call("mount", "--bind", str(root), str(root))
         call("mount", "-o", "remount,ro,bind", str(root))
         call("mount", "-t", "proc", "proc", str(root / "proc"))
         call("mount", "--rbind", "/dev", str(root / "dev"))
-        for name, options in {"tmp": "mode=1777", "work": f"mode=0755,uid={USER}"}.items():
-            call("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(root / name))
+        self.mount_empty("work", f"mode=0755,uid={USER}")
+
+    def mount_empty(self, name: str, options: str) -> None:
+        """Mount an empty folder that can be written."""
+        call("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.root / name))
 
     def close(self) -> None:
         """Unmount."""
@@ -86,7 +98,7 @@ class Container:
 
     def words(self, *words: str) -> list[str]:
         """Make the command line of a program inside."""
-        return [*self._prefix, "--chdir=/work", *words]
+        return [*self._prefix, *words]
 
     def call(self, *words: str) -> str:
         """Run a program inside."""
@@ -141,7 +153,7 @@ def main(options: Sequence[str]) -> None:
     config = json.loads(call("buildah", "inspect", "--type", "image", IMAGE))["Docker"]["config"]
     expect("user", config["User"], f"{USER}:{USER}")
     with container_of(IMAGE) as container, tempfile.TemporaryFile("w+") as log, ExitStack() as stack:
-        inside = Container(Path(call("buildah", "mount", container)), config["Env"])
+        inside = Container(Path(call("buildah", "mount", container)), config)
         stack.callback(inside.close)
         expect("user inside", inside.call("id", "-u"), USER)
         written = subprocess.run(
@@ -150,7 +162,9 @@ def main(options: Sequence[str]) -> None:
         expect("file system is read-only", "Read-only file system" in written.stderr, True)
         print(inside.call("fer-jax", "--version"), flush=True)
         inside.call("python", "-c", DRAW)
+        # The server writes nothing, not even into /tmp; predict keeps compiled programs there.
         try_server(inside, config, log)
+        inside.mount_empty("tmp", "mode=1777")
         print(inside.call("fer-jax", "predict", "noise.png", "--csv", "faces.csv"), flush=True)
         head = (inside.root / "work/faces.csv").read_text().partition(",")[0]
         expect("predict: the first column", head, "source")
