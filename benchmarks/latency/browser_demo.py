@@ -177,8 +177,8 @@ def to_text(content: Mapping[str, Any]) -> str:
         f"{to_markdown(files, left_columns=1)}\n\n{to_markdown(times, left_columns=2)}\n\n"
         f"Headless Chromium {settings['chromium']}, one thread, {settings['rounds']} rounds, "
         f"{settings['frames']:,} frames of the camera with each network, of which {seen} had a face. "
-        f"{content['machine']}; {content['date'][:10]}. Load average: {load['before']:.1f} before and "
-        f"{load['after']:.1f} after: the machine had other work, so a free one is faster."
+        f"{content['machine']}; {content['date'][:10]}. Load average, the processes that wanted a core: "
+        f"{load['before']:.1f} before and {load['after']:.1f} after; the more, the slower."
     )
 
 
