@@ -108,6 +108,7 @@ def _run(options: Throughput, argv: Sequence[str]) -> int:
     if not options.servers or not options.clients or min(options.clients) < 1 or options.rounds < 1:
         raise ConfigError("wanted at least one of --servers, --clients (each >= 1) and --rounds")
     if not options.redraw:
+        load = os.getloadavg()[0]
         rows = measure(options)
         bench.write(
             options.out,
@@ -119,7 +120,7 @@ def _run(options: Throughput, argv: Sequence[str]) -> int:
                 "plain": (*rivals.RIVALS["fer"].requirements, FLASK),
             },
             results=rows,
-            extra={"left_out": {"deepface": DEEPFACE}},
+            extra={"load_average_before": load, "left_out": {"deepface": DEEPFACE}},
         )
     with bench.reading(options.out):
         print(f"written to {write_section(options.pages, SECTION, describe(read_json(options.out)))}")
