@@ -4,7 +4,8 @@
     python -m benchmarks.photos.limits --redraw      # the pictures again, from the JSON
 
 The same faces at each value, on smooth noise, and nothing else changes. Sizes are those of a photo of 1.2
-megapixels, which the detector looks at reduced; with `--small-faces` it takes a second look. Writes
+megapixels, which the detector looks at reduced; with `--small-faces` it takes a second look. What a head
+around the face is worth to it is told by a portrait that comes with matplotlib, in the same sizes. Writes
 benchmarks/results/photos-limits.json and docs/images/photos-limits.png.
 """
 
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from matplotlib import cbook
+from PIL import Image
 
 from benchmarks.harness import bench
 from benchmarks.photos import chain, plot, scenes
@@ -36,6 +39,12 @@ LEAST_FACE_PX: Final = 4.0
 """Of the detector here; by default it leaves out faces below `MIN_FACE_PX`."""
 COLUMNS: Final = 2
 FACES_PER_SCENE: Final = 4
+
+
+PORTRAIT: Final = "grace_hopper.jpg"
+"""Of matplotlib's sample data: a photo by the US Navy, in the public domain."""
+PLACES: Final = 12
+"""How many times the portrait is placed, for each size."""
 
 
 class Curve(NamedTuple):
@@ -122,6 +131,7 @@ def _run(options: Limits, argv: Sequence[str] | None) -> int:
                 for has_small_faces, row in rows_of.items():
                     results.append({"what": what, "small_faces": has_small_faces, "value": value, **row})
                 advance(1)
+    results += measure_portrait(analyzers, seed=options.seed)
     bench.write(
         options.out,
         question=QUESTION,
@@ -134,6 +144,8 @@ def _run(options: Limits, argv: Sequence[str] | None) -> int:
             "min_score": options.min_score,
             "min_face_px": LEAST_FACE_PX,
             "usual_min_face_px": MIN_FACE_PX,
+            "portrait": PORTRAIT,
+            "places": PLACES,
             "side_px": {what: curve.side for what, curve in CURVES.items()},
             "size": {what: curve.size for what, curve in CURVES.items()},
             "seed": options.seed,
@@ -187,6 +199,37 @@ def measure(
         }
         for key, each in counts.items()
     }
+
+
+def measure_portrait(analyzers: Mapping[bool, Analyzer], *, seed: int) -> list[dict[str, Any]]:
+    """Measure how often the portrait's face is found at the sizes of the curve `size`; rows of the JSON."""
+    curve = CURVES["size"]
+    width, height = curve.size
+    portrait = Image.open(cbook.get_sample_data(PORTRAIT, asfileobj=False)).convert("RGB")
+    square = analyzers[False].find(np.asarray(portrait)).squares[0]
+    middle_x, middle_y = square.left + square.side / 2, square.top + square.side / 2
+    rows = []
+    for value in curve.values:
+        factor = value / square.side
+        size = (round(factor * portrait.width), round(factor * portrait.height))
+        reduced = portrait.resize(size, Image.Resampling.LANCZOS)
+        found = Counter[bool]()
+        for number in range(PLACES):
+            empty = scenes.Layout((seed, number), width, height, "noise", (), 90)
+            scene = Image.fromarray(scenes.make_scene(empty, np.zeros((0, 48, 48, 1), np.uint8)))
+            rng = np.random.default_rng((seed, number, 2))
+            left, top = (int(rng.integers(0, room + 1)) for room in (width - size[0], height - size[1]))
+            scene.paste(reduced, (left, top))
+            photo = scenes.decode(scenes.encode(np.asarray(scene), empty.quality))
+            face = scenes.Pasted(0, left + factor * middle_x, top + factor * middle_y, value, 0.0)
+            for key, analyzer in analyzers.items():
+                boxes = analyzer.find(photo).boxes
+                if boxes is not None:
+                    found[key] += chain.match(boxes.xywh, boxes.scores, [face]) != [None]
+        for key in analyzers:
+            row = {"what": "portrait", "small_faces": key, "value": value, "found": share(found[key], PLACES)}
+            rows.append(row)
+    return rows
 
 
 if __name__ == "__main__":

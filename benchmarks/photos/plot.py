@@ -30,6 +30,9 @@ PANELS: Final = {
     "blur": Panel("Blur", "sd, pixels of a 48 × 48 face", False),
 }
 
+LEAST_FACES: Final = 10
+"""A share of fewer is not drawn; the table has it."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -47,6 +50,9 @@ def plot_limits(content: dict[str, Any], path: Path) -> None:
         for axes, (what, panel) in zip(grid, PANELS.items(), strict=True):
             rows = [row for row in content["results"] if row["what"] == what]
             _draw(axes, rows, panel)
+            if what == "size":
+                for row_kind, colour in ((False, TRAIN_COLOUR), (True, OBJECTIVE_COLOUR)):
+                    _draw_portrait(axes, content["results"], has_small_faces=row_kind, colour=colour)
         grid[0].set_ylabel("percent")
         grid[0].set_ylim(0, 102)
         handles, names = grid[1].get_legend_handles_labels()
@@ -71,10 +77,17 @@ def _draw(axes: Axes, rows: Rows, panel: Panel) -> None:
         axes.set_xticks([], minor=True)
 
 
+def _draw_portrait(axes: Axes, rows: Rows, *, has_small_faces: bool, colour: str) -> None:
+    own = [row for row in rows if row["what"] == "portrait" and row["small_faces"] == has_small_faces]
+    shares = [100 * row["found"]["ratio"] for row in own]
+    label = None if has_small_faces else "a portrait with its head"
+    axes.plot([row["value"] for row in own], shares, ":", color=colour, lw=1.6, label=label)
+
+
 def _draw_line(axes: Axes, rows: Rows, key: str, look: tuple[str, str]) -> None:
-    """Draw a share over the values; without those of no faces at all."""
+    """Draw a share over the values; without those of hardly any faces."""
     name, colour = look
-    rows = [row for row in rows if row[key]["total"]]
+    rows = [row for row in rows if row[key]["total"] >= LEAST_FACES]
     values = [row["value"] for row in rows]
     axes.plot(values, [100 * row[key]["ratio"] for row in rows], "o-", color=colour, ms=3.5, label=name)
     low, high = ([100 * row[key][end] for row in rows] for end in ("low", "high"))

@@ -134,13 +134,29 @@ def limits_table(content: Content) -> str:
             for key, title in (("found", f"found{words}"), ("accuracy", f"accuracy on these{words}")):
                 cells = [percent(own[value][key]["ratio"], digits=0) for value in values]
                 rows.append([title, *cells])
+        for row in _of(content, "portrait") if what == "size" else ():
+            if row["value"] == values[0]:
+                words = " with `--small-faces`" if row["small_faces"] else ""
+                own = {
+                    each["value"]: each
+                    for each in _of(content, "portrait")
+                    if each["small_faces"] == row["small_faces"]
+                }
+                cells = [percent(own[value]["found"]["ratio"], digits=0) for value in values]
+                rows.append([f"a portrait found{words}", *cells])
         parts.append(to_markdown(rows, left_columns=1))
     settings = content["settings"]
+    told = (
+        f"The portrait: a real photo with head and shoulders, matplotlib's `{settings['portrait']}`, at "
+        f"{settings['places']} places for each size; its side is that of the contract's square. "
+        if _of(content, "portrait")
+        else ""
+    )
     parts.append(
         f"{settings['faces']:,} faces of {settings['part']} at each value; `{settings['network']}` with the "
         f"views `{settings['views']}`; score at least {settings['min_score']:g}. For this, boxes from "
         f"{settings['min_face_px']:g} pixels on count; `predict` leaves out those below "
-        f"{settings['usual_min_face_px']:g} (`--min-face`). {_place(content)}"
+        f"{settings['usual_min_face_px']:g} (`--min-face`). {told}{_place(content)}"
     )
     return "\n\n".join(parts)
 

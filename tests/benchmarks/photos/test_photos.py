@@ -61,19 +61,29 @@ def test_the_limits_are_measured_and_drawn(
     face_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {
-        what: curve._replace(values=curve.values[-2:], size=(320, 240))
+        what: curve._replace(
+            values=curve.values[3:5] if what == "size" else curve.values[-2:], size=(320, 240)
+        )
         for what, curve in limits.CURVES.items()
     }
+    monkeypatch.setattr(limits, "PLACES", 2)
     monkeypatch.setattr(limits, "CURVES", few)
     out, picture = tmp_path / "limits.json", tmp_path / "limits.png"
     words = ["--data", str(face_csv), "--network", "tiny", "--out", str(out), "--plot", str(picture)]
     assert limits.main(words) == 0
     content = json.loads(out.read_text())
     points = [(row["what"], row["small_faces"]) for row in content["results"]]
-    assert points == 2 * [("roll", False)] + 2 * [("size", False), ("size", True)] + 2 * [("blur", False)]
+    sizes = 2 * [False, True]
+    assert points == [
+        *2 * [("roll", False)],
+        *[("size", each) for each in sizes],
+        *2 * [("blur", False)],
+        *[("portrait", each) for each in sizes],
+    ]
     drawn = picture.read_bytes()
     assert limits.main([*words, "--redraw"]) == 0 and picture.read_bytes() == drawn
-    assert "| roll, degrees | 50 | 60 |" in tables.limits_table(content)
+    table = tables.limits_table(content)
+    assert "| roll, degrees | 50 | 60 |" in table and "| a portrait found with `--small-faces` |" in table
 
 
 def test_rivals_are_measured_or_left_out(
