@@ -12,10 +12,13 @@ import numpy as np
 from matplotlib import cbook
 from PIL import Image
 
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 from web.server import make_server
 
 CAMERA_FRAMES: Final = 30
+DRAWN_FACES: Final = (372, 216, 32, 391)
+"""Numbers of synthetic faces: happy, surprised, sad and neutral."""
 CAMERA_FLAGS: Final = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -73,6 +76,16 @@ def read_portrait(width: int) -> Image.Image:
     """Read the portrait of Grace Hopper that comes with matplotlib, in some width in pixels."""
     with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as picture:
         return picture.convert("RGB").resize((width, width * 600 // 512), Image.Resampling.LANCZOS)
+
+
+def make_sheet() -> Image.Image:
+    """Draw a picture of synthetic faces, side by side in two rows, which anybody may show."""
+    sheet = make_background(600, 640)
+    faces = draw_examples(seed=0, examples=400)
+    for number, row in enumerate(DRAWN_FACES):
+        face = Image.fromarray(faces.images[row, ..., 0]).resize((240, 240), Image.Resampling.BICUBIC)
+        sheet.paste(face, (53 + 293 * (number % 2), 40 + 280 * (number // 2)))
+    return sheet
 
 
 def make_background(height: int, width: int) -> Image.Image:

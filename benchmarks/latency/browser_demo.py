@@ -25,7 +25,7 @@ import tyro
 from PIL import Image
 
 from benchmarks.harness import bench
-from benchmarks.harness.chromium import open_chromium, wait_for
+from benchmarks.harness.chromium import DRAWN_FACES, make_sheet, open_chromium, wait_for
 from benchmarks.harness.sections import PAGES, write_section
 from fer_jax import cli
 from fer_jax.errors import ConfigError, RunError
@@ -211,13 +211,15 @@ def measure_camera(page: Any, network: str, frames: int) -> dict[str, Any]:
 
 
 def draw(browser: Any, address: str, view: Mapping[str, Any], path: Path) -> None:
-    """Draw the page with the example, in few colours, since each picture stays in the repository."""
+    """Draw the page with synthetic faces, in few colours, since each picture stays in the repository."""
     context = browser.new_context(**view)
     page = context.new_page()
     page.goto(address)
     wait_for(page, "status", "Ready")
-    page.click("#example")
-    wait_for(page, "status", "One face")
+    sheet = io.BytesIO()
+    make_sheet().save(sheet, "PNG")
+    page.set_input_files("#file", {"name": "faces.png", "mimeType": "image/png", "buffer": sheet.getvalue()})
+    wait_for(page, "status", f"{len(DRAWN_FACES)} faces")
     page.wait_for_timeout(SETTLED_MS)
     with Image.open(io.BytesIO(page.screenshot())) as shot:
         picture = shot.convert("RGB")
