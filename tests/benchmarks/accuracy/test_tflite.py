@@ -6,6 +6,9 @@ import pytest
 
 import fer_jax
 from benchmarks.accuracy import tflite
+from benchmarks.harness import bench
+from benchmarks.harness.sections import PAGES, find_page
+from fer_jax.files import read_json
 
 
 def test_the_program_takes_one_face_and_holds_the_weights() -> None:
@@ -18,3 +21,9 @@ def test_an_environment_that_is_missing_is_named(tmp_path: Path, capsys: pytest.
     assert "--python is missing" in capsys.readouterr().err
     assert tflite.main(["--python", str(tmp_path / "none"), "--out", str(tmp_path / "a.json")]) == 4
     assert "none cannot be run: No such file" in capsys.readouterr().err
+
+
+def test_the_page_says_what_the_json_says() -> None:
+    content = read_json(bench.RESULTS / "tflite.json")
+    assert tflite.table(content) in find_page(PAGES, tflite.SECTION).read_text()
+    assert [row["compared"]["changed"] for row in content["results"]] == [0, 0, 0, 0]
