@@ -8,22 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("starlette", reason="needs fer-jax[server]")
-pytest.importorskip("uvicorn", reason="needs fer-jax[server]")
-
-from starlette.applications import Starlette
-
-from fer_jax.serve import server as process
-from fer_jax.serve.answers import Model
-from fer_jax.serve.app import make_app
-from fer_jax.serve.photos import Limits
+# The server is imported in the fixtures: the tests that use them are skipped where the extra is missing.
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 FACE = SimpleNamespace(
     box=(10.0, -2.5, 30.0, 40.0),
@@ -41,8 +35,11 @@ def find_one(image: np.ndarray) -> Any:
 
 
 @pytest.fixture
-def build() -> Callable[..., Starlette]:
+def build() -> "Callable[..., Starlette]":
     """Make an app: `build(analyze, places=2, demo=folder)`."""
+    from fer_jax.serve.answers import Model
+    from fer_jax.serve.app import make_app
+    from fer_jax.serve.photos import Limits
 
     def build_app(
         analyze: Callable[[np.ndarray], Any] = find_one,
@@ -51,7 +48,7 @@ def build() -> Callable[..., Starlette]:
         upload_seconds: float = 5.0,
         hosts: tuple[str, ...] = (),
         demo: Path | None = None,
-    ) -> Starlette:
+    ) -> "Starlette":
         model = Model(("happy", "sad"), ({"name": "mine", "sha256": "ab" * 32},), SETTINGS, 1, analyze)
         limits = Limits(bytes=200_000, pixels=1_000_000, places=places, upload_seconds=upload_seconds)
         return make_app(model, limits, hosts=hosts, demo=demo)
@@ -75,10 +72,10 @@ Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def ask_of() -> Callable[[Starlette], Ask]:
+def ask_of() -> "Callable[[Starlette], Ask]":
     """Ask an app without a socket: `ask_of(app)("GET", "/health")`."""
 
-    def make_ask(app: Starlette) -> Ask:
+    def make_ask(app: "Starlette") -> Ask:
         async def ask(*request: Any, **options: Any) -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
@@ -93,11 +90,12 @@ Connect = Callable[[], http.client.HTTPConnection]
 
 
 @pytest.fixture
-def serving() -> Callable[[Starlette], contextlib.AbstractContextManager[Connect]]:
+def serving() -> "Callable[[Starlette], contextlib.AbstractContextManager[Connect]]":
     """Run an app on a socket, in a thread, where no signals arrive; the block gets what connects to it."""
+    from fer_jax.serve import server as process
 
     @contextlib.contextmanager
-    def serve(app: Starlette) -> Iterator[Connect]:
+    def serve(app: "Starlette") -> Iterator[Connect]:
         with process.listen("127.0.0.1", 0) as listening, pytest.MonkeyPatch.context() as patch:
             server, port = process.make_server(app), listening.getsockname()[1]
             patch.setattr(server, "capture_signals", contextlib.nullcontext)

@@ -10,6 +10,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+
+pytest.importorskip("starlette", reason="needs fer-jax[server]")
+pytest.importorskip("uvicorn", reason="needs fer-jax[server]")
+
 from starlette.applications import Starlette
 
 Build = Callable[..., Starlette]

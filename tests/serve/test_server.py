@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("starlette", reason="needs fer-jax[server]")
+pytest.importorskip("uvicorn", reason="needs fer-jax[server]")
+
 from starlette.applications import Starlette
 
 from fer_jax.errors import ConfigError
