@@ -270,9 +270,9 @@ def video_table(content: Content) -> str:
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"{settings['frames']:,} frames of {settings['size'][0]} × {settings['size'][1]} with "
-        f"{settings['faces']} moving faces, H.264; network `{settings['network']}`, views `photo`. The "
-        f"parts: alone, on the first {settings['timed_frames']:,} frames; all of it: without drawing, the "
-        f"parts side by side, {decimal(streamed['times_real_time'], digits=1)} × real time at "
+        f"{settings['faces']} moving faces, H.264; network `{settings['network']}`, views "
+        f"`{settings['views']}`. The parts: alone, on the first {settings['timed_frames']:,} frames; all of "
+        f"it: without drawing, the parts side by side, {decimal(streamed['times_real_time'], digits=1)} × real time at "
         f"{settings['fps']} frames a second. {told}The label of a track changed {changes['raw']:,} times "
         f"from one frame to the next, and {changes['smooth']:,} times after smoothing with "
         f"{settings['smooth_s']:g} s ({faces:,} faces; every {settings['seconds_a_face']:g} s another person "

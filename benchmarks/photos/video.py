@@ -43,6 +43,8 @@ SIDES: Final = (96.0, 130.0)
 SECONDS_A_FACE: Final = 4.0
 """After this the other pixels of another person take a face's place."""
 BATCH: Final = 8
+VIEWS: Final = "flip"
+"""The views of `predict` in videos."""
 """Frames whose faces are classified together, as `stream` does."""
 PAUSE: Final = 500
 """Frames between two looks at the memory."""
@@ -62,7 +64,7 @@ class VideoOptions:
     """Length of the clip."""
     timed_frames: int = 300
     """The first so many frames are used to time the parts."""
-    network: str = "tiny"
+    network: str = "mid"
     """Released weights or a run."""
     smooth: float = 0.3
     """Time constant of the smoothing, seconds."""
@@ -106,6 +108,7 @@ def _run(options: VideoOptions, argv: Sequence[str] | None) -> int:
             "faces": len(SIDES),
             "seconds_a_face": SECONDS_A_FACE,
             "network": options.network,
+            "views": VIEWS,
             "smooth_s": options.smooth,
             "seed": options.seed,
         },
@@ -191,7 +194,7 @@ def time_parts(clip: Path, network: str, *, frames: int) -> dict[str, float]:
     detect(images[0])
     boxes = timed("detect", lambda: [detect(image) for image in images])
     known = iter(boxes)
-    cutter = Analyzer((classifier,), lambda _: next(known), "photo", CONTRACT)
+    cutter = Analyzer((classifier,), lambda _: next(known), VIEWS, CONTRACT)
     found = timed("crop", lambda: [cutter.find(image) for image in images])
     batches = [found[start : start + BATCH] for start in range(0, len(found), BATCH)]
     for batch in batches[:2]:
@@ -235,7 +238,7 @@ def stream(clip: Path, network: str, *, smooth_s: float, advance: Callable[[], N
     last: dict[str, dict[int | None, int]] = {"raw": {}, "smooth": {}}
     memory = []
     started = time.perf_counter()
-    for frame in api.stream(clip, network, smooth=smooth_s):
+    for frame in api.stream(clip, network, video_views=VIEWS, smooth=smooth_s):
         frames += 1
         for each in frame.faces:
             faces += 1

@@ -34,6 +34,7 @@ def analyze(
     weights: str | Path | Sequence[str | Path] = "mid",
     *,
     views: PhotoViews = "photo",
+    video_views: PhotoViews = "flip",
     detector: DetectorName | None = "yunet",
     min_score: float = MIN_SCORE,
     min_face: float = MIN_FACE_PX,
@@ -51,7 +52,8 @@ def analyze(
         source: a file, folder, pattern or video; a picture uint8 [H, W, 3] RGB or [H, W] gray, or Pillow's;
             or several of these. A camera has no end: see `stream`.
         weights: a name, a file or a run; several are an ensemble.
-        views: "photo" is the most accurate, "single" the fastest.
+        views: of pictures: "photo" is the most accurate, "single" the fastest.
+        video_views: of videos, where the next frame is another look.
         detector: None where each picture is a face that is cut out already.
         min_score: leave out what the detector is less sure of, 0..1.
         min_face: leave out faces whose box is shorter on one side, in pixels.
@@ -69,8 +71,12 @@ def analyze(
         RunError: there are no such weights.
     """
     analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
-    collector = Collector(describe(analyzer, abstain_below=abstain_below, every=every, smooth_s=smooth))
-    for events in _read(source, analyzer, every=every, smooth_s=smooth, may_be_live=False):
+    collector = Collector(
+        describe(analyzer, video_views=video_views, abstain_below=abstain_below, every=every, smooth_s=smooth)
+    )
+    for events in _read(
+        source, analyzer, video_views=video_views, every=every, smooth_s=smooth, may_be_live=False
+    ):
         for event in events:
             collector.add(event)
             if isinstance(event, Frame) and event.source.startswith(IN_MEMORY):
@@ -88,6 +94,7 @@ def stream(
     weights: str | Path | Sequence[str | Path] = "mid",
     *,
     views: PhotoViews = "photo",
+    video_views: PhotoViews = "flip",
     detector: DetectorName | None = "yunet",
     min_score: float = MIN_SCORE,
     min_face: float = MIN_FACE_PX,
@@ -106,7 +113,9 @@ def stream(
     """
     analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
     problems, has_frames = [], False
-    for events in _read(source, analyzer, every=every, smooth_s=smooth, may_be_live=True):
+    for events in _read(
+        source, analyzer, video_views=video_views, every=every, smooth_s=smooth, may_be_live=True
+    ):
         with closing(events):
             for event in events:
                 if isinstance(event, Frame):
@@ -124,11 +133,14 @@ def _read(
     source: AnySource | Sequence[AnySource],
     analyzer: Analyzer,
     *,
+    video_views: PhotoViews,
     every: int,
     smooth_s: float,
     may_be_live: bool,
 ) -> Iterator[Generator[Event]]:
     """Yield the events of each source that was named."""
+    if video_views not in SCALES:
+        raise ConfigError(f"video_views came {video_views!r}; wanted one of {', '.join(SCALES)}")
     if every < 1 or not 0 <= smooth_s < math.inf:
         raise ConfigError(f"every is {every} and smooth {smooth_s}; wanted every >= 1 and smooth >= 0")
     several = source if isinstance(source, list | tuple) else [source]
@@ -138,7 +150,9 @@ def _read(
             cameras = [one.name for one in found if one.kind == "camera"]
             if cameras and not may_be_live:
                 raise ConfigError(f"{cameras[0]} has no end; `for frame in fer_jax.stream(...)` reads it")
-            yield read_events(found, analyzer, every=every, smooth_s=smooth_s, warn=_warn)
+            yield read_events(
+                found, analyzer, video_views=video_views, every=every, smooth_s=smooth_s, warn=_warn
+            )
         else:
             name = IN_MEMORY if len(several) == 1 else f"{IN_MEMORY} {number}"
             yield analyze_picture(name, _to_image(each), analyzer)

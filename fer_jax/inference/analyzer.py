@@ -70,13 +70,21 @@ class Found:
         boxes: of the faces; None where the whole picture is one face.
         squares: F squares of the contract.
         are_clipped: whether each leaves the picture, bool [F].
-        crops: uint8 [S, F, 48, 48, 1], for each of the S scales.
+        crops: uint8 [S, F, 48, 48, 1], for each of the S scales of the views.
+        views: how often a network looks at each.
     """
 
     boxes: Boxes | None
     squares: tuple[Square, ...]
     are_clipped: np.ndarray
     crops: np.ndarray
+    views: PhotoViews
+
+    @property
+    def looks(self) -> np.ndarray:
+        """The crops, and their mirror images where the views have them; uint8 [V, F, 48, 48, 1]."""
+        mirrored = [] if self.views == "single" else [self.crops[:, :, :, ::-1]]
+        return np.concatenate([self.crops, *mirrored])
 
     def __len__(self) -> int:
         """F."""
@@ -100,7 +108,7 @@ class Analyzer:
     Attributes:
         classifiers: at least one; the logits of several are averaged.
         detect: finds faces; None: each picture is a face, cut as the networks expect it.
-        views: how often each face is looked at.
+        views: how often each face is looked at, unless `find` is told otherwise.
         contract: how faces are cut out.
         search: how `detect` was made, for the record; None of a function of one's own, and without one.
     """
@@ -124,36 +132,40 @@ class Analyzer:
         """
         return self.classify([self.find(image) for image in images])
 
-    def find(self, image: np.ndarray) -> Found:
-        """Find the faces of a picture uint8 [H, W, 3] and cut them out."""
+    def find(self, image: np.ndarray, *, views: PhotoViews | None = None) -> Found:
+        """Find the faces of a picture uint8 [H, W, 3] and cut them out, for these views or the analyzer's."""
         height, width = image.shape[:2]
+        views = self.views if views is None else views
         boxes = None if self.detect is None else self.detect(image)
         around = _whole(height, width, self.contract)[None] if boxes is None else boxes.xywh
         squares = tuple(crop.place_square(xywh, self.contract, scale=1.0) for xywh in around)
         cut = [
             crop.cut_out(image, crop.place_square(xywh, self.contract, scale=scale), self.contract)
-            for scale in SCALES[self.views]
+            for scale in SCALES[views]
             for xywh in around
         ]
-        shape = (len(SCALES[self.views]), len(around), self.contract.side_px, self.contract.side_px, 1)
+        shape = (len(SCALES[views]), len(around), self.contract.side_px, self.contract.side_px, 1)
         return Found(
             boxes,
             squares,
             np.array([not square.is_inside(height, width) for square in squares], bool),
             np.array(cut, np.uint8).reshape(shape),
+            views,
         )
 
     def classify(self, found: Sequence[Found]) -> list[list[Face]]:
-        """Classify the faces of several pictures as one batch."""
-        crops = np.concatenate([each.crops for each in found], axis=1) if found else np.empty((1, 0))
-        faces = crops.shape[1]
-        if not faces:
+        """Classify the faces of several pictures as one batch; logits are averaged over each face's looks."""
+        looks = [each.looks for each in found if len(each)]
+        if not looks:
             return [[] for _ in found]
-        batch = crops.reshape(-1, *crops.shape[2:])
-        if self.views != "single":
-            batch = np.concatenate([batch, batch[:, :, ::-1]])
-        logits = self._average_logits(batch).reshape(-1, faces, len(self.labels)).mean(axis=0)
-        rows = iter(log_softmax(logits, axis=1))
+        shape = looks[0].shape[2:]
+        logits = self._average_logits(np.concatenate([each.reshape(-1, *shape) for each in looks]))
+        ends = np.cumsum([each.shape[0] * each.shape[1] for each in looks])
+        means = [
+            part.reshape(*each.shape[:2], -1).mean(axis=0)
+            for part, each in zip(np.split(logits, ends[:-1]), looks, strict=True)
+        ]
+        rows = iter(log_softmax(np.concatenate(means), axis=1))
         return [[_to_face(each, number, next(rows)) for number in range(len(each))] for each in found]
 
     def _average_logits(self, images: np.ndarray) -> np.ndarray:

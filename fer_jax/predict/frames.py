@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_jax.errors import DataError
 from fer_jax.faces import pictures, smoothing, tracks, videos
+from fer_jax.faces.crop import PhotoViews
 from fer_jax.faces.pictures import Picture
 from fer_jax.faces.sources import CAMERA, Source, read_standard_input
 from fer_jax.inference.analyzer import Analyzer, Face, Found
@@ -94,13 +95,20 @@ Event = Opened | Frame | Problem
 
 
 def read_events(
-    found: Sequence[Source], analyzer: Analyzer, *, every: int, smooth_s: float, warn: Callable[[str], None]
+    found: Sequence[Source],
+    analyzer: Analyzer,
+    *,
+    video_views: PhotoViews,
+    every: int,
+    smooth_s: float,
+    warn: Callable[[str], None],
 ) -> Generator[Event]:
     """Read sources, one after the other, and classify the faces in them.
 
     Args:
         found: the sources.
         analyzer: networks and detector.
+        video_views: how often each face of a video or an animation is looked at.
         every: use every so many frames of a video or an animation.
         smooth_s: time constant of the smoothing over time; 0 for none.
         warn: told what is damaged or cut off, and yet usable.
@@ -111,7 +119,7 @@ def read_events(
     """
     is_live = any(source.kind == "camera" for source in found)
     decoded = prefetch(_decode_all(found, every, warn), depth=QUEUED, is_live=False)
-    parted = prefetch(_find_all(decoded, analyzer), depth=QUEUED, is_live=False)
+    parted = prefetch(_find_all(decoded, analyzer, video_views), depth=QUEUED, is_live=False)
     follower = _Follower(smooth_s)
     for chunk in _in_chunks(parted, 1 if is_live else CHUNK_FRAMES):
         faces = iter(analyzer.classify([each.found for each in chunk if isinstance(each, _Parted)]))
@@ -191,10 +199,14 @@ def _in_chunks(
 
 
 def _find_all(
-    events: Iterable[Picture | Opened | Problem], analyzer: Analyzer
+    events: Iterable[Picture | Opened | Problem], analyzer: Analyzer, video_views: PhotoViews
 ) -> Iterator[_Parted | Opened | Problem]:
     for event in events:
-        yield _Parted(event, analyzer.find(event.image)) if isinstance(event, Picture) else event
+        if isinstance(event, Picture):
+            views = None if event.time_s is None else video_views
+            yield _Parted(event, analyzer.find(event.image, views=views))
+        else:
+            yield event
 
 
 def _decode_all(

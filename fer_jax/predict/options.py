@@ -39,8 +39,10 @@ class PredictOptions:
     """Released weights (tiny, mid, best, ferplus), a .safetensors file or the folder of a run; several are an
     ensemble."""
     views: PhotoViews = "photo"
-    """How often a network looks at a face. photo: at squares of three sizes and their mirror images, the most
-    accurate; flip: at one square and its mirror image; single: once, the fastest."""
+    """How often a network looks at a face in a picture. photo: at squares of three sizes and their mirror
+    images, the most accurate; flip: at one square and its mirror image; single: once, the fastest."""
+    video_views: PhotoViews = "flip"
+    """The same in a video, where the next frame is another look."""
     detector: DetectorName = "yunet"
     """What finds the faces; yunet comes with the extra `use`."""
     no_detector: tyro.conf.FlagCreatePairsOff[bool] = False

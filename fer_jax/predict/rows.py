@@ -98,7 +98,7 @@ class Settings:
         labels: names of the classes.
         contract: how faces were cut out.
         search: how they were found; None without a detector.
-        views, abstain_below, every, smooth_s: as the options say.
+        views, video_views, abstain_below, every, smooth_s: as the options say.
     """
 
     weights: tuple[Mapping[str, str | None], ...]
@@ -106,12 +106,15 @@ class Settings:
     contract: CropContract
     search: Search | None
     views: PhotoViews
+    video_views: PhotoViews
     abstain_below: float
     every: int
     smooth_s: float
 
 
-def describe(analyzer: Analyzer, *, abstain_below: float, every: int, smooth_s: float) -> Settings:
+def describe(
+    analyzer: Analyzer, *, video_views: PhotoViews, abstain_below: float, every: int, smooth_s: float
+) -> Settings:
     """Describe how faces are found and classified, for the record."""
     weights = tuple(
         {"name": each.name, "sha256": each.card.get("tensors", {}).get("sha256")}
@@ -123,6 +126,7 @@ def describe(analyzer: Analyzer, *, abstain_below: float, every: int, smooth_s: 
         contract=analyzer.contract,
         search=analyzer.search,
         views=analyzer.views,
+        video_views=video_views,
         abstain_below=abstain_below,
         every=every,
         smooth_s=smooth_s,

@@ -54,14 +54,23 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
     with terminal.show_steps(console, "loading the networks", None):
         analyzer = load_analyzer(options)
     settings = describe(
-        analyzer, abstain_below=options.abstain_below, every=options.every, smooth_s=options.smooth
+        analyzer,
+        video_views=options.video_views,
+        abstain_below=options.abstain_below,
+        every=options.every,
+        smooth_s=options.smooth,
     )
     collector, started = Collector(settings), console.get_time()
     notes: list[str] = []
     failure: RunError | None = None
     with watch_signals() as arrived:
         events = read_events(
-            found.sources, analyzer, every=options.every, smooth_s=options.smooth, warn=notes.append
+            found.sources,
+            analyzer,
+            video_views=options.video_views,
+            every=options.every,
+            smooth_s=options.smooth,
+            warn=notes.append,
         )
         try:
             _consume(options, found, _until(events, arrived), collector, console)

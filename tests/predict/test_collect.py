@@ -16,6 +16,7 @@ SETTINGS = Settings(
     contract=CONTRACT,
     search=None,
     views="single",
+    video_views="single",
     abstain_below=0.6,
     every=1,
     smooth_s=1.0,

