@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.harness import bench
+from benchmarks.harness.sections import PAGES, read_section
 from benchmarks.serve import throughput
 from benchmarks.serve.throughput import Answer, Turn, to_row
+from fer_jax.files import read_json
 
 
 def test_a_server_is_asked_and_the_answers_counted(tmp_path: Path) -> None:
@@ -28,3 +31,9 @@ def test_only_answers_with_a_status_of_200_count() -> None:
     assert (row["requests"], row["refused"], row["with_a_face"]) == (2, 1, 1)
     assert row["requests_per_s"] == [1.0]
     assert row["latency_s"] == {"p50": 0.1, "p95": 0.3, "p99": 0.3}
+
+
+def test_the_page_says_what_was_measured() -> None:
+    content = read_json(bench.RESULTS / "serve-throughput.json")
+    assert {row["name"] for row in content["results"]} == set(throughput.TITLES)
+    assert read_section(PAGES, throughput.SECTION) == throughput.describe(content)
