@@ -74,13 +74,14 @@ def analyze(
     collector = Collector(
         describe(analyzer, video_views=video_views, abstain_below=abstain_below, every=every, smooth_s=smooth)
     )
-    for events in _read(
+    for each, events in _read(
         source, analyzer, video_views=video_views, every=every, smooth_s=smooth, may_be_live=False
     ):
-        for event in events:
-            collector.add(event)
-            if isinstance(event, Frame) and event.source.startswith(IN_MEMORY):
-                collector.keep(event.source, event.image)
+        with closing(events):
+            for event in events:
+                collector.add(event)
+                if isinstance(event, Frame) and not isinstance(each, str | Path):
+                    collector.keep(event.source, event.image)
     faces = collector.to_faces()
     if faces.problems and not any(each.frames for each in faces.sources):
         raise DataError("; ".join(faces.problems))
@@ -113,7 +114,7 @@ def stream(
     """
     analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
     problems, has_frames = [], False
-    for events in _read(
+    for _, events in _read(
         source, analyzer, video_views=video_views, every=every, smooth_s=smooth, may_be_live=True
     ):
         with closing(events):
@@ -137,25 +138,38 @@ def _read(
     every: int,
     smooth_s: float,
     may_be_live: bool,
-) -> Iterator[Generator[Event]]:
-    """Yield the events of each source that was named."""
+) -> Iterator[tuple[AnySource, Generator[Event]]]:
+    """Yield each source that was named, and its events."""
     if video_views not in SCALES:
         raise ConfigError(f"video_views came {video_views!r}; wanted one of {', '.join(SCALES)}")
     if every < 1 or not 0 <= smooth_s < math.inf:
         raise ConfigError(f"every is {every} and smooth {smooth_s}; wanted every >= 1 and smooth >= 0")
     several = source if isinstance(source, list | tuple) else [source]
     for number, each in enumerate(several):
-        if isinstance(each, str | Path):
-            found = find_sources([each]).sources
-            cameras = [one.name for one in found if one.kind == "camera"]
-            if cameras and not may_be_live:
-                raise ConfigError(f"{cameras[0]} has no end; `for frame in fer_jax.stream(...)` reads it")
-            yield read_events(
-                found, analyzer, video_views=video_views, every=every, smooth_s=smooth_s, warn=_warn
-            )
-        else:
+        if not isinstance(each, str | Path):
             name = IN_MEMORY if len(several) == 1 else f"{IN_MEMORY} {number}"
-            yield analyze_picture(name, _to_image(each), analyzer)
+            yield each, analyze_picture(name, _to_image(each), analyzer)
+            continue
+        try:
+            found = find_sources([each])
+        except DataError as error:
+            yield each, _tell([Problem(str(each), str(error))])
+            continue
+        cameras = [one.name for one in found.sources if one.kind == "camera"]
+        if cameras and not may_be_live:
+            raise ConfigError(f"{cameras[0]} has no end; `for frame in fer_jax.stream(...)` reads it")
+        yield (
+            each,
+            read_events(
+                found.sources, analyzer, video_views=video_views, every=every, smooth_s=smooth_s, warn=_warn
+            ),
+        )
+        yield each, _tell([Problem(str(each), message) for message in found.problems])
+
+
+def _tell(problems: Sequence[Problem]) -> Generator[Event]:
+    """Yield what was wrong with a name, as an event."""
+    yield from problems
 
 
 def _to_image(picture: Any) -> np.ndarray:

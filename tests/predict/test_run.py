@@ -244,5 +244,8 @@ def test_slips_from_python(photo: Path) -> None:
     Path("text.jpg").write_text("text")
     with pytest.raises(DataError, match="not a picture"):
         analyze("text.jpg")
-    with pytest.warns(UserWarning, match="not a picture"):
-        assert len(analyze(["text.jpg", photo])) == 1
+    with pytest.warns(UserWarning) as warned:
+        several = analyze(["text.jpg", "nowhere.jpg", photo])
+    assert [str(one.message) for one in warned] == several.problems
+    assert "not a picture" in several.problems[0] and "there is no nowhere.jpg" in several.problems[1]
+    assert len(several) == 1
