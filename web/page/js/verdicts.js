@@ -39,7 +39,7 @@ export function percent(share) {
  */
 export function summarise(verdicts) {
   if (verdicts.length === 0) {
-    return "No face found. The detector wants a face of at least 12 pixels, roughly upright, not from behind.";
+    return "No face found. A face has to be roughly upright, seen from the front, and not too small in the photo.";
   }
   const each = verdicts.map(({ label, probability, isUnsure }) => {
     const words = `${label} (${percent(probability)})`;
