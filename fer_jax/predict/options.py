@@ -1,5 +1,6 @@
 """The options of `predict`, which are its command line too: the docstrings are the help text."""
 
+import glob
 import math
 import os
 import sys
@@ -143,8 +144,12 @@ def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
         for source, copy in copies.items():
             if source.path is not None and copy.resolve() == source.path.resolve():
                 raise RunError(f"--out {options.out} would replace {source.path} itself; name another folder")
-            if copy.exists() and not options.overwrite:
-                raise RunError(f"{copy} exists; give --overwrite to replace it, or another --out")
+            frames = copy.parent.glob(f"{glob.escape(copy.stem)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
+            there = copy if copy.exists() else next(frames, None)
+            if there is not None and not options.overwrite:
+                raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
+    if options.crops is not None and not options.overwrite and any(options.crops.glob("*")):
+        raise RunError(f"{options.crops} holds files; give --overwrite to replace crops, or another --crops")
 
 
 def _check_parent(name: str, folder: Path) -> None:

@@ -20,6 +20,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("old.csv").write_text("old")
     Path("drawn").mkdir()
     Path("drawn/photo.png").write_text("old")
+    Path("frames").mkdir()
+    Path("frames/photo-0003.png").write_text("old")
     return tmp_path
 
 
@@ -38,6 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --csv empty", 4, "--csv is empty, a folder; name a file"),
         ("photo.png --out old.csv", 4, "--out is old.csv, a file; name a folder"),
         ("photo.png --out drawn", 4, "drawn/photo.png exists; give --overwrite"),
+        ("photo.png --out frames", 4, "frames/photo-0003.png exists; give --overwrite"),
+        ("photo.png --crops drawn", 4, "drawn holds files; give --overwrite to replace crops"),
         ("photo.png --out . --overwrite", 4, "would replace photo.png itself; name another folder"),
         ("photo.png --json old.csv/a.json", 4, "--json: old.csv cannot be written to"),
         ("camera:0 photo.png", 2, "camera:0 has no end; name it last"),
