@@ -14,11 +14,12 @@ from PIL import Image
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
 from fer_jax.faces.crop import SCALES, PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
+from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, TERMS, DetectorName
 from fer_jax.faces.sources import find_sources
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.predict.collect import Collector
 from fer_jax.predict.frames import Event, Frame, Problem, analyze_picture, read_events
+from fer_jax.predict.options import check_ranges
 from fer_jax.predict.rows import Faces, describe
 from fer_jax.runs.sources import WEIGHTS, list_names
 
@@ -71,6 +72,7 @@ def analyze(
         RunError: there are no such weights.
     """
     analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
+    check_ranges({"abstain_below": (abstain_below, 0.0, 1.0)})
     collector = Collector(
         describe(analyzer, video_views=video_views, abstain_below=abstain_below, every=every, smooth_s=smooth)
     )
@@ -142,8 +144,7 @@ def _read(
     """Yield each source that was named, and its events."""
     if video_views not in SCALES:
         raise ConfigError(f"video_views came {video_views!r}; wanted one of {', '.join(SCALES)}")
-    if every < 1 or not 0 <= smooth_s < math.inf:
-        raise ConfigError(f"every is {every} and smooth {smooth_s}; wanted every >= 1 and smooth >= 0")
+    check_ranges({"every": (every, 1, math.inf), "smooth": (smooth_s, 0.0, math.inf)})
     several = source if isinstance(source, list | tuple) else [source]
     for number, each in enumerate(several):
         if not isinstance(each, str | Path):
@@ -199,8 +200,13 @@ def _load(
     has_small_faces: bool,
 ) -> Analyzer:
     names = (weights,) if isinstance(weights, str | Path) else tuple(weights)
+    if not names:
+        raise ConfigError("weights came empty; name mid, best, tiny, ferplus, a file or a run")
     if views not in SCALES:
         raise ConfigError(f"views came {views!r}; wanted one of {', '.join(SCALES)}")
+    if detector is not None and detector not in TERMS:
+        raise ConfigError(f"detector came {detector!r}; wanted one of {', '.join(TERMS)}, or None")
+    check_ranges({"min_score": (min_score, 0.0, 1.0), "min_face": (min_face_px, 0.0, math.inf)})
     make = _make_once if set(map(str, names)) <= set(list_names(WEIGHTS)) else make_analyzer
     return make(
         names,

@@ -34,7 +34,10 @@ class Collector:
             self._finish(None)
             self._source = event.source
         elif isinstance(event, Problem):
-            self._source = event.source
+            # Either the rest of the present source, or one that could not be opened.
+            if event.source != self._source:
+                self._finish(None)
+                self._source = event.source
             self._finish(event.message)
         else:
             self._add_frame(event)

@@ -19,7 +19,7 @@ def place_copies(folder: Path, found: Sequence[Source]) -> dict[Source, Path]:
     ['out/b/one.jpg', 'out/two.webp.png']
     """
     files = [source.path for source in found if source.kind in ("picture", "video")]
-    parents = [str(path.absolute().parent) for path in files if path is not None]
+    parents = [str(_absolute(path).parent) for path in files if path is not None]
     common = None if not parents else _common(parents)
     return {source: folder / _name(source, common) for source in found}
 
@@ -33,16 +33,18 @@ def number_frame(copy: Path, frame: int) -> Path:
     return copy.with_name(f"{copy.stem}-{frame:04}{copy.suffix}")
 
 
-def name_crop(folder: Path, source: str, frame: int, face: int) -> Path:
-    """Name the file of a face's crop; two sources of one name differ in their folders, which are kept.
+def name_crop(place: Path, frame: int, face: int) -> Path:
+    """Name the file of a face's crop, by the place that a drawn copy of its source would have.
 
-    >>> name_crop(Path("crops"), "/a/b/one.jpg", 0, 2).as_posix()
-    'crops/a/b/one.jpg-0000-2.png'
+    >>> name_crop(Path("crops/b/one.jpg"), 0, 2).as_posix()
+    'crops/b/one.jpg-0000-2.png'
     """
-    place = Path(source.replace(":", "_"))
-    inside = place.relative_to(place.anchor) if place.is_absolute() else place
-    safe = Path(*(part for part in inside.parts if part != os.pardir))
-    return folder / safe.with_name(f"{'stdin' if source == '-' else safe.name}-{frame:04}-{face}.png")
+    return place.with_name(f"{place.name}-{frame:04}-{face}.png")
+
+
+def _absolute(path: Path) -> Path:
+    """Make a path absolute, without `..`, which would lead out of a folder; links keep their names."""
+    return Path(os.path.abspath(path))  # noqa: PTH100, `resolve` follows links
 
 
 def _common(parents: Sequence[str]) -> str | None:
@@ -57,7 +59,7 @@ def _name(source: Source, common: str | None) -> Path:
         return Path("stdin.png")
     if source.kind == "camera" or source.path is None:
         return Path(f"{source.name.replace(':', '').replace('/', '_')}.mp4")
-    path = source.path.absolute()
+    path = _absolute(source.path)
     inside = Path(path.name) if common is None else path.relative_to(common)
     if source.kind == "video":
         return inside if inside.suffix.lower() == ".mp4" else inside.with_name(f"{inside.name}.mp4")

@@ -79,15 +79,14 @@ def place_by_name(places: Mapping[Source, Path]) -> dict[str, Path]:
     return {source.name: path for source, path in places.items()}
 
 
-def save_crops(frame: Frame, folder: Path) -> None:
-    """Write what the network saw of each face of a frame, 48 × 48 gray pixels.
+def save_crops(frame: Frame, place: Path) -> None:
+    """Write what the network saw of each face of a frame, 48 × 48 gray pixels; see `name_crop` for `place`.
 
     Raises:
         RunError: a file cannot be written.
     """
     for number, each in enumerate(frame.faces):
-        path = name_crop(folder, frame.source, frame.number, number)
-        save_picture(each.face.crop[..., 0], path)
+        save_picture(each.face.crop[..., 0], name_crop(place, frame.number, number))
 
 
 def save_picture(image: np.ndarray, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from fer_jax.errors import DataError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures, smoothing, tracks, videos
 from fer_jax.faces.crop import PhotoViews
 from fer_jax.faces.pictures import Picture
@@ -215,7 +215,7 @@ def _decode_all(
     for source in found:
         try:
             yield from _decode(source, every, warn)
-        except DataError as error:
+        except (DataError, ConfigError) as error:  # The second where PyAV is not installed.
             yield Problem(source.name, str(error))
 
 

@@ -4,6 +4,7 @@ import glob
 import math
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -94,9 +95,8 @@ def check(options: PredictOptions) -> Found:
         raise ConfigError("--weights names nothing; give mid, best, tiny, ferplus, a file or a run")
     if not options.no_detector:
         check_installed(options.detector)
-    for source in found.sources:
-        if source.kind in ("camera", "video"):
-            videos.check_installed(source.name)
+    if {source.kind for source in found.sources} <= {"camera", "video"}:
+        videos.check_installed(found.sources[0].name)
     cameras = [source for source in found.sources if source.kind == "camera"]
     if cameras and found.sources[-1] is not cameras[0]:
         raise ConfigError(f"{cameras[0].name} has no end; name it last, and only one camera")
@@ -107,13 +107,23 @@ def check(options: PredictOptions) -> Found:
 
 
 def _check_numbers(options: PredictOptions) -> None:
-    ranges = {
-        "--min-score": (options.min_score, 0.0, 1.0),
-        "--min-face": (options.min_face, 0.0, math.inf),
-        "--abstain-below": (options.abstain_below, 0.0, 1.0),
-        "--smooth": (options.smooth, 0.0, math.inf),
-        "--every": (options.every, 1, math.inf),
-    }
+    check_ranges(
+        {
+            "--min-score": (options.min_score, 0.0, 1.0),
+            "--min-face": (options.min_face, 0.0, math.inf),
+            "--abstain-below": (options.abstain_below, 0.0, 1.0),
+            "--smooth": (options.smooth, 0.0, math.inf),
+            "--every": (options.every, 1, math.inf),
+        }
+    )
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
+    """Refuse numbers, each with its least and its largest value, that are out of their range.
+
+    Raises:
+        ConfigError: one is, or is not finite.
+    """
     for name, (value, least, most) in ranges.items():
         if not least <= value <= most or value == math.inf:
             wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
@@ -130,6 +140,7 @@ def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
         if path.exists() and not options.overwrite:
             raise RunError(f"{path} exists; give --overwrite to replace it, or another {name}")
         _check_parent(name, path.parent)
+    _check_collisions([each for each in tables.values() if each is not None], found)
     if options.parquet is not None:
         inputs.check_parquet("--parquet", options.parquet)
     for name, folder in {"--out": options.out, "--crops": options.crops}.items():
@@ -137,19 +148,38 @@ def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
             if folder.exists() and not folder.is_dir():
                 raise RunError(f"{name} is {folder}, a file; name a folder")
             _check_parent(name, folder)
+            _check_folder(name, folder, found)
     if options.out is not None:
         copies = place_copies(options.out, found)
-        if len(set(copies.values())) < len(copies):
-            raise RunError("--out: two sources would have the same copy; name them in two calls")
-        for source, copy in copies.items():
-            if source.path is not None and copy.resolve() == source.path.resolve():
-                raise RunError(f"--out {options.out} would replace {source.path} itself; name another folder")
+        _check_collisions(list(copies.values()), found)
+        for copy in copies.values():
             frames = copy.parent.glob(f"{glob.escape(copy.stem)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
             there = copy if copy.exists() else next(frames, None)
             if there is not None and not options.overwrite:
                 raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
     if options.crops is not None and not options.overwrite and any(options.crops.glob("*")):
         raise RunError(f"{options.crops} holds files; give --overwrite to replace crops, or another --crops")
+
+
+def _check_folder(name: str, folder: Path, found: tuple[Source, ...]) -> None:
+    """Refuse a folder in which sources lie, or where two sources would have the same name."""
+    home = folder.resolve()
+    inside = [each.name for each in found if each.path and home in each.path.resolve().parents]
+    if inside:
+        raise RunError(f"{name} {folder} holds {inside[0]}, a source; name a folder without sources")
+    places = list(place_copies(folder, found).values())
+    if len(set(places)) < len(found) or len({each.name for each in found}) < len(found):
+        raise RunError(f"{name}: two sources have the same name; name them in two calls")
+
+
+def _check_collisions(outputs: list[Path], found: tuple[Source, ...]) -> None:
+    """Refuse outputs that are a source, or the same file."""
+    originals = {each.path.resolve() for each in found if each.path is not None}
+    for number, path in enumerate(outputs):
+        if path.resolve() in originals:
+            raise RunError(f"{path} is a source, and would be replaced; name another place")
+        if path.resolve() in {each.resolve() for each in outputs[:number]}:
+            raise RunError(f"{path} is named twice, for two outputs; give each a file of its own")
 
 
 def _check_parent(name: str, folder: Path) -> None:

@@ -196,7 +196,7 @@ class Faces:
         """Draw the faces of a picture on a copy of it; the picture is read again.
 
         Args:
-            source: its name, as in the rows; None for the first picture.
+            source: its name, as in the rows; None for the first source.
             frame: of an animation.
 
         Raises:
@@ -212,7 +212,10 @@ class Faces:
         rows = [row for row in self.rows if row.source == name and row.frame == frame]
         image = self.images.get(name)
         if image is None:
-            image = next(each.image for each in pictures.read_frames(Path(name)) if each.frame == frame)
+            frames = pictures.read_frames(Path(name))
+            image = next((each.image for each in frames if each.frame == frame), None)
+        if image is None:
+            raise ConfigError(f"{name} has no frame {frame}; the first is 0")
         faces = [DrawnFace(row.box, row.probabilities, row.track) for row in rows]
         return Image.fromarray(draw(image, faces, self.labels, abstain_below=self.settings.abstain_below))
 

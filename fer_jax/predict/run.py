@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -31,8 +32,8 @@ class Outcome:
     """How it ended.
 
     Attributes:
-        status: 0; 3 if a source could not be read, 4 if a copy could not be written, 130 or 143 if a signal
-            came. The rows so far are written.
+        status: 0; 3 if a source could not be read, 4 if an output could not be written, 130 or 143 if a
+            signal came. The rows so far are written.
         notes: what was passed over, or damaged and yet used.
         problems: what could not be read or written.
     """
@@ -46,7 +47,8 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
     """Find and classify the faces of the sources, and show and write what was found.
 
     Raises:
-        FerJaxError: weights or the detector cannot be loaded, or a table cannot be written.
+        FerJaxError: weights or the detector cannot be loaded.
+        BrokenPipeError: the reader of the output is gone; the tables are written.
     """
     console = terminal.make_console()
     cpu.tune_cpu()
@@ -62,7 +64,7 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
     )
     collector, started = Collector(settings), console.get_time()
     notes: list[str] = []
-    failure: RunError | None = None
+    failure: RunError | BrokenPipeError | None = None
     with watch_signals() as arrived:
         events = read_events(
             found.sources,
@@ -74,18 +76,21 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
         )
         try:
             _consume(options, found, _until(events, arrived), collector, console)
-        except RunError as error:
+        except (RunError, BrokenPipeError) as error:
             failure = error
     faces = collector.to_faces()
     seconds = console.get_time() - started
     # Written before anything is printed: a reader of the output may be gone.
-    written = _write(options, faces)
+    written, lost = _write(options, faces)
+    if isinstance(failure, BrokenPipeError):
+        raise failure
     _report(console, faces, seconds)
     if written:
         console.print(f"written to {', '.join(written)}")
-    problems = [*found.problems, *faces.problems, *([] if failure is None else [str(failure)])]
+    unwritten = [*([] if failure is None else [failure]), *lost]
+    problems = [*found.problems, *faces.problems, *map(str, unwritten)]
     statuses = [128 + signum for signum in arrived[:1]]
-    statuses += [] if failure is None else [failure.exit_code]
+    statuses += [each.exit_code for each in unwritten]
     statuses += [DataError.exit_code] if problems else []
     return Outcome([*statuses, 0][0], (*notes, *_list_passed_over(found)), tuple(problems))
 
@@ -125,6 +130,7 @@ def _consume(
     with ExitStack() as stack:
         stack.enter_context(closing(events))
         copies = show = None
+        crops = drawn.place_by_name(place_copies(options.crops or Path(), found.sources))
         if options.out is not None:
             places = drawn.place_by_name(place_copies(options.out, found.sources))
             copies = stack.enter_context(drawn.writing_copies(places, every=options.every))
@@ -140,7 +146,7 @@ def _consume(
             if not isinstance(event, Frame):
                 continue
             if options.crops is not None:
-                drawn.save_crops(event, options.crops)
+                drawn.save_crops(event, crops[event.source])
             if copies is None and show is None:
                 continue
             picture = drawn.annotate(event, abstain_below=options.abstain_below)
@@ -197,25 +203,29 @@ def _report(console: Console, faces: Faces, seconds: float) -> None:
         console.print(f"no face in {listed}{more}")
 
 
-def _write(options: PredictOptions, faces: Faces) -> list[str]:
-    """Write the tables that were asked for; return the names of all outputs, folders included.
+def _write(options: PredictOptions, faces: Faces) -> tuple[list[str], list[RunError]]:
+    """Write the tables that were asked for; one that cannot be written does not stop the others.
 
-    Raises:
-        RunError: a file cannot be written.
+    Returns:
+        The names of all outputs that are there, folders included, and what went wrong.
     """
-    try:
-        if options.json is not None:
-            write_json(options.json, faces.to_dict())
-        for path, is_parquet in ((options.csv, False), (options.parquet, True)):
+    writers: dict[Path | None, Callable[[Path], None]] = {
+        options.json: lambda path: write_json(path, faces.to_dict()),
+        options.csv: lambda path: write_table(path, faces.to_frame(), is_parquet=False),
+        options.parquet: lambda path: write_table(path, faces.to_frame(), is_parquet=True),
+    }
+    lost = []
+    for path, write in writers.items():
+        try:
             if path is not None:
-                write_table(path, faces.to_frame(), is_parquet=is_parquet)
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or 'an output'} cannot be written: {error.strerror or error}; free some space, "
-            "or choose another place"
-        ) from None
+                write(path)
+        except OSError as error:
+            said = error.strerror or error
+            lost.append(
+                RunError(f"{path} cannot be written: {said}; free some space, or choose another place")
+            )
     outputs = (options.csv, options.json, options.parquet, options.out, options.crops)
-    return [str(each) for each in outputs if each is not None]
+    return [str(each) for each in outputs if each is not None and each.exists()], lost
 
 
 def _list_passed_over(found: Found) -> list[str]:

@@ -89,6 +89,16 @@ def test_what_is_known_of_each_source() -> None:
     assert faces.problems == ["the rest is damaged", "not a picture"]
 
 
+def test_a_source_that_cannot_be_opened_takes_nothing_from_the_one_before() -> None:
+    faces = collect(
+        Opened("a", is_video=True), make_frame("a", 0, 0.0, (0.9, 1)), Problem("b", "there is no b")
+    )
+    assert [(one.source, one.frames, one.faces, one.problem) for one in faces.sources] == [
+        ("a", 1, 1, None),
+        ("b", 0, 0, "there is no b"),
+    ]
+
+
 def test_a_table_without_rows_has_its_columns() -> None:
     table = collect(Opened("c", is_video=False), make_frame("c", 0, None)).to_frame()
     assert len(table) == 0

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_jax.faces.sources import Source
 from fer_jax.predict import __main__ as predict
+from fer_jax.predict.copies import place_copies
 
 
 @pytest.fixture
@@ -42,7 +44,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --out drawn", 4, "drawn/photo.png exists; give --overwrite"),
         ("photo.png --out frames", 4, "frames/photo-0003.png exists; give --overwrite"),
         ("photo.png --crops drawn", 4, "drawn holds files; give --overwrite to replace crops"),
-        ("photo.png --out . --overwrite", 4, "would replace photo.png itself; name another folder"),
+        ("photo.png --out . --overwrite", 4, "--out . holds photo.png, a source"),
+        ("photo.png --crops . --overwrite", 4, "--crops . holds photo.png, a source"),
+        ("photo.png --csv photo.png --overwrite", 4, "photo.png is a source, and would be replaced"),
+        ("photo.png --csv a --json ./a", 4, "a is named twice, for two outputs"),
         ("photo.png --json old.csv/a.json", 4, "--json: old.csv cannot be written to"),
         ("camera:0 photo.png", 2, "camera:0 has no end; name it last"),
         ("photo.png --no-display", 2, ""),
@@ -81,3 +86,9 @@ def test_what_is_missing_is_said_in_one_line(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else name)
     assert predict.main([source]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_copies_stay_in_their_folder() -> None:
+    found = [Source(name, "picture", Path(name)) for name in ("/w/x/../a.jpg", "/w/x/b.jpg", "/w/x/c.webp")]
+    places = [place.as_posix() for place in place_copies(Path("out"), found).values()]
+    assert places == ["out/a.jpg", "out/x/b.jpg", "out/x/c.webp.png"]

@@ -1,6 +1,7 @@
 """`predict` from end to end on a photo of one face, a video of it, and what is broken beside them."""
 
 import csv
+import importlib.util
 import json
 import os
 import shutil
@@ -100,7 +101,7 @@ def test_a_folder_with_a_face_no_face_and_what_is_broken(
 
     copy = np.asarray(Image.open("drawn/ḧopper.png"))
     assert copy.shape == (600, 512, 3)  # Small pictures are enlarged, so that labels can be read.
-    with Image.open(f"crops/{folder}/ḧopper.png-0000-0.png") as crop:
+    with Image.open("crops/ḧopper.png-0000-0.png") as crop:
         assert (crop.size, crop.mode) == ((48, 48), "L")
 
 
@@ -186,6 +187,32 @@ def test_a_full_disk_keeps_the_rows_and_leaves_no_half_video(
     assert list(Path("drawn").iterdir()) == []
 
 
+def test_a_table_that_cannot_be_written_does_not_stop_the_others(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, content: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fer_jax.predict.run.write_json", refuse)
+    assert run(str(photo), "nowhere.png", "--json", "a.json", "--csv", "a.csv") == 4
+    printed = capsys.readouterr()
+    assert "a.json cannot be written: No space left on device" in printed.err
+    assert "there is no nowhere.png" in printed.err
+    assert "written to a.csv" in printed.out
+    assert len(read_rows("a.csv")) == 1
+
+
+def test_without_pyav_pictures_are_done(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("clip.mp4").write_text("not read")
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "av" else find(name))
+    assert run(str(photo), "clip.mp4", "--csv", "a.csv") == 3
+    assert "clip.mp4: a video or a camera needs PyAV" in capsys.readouterr().err
+    assert len(read_rows("a.csv")) == 1
+
+
 def test_a_picture_on_standard_input(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with photo.open("rb") as file:
 
@@ -241,6 +268,17 @@ def test_slips_from_python(photo: Path) -> None:
         analyze("camera:0")
     with pytest.raises(ConfigError, match="there is no source 'x' here; name one of hopper"):
         analyze(photo).draw("x")
+    with pytest.raises(ConfigError, match=r"hopper.png has no frame 5"):
+        analyze(photo).draw(frame=5)
+    for options, message in (
+        ({"weights": []}, "weights came empty"),
+        ({"detector": "retina"}, "detector came 'retina'; wanted one of yunet, or None"),
+        ({"min_score": 7.0}, "min_score is 7.0; wanted 0 to 1"),
+        ({"abstain_below": float("nan")}, "abstain_below is nan; wanted 0 to 1"),
+    ):
+        named: dict[str, Any] = {"source": photo, "weights": "tiny", **options}
+        with pytest.raises(ConfigError, match=message):
+            fer_jax.analyze(**named)
     Path("text.jpg").write_text("text")
     with pytest.raises(DataError, match="not a picture"):
         analyze("text.jpg")
