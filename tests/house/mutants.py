@@ -353,8 +353,8 @@ MUTANTS: Final = (
     Mutant(
         "faces-upside-down",
         "fer_jax.inference.analyzer",
-        "batch[:, :, ::-1]",
-        "batch[:, ::-1]",
+        "self.crops[:, :, :, ::-1]",
+        "self.crops[:, :, ::-1]",
         ("tests/inference/test_analyzer.py::test_logits_are_averaged_over_sizes_and_mirror_images",),
     ),
     Mutant(
