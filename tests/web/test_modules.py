@@ -28,13 +28,13 @@ def run(code: str, given: Any) -> Any:
         'import fs from "node:fs";\n'
         + "".join(
             f'import * as {name} from "{(MODULES / f"{name}.js").as_uri()}";\n'
-            for name in ("classify", "crop", "detect", "resize", "tracks", "verdicts")
+            for name in ("camera", "classify", "crop", "detect", "resize", "tracks", "verdicts")
         )
         + 'const given = JSON.parse(fs.readFileSync(0, "utf8"));\n'
         + 'const unpack = ({ rgba, width, height }) => ({ data: Buffer.from(rgba, "hex"), width, height });\n'
         + 'const pack = (bytes) => Buffer.from(bytes).toString("hex");\n'
-        + "void [classify, crop, detect, resize, tracks, verdicts, unpack, pack];\n"
-        + f"const answer = (() => {{ {code} }})();\n"
+        + "void [camera, classify, crop, detect, resize, tracks, verdicts, unpack, pack];\n"
+        + f"const answer = await (async () => {{ {code} }})();\n"
         + "process.stdout.write(JSON.stringify(answer));\n"
     )
     done = subprocess.run(
@@ -236,3 +236,26 @@ def test_a_verdict_below_the_threshold_is_unsure_and_all_faces_are_told() -> Non
     )
     assert nobody.startswith("No face found.")
     assert many.startswith("40 faces.") and many.endswith("and 30 more.")
+
+
+def test_no_network_is_certain() -> None:
+    words = run("return given.map(verdicts.percent);", [0.0, 0.874, 0.9949, 0.995, 1.0])
+    assert [each.replace("\N{NO-BREAK SPACE}", " ") for each in words] == [
+        "0 %",
+        "87 %",
+        "99 %",
+        "> 99 %",
+        "> 99 %",
+    ]
+
+
+def test_a_camera_whose_video_does_not_start_is_switched_off() -> None:
+    code = """
+      const track = { isOn: true, stop() { this.isOn = false; }, addEventListener() {} };
+      const mediaDevices = { getUserMedia: async () => ({ getTracks: () => [track] }) };
+      Object.defineProperty(globalThis, "navigator", { value: { mediaDevices } });
+      const play = async () => { throw new Error("it does not play"); };
+      globalThis.document = { createElement: () => ({ play }) };
+      const words = await camera.startCamera(() => {}, () => {}).catch((error) => error.message);
+      return [words, track.isOn];"""
+    assert run(code, None) == ["it does not play", False]

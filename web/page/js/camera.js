@@ -56,7 +56,12 @@ export async function startCamera(use, end) {
     }
     waitForFrame(video, next);
   };
-  await video.play();
+  try {
+    await video.play();
+  } catch (error) {
+    stop();
+    throw error;
+  }
   waitForFrame(video, next);
   return stop;
 }

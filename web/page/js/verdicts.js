@@ -24,12 +24,12 @@ export function judge(logProbabilities, labels, threshold) {
 }
 
 /**
- * Write a share in percent, such as `93 %`.
+ * Write a share in percent, such as `93 %`; no network is certain.
  * @param {number} share 0 to 1
  * @returns {string}
  */
 export function percent(share) {
-  return `${Math.round(100 * share)}\u00a0%`;
+  return share >= 0.995 ? ">\u00a099\u00a0%" : `${Math.round(100 * share)}\u00a0%`;
 }
 
 /**
