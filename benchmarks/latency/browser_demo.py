@@ -57,7 +57,7 @@ WATCH: Final = """async ([network, frames]) => {
   const [times, counts] = [[], []];
   await new Promise((resolve, reject) => {
     const stop = startCamera(async (frame) => {
-      counts.push((await engine.analyse(frame, "camera")).faces.length);
+      counts.push((await engine.analyse(frame, "camera", network)).faces.length);
       times.push(performance.now());
       if (counts.length === frames) (await stop)(), resolve();
     }, reject);
@@ -77,7 +77,7 @@ ANALYSE: Final = """async ([network, rounds]) => {
     const started = performance.now();
     const picture = await readPicture(photo, "the example");
     const decode = performance.now() - started;
-    all.push({ decode, ...(await engine.analyse(picture, "photo")).times });
+    all.push({ decode, ...(await engine.analyse(picture, "photo", network)).times });
   }
   return all;
 }"""

@@ -193,7 +193,9 @@ def find_in_page(page: Any, content: bytes, network: str) -> list[dict[str, Any]
           const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
           const engine = startEngine();
           await engine.load(network);
-          const { faces } = await engine.analyse(await readPicture(new Blob([bytes]), "a picture"), "photo");
+          await engine.load("tiny");
+          const picture = await readPicture(new Blob([bytes]), "a picture");
+          const { faces } = await engine.analyse(picture, "photo", network);
           return faces.map((face) => ({ ...face, cut: [...face.cut] }));
         }""",
         [base64.b64encode(content).decode(), network],
@@ -252,7 +254,7 @@ def test_a_chosen_photo_is_shown_with_its_bars_and_told(open_page: Open) -> None
     wait_for_words(page, "One face")
     (face,) = find_in_python("tiny")(picture)
     labels = list(find_labels())
-    shares = [f"{round(100 * share)} %" for share in face.probabilities]
+    shares = [f"{100 * share:.0f} %" if share < 0.995 else "> 99 %" for share in face.probabilities]
     best = int(face.probabilities.argmax())
     ((heading, line, *bars),) = read_cards(page)
     assert (heading.lower(), line.replace("\N{NO-BREAK SPACE}", " ")) == (labels[best], shares[best])
@@ -277,6 +279,75 @@ def find_labels() -> tuple[str, ...]:
     from fer_jax import load
 
     return load("tiny").labels
+
+
+def test_the_network_chosen_last_is_used_though_another_is_loaded_later(open_page: Open) -> None:
+    page = open_page()
+    # What asks the worker for mid is held back until `release`, which waits for the worker's answer.
+    page.evaluate(
+        """() => {
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (message, transfer) {
+            if (message.load !== "mid") return post.call(this, message, transfer);
+            window.release = () => new Promise((resolve) => {
+              this.addEventListener("message", ({ data }) => data.id === message.id && setTimeout(resolve));
+              post.call(this, message, transfer);
+            });
+          };
+        }"""
+    )
+    page.check("input[value=mid]")
+    wait_for_words(page, "Loading mid")
+    page.check("input[value=tiny]")
+    wait_for_words(page, "Ready, with tiny")
+    page.evaluate("() => window.release()")
+    assert page.is_checked("input[value=tiny]")
+    assert "tiny gives" in page.inner_text("#accuracy")
+    assert page.inner_text("#status").startswith("Ready, with tiny")
+
+
+def test_cards_have_the_bars_of_the_labels(open_page: Open) -> None:
+    bars = open_page(is_ready=False).evaluate(
+        """async () => {
+          const { showFaces } = await import(new URL("js/results.js", location.href));
+          const { judge } = await import(new URL("js/verdicts.js", location.href));
+          const list = document.createElement("ol");
+          return [["happy", "sad"], ["happy", "sad", "contempt"]].map((labels) => {
+            const logProbabilities = labels.map(() => -Math.log(labels.length));
+            const face = { logProbabilities, cut: new Uint8Array(4), isClipped: false };
+            showFaces(list, [face], [judge(logProbabilities, labels, 0)], labels);
+            return [...list.querySelectorAll("th")].map((each) => each.textContent);
+          });
+        }"""
+    )
+    assert bars == [["happy", "sad"], ["happy", "sad", "contempt"]]
+
+
+def test_pictures_that_are_no_longer_shown_are_given_back(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const make = window.createImageBitmap;
+          window.bitmaps = [];
+          window.createImageBitmap = async (...given) => {
+            const bitmap = await make(...given);
+            window.bitmaps.push(bitmap);
+            return bitmap;
+          };
+        }"""
+    )
+    for size in (300, 400):
+        give(page, "portrait.jpg", to_bytes(read_portrait(size), "JPEG"))
+        wait_for(page, "speed", f"{size} × ")
+    page.click("#camera")
+    page.wait_for_function("() => window.bitmaps.length > 7")
+    page.click("#camera")
+    wait_for_words(page, "The camera is off.")
+    # A closed bitmap has no size. The one on the screen is open: it is drawn again when the threshold moves.
+    page.wait_for_function("() => window.bitmaps.filter(({ width }) => width > 0).length === 1")
+    page.focus("#threshold")
+    page.keyboard.press("End")
+    wait_for_words(page, "One face: unsure")
 
 
 def test_a_picture_is_dropped_or_pasted(open_page: Open) -> None:
@@ -345,8 +416,8 @@ def test_the_camera_gives_faces_in_nearly_all_frames_and_can_be_stopped(open_pag
           const counts = [];
           await new Promise((resolve, reject) => {
             const stop = startCamera(async (frame) => {
-              if (counts.length < frames) counts.push((await engine.analyse(frame, "camera")).faces.length);
-              else (await stop)(), resolve();
+              if (counts.length === frames) return (await stop)(), resolve();
+              counts.push((await engine.analyse(frame, "camera", "tiny")).faces.length);
             }, reject);
           });
           return counts;

@@ -6,9 +6,9 @@
 /**
  * What analyses pictures.
  * @typedef {object} Engine
- * @property {(name: string) => Promise<void>} load loads a network and uses it from then on
- * @property {(picture: Picture, kind: "photo" | "camera") => Promise<Analysis>} analyse takes the picture's
- *   pixels away
+ * @property {(name: string) => Promise<void>} load loads a network
+ * @property {(picture: Picture, kind: "photo" | "camera", name: string) => Promise<Analysis>} analyse has a network
+ *   say what the faces express; takes the picture's pixels away
  */
 
 /**
@@ -53,7 +53,7 @@ export function startEngine() {
 
   return {
     load: (name) => ask({ load: name }, []),
-    analyse: ({ data, width, height }, kind) =>
-      ask({ picture: { data, width, height }, kind }, [/** @type {ArrayBuffer} */ (data.buffer)]),
+    analyse: ({ data, width, height }, kind, name) =>
+      ask({ picture: { data, width, height }, kind, name }, [/** @type {ArrayBuffer} */ (data.buffer)]),
   };
 }

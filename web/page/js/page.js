@@ -31,7 +31,12 @@ let catalogue;
 /** @type {import("./engine.js").Engine} */
 let engine;
 let modelName = "";
-/** @type {{source: CanvasImageSource, width: number, height: number, faces: Face[], isMirrored: boolean} | null} */
+/**
+ * What is shown; its labels are those of the network that saw the faces.
+ * @typedef {{source: ImageBitmap, width: number, height: number, faces: Face[], labels: string[], isMirrored: boolean}}
+ *   Shown
+ */
+/** @type {Shown | null} */
 let shown = null;
 /** @type {{blob: Blob, name: string} | null} */
 let photo = null;
@@ -39,6 +44,8 @@ let photo = null;
 let stopCamera = null;
 /** A photo that was given while another one was analysed makes the other's result old. */
 let asked = 0;
+/** A network that was chosen while another one was loaded makes the other's load old. */
+let chosen = 0;
 
 /**
  * Tell the user something; screen readers read it out.
@@ -60,10 +67,20 @@ function explain(error) {
 
 const threshold = () => Number(slider.value) / 100;
 
+/**
+ * Show another picture; the memory of the one before is given back now, as there can be thirty in a second.
+ * @param {Shown} next
+ */
+function show(next) {
+  shown?.source.close();
+  shown = next;
+  return render();
+}
+
 /** Show the picture, its boxes and its faces anew. */
 function render() {
   if (!shown) return [];
-  const { labels } = catalogue.models[modelName];
+  const { labels } = shown;
   const verdicts = shown.faces.map((face) => judge(face.logProbabilities, labels, threshold()));
   find("invitation").hidden = true;
   find("stage").classList.remove("empty");
@@ -92,21 +109,26 @@ async function analysePhoto() {
   endCamera();
   say(`Reading ${name} …`, false);
   find("stage").setAttribute("aria-busy", "true");
+  /** @type {ImageBitmap | null} */
+  let source = null;
   try {
     const picture = await readPicture(blob, name);
-    const source = await createImageBitmap(/** @type {ImageData} */ (picture));
+    source = await createImageBitmap(/** @type {ImageData} */ (picture));
     if (own !== asked) return;
     say("Looking for faces …", false);
-    const { faces, times } = await engine.analyse(picture, "photo");
+    const network = modelName;
+    const { faces, times } = await engine.analyse(picture, "photo", network);
     if (own !== asked) return;
     // From left to right, as people count faces; the detector's order is that of its scores.
     faces.sort((a, b) => a.box[0] - b.box[0]);
-    shown = { source, width: source.width, height: source.height, faces, isMirrored: false };
-    say(summarise(render()), false);
-    find("speed").textContent = `${source.width} × ${source.height} px; ${describeTimes(times)}`;
+    const { width, height } = source;
+    const { labels } = catalogue.models[network];
+    say(summarise(show({ source, width, height, faces, labels, isMirrored: false })), false);
+    find("speed").textContent = `${width} × ${height} px; ${describeTimes(times)}`;
   } catch (error) {
     if (own === asked) explain(error);
   } finally {
+    if (shown?.source !== source) source?.close();
     find("stage").removeAttribute("aria-busy");
   }
 }
@@ -165,28 +187,35 @@ async function toggleCamera() {
  * @returns {(frame: ImageData) => Promise<void>}
  */
 function makeViewer() {
-  const follow = makeTracker();
+  let follow = makeTracker();
+  let network = modelName;
   const started = performance.now();
   let spoken = -SPOKEN_EVERY;
   let rate = 0;
   let before = started;
   return async (frame) => {
     const { width, height } = frame;
+    // Probabilities of two networks are not to be mixed.
+    if (network !== modelName) [network, follow] = [modelName, makeTracker()];
+    const { labels } = catalogue.models[network];
     const source = await createImageBitmap(frame);
-    const { faces } = await engine.analyse(frame, "camera");
-    if (!stopCamera) return;
-    const now = performance.now();
-    const seconds = (now - started) / 1000;
-    // The first frames are slow: until then the rate is that of the last frame, later a mean of about ten.
-    rate += Math.max(0.1, Math.exp(-seconds)) * (1000 / (now - before) - rate);
-    before = now;
-    shown = { source, width, height, faces: follow(faces, seconds), isMirrored: true };
-    const verdicts = render();
-    if (seconds - spoken >= SPOKEN_EVERY) {
-      say(summarise(verdicts), false);
-      spoken = seconds;
+    try {
+      const { faces } = await engine.analyse(frame, "camera", network);
+      if (!stopCamera) return;
+      const now = performance.now();
+      const seconds = (now - started) / 1000;
+      // The first frames are slow: until then the rate is that of the last frame, later a mean of about ten.
+      rate += Math.max(0.1, Math.exp(-seconds)) * (1000 / (now - before) - rate);
+      before = now;
+      const verdicts = show({ source, width, height, faces: follow(faces, seconds), labels, isMirrored: true });
+      if (seconds - spoken >= SPOKEN_EVERY) {
+        say(summarise(verdicts), false);
+        spoken = seconds;
+      }
+      find("speed").textContent = `${width} × ${height} px; ${Math.round(rate)} frames a second`;
+    } finally {
+      if (shown?.source !== source) source.close();
     }
-    find("speed").textContent = `${width} × ${height} px; ${Math.round(rate)} frames a second`;
   };
 }
 
@@ -203,15 +232,18 @@ async function tryExample() {
 /** @param {string} name of the network to use */
 async function choose(name) {
   const isFirst = modelName === "";
+  const own = (chosen += 1);
   say(`Loading ${catalogue.models[name].title} …`, false);
   try {
     await engine.load(name);
   } catch (error) {
+    if (own !== chosen) return undefined;
     for (const input of document.querySelectorAll("#networks input")) {
       /** @type {HTMLInputElement} */ (input).checked = /** @type {HTMLInputElement} */ (input).value === modelName;
     }
     return explain(error);
   }
+  if (own !== chosen) return undefined;
   modelName = name;
   showCard(find("accuracy"), find("limits"), catalogue.models[name]);
   if (photo) return analysePhoto();

@@ -33,8 +33,12 @@ export async function readPicture(blob, name) {
   } catch {
     throw new PictureError(`${name} cannot be decoded: it may be damaged, or cut off.`);
   }
-  const scale = Math.min(Math.sqrt(MOST_CANVAS_PIXELS / (bitmap.width * bitmap.height)), 1);
-  return takePixels(bitmap, Math.floor(bitmap.width * scale), Math.floor(bitmap.height * scale));
+  try {
+    const scale = Math.min(Math.sqrt(MOST_CANVAS_PIXELS / (bitmap.width * bitmap.height)), 1);
+    return takePixels(bitmap, Math.floor(bitmap.width * scale), Math.floor(bitmap.height * scale));
+  } finally {
+    bitmap.close();
+  }
 }
 
 /**

@@ -9,7 +9,8 @@ import { percent } from "./verdicts.js";
 const MOST_CARDS = 40;
 
 /**
- * Show the faces that were found. Cards that are there already are filled anew, so that nothing flickers.
+ * Show the faces that were found. Cards that are there already are filled anew, so that nothing flickers, unless the
+ * labels are others.
  * @param {HTMLElement} list
  * @param {Face[]} faces
  * @param {Verdict[]} verdicts of the faces
@@ -17,6 +18,9 @@ const MOST_CARDS = 40;
  */
 export function showFaces(list, faces, verdicts, labels) {
   const count = Math.min(faces.length, MOST_CARDS);
+  const bars = JSON.stringify(labels);
+  if (list.dataset.labels !== bars) list.replaceChildren();
+  list.dataset.labels = bars;
   while (list.children.length > count) list.lastElementChild?.remove();
   while (list.children.length < count) list.append(makeCard(labels));
   for (let i = 0; i < count; i++) {

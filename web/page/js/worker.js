@@ -1,6 +1,6 @@
 /**
  * The worker: it loads the detector and the networks, and analyses pictures, while the page stays responsive.
- * Messages in: `{id, load: name}` and `{id, picture, views}`. Messages out: `{id, value}` or `{id, error}`.
+ * Messages in: `{id, load: name}` and `{id, picture, kind, name}`. Messages out: `{id, value}` or `{id, error}`.
  */
 
 import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
@@ -60,8 +60,6 @@ async function run(session, input) {
   return Object.fromEntries(Object.entries(outputs).map(([name, each]) => [name, each.data]));
 }
 
-let model = "";
-
 /**
  * Load the detector and a classifier.
  * @param {string} name of the classifier
@@ -69,18 +67,18 @@ let model = "";
 async function load(name) {
   const { detector, models: all } = await catalogue;
   await Promise.all([open(detector.file), open(all[name].file)]);
-  model = name;
 }
 
 /**
  * Find the faces of a picture, and say what they express.
  * @param {Picture} picture
  * @param {"photo" | "camera"} kind
+ * @param {string} name of the classifier
  * @returns {Promise<Analysis>}
  */
-async function analyse(picture, kind) {
+async function analyse(picture, kind, name) {
   const { detector, views, models: all } = await catalogue;
-  const { file, labels, contract } = all[model];
+  const { file, labels, contract } = all[name];
   const started = performance.now();
   const prepared = prepare(picture, detector);
   const shape = [1, 3, prepared.height, prepared.width];
@@ -114,9 +112,9 @@ async function analyse(picture, kind) {
   return { faces, times };
 }
 
-self.addEventListener("message", async ({ data: { id, load: name, picture, kind } }) => {
+self.addEventListener("message", async ({ data: { id, load: wanted, picture, kind, name } }) => {
   try {
-    self.postMessage({ id, value: name === undefined ? await analyse(picture, kind) : await load(name) });
+    self.postMessage({ id, value: wanted === undefined ? await analyse(picture, kind, name) : await load(wanted) });
   } catch (error) {
     self.postMessage({ id, error: String(error instanceof Error ? error.message : error) });
   }
