@@ -48,12 +48,13 @@ class ServeOptions:
     """Look a second time, at twice the resolution, for faces that are small in a large photo; about five
     times slower."""
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every one of this machine."""
+    """Address to listen on; 0.0.0.0 is every one of this machine, for which --allowed-hosts is needed too."""
     port: int = 8000
     """Port to listen on; 0: any that is free."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names that this server has for others, such as faces.example.org, *.example.org, or * for any; its own
-    address and localhost always are."""
+    """Names and addresses that this server has for others, such as faces.example.org, *.example.org,
+    192.168.1.5, or * for any. localhost and the address in --host are known without it, but not the addresses
+    that 0.0.0.0 stands for."""
     demo: Path | None = None
     """Folder of the built demo; by default dist/demo where it exists."""
     max_mb: float = 10.0

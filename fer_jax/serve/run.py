@@ -1,7 +1,5 @@
 """Serve: bind the address, load the networks, and answer until a signal comes."""
 
-from typing import Final
-
 import numpy as np
 
 from fer_jax import fer2013
@@ -12,9 +10,7 @@ from fer_jax.serve.answers import Model
 from fer_jax.serve.app import make_app
 from fer_jax.serve.options import DEMO, ServeOptions
 from fer_jax.serve.photos import Limits
-from fer_jax.serve.server import listen, name_address, run_server
-
-_EVERY_ADDRESS: Final = ("0.0.0.0", "::")
+from fer_jax.serve.server import EVERY_ADDRESS, listen, name_address, run_server
 
 
 def serve(options: ServeOptions) -> int:
@@ -36,12 +32,19 @@ def serve(options: ServeOptions) -> int:
             places=options.places,
             upload_seconds=options.upload_seconds,
         )
-        hosts = (*options.allowed_hosts, *([] if options.host in _EVERY_ADDRESS else [options.host]))
-        app = make_app(model, limits, hosts=hosts, demo=demo)
+        app = make_app(model, limits, hosts=list_hosts(options), demo=demo)
         at_home = "the page about the API" if demo is None else f"the demo of {demo}"
         names = ", ".join(weights["name"] for weights in model.weights)
         console.print(f"serving {names} at {name_address(listening)}, {at_home} at /; Ctrl-C ends it")
         return run_server(app, listening)
+
+
+def list_hosts(options: ServeOptions) -> tuple[str, ...]:
+    """List the names of this server besides the local ones.
+
+    The addresses that 0.0.0.0 stands for are not among them: the user says by which of them others may come.
+    """
+    return (*options.allowed_hosts, *(() if options.host in EVERY_ADDRESS else (options.host,)))
 
 
 def load_model(options: ServeOptions) -> Model:

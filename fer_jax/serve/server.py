@@ -29,6 +29,9 @@ CONNECTIONS: Final = 512
 DRAIN_SECONDS: Final = 8
 """What is in work when a signal comes may take so long; Docker kills after ten seconds."""
 
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")
+"""What stands for every address of this machine."""
+
 DRAINING: Final = "finishing what is in work; press again to stop now"
 
 
@@ -169,6 +172,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def name_address(listening: socket.socket) -> str:
-    """Return the URL of a listening socket."""
+    """Return the URL at which this machine reaches a listening socket."""
     host, port, *_ = listening.getsockname()
+    host = "localhost" if host in EVERY_ADDRESS else host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

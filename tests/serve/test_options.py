@@ -45,6 +45,14 @@ def test_names_of_hosts_are_taken() -> None:
     check(ServeOptions(allowed_hosts=("a.example.org", "*.example.org", "*", "10.0.0.1", "[fe80::1]")))
 
 
+def test_addresses_of_others_are_known_where_they_are_named() -> None:
+    from fer_jax.serve.run import list_hosts
+
+    assert list_hosts(ServeOptions(host="192.168.1.5")) == ("192.168.1.5",)
+    assert list_hosts(ServeOptions(host="0.0.0.0")) == ()
+    assert list_hosts(ServeOptions(host="::", allowed_hosts=("192.168.1.5",))) == ("192.168.1.5",)
+
+
 def test_without_the_extra_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
