@@ -89,7 +89,8 @@ def _answer(words: str, schema: str) -> Json:
 
 
 def _describe_schemas(labels: Sequence[str]) -> Json:
-    weights = _object({"name": _TEXT, "sha256": {"type": "string", "description": "Of the tensors' file"}})
+    digest = {"type": ["string", "null"], "description": "Of the tensors' file; null for a run"}
+    weights = _object({"name": _TEXT, "sha256": digest})
     many_weights = {
         "type": "array",
         "items": weights,
@@ -118,7 +119,7 @@ def _describe_schemas(labels: Sequence[str]) -> Json:
                 "views": {**_TEXT, "description": "How each face is looked at"},
                 "detector": _TEXT,
                 "min_score": {**_SHARE, "description": "Least score of a face"},
-                "min_face": {**_COUNT, "description": "Least size of a face, in pixels"},
+                "min_face": {**_NUMBER, "minimum": 0, "description": "Least size of a face, in pixels"},
                 "small_faces": {"type": "boolean", "description": "Whether there is a pass for small faces"},
             }
         ),

@@ -27,7 +27,7 @@ FACE = SimpleNamespace(
     is_clipped=True,
     roll_deg=None,
 )
-SETTINGS = {"views": "photo", "detector": "yunet", "min_score": 0.7, "min_face": 12, "small_faces": False}
+SETTINGS = {"views": "photo", "detector": "yunet", "min_score": 0.7, "min_face": 12.5, "small_faces": False}
 
 
 def find_one(image: np.ndarray) -> Any:
@@ -48,8 +48,9 @@ def build() -> "Callable[..., Starlette]":
         upload_seconds: float = 5.0,
         hosts: tuple[str, ...] = (),
         demo: Path | None = None,
+        sha256: str | None = "ab" * 32,
     ) -> "Starlette":
-        model = Model(("happy", "sad"), ({"name": "mine", "sha256": "ab" * 32},), SETTINGS, 1, analyze)
+        model = Model(("happy", "sad"), ({"name": "mine", "sha256": sha256},), SETTINGS, 1, analyze)
         limits = Limits(bytes=200_000, pixels=1_000_000, places=places, upload_seconds=upload_seconds)
         return make_app(model, limits, hosts=hosts, demo=demo)
 

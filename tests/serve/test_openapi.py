@@ -42,9 +42,12 @@ def test_the_document_is_whole(build: Build, ask_of: AskOf) -> None:
     assert set(routes) == {"/", "/openapi.json"}
 
 
-def test_answers_have_the_documented_form(build: Build, ask_of: AskOf, encode: Callable[..., bytes]) -> None:
+@pytest.mark.parametrize("sha256", ["ab" * 32, None], ids=["weights", "run"])
+def test_answers_have_the_documented_form(
+    build: Build, ask_of: AskOf, encode: Callable[..., bytes], sha256: str | None
+) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
-    ask = ask_of(build())
+    ask = ask_of(build(sha256=sha256))
     document = ask("GET", "/openapi.json").json()
     for method, path, body in (
         ("POST", "/v1/predict", encode("PNG")),
