@@ -171,9 +171,10 @@ class _Search:
             self.problems.append(f"no picture and no video matches {_printable(name)}")
 
     def _add_folder(self, path: Path) -> None:
-        before = len(self.problems)
-        if self._walk(path) == 0 and len(self.problems) == before:
-            others = f" among its {counted(self.passed_over, 'file')}" if self.passed_over else ""
+        problems, passed_over = len(self.problems), self.passed_over
+        if self._walk(path) == 0 and len(self.problems) == problems:
+            files = self.passed_over - passed_over
+            others = f" among its {counted(files, 'file')}" if files else ""
             self.problems.append(f"{_printable(path)}: found no picture and no video{others}")
 
     def _walk(self, folder: Path) -> int:

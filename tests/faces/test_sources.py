@@ -112,6 +112,14 @@ def test_nothing_found_is_an_error(folder: Path, named: list[str], message: str)
         find_sources(named)
 
 
+def test_the_files_of_a_folder_are_counted_for_it_alone(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").touch()
+    found = find_sources(["in", "texts"])
+    assert found.problems == ("texts: found no picture and no video among its 1 file",)
+    assert found.passed_over == 2
+
+
 def test_a_name_that_is_no_utf8_can_be_written_down(folder: Path) -> None:
     path = Path(os.fsdecode(b"caf\xe9.jpg"))
     path.touch()
