@@ -149,6 +149,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
+    image.load()  # First: as Pillow loads a TIFF it turns it upright, and removes its orientation.
     turn = _UPRIGHT.get(_read_orientation(image))
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
@@ -286,7 +287,6 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> tuple[np.ndarray,
                 f"{name}: the picture has {image.width} × {image.height} pixels; at most "
                 f"{thousands(max_pixels)} are read; reduce it first"
             )
-        image.load()
         pixels = to_rgb(image)
         is_animated = image.format in _ANIMATIONS and getattr(image, "is_animated", False)
         # WebP says how long only once the frame is decoded.

@@ -52,6 +52,16 @@ def test_exif_turns_the_picture_upright(kind: str, orientation: int) -> None:
     assert (picture.source, picture.frame, picture.time_s) == ("-", 0, None)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_picture_that_is_not_loaded_yet_is_turned_once(kind: str, tmp_path: Path) -> None:
+    path, exif = tmp_path / "turned", Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(path, kind, exif=exif)
+    (by_name,) = read_frames(path)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(to_rgb(opened), by_name.image)
+
+
 def test_modes_become_rgb() -> None:
     gray = np.array([[0, 102, 255]], np.uint8)  # in the palette of the web
     three = np.repeat(gray[..., None], 3, axis=2)
