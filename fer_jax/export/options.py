@@ -35,9 +35,9 @@ class ExportOptions:
 
     Each file is compared with the network before it is written: the largest difference between their logits,
     the predictions that changed, and the accuracy of both. The faces are those of PublicTest in a FER2013
-    file, or synthetic ones where there is no file. The result is printed and written beside the file, as
-    NAME.onnx.json. A file that differs by more than rounding explains is not written, and the exit status
-    is 1.
+    file, or synthetic ones where there is no file. The result is printed, and written beside each file under
+    the file's name and .json, such as NAME.onnx.json or NAME-int8.onnx.json. A file that differs by more than
+    rounding explains is not written, and the exit status is 1.
     """
 
     network: Annotated[str, tyro.conf.Positional]

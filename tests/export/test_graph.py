@@ -111,6 +111,15 @@ class OtherModel:
         return self.function(x.mean(axis=(1, 2)))
 
 
+def test_a_maximum_of_a_dense_layer_and_a_constant_stays_one() -> None:
+    kernel = np.array([[-1.0, 1.0]], np.float32)
+    model: Any = OtherModel(lambda x: jnp.maximum(x @ kernel, 0.5))
+    network = Network(model, 2, {}, PixelStats(120.0, 60.0))
+    faces = np.stack([np.full((48, 48, 1), gray, np.uint8) for gray in (0, 240)])
+    _, (logits, _) = run(network, faces)
+    np.testing.assert_allclose(logits, [[2, 0.5], [0.5, 2]], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [

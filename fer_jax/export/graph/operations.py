@@ -95,12 +95,13 @@ def shift_and_scale(kind: str, value: Linear, constant: np.ndarray) -> Linear | 
     """Apply an operation with a constant to a linear one: the same one with another scale and offset.
 
     Args:
-        kind: "Add", "Sub" (the constant from the value), "Mul" or "Div" (the value by the constant).
+        kind: "Add", "Sub" (the constant from the value), "Mul", "Div" (the value by the constant), or any
+            other.
         value: the linear operation.
         constant: float64, in logical order.
 
     Returns:
-        None where the constant is not one number for each channel.
+        None for another kind, and where the constant is not one number for each channel.
     """
     axis = value.channel_axis
     others = [size for place, size in enumerate(constant.shape) if place != axis]
@@ -112,5 +113,7 @@ def shift_and_scale(kind: str, value: Linear, constant: np.ndarray) -> Linear | 
     offset = np.zeros(channels) if value.offset is None else value.offset
     if kind in ("Add", "Sub"):
         return replace(value, offset=offset + numbers if kind == "Add" else offset - numbers)
+    if kind not in ("Mul", "Div"):
+        return None
     factors = numbers if kind == "Mul" else 1 / numbers
     return replace(value, scale=scale * factors, offset=None if value.offset is None else offset * factors)
