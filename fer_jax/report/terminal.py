@@ -20,6 +20,14 @@ from fer_jax.text import counted
 COMPILING: Final = "compiling; the first step takes longer than the others"
 
 
+class CommandConsole(Console):
+    """rich's console, but a closed output is the command's to report: rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error pass, which rich has just caught: `cli.run` turns it into an exit status."""
+        raise
+
+
 def make_console() -> Console:
     """Make the console of a command, which says as much as `runtime.verbosity` has it say.
 
@@ -28,7 +36,7 @@ def make_console() -> Console:
     is_quiet = get_verbosity() == Verbosity.QUIET
     # A kernel says that its output is a terminal.
     is_terminal = False if progress.is_notebook() else None
-    return Console(
+    return CommandConsole(
         markup=False,
         highlight=False,
         soft_wrap=True,

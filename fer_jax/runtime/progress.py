@@ -161,7 +161,7 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
     if console.quiet:
         yield Steps(meter, console.get_time, lambda: None)
     elif console.is_terminal and not console.is_dumb_terminal:
-        with Live(
+        with _Bar(
             console=console, get_renderable=lambda: _render(console, meter), transient=True, auto_refresh=True
         ):
             yield Steps(meter, console.get_time, lambda: None)
@@ -177,6 +177,15 @@ def show(console: Console, meter: Meter) -> Iterator[Steps]:
 
         with _paced(console, meter, print_line, first_s=FIRST_LOG_LINE_S, every_s=LOG_LINE_S) as steps:
             yield steps
+
+
+class _Bar(Live):
+    """A bar whose thread is quiet where the output is closed; the command's own next line will find out."""
+
+    def refresh(self) -> None:
+        """Draw the bar again."""
+        with contextlib.suppress(BrokenPipeError):
+            super().refresh()
 
 
 def _render(console: Console, meter: Meter) -> Text:

@@ -1,4 +1,6 @@
+import contextlib
 import io
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -135,6 +137,39 @@ def test_a_notebook_gets_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) 
         "3/4  elapsed 0:00:02  ETA 0:00:01",
         "4/4  elapsed 0:00:02  ETA 0:00:00",
     ]
+
+
+class Pipe(io.StringIO):
+    """An output whose reader may go away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed_by_reader, self.refused = False, threading.Event()
+
+    def write(self, text: str) -> int:
+        if self.is_closed_by_reader:
+            self.refused.set()
+            raise BrokenPipeError
+        return super().write(text)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True], ids=["log", "bar"])
+def test_a_closed_output_is_found_out_by_the_command_and_not_by_the_thread(is_terminal: bool) -> None:
+    """What a thread raises is a warning of pytest, and warnings are errors here."""
+    pipe, ticks = Pipe(), itertools.count(step=6)
+    console = terminal.CommandConsole(
+        file=pipe,
+        get_time=lambda: float(next(ticks)),
+        force_terminal=is_terminal,
+        legacy_windows=False,
+        _environ={"TERM": "xterm"},
+    )
+    # The end of a bar is written, too.
+    with contextlib.suppress(BrokenPipeError), terminal.show_steps(console, "views", None):
+        pipe.is_closed_by_reader = True
+        assert pipe.refused.wait(10)
+        with pytest.raises(BrokenPipeError):
+            console.print("the next line")
 
 
 def test_a_quiet_console_says_nothing() -> None:
