@@ -29,6 +29,7 @@ def test_the_recipe_has_not_changed() -> None:
         "LABELS": 14,
         "HOLDOUT": 15,
         "SWEEP": 16,
+        "CALIBRATION": 17,
     }
     assert numpy_rng(SEED, Stream.AUGMENT, 6, 7).integers(2**32, size=3).tolist() == [
         640712461,

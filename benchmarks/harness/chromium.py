@@ -16,6 +16,8 @@ from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 from web.server import make_server
 
+PATIENCE_MS: Final = 120_000
+"""How long a step of the page may take, on a machine that is busy with other things."""
 CAMERA_FRAMES: Final = 30
 DRAWN_FACES: Final = (372, 216, 32, 391)
 """Numbers of synthetic faces: happy, surprised, sad and neutral."""
@@ -98,4 +100,4 @@ def make_background(height: int, width: int) -> Image.Image:
 def wait_for(page: Any, element: str, words: str) -> None:
     """Wait until an element of the page says some words; a text of a program would be against its policy."""
     says = "([element, words]) => document.getElementById(element).textContent.includes(words)"
-    page.wait_for_function(says, arg=[element, words])
+    page.wait_for_function(says, arg=[element, words], timeout=PATIENCE_MS)

@@ -20,7 +20,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.harness.chromium import CAMERA_FLAGS, make_background, read_portrait, wait_for, write_camera
+from benchmarks.harness.chromium import (
+    CAMERA_FLAGS,
+    PATIENCE_MS,
+    make_background,
+    read_portrait,
+    wait_for,
+    write_camera,
+)
 from fer_jax.faces import detectors
 from fer_jax.files import read_json
 from fer_jax.inference.analyzer import Face, make_analyzer
@@ -113,6 +120,7 @@ def open_page(chromium: Any, address: str) -> Iterator[Open]:
 
     def open_(*, is_ready: bool = True, **options: Any) -> Any:
         context = chromium.new_context(**options)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -435,6 +443,7 @@ def test_the_camera_gives_faces_in_nearly_all_frames_and_can_be_stopped(open_pag
 
 def test_it_works_offline_after_the_first_visit(chromium: Any, folder: Path) -> None:
     context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     with serve(make_server(folder.parents[1], 0)) as host:
         page.goto(f"{host}some/demo/")
@@ -495,6 +504,7 @@ TRY_ALL = """async (url) => {
 def test_nothing_can_be_sent_to_the_outside(chromium: Any, address: str) -> None:
     """Neither does the page ask anybody else for anything, nor could a program in it, or in its worker."""
     context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     requests: list[str] = []
     context.on("request", lambda request: requests.append(request.url))
@@ -517,12 +527,14 @@ def test_nothing_can_be_sent_to_the_outside(chromium: Any, address: str) -> None
 
 def test_what_the_browser_lacks_is_told(chromium: Any, address: str) -> None:
     context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.add_init_script("delete window.WebAssembly")
     page.goto(address)
     wait_for_words(page, "This browser runs no WebAssembly")
     context.close()
     context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.add_init_script(
         "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }"
@@ -533,6 +545,7 @@ def test_what_the_browser_lacks_is_told(chromium: Any, address: str) -> None:
     wait_for_words(page, "There is no camera.")
     context.close()
     context = chromium.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(address)
     assert "JavaScript is off" in page.inner_text("#status")
