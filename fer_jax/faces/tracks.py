@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from fer_jax.faces.boxes import iou
 
@@ -52,6 +51,10 @@ def advance(before: Tracks, time_s: float, boxes: np.ndarray) -> tuple[Tracks, n
     Returns:
         The tracks after this frame, and int64 [F], the number of each face's track.
     """
+    from scipy.optimize import (
+        linear_sum_assignment,
+    )  # Slow to import; a photo needs no tracks.
+
     is_kept = time_s - before.seen_s <= LOST_AFTER_S
     old_ids, old_boxes = before.ids[is_kept], before.boxes[is_kept]
     overlap = iou(boxes, old_boxes)
