@@ -7,8 +7,7 @@ from fer_jax.errors import RunError
 from fer_jax.faces import detectors, yunet
 from fer_jax.faces.crop import CONTRACT, SCALES
 from fer_jax.files import Json, read_json
-
-WEIGHTS: Final = Path(detectors.__file__).parents[1] / "weights"
+from fer_jax.runs.sources import WEIGHTS
 
 VIEWS: Final[Json] = {
     "photo": {"scales": SCALES["photo"], "is_mirrored": True},

@@ -18,6 +18,7 @@ from fer_jax.faces import crop
 from fer_jax.faces.boxes import Boxes
 from fer_jax.faces.crop import CONTRACT, SCALES, CropContract, PhotoViews, Square
 from fer_jax.faces.detectors import Detect, DetectorName, make_detector
+from fer_jax.files import Json
 from fer_jax.inference import predictor
 from fer_jax.inference.classifiers import load
 from fer_jax.inference.weights import Classifier
@@ -123,6 +124,14 @@ class Analyzer:
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the probabilities."""
         return self.classifiers[0].labels
+
+    @property
+    def weights(self) -> tuple[Json, ...]:
+        """`name` and `sha256` of each network's tensors, for the record; a run has no hash."""
+        return tuple(
+            {"name": each.name, "sha256": each.card.get("tensors", {}).get("sha256")}
+            for each in self.classifiers
+        )
 
     def analyze(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Find and classify the faces of pictures, each uint8 [H, W, 3] RGB, upright.

@@ -116,12 +116,8 @@ def describe(
     analyzer: Analyzer, *, video_views: PhotoViews, abstain_below: float, every: int, smooth_s: float
 ) -> Settings:
     """Describe how faces are found and classified, for the record."""
-    weights = tuple(
-        {"name": each.name, "sha256": each.card.get("tensors", {}).get("sha256")}
-        for each in analyzer.classifiers
-    )
     return Settings(
-        weights=weights,
+        weights=analyzer.weights,
         labels=analyzer.labels,
         contract=analyzer.contract,
         search=analyzer.search,

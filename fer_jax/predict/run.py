@@ -129,8 +129,9 @@ def _consume(
     """
     with ExitStack() as stack:
         stack.enter_context(closing(events))
-        copies = show = None
-        crops = drawn.place_by_name(place_copies(options.crops or Path(), found.sources))
+        copies = crops = show = None
+        if options.crops is not None:
+            crops = drawn.place_by_name(place_copies(options.crops, found.sources))
         if options.out is not None:
             places = drawn.place_by_name(place_copies(options.out, found.sources))
             copies = stack.enter_context(drawn.writing_copies(places, every=options.every))
@@ -145,7 +146,7 @@ def _consume(
                 copies.begin(event)
             if not isinstance(event, Frame):
                 continue
-            if options.crops is not None:
+            if crops is not None:
                 drawn.save_crops(event, crops[event.source])
             if copies is None and show is None:
                 continue

@@ -64,10 +64,7 @@ def load_model(options: ServeOptions) -> Model:
     _warm_up(analyzer)
     return Model(
         labels=analyzer.labels,
-        weights=tuple(
-            {"name": each.name, "sha256": each.card.get("tensors", {}).get("sha256")}
-            for each in analyzer.classifiers
-        ),
+        weights=analyzer.weights,
         settings={
             "views": options.views,
             "detector": options.detector,
