@@ -5,11 +5,13 @@
 | 0 | done |
 | 2 | the command line or the config is wrong (`ConfigError`) |
 | 3 | the data is missing, malformed or refused (`DataError`) |
-| 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`) |
+| 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`, `DiskError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
 | 130, 143 | stopped by SIGINT or SIGTERM, after saving |
 | 141 | the reader of the output is gone |
 """
+
+import os
 
 
 class FerJaxError(Exception):
@@ -38,6 +40,22 @@ class RunError(FerJaxError):
     """A run folder or a checkpoint cannot be used."""
 
     exit_code = 4
+
+
+class DiskError(RunError, OSError):
+    """A file cannot be written: the disk is full, read-only or broken.
+
+    It is an OSError too: who can do without a file, such as a cache, goes on without it.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        """Remember the message, and the system's number of the error, such as `errno.ENOSPC`."""
+        super().__init__(message)
+        self.errno, self.strerror = number, os.strerror(number)
+
+    def __str__(self) -> str:
+        """Return the message; an OSError would show its number."""
+        return str(self.args[0])
 
 
 class DivergedError(FerJaxError):

@@ -2,9 +2,11 @@
 
 import contextlib
 import difflib
+import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from fer_jax.errors import RunError
+from fer_jax.errors import DiskError, RunError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,16 @@ Json = dict[str, Any]
 # NumPy is imported in the functions that need it: a message about a wrong option should not wait for it.
 
 _SHOWN_LETTERS = 80
+_DISK_ERRORS = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
+    if hasattr(errno, name)  # Windows lacks some.
+)
+_CURES = {
+    errno.EFBIG: "raise the limit on the size of a file, see `ulimit -f`",
+    errno.EROFS: "make the disk writable",
+    errno.EIO: "check the disk",
+}
 
 
 def cache_folder() -> Path:
@@ -82,17 +94,109 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray] | None":
 def replacing(path: Path) -> Iterator[Path]:
     """Replace a file atomically: a reader sees the old file or the new one, never half of it.
 
+    So does the disk after a power loss: the new file is on it before it gets its name.
+
     Yields:
         A new path in the same folder, made if need be. It becomes `path` on success, and is deleted on
         failure.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync_file(temporary)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            # A disk that has become read-only has told of it already.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name what is being written where the disk is full, read-only or broken.
+
+    Raises:
+        DiskError: in place of an OSError that says so without a name.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
+        yield
+    except OSError as error:
+        number = disk_errno(error)
+        if isinstance(error, DiskError) or number is None:
+            raise
+        raise disk_error(path, number) from None
+
+
+def disk_errno(error: Exception) -> int | None:
+    """Return the system's number of an error that says that the disk is full, read-only or broken."""
+    return error.errno if isinstance(error, OSError) and error.errno in _DISK_ERRORS else None
+
+
+def disk_error(path: Path, number: int, *, needed: int | None = None, kept: str = "") -> DiskError:
+    """Make the error of a file that the disk refuses.
+
+    Args:
+        path: what is written.
+        number: the system's number of the error, such as `errno.ENOSPC`.
+        needed: how many bytes it takes, if known.
+        kept: what is saved nevertheless, for the end of the message.
+    """
+    facts = [] if needed is None else [f"it needs up to {megabytes(needed)}"]
+    with contextlib.suppress(OSError):
+        facts.append(f"{megabytes(free_bytes(path))} are free on its disk")
+    known = f" ({', '.join(facts)})" if facts else ""
+    cure = _CURES.get(number, "free some space there, or raise your quota")
+    return DiskError(f"{path} cannot be written: {os.strerror(number)}{known}; {cure}{kept}", number)
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes are free on the disk of a path, which need not exist yet.
+
+    What a quota leaves is not seen: the system does not tell.
+
+    Raises:
+        OSError: the disk cannot be asked.
+    """
+    return shutil.disk_usage(
+        next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    ).free
+
+
+def megabytes(count: int) -> str:
+    """Write a number of bytes in MB, kB or bytes.
+
+    >>> megabytes(1_234_567), megabytes(12_345), megabytes(12)
+    ('1.2 MB', '12.3 kB', '12 bytes')
+    """
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:,.1f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; some systems, such as Windows, cannot."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def write_array(path: Path, array: "np.ndarray") -> None:
@@ -126,13 +230,38 @@ def write_text(path: Path, text: str) -> None:
         new.write_text(text, encoding="utf-8")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append text to a file, all of it or nothing.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken.
+    """
+    with naming(path), path.open("ab", buffering=0) as file:
+        start, left = file.seek(0, os.SEEK_END), text.encode()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            file.truncate(start)
+            raise
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, atomically.
 
     Raises:
         ValueError: a number that JSON does not have (NaN, infinity).
     """
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Write JSON as the text of a file.
+
+    Raises:
+        ValueError: a number that JSON does not have (NaN, infinity).
+    """
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def read_json_lines(path: Path) -> list[Any]:

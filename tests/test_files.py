@@ -1,13 +1,18 @@
 """Files: a write that fails leaves the old file, and damage is refused in words."""
 
+import errno
 import json
+import os
+import stat
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_jax.errors import RunError
+from fer_jax.errors import DiskError, RunError
 from fer_jax.files import (
+    append_text,
     json_line,
     keep_array,
     read_array,
@@ -38,6 +43,56 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
+def test_a_disk_that_refuses_is_named_with_its_free_space(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    wanted = rf"{path} cannot be written: {os.strerror(number)} \([\d,.]+ MB are free on its disk\); "
+    with pytest.raises(DiskError, match=wanted) as caught, replacing(path) as new:
+        new.write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert isinstance(caught.value, OSError) and caught.value.errno == number
+    assert caught.value.exit_code == 4
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_that_does_not_fit_is_not_there(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "log.jsonl"
+    append_text(path, "first\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(DiskError, match=r"log\.jsonl cannot be written: File too large"):
+            append_text(path, "second\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "first\n"
+    append_text(path, "second\n")
+    assert path.read_text() == "first\nsecond\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot sync a folder")
+def test_a_file_is_on_the_disk_before_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    replace = Path.replace
+
+    def sync(descriptor: int) -> None:
+        calls.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+
+    def rename(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
+    write_text(tmp_path / "a.txt", "new")
+    assert calls == ["sync file", "rename", "sync folder"]
 
 
 def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:

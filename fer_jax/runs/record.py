@@ -16,7 +16,7 @@ from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import RunError
-from fer_jax.files import Json, json_line, read_json, write_arrays, write_json, write_text
+from fer_jax.files import Json, append_text, json_line, read_json, write_arrays, write_json, write_text
 from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
 
@@ -154,14 +154,10 @@ def open_log(folder: Path, config: Config, history: list[Json]) -> Iterator[Call
     """
     log = folder / "log.jsonl"
     write_text(log, "".join(json_line(record) for record in history))
-    with (
-        log.open("a", encoding="utf-8") as lines,
-        open_trackers(config.train.trackers, folder, config, history) as tell,
-    ):
+    with open_trackers(config.train.trackers, folder, config, history) as tell:
 
         def add(record: Json) -> None:
-            lines.write(json_line(record))
-            lines.flush()
+            append_text(log, json_line(record))
             tell(record)
 
         yield add
