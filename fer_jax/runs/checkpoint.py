@@ -8,9 +8,15 @@ was saved when it had the highest validation accuracy so far). Each is a folder:
     manifest.json   SHA-256 of every file above; written last
 """
 
+import errno
 import hashlib
 import json
+import logging
+import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +26,22 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from fer_jax.errors import RunError
-from fer_jax.files import Json, read_json, write_json
+from fer_jax.files import (
+    Json,
+    disk_errno,
+    disk_error,
+    json_text,
+    read_json,
+    sync_file,
+    sync_folder,
+    write_json,
+)
 
 FORMAT = 1
 LAST, PREVIOUS, BEST = "last", "previous", "best"
+# What a leaf takes beside its numbers (names, checksums, the last block of its file), and all files together.
+_LEAF_BYTES, _OTHER_BYTES = 8192, 65536
+_UNREADABLE = "cannot be read"
 
 
 def flatten(state: Any) -> dict[str, Any]:
@@ -45,65 +63,182 @@ def state_hash(state: Any) -> str:
 def save(state: Any, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
     """Save a state as `last`, after moving the one before to `previous`; as `best` too if it is.
 
+    Nothing that is saved is touched before the new checkpoint is on the disk, and a checkpoint that cannot be
+    written leaves nothing behind.
+
     Args:
         state: any pytree of arrays.
         meta: what to know about it, ready for JSON.
         checkpoints: the run's folder of checkpoints, made if need be.
         is_best: no earlier state of the run was better.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken.
     """
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    new = checkpoints / ".new"
-    _write(state, meta, new)
-    # Best before last: a run killed in between resumes from the older `last` and makes this one again.
-    if is_best:
-        new_best = checkpoints / ".new-best"
-        shutil.rmtree(new_best, ignore_errors=True)
-        shutil.copytree(new, new_best)
-        _replace(new_best, checkpoints / BEST)
-    # A damaged `last` must not push out the good `previous`.
-    if find_damage(checkpoints / LAST) is None:
-        _replace(checkpoints / LAST, checkpoints / PREVIOUS)
-    _replace(new, checkpoints / LAST)
+    leaves = {name: np.asarray(leaf) for name, leaf in flatten(state).items()}
+    new, new_best = checkpoints / ".new", checkpoints / ".new-best"
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        _write(leaves, meta, new)
+        # Best before last: a run killed in between resumes from the older `last` and makes this one again.
+        if is_best:
+            _copy(new, new_best)
+            _replace(new_best, checkpoints / BEST)
+        # A damaged `last` must not push out the good `previous`.
+        if find_damage(checkpoints / LAST) is None:
+            _replace(checkpoints / LAST, checkpoints / PREVIOUS)
+        _replace(new, checkpoints / LAST)
+    except Exception as error:
+        for folder in (new, new_best):
+            shutil.rmtree(folder, ignore_errors=True)
+        number, needed = disk_errno(error), checkpoint_bytes(leaves) * (2 if is_best else 1)
+        if number is None:
+            raise
+        kept = _describe_kept(checkpoints)
+        raise disk_error(checkpoints / LAST, number, needed=needed, kept=kept) from None
 
 
-def _write(state: Any, meta: Json, folder: Path) -> None:
+def checkpoint_bytes(state: Any) -> int:
+    """Return how many bytes the checkpoint of a pytree of arrays takes at most."""
+    sizes = [leaf.nbytes for leaf in flatten(state).values()]
+    return sum(sizes) + len(sizes) * _LEAF_BYTES + _OTHER_BYTES
+
+
+def _describe_kept(checkpoints: Path) -> str:
+    """Say what is saved, for the end of a message about a checkpoint that could not be."""
+    for name in (LAST, PREVIOUS, BEST):
+        if find_damage(checkpoints / name) is None:
+            step = json.loads((checkpoints / name / "meta.json").read_bytes())["step"]
+            return f"; step {step:,} is saved in {checkpoints / name}, and --resume goes on from there"
+    return "; no checkpoint is saved"
+
+
+def _write(leaves: dict[str, np.ndarray], meta: Json, folder: Path) -> None:
+    """Write a checkpoint into a new folder, and wait until it is on the disk."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    leaves = {name: np.asarray(leaf) for name, leaf in flatten(state).items()}
-    with ocp.StandardCheckpointer() as checkpointer:
+    _reserve(leaves, folder / "space")
+    with _disk_errors(), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((folder / "arrays").resolve(), leaves)
     forms = {name: _form(leaf) for name, leaf in leaves.items()}
     write_json(folder / "meta.json", {"format": FORMAT, **meta, "leaves": forms})
     write_json(folder / "manifest.json", _hashes(folder))
+    _sync(folder)
+
+
+def _reserve(leaves: dict[str, np.ndarray], folder: Path) -> None:
+    """Take the space of a checkpoint, and give it back: a full disk is found before Orbax starts its threads.
+
+    Raises:
+        OSError: there is not so much space, or a file may not become as large.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    piece = max((leaf.nbytes for leaf in leaves.values()), default=0) + _LEAF_BYTES
+    folder.mkdir()
+    for index in range(-(-checkpoint_bytes(leaves) // piece)):
+        with (folder / str(index)).open("wb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, piece)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                    raise
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Turn what Orbax raises about the disk into the OSError that it comes from, and silence its log.
+
+    Raises:
+        OSError: an error that names the number of the system's.
+    """
+    log = logging.getLogger("absl")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"os_error_code='(\d+)'|\[Errno (\d+)\]", str(error))
+        if number is None:
+            raise
+        code = int(number[1] or number[2])
+        raise OSError(code, os.strerror(code)) from None
+    finally:
+        log.disabled = was
 
 
 def _form(leaf: Any) -> list:
     return [list(leaf.shape), str(leaf.dtype)]
 
 
+def _copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint, and wait until it is on the disk."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    # Not shutil.copytree, which hides the number of the system's error.
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            shutil.copyfile(path, copy)
+    _sync(target)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until all files of a checkpoint and their names are on the disk."""
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        if path.is_file():
+            sync_file(path)
+    for path in reversed(paths):
+        if path.is_dir():
+            sync_folder(path)
+    sync_folder(folder.parent)
+
+
 def _replace(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     source.replace(target)
+    sync_folder(target.parent)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
-    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    """Hash every file of a checkpoint, see `_hash`."""
+    paths = sorted(path for path in folder.rglob("*") if path.name != "manifest.json" and not path.is_dir())
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in paths}
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of a file, hex; for what is no file or cannot be read, why."""
+    if not path.is_file():
+        return "not a file"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"{_UNREADABLE}: {error.strerror}"
 
 
 def find_damage(folder: Path) -> str | None:
     """Compare a checkpoint's files with its manifest; return what is wrong, or None."""
-    if not folder.is_dir():
-        return "it is missing"
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        if not folder.exists():
+            return "it is missing"
+        text = (folder / "manifest.json").read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        found = _hashes(folder)
+    except PermissionError as error:
+        return f"manifest.json cannot be read: {error.strerror}"
     except (OSError, ValueError):
         return "manifest.json is damaged or missing"
     if not isinstance(manifest, dict):
         return "manifest.json is damaged"
-    found = _hashes(folder)
-    wrong = sorted(name for name in manifest.keys() | found.keys() if manifest.get(name) != found.get(name))
-    return f"{wrong[0]} is damaged, missing or not of it" if wrong else None
+    for name in sorted(manifest.keys() | found.keys()):
+        if manifest.get(name) != found.get(name):
+            is_read = not found.get(name, "").startswith(_UNREADABLE)
+            return f"{name} is damaged, missing or not of it" if is_read else f"{name} {found[name]}"
+    # A manifest that says the same in other words is not the one that was written.
+    return None if text == json_text(manifest) else "manifest.json is damaged"
 
 
 def find_good(checkpoints: Path, names: tuple[str, ...]) -> tuple[Path, list[str]]:
@@ -169,8 +304,13 @@ def restore(template: Any, folder: Path, *, parts: tuple[str, ...] | None = None
         restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in found},
         partial_restore=parts is not None,
     )
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        leaves = checkpointer.restore((folder / "arrays").resolve(), args=restoring)
+    try:
+        with _disk_errors(), ocp.PyTreeCheckpointer() as checkpointer:
+            leaves = checkpointer.restore((folder / "arrays").resolve(), args=restoring)
+    except OSError as error:
+        raise RunError(
+            f"{folder / 'arrays'} cannot be read: {error.strerror}; check the disk, and resume again"
+        ) from None
     # Orbax gives NumPy arrays; they would go to the device again at every call.
     return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
 

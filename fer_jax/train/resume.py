@@ -42,7 +42,7 @@ def restore(replicas: Sequence[Replica]) -> list[str]:
             f"the seeds have no step in common to resume from; complete checkpoints: {there}. "
             "Resume each alone (--train.seed S --run-dir FOLDER --resume), or train all again"
         )
-    step = common[0]
+    step = max(common)  # `best` may be newer than `previous`.
     lines = [
         line
         for replica, steps in zip(replicas, found, strict=True)

@@ -1,20 +1,26 @@
 """Checkpoints: the same bits back, any damage named, and a whole one left whatever happens."""
 
+import errno
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.training import OptimizerConfig
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import TrainState, init_state
-from fer_jax.errors import RunError
+from fer_jax.errors import DiskError, RunError
 from fer_jax.models.cnn import make_model
 from fer_jax.runs import checkpoint
 from fer_jax.runs.checkpoint import (
@@ -150,6 +156,18 @@ def test_a_flipped_bit_in_any_file_is_noticed_and_named(folder: Path) -> None:
     assert find_good(folder, (LAST, PREVIOUS)) == (folder / LAST, [])
 
 
+SAVE_TOO_MUCH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from fer_jax import cli
+from fer_jax.runs import checkpoint
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+state = {"kernel": np.random.default_rng(0).normal(size=(100, 1000))}
+sys.exit(cli.run(lambda: checkpoint.save(state, {"step": 3}, Path(sys.argv[1]), is_best=True)))
+"""
+
+
 def cut_meta(last: Path) -> None:
     (last / "meta.json").write_bytes((last / "meta.json").read_bytes()[:-10])
 
@@ -178,6 +196,105 @@ def test_each_kind_of_damage_is_named_and_the_one_before_is_used(
     with pytest.raises(RunError, match="there is no other") as caught:
         find_good(folder, (LAST, PREVIOUS))
     assert all(str(folder / name) in str(caught.value) for name in (LAST, PREVIOUS))
+
+
+def test_a_manifest_in_other_words_is_damage(folder: Path) -> None:
+    path = folder / LAST / "manifest.json"
+    path.write_text(path.read_text().removesuffix("\n"))
+    assert find_damage(folder / LAST) == "manifest.json is damaged"
+
+
+def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path == folder / LAST / "meta.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    good, damaged = find_good(folder, (LAST, PREVIOUS))
+    assert good == folder / PREVIOUS
+    assert damaged == [
+        f"checkpoint {folder / LAST} cannot be used: meta.json cannot be read: {os.strerror(5)}"
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_what_is_no_file_is_damage(folder: Path) -> None:
+    (folder / LAST / "meta.json").unlink()
+    os.mkfifo(folder / LAST / "meta.json")  # Reading it would wait for ever.
+    assert find_damage(folder / LAST) == "meta.json is damaged, missing or not of it"
+
+
+def fail_to_write(monkeypatch: pytest.MonkeyPatch, number: int, *, where: str) -> None:
+    """Let the part of a save that writes the space, the arrays, the manifest or the copy fail."""
+
+    def fail(*args: object, **options: object) -> None:
+        if where == "arrays":
+            raise ValueError(f"RESOURCE_EXHAUSTED: Failed to write 1 bytes [os_error_code='{number}']")
+        raise OSError(number, os.strerror(number))
+
+    if where == "arrays":
+        monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
+    else:
+        names = {"space": "_reserve", "manifest": "_hashes", "copy": "_copy"}
+        monkeypatch.setattr(checkpoint, names[where], fail)
+
+
+@pytest.mark.parametrize("where", ["space", "arrays", "manifest", "copy"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS])
+def test_a_save_that_fails_leaves_the_saved_ones_and_says_so(
+    state: TrainState, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str
+) -> None:
+    with monkeypatch.context() as patch:
+        fail_to_write(patch, number, where=where)
+        with pytest.raises(DiskError) as caught:
+            checkpoint.save(state, {"step": 3}, folder, is_best=True)
+    message = str(caught.value)
+    assert message.startswith(f"{folder / LAST} cannot be written: {os.strerror(number)} (it needs up to ")
+    assert "are free on its disk" in message
+    if where != "manifest":  # which is what proves a checkpoint good
+        assert message.endswith(f"; step 2 is saved in {folder / LAST}, and --resume goes on from there")
+    assert steps(folder) == {LAST: 2, PREVIOUS: 1, BEST: 1}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_file_that_may_not_become_so_large_is_told_in_one_line(folder: Path) -> None:
+    words = [sys.executable, "-c", SAVE_TOO_MUCH, str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert re.fullmatch(
+        rf"error: {folder / LAST} cannot be written: File too large .*; raise the limit on the size of a "
+        rf"file, see `ulimit -f`; step 2 is saved in {folder / LAST}, and --resume goes on from there\n",
+        done.stderr,
+    )
+    assert steps(folder) == {LAST: 2, PREVIOUS: 1, BEST: 1}
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(
+    state: TrainState, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power loss only what was synced is there: all of a checkpoint, or the one before it."""
+    synced: set[Path] = set()
+    renamed: list[str] = []
+    replace = Path.replace
+
+    def record(path: Path, target: Path) -> Path:
+        if path.parent == folder:
+            whole = {path, *path.rglob("*")}
+            renamed.append(f"{path.name} -> {target.name}")
+            assert path.name == LAST or whole | {folder} <= synced, (renamed, whole - synced)
+            synced.discard(folder)
+            synced.update({target, *(target / each.relative_to(path) for each in whole)})
+        return replace(path, target)
+
+    for name in ("sync_file", "sync_folder"):
+        monkeypatch.setattr(checkpoint, name, synced.add)
+    monkeypatch.setattr(Path, "replace", record)
+    checkpoint.save(state, {"step": 3}, folder, is_best=True)
+    assert renamed == [".new-best -> best", "last -> previous", ".new -> last"]
+    assert folder in synced, "the last name too"
 
 
 def test_another_network_or_optimizer_is_refused_with_the_leaf(state: TrainState, saved: Path) -> None:
