@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import filelock
-
 from fer_jax.errors import RunError
+from fer_jax.runs import lock
 
 RUNS = Path("runs")
 WEIGHTS_ONLY = "weights"
@@ -63,24 +62,34 @@ def newest_folders(names: Sequence[str]) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a run's folder, made if need be. The system releases it when the process ends, even by a kill.
+    """Lock a run's folder, made if need be. A process that ends, even by a kill, holds it no longer.
+
+    A folder that was made here, and into which nothing was written, is removed again.
 
     Raises:
         RunError: another process holds it, or it cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout:
-        raise RunError(
-            f"another run is writing in {folder}: wait for it or stop it, or give another --run-dir"
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"the run folder {folder} cannot be used: {error.strerror}; give another --run-dir"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    is_new = not folder.exists()
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock.hold(folder))
+        except lock.HeldError as error:
+            raise RunError(_describe_holder(folder, error)) from None
+        except OSError as error:
+            raise RunError(
+                f"the run folder {folder} cannot be used: {error.strerror}; give another --run-dir"
+            ) from None
+        try:
+            yield
+        finally:
+            if is_new:
+                lock.remove_empty(folder)
+
+
+def _describe_holder(folder: Path, error: lock.HeldError) -> str:
+    holder = "" if error.owner is None else f" ({error.owner})"
+    gone = "" if error.record is None else f"; if that machine is gone, delete {error.record}"
+    return (
+        f"another run is writing in {folder}{holder}: wait for it or stop it, or give another --run-dir{gone}"
+    )

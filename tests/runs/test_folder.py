@@ -1,15 +1,22 @@
 """Run folders: numbered, held by one process at a time, and written whole or not at all."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fer_jax.errors import RunError
 from fer_jax.files import json_line, read_json, read_json_lines, write_json
 from fer_jax.runs import folder as runs_folder
+from fer_jax.runs import lock
+
+if sys.platform != "win32":
+    import fcntl
 
 HOLD = """
 import sys, time
@@ -34,7 +41,7 @@ def test_the_lock_is_refused_while_another_process_holds_it_and_free_once_that_w
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout and holder.stdout.readline() == "held\n"
-            assert_refused(folder, f"another run is writing in {folder}: wait")
+            assert_refused(folder, f"another run is writing in {folder} (process {holder.pid} on ")
         finally:
             holder.kill()
     with runs_folder.locked(folder):
@@ -43,6 +50,74 @@ def test_the_lock_is_refused_while_another_process_holds_it_and_free_once_that_w
         raise ZeroDivisionError
     with runs_folder.locked(folder):
         pass
+
+
+def no_flock(descriptor: int, operation: int) -> None:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the locks of Windows work everywhere")
+def test_without_locks_of_the_system_two_live_runs_are_kept_apart_and_a_killed_one_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_flock)
+    hold = HOLD.replace(
+        "\nwith", "\nimport fcntl, os\ndef no(*_): raise OSError(38, 'no')\nfcntl.flock = no\nwith"
+    )
+    words = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout and holder.stdout.readline() == "held\n"
+            assert_refused(tmp_path, f"another run is writing in {tmp_path} (process {holder.pid} on ")
+            assert_refused(tmp_path, f"if that machine is gone, delete {tmp_path / lock.OWNER}")
+        finally:
+            holder.kill()
+        # Not waited for yet: a killed process that is still listed blocks nobody.
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        with runs_folder.locked(tmp_path):
+            assert_refused(tmp_path, f"(process {os.getpid()} on ")
+    with runs_folder.locked(tmp_path):
+        pass
+    assert not (tmp_path / lock.OWNER).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the system tells of a process differs")
+@pytest.mark.parametrize(
+    ("change", "is_free"),
+    [
+        ({}, False),
+        ({"started": "1"}, True),  # A later process has the number.
+        ({"pid": 2**22 + 1}, True),
+        ({"system": "another-start pid:[4026531836]"}, True),
+        ({"host": "elsewhere"}, False),
+    ],
+)
+def test_a_record_counts_as_long_as_its_process_may_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], *, is_free: bool
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_flock)
+    with runs_folder.locked(tmp_path):
+        owner = read_json(tmp_path / lock.OWNER)
+    write_json(tmp_path / lock.OWNER, owner | change)
+    if is_free:
+        with runs_folder.locked(tmp_path):
+            assert read_json(tmp_path / lock.OWNER)["pid"] == os.getpid()
+    else:
+        assert_refused(tmp_path, "another run is writing")
+    (tmp_path / lock.OWNER).write_text("{")
+    with runs_folder.locked(tmp_path):
+        pass
+
+
+def test_a_folder_into_which_nothing_was_written_is_removed_again(tmp_path: Path) -> None:
+    with runs_folder.locked(tmp_path / "a"):
+        assert (tmp_path / "a").is_dir()
+    assert not (tmp_path / "a").exists()
+    with runs_folder.locked(tmp_path / "a"):
+        (tmp_path / "a" / "run.json").touch()
+    with runs_folder.locked(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a" / "run.json").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
