@@ -23,8 +23,12 @@ from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
 from fer_jax.runs.location import Place, choose_place
 from fer_jax.runs.trackers import check_installed
+from fer_jax.runtime.disk import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import finish, resume
+
+_OTHER_BYTES = 4_000_000
+"""What a run of one seed writes beside its checkpoints, at most: logs, reports and pictures."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,17 @@ def train(
     """
     check_installed(config.train.trackers)
     place = choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs)
+    with ExitStack() as locks:
+        # First of all: a second run is told at once, not after it has loaded the data.
+        for folder in dict.fromkeys([place.home, *place.folders]):
+            locks.enter_context(runs_folder.locked(folder))
+        return _train(
+            place, is_resumed=is_resumed, extra_epochs=extra_epochs, invocation=invocation, clock=clock
+        )
+
+
+def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str, clock: Clock) -> Outcome:
+    """Load the data, and run; see `train`. The folders are locked."""
     config = place.configs[0]
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
     examples = terminal.load_data(console, config.data)
@@ -85,10 +100,7 @@ def train(
         copies=facts["split"]["copies_of_training_images"],
     )
     terminal.show_notes(console, prepared.notes)
-    with ExitStack() as locks:
-        for folder in dict.fromkeys([place.home, *place.folders]):
-            locks.enter_context(runs_folder.locked(folder))
-        return _run(console, place, prepared, facts, is_resumed=is_resumed, clock=clock)
+    return _run(console, place, prepared, facts, is_resumed=is_resumed, clock=clock)
 
 
 def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
@@ -122,6 +134,7 @@ def _run(
             console.print(note, style="yellow")
         for line in resume.restore(replicas):
             console.print(line, style="yellow" if line.startswith("note") else None)
+    _check_space(place, replicas)
     hashes = prepared.examples.hashes[prepared.split.train]
     for config, replica in zip(place.configs, replicas, strict=True):
         runs_record.write(replica.folder, config, prepared.split, every[replica.folder], train_hashes=hashes)
@@ -135,6 +148,20 @@ def _run(
         return Outcome(place.home, stopped.signum)
     finish.finish(console, place, job, replicas, every)
     return Outcome(place.home, None)
+
+
+def _check_space(place: Place, replicas: Sequence[Replica]) -> None:
+    """Refuse to train what the disk has no room for.
+
+    Raises:
+        DiskError: it has none.
+    """
+    one = checkpoint.checkpoint_bytes(replicas[0].state)
+    needed = len(replicas) * (len(resume.NAMES) * one + _OTHER_BYTES) + 2 * one
+    kept = sum(
+        path.stat().st_size for each in replicas for path in each.checkpoints.rglob("*") if path.is_file()
+    )
+    check_space(place.home, needed - kept, what="the run")
 
 
 def _build(place: Place, prepared: Prepared) -> tuple[Job, list[Replica], list[Layer]]:
