@@ -19,11 +19,24 @@ from fer_jax.files import (
     read_json,
     read_json_lines,
     refuse_other,
+    remove_temporaries,
     replacing,
     write_array,
     write_json,
     write_text,
 )
+
+
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".run.json.0123abcd.tmp", "run.json", ".lock", ".notes.tmp"):
+        (tmp_path / name).write_text("")
+    remove_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock", ".notes.tmp"}
+    with replacing(tmp_path / "killed.json") as new:
+        new.write_text("half")
+        remove_temporaries(tmp_path)
+        assert not new.exists()  # Its name is one that is removed.
+        new.write_text("whole")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

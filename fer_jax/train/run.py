@@ -11,7 +11,7 @@ from fer_jax.config.run import Config
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
 from fer_jax.engine.schedule import describe_extension
 from fer_jax.engine.setup import make_job, make_programs
-from fer_jax.files import Json, write_json
+from fer_jax.files import Json, remove_temporaries, write_json
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.models.summary import Layer, list_layers
 from fer_jax.randomness import Stream, jax_key
@@ -74,6 +74,7 @@ def train(
         # First of all: a second run is told at once, not after it has loaded the data.
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(runs_folder.locked(folder))
+            remove_temporaries(folder)
         return _train(
             place, is_resumed=is_resumed, extra_epochs=extra_epochs, invocation=invocation, clock=clock
         )
