@@ -1,12 +1,20 @@
 """The folder in which compiled programs are kept between runs, and whether it is safe to read."""
 
 import contextlib
+import importlib
 import os
 import stat
+import zlib
 from pathlib import Path
+from typing import Final
 
 from fer_jax.errors import RunError
 from fer_jax.files import cache_folder
+
+_CHECKED: Final = ".checked"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_CLOCK_SECONDS: Final = 2.0
+"""How far the times of files may be off."""
 
 
 def compiled_folder() -> Path:
@@ -38,6 +46,7 @@ def keep_compiled() -> str:
             "runs as code; fix the permissions, choose another folder with $FER_JAX_CACHE, or give "
             "--device.no-compile-cache"
         )
+    delete_torn(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return f"compiled programs are kept in {folder}"
@@ -70,3 +79,36 @@ def find_danger(folder: Path) -> str | None:
         if found.st_mode & 0o022 and not is_sticky:
             return f"{place} is writable by others"
     return None
+
+
+def delete_torn(folder: Path) -> None:
+    """Delete the compiled programs that a killed process wrote in part.
+
+    JAX writes them in place, would warn of a torn one at every start, and never writes it again. Only what
+    was written since the last check is read.
+    """
+    checked = folder / _CHECKED
+    with contextlib.suppress(OSError):
+        since = checked.stat().st_mtime - _CLOCK_SECONDS if checked.exists() else 0.0
+        # Before they are read: one that is written meanwhile is read the next time.
+        checked.touch()
+        for entry in folder.glob("*-cache"):
+            if entry.stat().st_mtime >= since and not _is_whole(entry.read_bytes()):
+                entry.unlink(missing_ok=True)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a compressed program can be decompressed; without zstd, its files are taken as whole."""
+    decompress = zlib.decompress
+    if content.startswith(_ZSTD):
+        for name in ("compression.zstd", "zstandard"):
+            with contextlib.suppress(ImportError):
+                decompress = importlib.import_module(name).decompress
+                break
+        else:
+            return True
+    try:
+        decompress(content)
+    except Exception:  # Each library has its own.
+        return False
+    return True
