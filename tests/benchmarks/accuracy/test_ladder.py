@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import kill_and_resume, ladder
+from benchmarks.accuracy import ladder
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.config.files import load_config, to_json
 from fer_jax.errors import RunError
@@ -15,13 +15,6 @@ from fer_jax.files import json_line, write_json
 
 ROOT = Path(__file__).parents[3]
 TIMES = ((1, 9.0), (2, 3.0), (3, 5.0))
-
-
-def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
-    out = tmp_path / "result.json"
-    assert kill_and_resume.main(["--trials", "1", "--kills", "1", "--out", str(out)]) == 0
-    trial = json.loads(out.read_text())["trials"][0]
-    assert trial["sha256"] == trial["wanted"]
 
 
 def fake_run(folder: Path, *, seed: int, correct: int, is_synthetic: bool) -> None:

@@ -1,0 +1,66 @@
+"""The crash campaign: a slice of it, and what its result has to be."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.harness import bench
+from benchmarks.reliability import crash
+from benchmarks.reliability.crash_points import POINTS, Point
+
+SLICE = (
+    *("--variants", "one seed", "--parts", "steps", "points", "random", "cycles", "--stops", "1"),
+    *("--points", "split.npz", "--repeats", "1", "--kills", "2", "--cycles", "2"),
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the campaign forks")
+def test_a_few_runs_are_killed_and_lose_nothing(tmp_path: Path) -> None:
+    """In a process of its own: this one may have started JAX, and a fork of it could not compute."""
+    out = tmp_path / "crash.json"
+    words = [sys.executable, "-m", "benchmarks.reliability.crash", *SLICE]
+    words += ["--work", str(tmp_path / "work"), "--out", str(out)]
+    for _ in range(2):  # The second time nothing is left to do.
+        done = subprocess.run(words, cwd=bench.ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(out.read_text())
+    assert content["failures"] == []
+    kills = {row["part"]: row["kills"] for row in content["results"]}
+    assert kills["steps"] == 1
+    assert kills["points"] >= len(content["points"]) == 4
+    assert kills["random"] >= 2
+    assert kills["cycles"] == 2
+
+
+def record(part: str, number: int, kills: list[Any], failures: list[str]) -> dict[str, Any]:
+    own = {"kills": kills, "failures": failures, "seconds": 1.0}
+    return {"part": part, "number": number, "variant": "one seed", **own}
+
+
+def test_failures_are_seen() -> None:
+    options = crash.Crash(parts=("points", "cycles"), points="split.npz", repeats=1, cycles=4)
+    point = Point("write", "split.npz", "in")
+    cycle = {"files": 10, "files_of_arrays": 20, "descriptors": 5, "threads": 3, "rss_kib": 1000, "step": 1}
+    campaign = crash.Campaign(options)
+    campaign.done = [
+        record("points", 0, [{"point": list(point), "seconds": 1.0, "while_saving": False}], []),
+        record("points", 1, [], ["hashes: a instead of b"]),
+        record("cycles", 0, [cycle, cycle, cycle, cycle | {"files": 11}], []),
+    ]
+    assert crash.list_failures(campaign) == [
+        "points 1, one seed: hashes: a instead of b",
+        "only 0 kills before the write of split.npz",
+        "only 0 kills before the move of split.npz",
+        "only 0 kills after the move of split.npz",
+        "files grow over the cycles: 10, then 11",
+    ]
+
+
+def test_each_point_has_a_name_of_its_own() -> None:
+    names = [str(point) for point in POINTS]
+    assert len(set(names)) == len(names)
