@@ -289,8 +289,8 @@ def test_a_run_that_is_stopped_within_an_epoch_has_the_history_of_one_that_is_no
     def script() -> Script:
         return Script(correct=correct, losses=losses)
 
-    whole = begin(tmp_path / "whole")
-    run(make_job(script(), optimizer=plateau), whole)
+    whole, unstopped = begin(tmp_path / "whole"), script()
+    run(make_job(unstopped, optimizer=plateau), whole)
     stopped, signals = begin(tmp_path / "stopped"), list[int]()
     both = script()
 
@@ -313,5 +313,7 @@ def test_a_run_that_is_stopped_within_an_epoch_has_the_history_of_one_that_is_no
     assert stop_at <= int(resumed[0].state.step) < EPOCHS * EPOCH_STEPS
     run(make_job(both, optimizer=plateau), resumed)
     assert histories(resumed) == histories(whole)
-    for rates, recipes in zip(both.rates, both.recipes, strict=True):
-        assert len(rates) == len(recipes) == EPOCHS * EPOCH_STEPS
+    assert both.rates == unstopped.rates
+    for found, wanted in zip(both.recipes, unstopped.recipes, strict=True):
+        assert len(found) == len(wanted) == EPOCHS * EPOCH_STEPS
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)

@@ -28,12 +28,18 @@ COPIED: Final = ("benchmarks", "configs", "fer_jax", "tests", "pyproject.toml")
 
 LOOP: Final = "tests/engine/test_epochs.py::"
 REFERENCE: Final = "tests/engine/test_reference_loop.py::"
+CHECKPOINT: Final = "tests/runs/test_checkpoint.py::"
+RECORD: Final = "tests/runs/test_record.py::"
 EVALUATE: Final = "tests/evaluate/test_run.py::"
 
 SCHEDULE: Final = f"{LOOP}test_the_schedule_begins_with_the_first_step_and_follows_the_run"
 RECIPES: Final = f"{LOOP}test_the_recipes_are_those_of_their_seed_epoch_and_step"
 BEST: Final = f"{LOOP}test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy"
 UNSAVED: Final = f"{LOOP}test_the_objective_of_an_epoch_is_the_same_where_nothing_is_saved"
+STOPPED: Final = f"{LOOP}test_a_run_that_is_stopped_within_an_epoch_has_the_history_of_one_that_is_not"
+RESUMED: Final = (
+    "tests/engine/test_loop.py::test_a_stopped_run_goes_on_to_the_same_bits_and_predicts_as_measured"
+)
 OBJECTIVES: Final = f"{REFERENCE}test_the_objectives_are_those_by_hand"
 RATES: Final = f"{REFERENCE}test_the_learning_rates_are_those_by_hand[votes]"
 SELECTED: Final = "tests/inference/test_run_weights.py::test_the_weights_are_those_that_the_config_selects"
@@ -89,6 +95,96 @@ MUTANTS: Final = (
         "sampled_order(seed, epoch, rows,",
         "sampled_order(seed, 0, rows,",
         (f"{LOOP}test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order", RECIPES),
+    ),
+    Mutant(
+        "draws-begin-anew-on-resuming",
+        "fer_jax.engine.loop",
+        "    rates_of, plan = _make_rates(job), _make_plan(job, replicas)\n",
+        "    rates_of, drawn = _make_rates(job), _make_plan(job, replicas)\n"
+        "    begun = int(replicas[0].state.step)\n\n"
+        "    def plan(step: int) -> list[list[Recipe]]:\n        return drawn(step - begun)\n\n",
+        (STOPPED, RESUMED),
+    ),
+    Mutant(
+        "same-dropout-in-every-step",
+        "fer_jax.engine.step",
+        "dropout_key = jax.random.fold_in(key, state.step)",
+        "dropout_key = key",
+        (f"{REFERENCE}test_the_states_are_those_by_hand[votes]",),
+    ),
+    Mutant(
+        "step-one-late-on-resuming",
+        "fer_jax.train.resume",
+        "    replica.state = checkpoint.restore(replica.state, chosen)\n",
+        "    replica.state = checkpoint.restore(replica.state, chosen)\n"
+        "    replica.state = replica.state.replace(step=replica.state.step + 1)\n",
+        (STOPPED, RESUMED),
+    ),
+    Mutant(
+        "step-one-early-on-resuming",
+        "fer_jax.train.resume",
+        "    replica.state = checkpoint.restore(replica.state, chosen)\n",
+        "    replica.state = checkpoint.restore(replica.state, chosen)\n"
+        "    replica.state = replica.state.replace(step=replica.state.step - 1)\n",
+        (STOPPED,),
+    ),
+    Mutant(
+        "damage-ignored",
+        "fer_jax.runs.checkpoint",
+        'return f"{name} is damaged, missing or not of it" if is_read else f"{name} {found[name]}"',
+        "return None",
+        (f"{CHECKPOINT}test_a_flipped_bit_in_any_file_is_noticed_and_named",),
+    ),
+    Mutant(
+        "other-data-ignored",
+        "fer_jax.runs.record",
+        'for name in ("data", "split", "teachers"):',
+        'for name in ("split", "teachers"):',
+        (f"{RECORD}test_other_data_another_split_and_other_teachers_are_refused[data]",),
+    ),
+    Mutant(
+        "file-moved-before-it-is-on-the-disk",
+        "fer_jax.files",
+        "            sync_file(temporary)\n",
+        "",
+        ("tests/test_files.py::test_a_file_is_on_the_disk_before_its_name_and_the_name_before_the_end",),
+    ),
+    Mutant(
+        "name-not-on-the-disk",
+        "fer_jax.files",
+        "            sync_folder(path.parent)\n",
+        "",
+        ("tests/test_files.py::test_a_file_is_on_the_disk_before_its_name_and_the_name_before_the_end",),
+    ),
+    Mutant(
+        "checkpoint-moved-before-it-is-on-the-disk",
+        "fer_jax.runs.checkpoint",
+        "    _sync(folder)\n",
+        "",
+        (f"{CHECKPOINT}test_everything_is_on_the_disk_before_it_gets_its_name",),
+    ),
+    Mutant(
+        "temporary-files-stay",
+        "fer_jax.train.run",
+        "            remove_temporaries(folder)\n",
+        "",
+        (
+            "tests/train/test_run.py::test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits",
+        ),
+    ),
+    Mutant(
+        "log-goes-on-after-a-kill",
+        "fer_jax.runs.record",
+        'write_text(log, "".join(json_line(record) for record in history))',
+        "log.touch()",
+        (f"{RECORD}test_the_log_of_a_resumed_run_has_each_epoch_once_in_order",),
+    ),
+    Mutant(
+        "torn-programs-stay",
+        "fer_jax.runtime.compile_cache",
+        "    delete_torn(folder)\n",
+        "",
+        ("tests/runtime/test_compile_cache.py::test_torn_programs_are_deleted_before_any_is_read",),
     ),
     Mutant(
         "same-targets-in-every-epoch",

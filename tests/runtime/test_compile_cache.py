@@ -4,7 +4,10 @@ import os
 import zlib
 from pathlib import Path
 
-from fer_jax.runtime.compile_cache import delete_torn
+import jax
+import pytest
+
+from fer_jax.runtime.compile_cache import delete_torn, keep_compiled
 
 
 def test_programs_that_were_written_in_part_are_deleted_and_read_once(tmp_path: Path) -> None:
@@ -20,3 +23,16 @@ def test_programs_that_were_written_in_part_are_deleted_and_read_once(tmp_path: 
     os.utime(early, (0, 0))  # Before the check above: not read again.
     delete_torn(tmp_path)
     assert early.exists() and not late.exists()
+
+
+def test_torn_programs_are_deleted_before_any_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path.resolve()))
+    torn = tmp_path / "xla" / "torn-cache"
+    torn.parent.mkdir(mode=0o700)
+    torn.write_bytes(b"")
+    there: list[bool] = []
+    monkeypatch.setattr(jax.config, "update", lambda *_: there.append(torn.exists()))
+    keep_compiled()
+    assert there and not any(there)

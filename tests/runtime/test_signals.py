@@ -1,3 +1,4 @@
+import gc
 import signal
 import subprocess
 import sys
@@ -44,6 +45,22 @@ def test_signals_are_collected_and_the_handlers_come_back(capfd: pytest.CaptureF
     assert arrived == [signal.SIGTERM]
     assert STOPPING in capfd.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_comes_during_garbage_collection_is_collected() -> None:
+    """An exception raised there is lost: JAX has a callback of its own in it."""
+
+    def interrupt(phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            signal.raise_signal(signal.SIGINT)
+
+    with watch_signals() as arrived:
+        gc.callbacks.append(interrupt)
+        try:
+            gc.collect()
+        finally:
+            gc.callbacks.remove(interrupt)
+    assert arrived == [signal.SIGINT]
 
 
 def test_another_thread_collects_nothing_and_goes_on() -> None:

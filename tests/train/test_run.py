@@ -162,11 +162,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits(
     folder = tmp_path / "damaged"
     shutil.copytree(finished, folder)
     (folder / "checkpoints" / "last" / "meta.json").write_text("{")
+    (folder / ".run.json.0123abcd.tmp").write_text("{")  # Of a program that was killed.
     assert run_train(folder, "--resume") == 0
     output = capsys.readouterr().out
     assert "meta.json is damaged" in output
     assert "using previous" in output
     assert last_hash(folder) == last_hash(finished)
+    assert not list(folder.glob(".*.tmp"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(

@@ -1,0 +1,50 @@
+"""A run's record and its log: what is refused when it is resumed, and what the log says after a kill."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_jax.config.run import Config
+from fer_jax.config.training import TrainConfig
+from fer_jax.data.split import split_examples
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import RunError
+from fer_jax.files import Json, write_json
+from fer_jax.runs import record
+
+CONFIG = Config(name="a")
+EXAMPLES = draw_examples(seed=0, examples=70)
+
+
+@pytest.fixture(scope="module")
+def facts() -> Json:
+    split = split_examples(EXAMPLES, CONFIG.split)
+    return record.describe_run(CONFIG, EXAMPLES, split, command="") | {"batches": "made by hand"}
+
+
+@pytest.mark.parametrize("name", ["data", "split", "teachers"])
+def test_other_data_another_split_and_other_teachers_are_refused(
+    facts: Json, tmp_path: Path, name: str
+) -> None:
+    before: dict[str, Any] = facts | {"teachers": {"sha256": "a" * 64, "runs": []}}
+    write_json(tmp_path / "run.json", before)
+    assert record.resume(tmp_path, before)[0]["resumed"]
+    other = before | {name: before[name] | {"sha256": "b" * 64}}
+    with pytest.raises(RunError, match=f"was trained with other {name}.*now bbbbbbbbbbbb.*resume with the"):
+        record.resume(tmp_path, other)
+
+
+def test_the_log_of_a_resumed_run_has_each_epoch_once_in_order(tmp_path: Path) -> None:
+    config = Config(name="a", train=TrainConfig(trackers=()))
+    with record.open_log(tmp_path, config, []) as add:
+        for epoch in (1, 2, 3):
+            add({"epoch": epoch})
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"epo')  # Killed within a line.
+    with record.open_log(tmp_path, config, [{"epoch": 1}]) as add:
+        add({"epoch": 2})
+        # Each line is there as soon as it has been added.
+        lines = (tmp_path / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [{"epoch": 1}, {"epoch": 2}]
