@@ -15,7 +15,8 @@ from scipy.special import log_softmax
 
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError
-from fer_jax.evaluate import mistakes, plots, predictions, robustness, text
+from fer_jax.evaluate import beside, mistakes, plots, predictions, robustness, text
+from fer_jax.evaluate.beside import Validation
 from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.evaluate.subject import (
     Subject,
@@ -30,11 +31,11 @@ from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views
-from fer_jax.inference.rows import choose_rows, find_trained_on
+from fer_jax.inference.rows import choose_rows
 from fer_jax.inference.run_weights import Trained, load_own_data
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
-from fer_jax.metrics.scores import summarise
+from fer_jax.metrics.scores import copy_free, summarise
 from fer_jax.report import plots as report_plots
 from fer_jax.report import run_page, terminal
 from fer_jax.runtime import cpu
@@ -52,8 +53,10 @@ class Evaluation:
         each: logits of each network, float64 [N, C].
         logits: their mean, float64 [N, C].
         held_out: the same networks' predictions of the validation part, for the temperature; None without.
-        is_copy: bool [N], exact copies of training images; None for released weights, whose training images
-            are not known.
+        validation: the predictions on which thresholds are chosen; None without.
+        is_copy: bool [N], exact copies of training images; None for released weights whose training images
+            are not in the data.
+        votes: FER+'s for all rows of the data, int64 [rows, 10]; None without.
     """
 
     subject: Subject
@@ -64,7 +67,9 @@ class Evaluation:
     each: list[np.ndarray]
     logits: np.ndarray
     held_out: Predictions | None
+    validation: Validation | None
     is_copy: np.ndarray | None
+    votes: np.ndarray | None
 
     def to_json(self) -> Json:
         """Compute all metrics, with the facts that they depend on; `robustness` is None."""
@@ -75,9 +80,12 @@ class Evaluation:
             **self.rows.facts,
             "data": {"description": examples.description, "sha256": examples.sha256},
             **({} if self.is_copy is None else {"copies_of_training_images": int(self.is_copy.sum())}),
+            "copy_free": copy_free(self.logits.argmax(axis=1) == self.rows.labels, self.is_copy),
+            "raters": beside.measure_raters(self.votes, self.rows, self.logits),
             "views": list(CHOICES[self.views]),
             **self._describe_networks(),
             "calibration": calibrate(measured, self.held_out),
+            "abstention": beside.measure_abstention(measured, self.validation),
             "robustness": None,
         }
 
@@ -90,11 +98,15 @@ class Evaluation:
         members = zip(self.subject.runs, self.each, strict=True)
         return {
             "averaged": "logits",
-            "members": [_describe_member(run, logits, self.rows.labels) for run, logits in members],
+            "members": [
+                _describe_member(run, logits, self.rows.labels, self.is_copy) for run, logits in members
+            ],
         }
 
 
-def _describe_member(run: Trained, logits: np.ndarray, labels: np.ndarray) -> Json:
+def _describe_member(
+    run: Trained, logits: np.ndarray, labels: np.ndarray, is_copy: np.ndarray | None
+) -> Json:
     metrics = summarise(count_predictions(log_softmax(logits, axis=1), labels))
     kept = ("correct", "total", "accuracy", "accuracy_low", "accuracy_high", "loss")
     return {
@@ -103,6 +115,7 @@ def _describe_member(run: Trained, logits: np.ndarray, labels: np.ndarray) -> Js
         "seed": run.record.seed,
         "finished": run.record.finished,
         "checkpoint": run.checkpoint,
+        "copy_free": copy_free(logits.argmax(axis=1) == labels, is_copy),
     } | {name: metrics[name] for name in kept}
 
 
@@ -157,20 +170,56 @@ def predict_part(
         labelling, examples, choose_subject_rows(subject, examples, part), part=part
     )
     refuse_other_result(subject, labelling, options, examples)
-    is_copy = find_trained_on(runs, rows.examples.hashes[rows.rows]) if runs else None
+    is_copy = beside.find_copies(subject, examples, rows)
+    votes = beside.find_votes(console, labelling, examples, is_asked=options.ferplus is not None)
     if subject.weights is not None:
         console.print(f"weights    {subject.weights.name}: {subject.weights.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows.rows):,}")
-    copies = 0 if is_copy is None else int(is_copy.sum())
-    note = f"note: exact copies of training images: {copies:,} of {len(rows.rows):,}"
-    for line in (*rows.notes, *([note] if copies else []), *(line for run in runs for line in run.notes)):
+    notes = beside.describe_copies(subject, is_copy)
+    for line in (*rows.notes, *notes, *(line for run in runs for line in run.notes)):
         console.print(line, style="yellow")
     each = _predict(console, subject.members, rows.images, options.views)
     logits = average(each, subject.names)
     held_out: Predictions | None = (logits, rows.labels)
     if part != "val":
         held_out = predict_held_out(console, runs, labelling, rows.examples, options.views)
-    return Evaluation(subject, labelling, part, rows, options.views, each, logits, held_out, is_copy)
+    return Evaluation(
+        subject=subject,
+        labelling=labelling,
+        part=part,
+        rows=rows,
+        views=options.views,
+        each=each,
+        logits=logits,
+        held_out=held_out,
+        validation=_choose_validation(console, subject, rows, options, logits, held_out),
+        is_copy=is_copy,
+        votes=votes,
+    )
+
+
+def _choose_validation(
+    console: Console,
+    subject: Subject,
+    rows: LabelledRows,
+    options: EvaluateOptions,
+    logits: np.ndarray,
+    held_out: Predictions | None,
+) -> Validation | None:
+    """Choose what thresholds are chosen on: the runs' validation part, for released weights PublicTest.
+
+    Returns:
+        None if the runs have no validation part at hand, or the data no PublicTest.
+    """
+    if subject.weights is None:
+        return None if held_out is None else Validation("val", held_out)
+    if options.split == beside.PUBLIC:
+        return Validation(beside.PUBLIC, (logits, rows.labels))
+    others = beside.list_public_rows(rows.examples)
+    if not len(others):
+        return None
+    (found,) = _predict(console, subject.members, rows.examples.images[others], options.views)
+    return Validation(beside.PUBLIC, (found, rows.examples.labels[others]))
 
 
 def predict_held_out(
@@ -193,7 +242,9 @@ def predict_held_out(
         for run in runs
     )
     if not is_shared:
-        console.print("note: no temperature, for the runs share no validation part", style="yellow")
+        console.print(
+            "note: no temperature and no threshold, for the runs share no validation part", style="yellow"
+        )
         return None
     try:
         own = examples
@@ -202,7 +253,8 @@ def predict_held_out(
         rows = choose_rows(own, first, "val")
     except DataError as error:
         console.print(
-            f"note: no temperature, for the validation part is not at hand: {error}", style="yellow"
+            f"note: no temperature and no threshold, for the validation part is not at hand: {error}",
+            style="yellow",
         )
         return None
     each = _predict(console, runs, own.images[rows], views)

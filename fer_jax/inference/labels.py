@@ -83,8 +83,7 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
         ferplus: FER+'s file of votes; None for the one that a run's config names.
 
     Raises:
-        ConfigError: they were trained on different labels and `source` names none; or `ferplus` names votes,
-            and the labels are FER2013's.
+        ConfigError: they were trained on different labels and `source` names none.
     """
     own = [member.own_labels for member in members]
     sources = list(dict.fromkeys(each.source for each in own))
@@ -95,8 +94,6 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
             "or --labels ferplus"
         )
     chosen = source or sources[0]
-    if ferplus is not None and chosen != "ferplus":
-        raise ConfigError("--ferplus names votes, and the labels are FER2013's; give --labels ferplus too")
     named = [each.ferplus for each in own if each.ferplus is not None]
     votes = str(ferplus) if ferplus is not None else next(iter(named), None)
     classes: Classes = 7 if members[0].network.classes == fer2013.CLASS_COUNT else 8

@@ -1,11 +1,13 @@
 """Which rows of a data set are measured: a part of a run's own split, a usage of FER2013, or all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.readers import official
 from fer_jax.data.split import OWN_PARTS
 from fer_jax.errors import DataError, RunError
 from fer_jax.inference.run_weights import Trained
@@ -77,3 +79,32 @@ def find_trained_on(runs: Sequence[Trained], hashes: np.ndarray) -> np.ndarray:
     See `Examples.hashes`: the images are exact copies of training images, or these themselves.
     """
     return np.isin(hashes, np.concatenate([run.saved["train_hashes"] for run in runs]))
+
+
+def find_training_hashes(
+    card: Mapping[str, Any], examples: Examples, labels: np.ndarray
+) -> np.ndarray | None:
+    """Find in a file of FER2013 the images that released weights were trained on: uint64 [T], hashes.
+
+    They are the Training rows, if the card says that the weights were trained by the official protocol on
+    all of these, and the file has as many. Of weights that were trained on FER+'s votes, the rows without a
+    majority are left out where these votes are at hand; else all Training rows count.
+
+    Args:
+        card: of the weights.
+        examples: the data, with FER2013's labels.
+        labels: int [rows of the data], the labels that are measured by.
+
+    Returns:
+        None if the card says something else, or the data lacks these rows.
+    """
+    is_training = examples.usages == fer2013.USAGES.index("Training")
+    came = class_counts(examples.labels[is_training])
+    said = official.describe_rows(examples.labels[is_training], examples.usages[is_training])
+    training = card["training"]
+    is_known = training["split"]["protocol"] == "official" and said in training["data"]
+    if not is_known or came != fer2013.CLASS_COUNTS["Training"]:
+        return None
+    is_labelled = is_training & (labels != fer2013.UNLABELLED)
+    is_exact = is_labelled.sum() == training["split"]["sizes"]["train"]
+    return examples.hashes[is_labelled if is_exact else is_training]

@@ -22,6 +22,41 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def proportion(correct: int, total: int) -> dict[str, Any]:
+    """Describe an accuracy on at least one image, ready for JSON.
+
+    Returns:
+        `correct`, `total`, `accuracy`, and its Wilson interval (95 %): `accuracy_low` and `accuracy_high`.
+    """
+    low, high = wilson_interval(correct, total)
+    return {
+        "correct": correct,
+        "total": total,
+        "accuracy": correct / total,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }
+
+
+def copy_free(is_correct: np.ndarray, is_copy: np.ndarray | None) -> dict[str, Any] | None:
+    """Describe the accuracy without the images that are exact copies of training images.
+
+    Args:
+        is_correct: bool [N].
+        is_copy: bool [N]; None if the training images are not known.
+
+    Returns:
+        What `proportion` does; None if the training images are not known, or no other image is left.
+
+    >>> found = copy_free(np.array([True, True, False]), np.array([True, False, False]))
+    >>> found["correct"], found["total"]
+    (1, 2)
+    """
+    if is_copy is None or is_copy.all():
+        return None
+    return proportion(int((is_correct & ~is_copy).sum()), int((~is_copy).sum()))
+
+
 def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
     """95 % interval of the first proportion minus the second, measured on different images, in -1..1.
 
@@ -52,15 +87,10 @@ def summarise(counts: Counts) -> dict[str, Any]:
     """
     confusion = np.asarray(counts.confusion, np.int64)
     correct, total = int(np.trace(confusion)), int(confusion.sum())
-    low, high = wilson_interval(correct, total)
     rows = [_class_figures(confusion, index) for index in range(len(confusion))]
     present = [row for row in rows if row["count"]]
     return {
-        "correct": correct,
-        "total": total,
-        "accuracy": correct / total,
-        "accuracy_low": low,
-        "accuracy_high": high,
+        **proportion(correct, total),
         "loss": mean_loss(counts),
         "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
         "macro_f1": float(np.mean([row["f1"] for row in present])),

@@ -1,0 +1,140 @@
+"""What stands beside an accuracy: without copies of training images, one human rater, and abstention."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from fer_jax import fer2013
+from fer_jax.data import targets
+from fer_jax.data.examples import Examples
+from fer_jax.data.readers import ferplus
+from fer_jax.data.targets import DEFAULT_FILE
+from fer_jax.errors import DataError
+from fer_jax.evaluate.subject import Subject
+from fer_jax.files import Json
+from fer_jax.inference.labels import LabelledRows, Labelling
+from fer_jax.inference.rows import find_trained_on, find_training_hashes
+from fer_jax.metrics import abstention, raters
+from fer_jax.metrics.predictions import Predictions
+
+PUBLIC: Final = "PublicTest"
+"""The part on which thresholds for released weights are chosen: their run's validation part is not known."""
+
+_CHOICES: Final = np.array([ferplus.CHOICES.index(name) for name in ferplus.CHOICE_OF_LABEL])
+"""The choice of an annotator, its place in `ferplus.CHOICES`, for each class of a network."""
+
+
+class Validation(NamedTuple):
+    """The images on which thresholds are chosen: the name of their part, and the networks' predictions."""
+
+    part: str
+    predictions: Predictions
+
+
+def find_copies(subject: Subject, examples: Examples, rows: LabelledRows) -> np.ndarray | None:
+    """Find the measured images that are exact copies of training images, or these themselves: bool [N].
+
+    Args:
+        subject: the networks; runs know their training images.
+        examples: the data with FER2013's labels, in which those of released weights are looked for.
+        rows: the N rows that are measured.
+
+    Returns:
+        None for released weights whose training images are not in the data.
+    """
+    hashes = examples.hashes[rows.rows]
+    if subject.weights is None:
+        return find_trained_on(subject.runs, hashes)
+    known = find_training_hashes(subject.weights.card, examples, rows.examples.labels)
+    return None if known is None else np.isin(hashes, known)
+
+
+def describe_copies(subject: Subject, is_copy: np.ndarray | None) -> list[str]:
+    """Note how many of the measured images are copies; nothing if there are none.
+
+    `is_copy` is what `find_copies` returns.
+    """
+    if is_copy is None:
+        name = "the weights" if subject.weights is None else subject.weights.name
+        return [
+            f"note: exact copies of training images: not known, for {name} was trained on images that are "
+            "not in this data"
+        ]
+    copies = int(is_copy.sum())
+    return [f"note: exact copies of training images: {copies:,} of {len(is_copy):,}"] if copies else []
+
+
+def find_votes(
+    console: Console, labelling: Labelling, examples: Examples, *, is_asked: bool
+) -> np.ndarray | None:
+    """Find FER+'s votes for the rows of some data: int64 [rows of the data, 10], by `ferplus.CHOICES`.
+
+    They are in the file that the command line or the run's config names, or in fer2013new.csv beside the data
+    or in data/.
+
+    Args:
+        console: for a note if a file that was not asked for is not of this data.
+        labelling: whose labels the networks are measured by.
+        examples: the data with FER2013's labels.
+        is_asked: the command line names the file.
+
+    Returns:
+        None if there is no such file.
+
+    Raises:
+        DataError: the file is asked for, but cannot be read or is not of this data.
+    """
+    path = _find_file(labelling, examples)
+    if path is None:
+        return None
+    try:
+        where = f"{path} and {examples.description}"
+        votes = ferplus.match(ferplus.read(path), examples.labels, examples.usages, where=where)
+    except DataError as error:
+        if is_asked or labelling.config.source == "ferplus":
+            raise
+        console.print(f"note: no human rater is shown: {error}", style="yellow")
+        return None
+    return votes.counts
+
+
+def _find_file(labelling: Labelling, examples: Examples) -> Path | None:
+    config, source = labelling.config, examples.source
+    if config.source == "ferplus":
+        return targets.find_votes(config)
+    if config.ferplus is not None:
+        named = Path(config.ferplus).expanduser()
+        return named if named.is_file() else None
+    if source is None:
+        return None
+    beside = (source if source.is_dir() else source.parent) / DEFAULT_FILE.name
+    return next((path for path in (beside, DEFAULT_FILE) if path.is_file()), None)
+
+
+def measure_raters(votes: np.ndarray | None, rows: LabelledRows, logits: np.ndarray) -> Json | None:
+    """Measure one human rater of FER+ and the network against the other raters, see `metrics.raters.measure`.
+
+    Args:
+        votes: what `find_votes` returns.
+        rows: the N rows that are measured.
+        logits: float64 [N, C].
+    """
+    return None if votes is None else raters.measure(votes[rows.rows], _CHOICES[logits.argmax(axis=1)])
+
+
+def list_public_rows(examples: Examples) -> np.ndarray:
+    """List the labelled rows of PublicTest, int64 [M]; M may be 0."""
+    is_public = examples.usages == fer2013.USAGES.index(PUBLIC)
+    return np.flatnonzero(is_public & (examples.labels != fer2013.UNLABELLED))
+
+
+def measure_abstention(measured: Predictions, validation: Validation | None) -> Json:
+    """Measure the accuracy on the most certain images, see `metrics.abstention.measure`.
+
+    Returns:
+        Also `chosen_on`, the part on which the thresholds are chosen; None without.
+    """
+    predictions, part = (None, None) if validation is None else (validation.predictions, validation.part)
+    return abstention.measure(*measured, validation=predictions) | {"chosen_on": part}
