@@ -114,9 +114,11 @@ class Run:
         """Its selected weights, ready to predict; of a run that is not finished, those saved so far."""
         return load_run(self.folder)
 
-    def predict(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
+    def predict(
+        self, images: Any, *, views: ViewChoice = "single", abstain_below: float | None = None
+    ) -> np.ndarray:
         """Predict the expressions of faces, see `Classifier.predict`: probabilities float32 [N, C]."""
-        return self.classifier.predict(images, views=views)
+        return self.classifier.predict(images, views=views, abstain_below=abstain_below)
 
     def plot(self, kind: str = "curves", *, part: str = "val") -> Figure:
         """Draw the learning curves, or the confusion matrix of a part as it was measured at the end.

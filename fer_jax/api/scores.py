@@ -12,7 +12,9 @@ from fer_jax.errors import ConfigError, DataError
 from fer_jax.evaluate import plots, text
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
+from fer_jax.metrics import abstention
 from fer_jax.metrics.predictions import calibrate, measure
+from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.report.plots import plot_confusion
 from fer_jax.text import Table, decimal, interval, percent, thousands
 
@@ -30,7 +32,7 @@ METRICS: Final = {
 }
 """What `Scores.table` has a row for, and its name for people; all are ratios, except the loss."""
 
-KINDS: Final = ("confusion", "reliability", "robustness")
+KINDS: Final = ("confusion", "reliability", "abstention", "robustness")
 """The plots of `Scores.plot`."""
 
 _LEAST_PROBABILITY: Final = 1e-15
@@ -70,6 +72,15 @@ class Scores:
         """Its 95 % bootstrap interval: how much it would vary on other images of the same kind."""
         low, high = self.facts["intervals"]["accuracy"]
         return low, high
+
+    @property
+    def copy_free_accuracy(self) -> float | None:
+        """The accuracy without exact copies of training images; None if these are not known, or are all.
+
+        Its counts and its Wilson interval are in `facts["copy_free"]`.
+        """
+        without = self.facts.get("copy_free")
+        return None if without is None else float(without["accuracy"])
 
     @property
     def balanced_accuracy(self) -> float:
@@ -120,8 +131,21 @@ class Scores:
         frame = pd.DataFrame(self.facts["confusion"], index=names, columns=names)
         return frame.rename_axis(index="true", columns="predicted")
 
+    @property
+    def abstention(self) -> "pd.DataFrame":
+        """A row for each part of the least certain images that can be left out.
+
+        With thresholds, which need a validation part: `left_out`, `threshold`, `images`, `answered`,
+        `correct`, `accuracy`, and the ends `accuracy_low` and `accuracy_high` of its Wilson interval. For
+        predictions of your own `coverage` instead of the first three columns: the most certain images.
+        """
+        import pandas as pd
+
+        found = self.facts["abstention"]
+        return pd.DataFrame(found["thresholds"] or found["curve"])
+
     def plot(self, kind: str = "confusion") -> Figure:
-        """Draw the confusion matrix, the reliability diagram or the accuracy under corruptions.
+        """Draw the confusion matrix, the reliability diagram, abstention or the accuracy under corruptions.
 
         Args:
             kind: one of `KINDS`.
@@ -133,6 +157,8 @@ class Scores:
             return plot_confusion(np.array(self.facts["confusion"]), title=self.title)
         if kind == "reliability":
             return plots.plot_reliability(self.facts["calibration"], title=self.title)
+        if kind == "abstention":
+            return plots.plot_abstention(self.facts["abstention"], title=self.title)
         if kind != "robustness":
             raise ConfigError(f"there is no plot {kind!r} of scores; wanted one of {', '.join(KINDS)}")
         if self.facts.get("robustness") is None:
@@ -155,6 +181,12 @@ class Scores:
             scale, digits = (100, 2) if is_ratio else (1, 4)
             rows.append([words, shown, interval(ends, scale=scale, digits=digits)])
         right = f"{thousands(self.correct)} of {thousands(self.total)} images are right"
+        if tells_copies_apart(self.facts):
+            without = self.facts["copy_free"]
+            right += (
+                f"; without copies of training images {thousands(without['correct'])} of "
+                f"{thousands(without['total'])}, {percent(without['accuracy'], digits=2)}"
+            )
         return display.block(self.title, [right], rows)
 
 
@@ -178,6 +210,7 @@ def evaluate_predictions(
         "split": title,
         "views": ["identity"],
         "calibration": calibrate((logits, numbers), None),
+        "abstention": abstention.measure(logits, numbers, validation=None) | {"chosen_on": None},
         "robustness": None,
     }
     return Scores(title, facts)
@@ -190,6 +223,11 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
         raise DataError(
             f"the probabilities came as {came.dtype} {list(came.shape)}; wanted float [N, 7] or [N, 8], a "
             "row an image and a column a class"
+        )
+    if (no_answer := np.isnan(came).all(axis=1)).any():
+        raise DataError(
+            f"row {int(no_answer.argmax())} of the probabilities is NaN, as where a network abstains; leave "
+            "such rows and their labels out, and say how many they were"
         )
     is_bad = ~np.isfinite(came).all(axis=1) | (came < 0).any(axis=1) | (np.abs(came.sum(axis=1) - 1) > 1e-3)
     if is_bad.any():

@@ -1,19 +1,22 @@
-"""Plots of what `evaluate` measures: the reliability diagram and the robustness curves, as figures.
+"""Plots of what `evaluate` measures: reliability, abstention and robustness, as figures and as PNG files.
 
 In the style of `report.plots`; the same numbers give the same bytes with the same matplotlib.
 """
 
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from fer_jax.report.charts import add_corruption, add_histogram, add_reliability
-from fer_jax.report.plots import WIDE_DPI, drawing
+from fer_jax.report.charts import add_abstention, add_corruption, add_histogram, add_reliability
+from fer_jax.report.plots import WIDE_DPI, drawing, plot_confusion, write_png
 
 _HOW_TO_READ: Final = (
     "above the line: underconfident,\nmore often right than it says;\nbelow the line: overconfident"
 )
+_ABSTENTION: Final = "The most certain answers; dots: thresholds of the confidence"
 _PANELS_A_ROW: Final = 3
 
 
@@ -42,6 +45,18 @@ def plot_reliability(calibration: dict[str, Any], *, title: str) -> Figure:
     return figure
 
 
+def plot_abstention(abstention: dict[str, Any], *, title: str) -> Figure:
+    """Draw accuracy against the fraction of answered images; 1067 × 711 pixels.
+
+    `abstention` is what `metrics.abstention.measure` returns.
+    """
+    with drawing(title=title, size=(6, 4), dpi=WIDE_DPI) as figure:
+        axes = figure.subplots()
+        add_abstention(axes, abstention)
+        axes.set_title(_ABSTENTION if abstention["thresholds"] else "The most certain answers")
+    return figure
+
+
 def plot_robustness(robustness: dict[str, Any], *, title: str) -> Figure:
     """Draw accuracy against the strength of each corruption, a panel each; 1600 pixels wide.
 
@@ -64,3 +79,30 @@ def plot_robustness(robustness: dict[str, Any], *, title: str) -> Figure:
         for axes in panels[::_PANELS_A_ROW]:
             axes.set_ylabel("accuracy (%)")
     return figure
+
+
+def draw(result: dict[str, Any], *, title: str, stem: Path) -> dict[str, str]:
+    """Write the plots of an evaluation as PNG files.
+
+    Args:
+        result: the content of `evaluate_PART.json`.
+        title: above each plot.
+        stem: path and start of the files' names.
+
+    Returns:
+        Plot -> file name; without `robustness` if that was not measured.
+    """
+    same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
+    figures = {
+        "confusion": plot_confusion(np.array(result["confusion"]), title=title),
+        "reliability": plot_reliability(result["calibration"], title=title + same),
+        "abstention": plot_abstention(result["abstention"], title=title),
+    }
+    if result["robustness"] is None:
+        # One of an earlier evaluation would look as if it belonged to this one.
+        stem.with_name(f"{stem.name}_robustness.png").unlink(missing_ok=True)
+    else:
+        figures["robustness"] = plot_robustness(result["robustness"], title=title)
+    for name, figure in figures.items():
+        write_png(figure, stem.with_name(f"{stem.name}_{name}.png"))
+    return {name: f"{stem.name}_{name}.png" for name in figures}

@@ -7,7 +7,6 @@ gets robustness, pictures and its page too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -36,7 +35,6 @@ from fer_jax.inference.run_weights import Trained, load_own_data
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
 from fer_jax.metrics.scores import copy_free, summarise
-from fer_jax.report import plots as report_plots
 from fer_jax.report import run_page, terminal
 from fer_jax.runtime import cpu
 from fer_jax.text import counted
@@ -285,7 +283,7 @@ def write(console: Console, evaluation: Evaluation, result: Json, options: Evalu
         return
     if run is not None:
         with terminal.show_steps(console, "drawing", None):
-            pictures = _draw(run, result, labelling, stem)
+            pictures = plots.draw(result, title=_title(run, result["split"], labelling), stem=stem)
         found, faces = mistakes.write_pictures(run, evaluation.rows, evaluation.logits, stem=stem)
         result |= {"mistakes": found, "pictures": pictures | faces}
     write_json(stem.with_name(f"{stem.name}.json"), result)
@@ -295,23 +293,6 @@ def write(console: Console, evaluation: Evaluation, result: Json, options: Evalu
         console.print(f"the run's page: {run_page.write(run.folder)}")
 
 
-def _draw(run: Trained, result: Json, labelling: Labelling, stem: Path) -> dict[str, str]:
-    """Draw the metrics; picture name -> file name."""
-    title = f"{run.title}: {result['split']}"
-    if labelling.config.source != "fer2013":
-        title += f", labels of {labelling.words}"
-    paths = {
-        name: stem.with_name(f"{stem.name}_{name}.png") for name in ("confusion", "reliability", "robustness")
-    }
-    confusion = report_plots.plot_confusion(np.array(result["confusion"]), title=title)
-    report_plots.write_png(confusion, paths["confusion"])
-    same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
-    reliability = plots.plot_reliability(result["calibration"], title=title + same)
-    report_plots.write_png(reliability, paths["reliability"])
-    if result["robustness"] is None:
-        # One of an earlier evaluation would look as if it belonged to this one.
-        paths.pop("robustness").unlink(missing_ok=True)
-    else:
-        robust = plots.plot_robustness(result["robustness"], title=title)
-        report_plots.write_png(robust, paths["robustness"])
-    return {name: path.name for name, path in paths.items()}
+def _title(run: Trained, part: str, labelling: Labelling) -> str:
+    words = f"{run.title}: {part}"
+    return words if labelling.config.source == "fer2013" else f"{words}, labels of {labelling.words}"

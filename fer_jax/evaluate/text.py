@@ -6,6 +6,7 @@ from typing import Final
 
 from fer_jax.evaluate import robustness
 from fer_jax.files import Json
+from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.report import markdown
 from fer_jax.text import Table, align, counted, decimal, interval, mean_and_spread, percent
 
@@ -20,14 +21,27 @@ _RATIOS: Final = {
 
 def members_table(members: Sequence[Json]) -> str:
     """Lay out the results of each member alone, and their mean, for the terminal."""
-    rows: Table = [["run", "accuracy", "correct", "of", "loss, nats"]]
+    has_copies = any(tells_copies_apart(each) for each in members)
+    without = ["without copies", "correct", "of"] if has_copies else []
+    rows: Table = [["run", "accuracy", "correct", "of", *without, "loss, nats"]]
     for each in members:
-        counts = [f"{each[name]:,}" for name in ("correct", "total")]
-        rows.append([each["run"], percent(each["accuracy"], digits=2), *counts, f"{each['loss']:.4f}"])
-    mean = mean_and_spread([100 * each["accuracy"] for each in members], digits=2)
+        kinds = [each, each["copy_free"]] if has_copies else [each]
+        cells = [cell for counts in kinds for cell in _accuracy_cells(counts)]
+        rows.append([each["run"], *cells, f"{each['loss']:.4f}"])
+    rows.append(["mean", *_mean_cells(members)])
+    if has_copies:
+        rows[-1] += _mean_cells([each["copy_free"] for each in members])
     loss = statistics.mean(each["loss"] for each in members)
-    rows.append(["mean", f"{mean} %", "", "", f"{loss:.4f}"])
+    rows[-1].append(f"{loss:.4f}")
     return align(rows)
+
+
+def _accuracy_cells(counts: Json) -> list[str]:
+    return [percent(counts["accuracy"], digits=2), f"{counts['correct']:,}", f"{counts['total']:,}"]
+
+
+def _mean_cells(counts: Sequence[Json]) -> list[str]:
+    return [f"{mean_and_spread([100 * each['accuracy'] for each in counts], digits=2)} %", "", ""]
 
 
 def describe(result: Json) -> str:
@@ -35,23 +49,38 @@ def describe(result: Json) -> str:
     parts = [members_table(result["members"])] if "members" in result else []
     parts += [_metrics_table(result), _class_table(result), markdown.confusion_table(result["confusion"])]
     parts.append(_calibration_lines(result))
+    if "abstention" in result:
+        abstention = result["abstention"]
+        parts.append(
+            f"{align(markdown.abstention_table(abstention))}\n{markdown.abstention_note(abstention)}"
+        )
+    if result.get("raters") is not None:
+        parts.append(markdown.raters_sentence(result["raters"]))
     if result["robustness"] is not None:
         parts.append(robustness.table(result["robustness"]))
     return "\n\n".join(parts)
 
 
 def _metrics_table(result: Json) -> str:
-    intervals, total = result["intervals"], result["total"]
+    intervals = result["intervals"]
     rows: Table = [["", "value", "95 % interval"]]
+    counts = [""]
     ratios = result | {"ece": result["calibration"]["ece"]}
+    of = {"accuracy": f"   {result['correct']:,} of {result['total']:,}"}
+    of["top2_accuracy"] = f"   {result['top2_correct']:,}"
     for name, words in _RATIOS.items():
         ends = interval(intervals[name], scale=100, digits=2)
         rows.append([words, percent(ratios[name], digits=2), ends])
+        counts.append(of.get(name, ""))
+        if name == "accuracy" and tells_copies_apart(result):
+            without = result["copy_free"]
+            rows.append(
+                ["  without copies", percent(without["accuracy"], digits=2), markdown.wilson_ends(without)]
+            )
+            counts.append(f"   {without['correct']:,} of {without['total']:,}, Wilson's interval")
     rows.append(["mean ROC-AUC", decimal(result["macro_roc_auc"]), interval(intervals["macro_roc_auc"])])
     rows.append(["loss, nats", decimal(result["loss"], digits=4), interval(intervals["loss"])])
-    lines = align(rows).splitlines()
-    lines[1] += f"   {result['correct']:,} of {total:,}"
-    lines[2] += f"   {result['top2_correct']:,}"
+    lines = [line + more for line, more in zip(align(rows).splitlines(), [*counts, "", ""], strict=True)]
     count = len(result["views"])
     shown = (
         "one view"

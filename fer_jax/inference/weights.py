@@ -100,20 +100,26 @@ class Classifier:
     network: Network = field(repr=False)
     own_labels: LabelsConfig = field(repr=False)
 
-    def predict(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
+    def predict(
+        self, images: Any, *, views: ViewChoice = "single", abstain_below: float | None = None
+    ) -> np.ndarray:
         """Predict the expressions of faces, with a warning if they seem to have been divided by 255.
 
         Args:
             images: uint8 [N, 48, 48, 1] or [N, 48, 48], 0 black to 255 white: faces cropped as the card says.
             views: test-time augmentation, as `evaluate --help` explains; logits are averaged over the views.
+            abstain_below: do not answer where no probability is as large as this threshold, in 0..1, such as
+                one that `evaluate` chose in the same views; None to answer always.
 
         Returns:
-            Probabilities float32 [N, C]; each row sums to 1.
+            Probabilities float32 [N, C]; each row sums to 1, or is NaN throughout where there is no answer.
+            NumPy's `argmax` of such a row is 0, which is no answer: `answers` gives the labels.
 
         Raises:
             DataError: the images have another shape or dtype.
-            ConfigError: there are no such views.
+            ConfigError: there are no such views, or the threshold is not in 0..1.
         """
+        _check_threshold(abstain_below)
         logits = self.predict_logits(images, views=views)
         if np.size(images) and np.max(images) <= 1:
             warnings.warn(
@@ -121,8 +127,19 @@ class Classifier:
                 "divided by 255, leave that out",
                 stacklevel=2,
             )
-        probabilities: np.ndarray = softmax(logits, axis=1)
-        return probabilities.astype(np.float32)
+        probabilities: np.ndarray = softmax(logits, axis=1).astype(np.float32)
+        if abstain_below is not None:
+            # Of the same precision: a threshold that is the confidence of an image leaves this image in.
+            is_uncertain = probabilities.max(axis=1) < np.float32(abstain_below)
+            probabilities[is_uncertain] = np.nan
+        return probabilities
+
+    def answers(self, probabilities: np.ndarray) -> list[str | None]:
+        """Name the most likely class of each row of what `predict` returns; None where it did not answer."""
+        return [
+            None if np.isnan(row).any() else self.labels[int(row.argmax())]
+            for row in np.asarray(probabilities)
+        ]
 
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
         """Predict the logits, float64 [N, C], whose softmax `predict` returns; see there."""
@@ -130,6 +147,15 @@ class Classifier:
         if views not in CHOICES:
             raise ConfigError(f"views came {views!r}; wanted one of {', '.join(CHOICES)}")
         return predict_views(self.network, faces, views)
+
+
+def _check_threshold(threshold: Any) -> None:
+    is_number = isinstance(threshold, int | float | np.integer | np.floating)
+    if threshold is not None and not (is_number and 0 <= threshold <= 1):
+        raise ConfigError(
+            f"abstain_below came {threshold!r}; wanted a probability in 0..1, such as one of the thresholds "
+            "that evaluate shows, or None to answer always"
+        )
 
 
 def _check_images(images: Any) -> np.ndarray:

@@ -57,6 +57,16 @@ def copy_free(is_correct: np.ndarray, is_copy: np.ndarray | None) -> dict[str, A
     return proportion(int((is_correct & ~is_copy).sum()), int((~is_copy).sum()))
 
 
+def tells_copies_apart(figures: dict[str, Any]) -> bool:
+    """Whether some of the measured images are copies of training images, and others are not.
+
+    Args:
+        figures: `total` and, where the training images are known, `copy_free`.
+    """
+    without = figures.get("copy_free")
+    return bool(without is not None and without["total"] != figures["total"])
+
+
 def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
     """95 % interval of the first proportion minus the second, measured on different images, in -1..1.
 

@@ -169,6 +169,53 @@ def add_histogram(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xlabel("confidence (%)")
 
 
+def abstention_chart(abstention: Mapping[str, Any], *, part: str) -> Chart:
+    """Draw accuracy against the fraction of the images that are answered, the most certain ones.
+
+    Args:
+        abstention: see `add_abstention`.
+        part: the measured images, for readers who cannot see the chart.
+    """
+
+    def draw(figure: Figure) -> None:
+        add_abstention(figure.add_subplot(), abstention)
+
+    told = "; ".join(
+        f"{percent(each['coverage'], digits=0)} of the images, accuracy {percent(each['accuracy'])}"
+        for each in abstention["curve"]
+    )
+    return make_chart(
+        "Accuracy of the most certain answers", "", draw, alt=f"Abstention, {part}: {told}.", size=(5.4, 3.3)
+    )
+
+
+def add_abstention(axes: Axes, abstention: Mapping[str, Any]) -> None:
+    """Draw accuracy with its 95 % interval against the fraction of answered images (both in percent).
+
+    Args:
+        axes: to draw on.
+        abstention: `curve` and `thresholds`, as `metrics.abstention.measure` returns them; a dot stands for
+            each threshold.
+    """
+    curve = abstention["curve"]
+    coverages = [100 * each["coverage"] for each in curve]
+    low, accuracies, high = (
+        [100 * each[name] for each in curve] for name in ("accuracy_low", "accuracy", "accuracy_high")
+    )
+    axes.fill_between(coverages, low, high, color=plots.VAL_COLOUR, alpha=0.2, linewidth=0)
+    axes.plot(coverages, accuracies, color=plots.VAL_COLOUR)
+    for each in abstention["thresholds"]:
+        if each["accuracy"] is None:
+            continue
+        place = 100 * each["answered"] / each["images"], 100 * each["accuracy"]
+        axes.plot(*place, color=plots.TRAIN_COLOUR, marker="o", markersize=5)
+        axes.annotate(
+            f"{each['threshold']:.2f}", place, xytext=(4, 4), textcoords="offset points", fontsize="small"
+        )
+    lowest = 10 * ((min(low) - 1) // 10)
+    axes.set(xlim=(0, 103), ylim=(max(lowest, 0), 101), xlabel="answered images (%)", ylabel="accuracy (%)")
+
+
 def robustness_charts(robustness: Mapping[str, Any], *, part: str) -> list[Chart]:
     """Draw accuracy against the strength of each corruption: charts with one vertical scale.
 

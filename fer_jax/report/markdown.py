@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, write_text
+from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.report.story import (
     CURVES_NOTE,
     NO_LAYERS,
@@ -19,10 +20,23 @@ from fer_jax.report.story import (
     gather,
     layer_rows,
 )
-from fer_jax.text import Table, align, decimal, escape, interval, percent, thousands, to_markdown
+from fer_jax.text import (
+    MISSING,
+    Table,
+    align,
+    counted,
+    decimal,
+    escape,
+    interval,
+    percent,
+    thousands,
+    to_markdown,
+)
 
 REPORT: Final = "report.md"
 """Name of a run's report in its folder."""
+
+_COVERAGES_SHOWN: Final = (1.0, 0.9, 0.8, 0.7, 0.5)
 
 SYNTHETIC_NOTICE: Final = (
     "**SYNTHETIC FACES: NOT A FER2013 RESULT.** The numbers below say nothing about real faces."
@@ -85,6 +99,93 @@ def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
     rows = [["true \\ predicted", *names]]
     rows += [[label, *map(thousands, row)] for label, row in zip(names, confusion, strict=True)]
     return align(rows)
+
+
+def wilson_ends(counts: Json) -> str:
+    """Write the ends of an accuracy's Wilson interval, in percent."""
+    ends = None if counts["accuracy"] is None else [counts["accuracy_low"], counts["accuracy_high"]]
+    return interval(ends, scale=100, digits=2)
+
+
+def abstention_table(abstention: Json) -> Table:
+    """Lay out the accuracy on the most certain images: by threshold, or without one by coverage."""
+    if not abstention["thresholds"]:
+        rows: Table = [["most certain", "images", "correct", "accuracy", "95 % interval"]]
+        for each in abstention["curve"]:
+            if each["coverage"] in _COVERAGES_SHOWN:
+                rows.append([percent(each["coverage"], digits=0), *_answered_cells(each)])
+        return rows
+    rows = [["left out", "threshold", "of", "answered", "correct", "accuracy", "95 % interval"]]
+    for each in abstention["thresholds"]:
+        threshold, images = decimal(each["threshold"]), f"{each['images']:,}"
+        rows.append([percent(each["left_out"], digits=0), threshold, images, *_answered_cells(each)])
+    return rows
+
+
+def _answered_cells(each: Json) -> list[str]:
+    counts = [f"{each['answered']:,}", f"{each['correct']:,}"]
+    return [*counts, percent(each["accuracy"], digits=2), wilson_ends(each)]
+
+
+def abstention_note(abstention: Json) -> str:
+    """Say what the table of `abstention_table` shows."""
+    if not abstention["thresholds"]:
+        return "the most certain images of these; no threshold was chosen, for want of other images"
+    line = (
+        f"left out: the least certain part of {abstention['chosen_on']}, on which the threshold is chosen; "
+        "images with a lower confidence are not answered"
+    )
+    if abstention["is_chosen_here"]:
+        line += "\nchosen and measured on the same images, which flatters a little"
+    return line
+
+
+def raters_sentence(raters: Json) -> str:
+    """Say how often one human rater and the network agree with the other raters."""
+    rater, network = raters["rater"], raters["network"]
+    return (
+        f"one human rater of FER+ against the others: {percent(rater['accuracy'], digits=2)} "
+        f"({rater['expected_correct']:,.1f} of {counted(raters['total'], 'image')}, "
+        f"{raters['votes']:,} votes);\nthe network against the same raters: "
+        f"{percent(network['accuracy'], digits=2)} ({network['expected_correct']:,.1f})"
+    )
+
+
+def parts_table(parts: Sequence[tuple[str, Json]]) -> Table:
+    """Lay out for each part its accuracy, the one without copies, and one human rater.
+
+    Args:
+        parts: name and what `evaluate` has measured.
+
+    Returns:
+        The table, with a column only for what is known of some part; empty if that is nothing.
+    """
+    has_copies = any(tells_copies_apart(figures) for _, figures in parts)
+    has_raters = any(figures.get("raters") is not None for _, figures in parts)
+    if not has_copies and not has_raters:
+        return []
+    head = ["", "accuracy", *(["without copies"] if has_copies else [])]
+    rows: Table = [[*head, *(["one human rater", "network, same raters"] if has_raters else [])]]
+    for name, figures in parts:
+        kinds = [figures, *([figures.get("copy_free")] if has_copies else [])]
+        cells = [MISSING if each is None else _with_counts(each) for each in kinds]
+        if has_raters:
+            cells += _rater_cells(figures.get("raters"))
+        rows.append([name, *cells])
+    return rows
+
+
+def _with_counts(each: Json) -> str:
+    counts = f"{thousands(each['correct'])} of {thousands(each['total'])}"
+    return f"{percent(each['accuracy'], digits=2)} ({counts})"
+
+
+def _rater_cells(raters: Json | None) -> list[str]:
+    if raters is None:
+        return [MISSING, MISSING]
+    each = [raters[name] for name in ("rater", "network")]
+    of = thousands(raters["total"])
+    return [f"{percent(one['accuracy'], digits=2)} ({one['expected_correct']:,.1f} of {of})" for one in each]
 
 
 def write(folder: Path) -> Path:

@@ -4,7 +4,8 @@ from typing import Final
 
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
-from fer_jax.report.charts import reliability_chart, robustness_charts
+from fer_jax.report import markdown
+from fer_jax.report.charts import abstention_chart, reliability_chart, robustness_charts
 from fer_jax.report.story import PARTS, Story
 from fer_jax.text import MISSING, Table, confidence, decimal, interval, number, percent, signed, thousands
 
@@ -55,6 +56,7 @@ def describe_parts(story: Story) -> list[Json]:
                 "confused": confused(figures["confusion"]),
                 "classes": figures["per_class"],
                 "calibration": _calibration(figures, part),
+                "abstention": _abstention(figures.get("abstention"), part),
                 "robustness": _robustness(figures.get("robustness"), part),
                 "mistakes": _mistakes(mistakes, sheets.get("mistakes")),
                 "saliency": _saliency(sheets.get("saliency")),
@@ -90,6 +92,14 @@ def interval_rows(measured: list[Json]) -> Table:
         rows.append([words, *cells])
     rows.append(["views", *(f"{len(each['figures']['views'])}" for each in with_intervals)])
     return rows
+
+
+def beside_rows(measured: list[Json]) -> Table:
+    """Lay out what stands beside the accuracies that `evaluate` measured, see `markdown.parts_table`.
+
+    `measured` is what `describe_parts` returns.
+    """
+    return markdown.parts_table([(each["part"], each["figures"]) for each in measured])
 
 
 def views_note(figures: Json) -> str:
@@ -164,6 +174,18 @@ def _calibration(figures: Json, part: str) -> Json | None:
         "interval": figures.get("intervals", {}).get("ece"),
         "charts": charts,
         "rows": rows,
+    }
+
+
+def _abstention(abstention: Json | None, part: str) -> Json | None:
+    if abstention is None:
+        return None
+    return {
+        **abstention,
+        "all": abstention["curve"][0],
+        "chart": abstention_chart(abstention, part=part),
+        "table": markdown.abstention_table(abstention),
+        "note": markdown.abstention_note(abstention),
     }
 
 

@@ -9,7 +9,7 @@ from fer_jax.files import Json
 from fer_jax.report import story as run_story
 from fer_jax.report.charts import curve_charts
 from fer_jax.report.html import write_page
-from fer_jax.report.measured import describe_parts, interval_rows
+from fer_jax.report.measured import beside_rows, describe_parts, interval_rows
 from fer_jax.report.story import Story, gather
 from fer_jax.text import MISSING, Table, decimal, describe_value
 
@@ -24,6 +24,7 @@ CONTENTS: Final = {
     "confusion": "Confusion",
     "classes": "By class",
     "calibration": "Calibration",
+    "abstention": "Abstention",
     "robustness": "Robustness",
     "mistakes": "Mistakes",
     "saliency": "Saliency",
@@ -38,6 +39,7 @@ MEASURED: Final = {
     "confusion": "Confusion: which classes are taken for which others",
     "classes": "By class: precision and recall of each class",
     "calibration": "Calibration: whether its confidence can be trusted",
+    "abstention": "Abstention: accuracy on the images that it is most certain of",
     "robustness": "Robustness: accuracy under blur, noise and other corruptions",
     "mistakes": "Mistakes: the most confident ones",
     "saliency": "Saliency: what the network looks at",
@@ -88,6 +90,7 @@ def write(folder: Path) -> Path:
         measured=measured,
         unmeasured=unmeasured,
         intervals=interval_rows(measured),
+        beside=beside_rows(measured),
         diagnosis=_describe_diagnosis(story.diagnosis) if story.diagnosis else None,
         commands=_commands(story),
     )

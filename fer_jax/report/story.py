@@ -11,7 +11,7 @@ from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
-from fer_jax.metrics.scores import difference_interval
+from fer_jax.metrics.scores import difference_interval, tells_copies_apart
 from fer_jax.text import MISSING, Table, counted, duration, percent, signed, thousands
 
 PARTS: Final = {
@@ -103,6 +103,16 @@ class Story:
         """The gap in a sentence."""
         gap = self.gap
         return f"The gap train − val is {gap.words} points, 95 % interval {gap.ends}: {gap.meaning}."
+
+    def find_copy_free(self, part: str) -> Json | None:
+        """Find the accuracy of a part without copies of training images, as `evaluate` measured it.
+
+        Returns:
+            None if it is the same as with them, is not known, or is of another accuracy than in `metrics`.
+        """
+        found, counts = self.evaluations.get(part, {}), self.metrics[part]
+        is_same = all(found.get(name) == counts[name] for name in ("correct", "total"))
+        return found["copy_free"] if is_same and tells_copies_apart(found) else None
 
     @property
     def weights_sentence(self) -> str:

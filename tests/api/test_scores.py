@@ -27,6 +27,8 @@ def test_the_metrics_are_those_counted_by_hand() -> None:
     assert scores.loss == pytest.approx(-(6 * np.log(0.9) + 2 * np.log(0.1 / 6)) / 8)
     assert scores.macro_f1 == pytest.approx((1 + 1 + 0 + 0.75 + 2 / 3) / 5)
     assert scores.confusion.loc["happy", "neutral"] == 1
+    assert scores.copy_free_accuracy is None
+    assert scores.abstention.loc[0, ["coverage", "answered", "correct"]].tolist() == [1, 8, 6]
     assert "by hand" in scores._repr_html_() and "6 of 8 images" in scores._repr_html_()
 
 
@@ -43,6 +45,7 @@ def test_labels_may_be_names_and_a_certain_answer_has_a_finite_loss() -> None:
         (LABELS, np.zeros((8, 7), int), "came as int64"),
         (LABELS, np.full((8, 5), 0.2), r"wanted float \[N, 7\] or \[N, 8\]"),
         (LABELS, np.full((8, 7), 3.0), "row 0 of the probabilities adds up to 21, from 3 to 3"),
+        (LABELS, np.full((8, 7), np.nan), "row 0 of the probabilities is NaN, as where a network abstains"),
         (LABELS[:3], np.full((8, 7), 1 / 7), r"the labels came as int64 \[3\]; wanted int \[8\]"),
         (LABELS + 1, np.full((8, 7), 1 / 7), r"the labels are in 1\.\.7; wanted 0\.\.6"),
         (np.array(["joy"] * 8), np.full((8, 7), 1 / 7), "there is no class 'joy'; wanted angry"),

@@ -185,7 +185,7 @@ def temperature_by_hand(logits: np.ndarray, labels: np.ndarray) -> float:
 def test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with(
     finished: Path, trained: Trained, part: str, views: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fer_jax.evaluate.run._draw", lambda *_: {})
+    monkeypatch.setattr("fer_jax.evaluate.run.plots.draw", lambda *_, **__: {})
     monkeypatch.setattr("fer_jax.evaluate.run.mistakes.write_pictures", lambda *_, **__: ([], {}))
     monkeypatch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
     words = ["--split", part, "--views", views, "--no-robustness"]
@@ -217,7 +217,7 @@ def test_without_a_shared_validation_part_nothing_is_held_out_and_a_note_says_so
     console = Console(markup=False, highlight=False, soft_wrap=True)
     assert predict_held_out(console, [moved], labelling, own, "single") is None
     output = capsys.readouterr().out
-    assert "note: no temperature, for the validation part is not at hand" in output
+    assert "note: no temperature and no threshold, for the validation part is not at hand" in output
     assert "train.csv of another place" in output
     assert predict_held_out(console, [trained, moved], labelling, own, "single") is None
     other = replace(trained, saved=trained.saved | {"val": trained.saved["val"][1:]})
