@@ -4,7 +4,7 @@ import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
 from fer_jax.inference.predictor import predict
-from fer_jax.inference.rows import choose_rows
+from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.metrics.paired import LEVEL, count_discordant, difference_interval, holm, mcnemar
+from fer_jax.metrics.scores import copy_free, wilson_interval
 from fer_jax.metrics.scores import difference_interval as gap_interval
-from fer_jax.metrics.scores import wilson_interval
 from fer_jax.report import terminal
 from fer_jax.report.plots import write_png
 from fer_jax.runs.location import find_folders
@@ -36,10 +36,13 @@ class Measured:
     Attributes:
         examples: the data.
         is_right: for each entry, for each seed that was evaluated (at least the first): bool [N].
+        copy_free: for the same seeds the accuracy without copies of their training images, see
+            `metrics.scores.copy_free`.
     """
 
     examples: Examples
     is_right: list[list[np.ndarray]]
+    copy_free: list[list[Json | None]]
 
 
 def compare_runs(
@@ -160,18 +163,22 @@ def measure(
     for note in asked.notes:
         console.print(note, style="yellow")
     is_right: list[list[np.ndarray]] = []
+    without: list[list[Json | None]] = []
     needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
     with terminal.show_steps(console, "predicting", sum(map(len, needed))) as advance:
         for runs in needed:
             is_right.append([])
+            without.append([])
             for run in runs:
                 trained = load(run.folder, data, on_bad_row)
                 rows = choose_rows(labelled, trained, part)
                 logits, _ = predict(trained.network, labelled.images[rows], advance=advance)
                 is_right[-1].append(logits.argmax(axis=1) == labelled.labels[rows])
+                is_copy = find_trained_on([trained], labelled.hashes[rows])
+                without[-1].append(copy_free(is_right[-1][-1], is_copy))
                 for note in (*trained.notes, *_changed_since(run, part, is_right[-1][-1])):
                     console.print(f"{run.folder}: {note}", style="yellow")
-    return Measured(examples, is_right)
+    return Measured(examples, is_right, without)
 
 
 def _changed_since(run: SeedRun, part: str, is_right: np.ndarray) -> list[str]:
@@ -196,8 +203,8 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
     is_synthetic = entries[0].seeds[0].record.data.is_synthetic
     befores = [None, *entries[:-1]]
     runs = [
-        describe_entry(entry, before, part, rights)
-        for entry, before, rights in zip(entries, befores, is_right, strict=True)
+        describe_entry(entry, before, part, rights, without)
+        for entry, before, rights, without in zip(entries, befores, is_right, measured.copy_free, strict=True)
     ]
     known = [each for each in PARTS if any(each in seed["parts"] for run in runs for seed in run["seeds"])]
     return {
@@ -217,7 +224,13 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
     }
 
 
-def describe_entry(entry: Entry, before: Entry | None, part: str, is_right: Sequence[np.ndarray]) -> Json:
+def describe_entry(
+    entry: Entry,
+    before: Entry | None,
+    part: str,
+    is_right: Sequence[np.ndarray],
+    without: Sequence[Json | None],
+) -> Json:
     """Describe an entry and its seeds, ready for JSON.
 
     Args:
@@ -225,6 +238,7 @@ def describe_entry(entry: Entry, before: Entry | None, part: str, is_right: Sequ
         before: the entry above it in the table.
         part: of the images that were classified.
         is_right: for each seed that was evaluated: bool [N].
+        without: for each of them its accuracy without copies of training images.
 
     Returns:
         `label`, `before` (the label above it, or None), `change` (words) and `changes` (rows of setting,
@@ -232,7 +246,8 @@ def describe_entry(entry: Entry, before: Entry | None, part: str, is_right: Sequ
         `images_per_second`, `seconds_per_epoch`, `gap` and `gap_ends` (of each seed, in points: train − val
         and its 95 % interval), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
         `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if training measured
-        it, `loss`, `balanced_accuracy`, `macro_f1`), `best_epoch`, `history`.
+        it, `loss`, `balanced_accuracy`, `macro_f1`; for `part` and a seed that was evaluated also
+        `copy_free`), `best_epoch`, `history`.
     """
     first = entry.seeds[0].record
     words, told = _read_notebook(entry, before)
@@ -264,8 +279,7 @@ def describe_entry(entry: Entry, before: Entry | None, part: str, is_right: Sequ
         "versions": ", ".join(f"{package} {version}" for package, version in first.versions.items()),
         "seeds_together": first.seeds_together,
         "seeds": [
-            _describe_seed(run, part, is_right[place] if place < len(is_right) else None)
-            for place, run in enumerate(entry.seeds)
+            _describe_seed(run, part, *found) for run, *found in zip_longest(entry.seeds, is_right, without)
         ],
     }
 
@@ -282,7 +296,7 @@ def _read_notebook(entry: Entry, before: Entry | None) -> tuple[str | None, dict
     return words if is_next else None, told if any(told.values()) else None
 
 
-def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None) -> Json:
+def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None, without: Json | None) -> Json:
     counts = {name: (figures["correct"], figures["total"]) for name, figures in run.metrics.items()}
     if part not in counts and is_right is not None:
         counts[part] = (int(is_right.sum()), len(is_right))
@@ -291,6 +305,8 @@ def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None) -> Json
         low, high = wilson_interval(correct, total)
         scores = {key: run.metrics[name][key] for key in text.SCORES if key in run.metrics.get(name, {})}
         parts[name] = {"correct": correct, "total": total, "low": low, "high": high, **scores}
+    if is_right is not None:
+        parts[part]["copy_free"] = without
     # The first of equals: later epochs did not improve on it.
     best = max(run.history, key=lambda record: record["val_accuracy"])
     names = ("epoch", "train_accuracy", "val_accuracy")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fer_jax.files import Json
+from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.text import (
     MISSING,
     Table,
@@ -33,6 +34,10 @@ SPEED_NOTE: Final = (
 NOTEBOOK_NOTE: Final = (
     "Notebook: train / val / test, beside the runs that rebuild it unchanged on the same 28,709 rows; a dash "
     "if it gives no number."
+)
+COPIES_NOTE: Final = (
+    "Without copies: without the images that are exact copies of the run's training images; of several seeds "
+    "only those that the differences are tested with."
 )
 
 SCORES: Final = ("loss", "balanced_accuracy", "macro_f1")
@@ -120,7 +125,8 @@ def main_table(result: Json) -> Table:
     """Lay out all runs, one row each, with the numbers of the notebook if it has any."""
     parts = result["parts"]
     has_notebook = any(run["notebook"] for run in result["runs"])
-    head = ["run", "what changed", *(["notebook"] if has_notebook else []), *parts, "gap"]
+    without = [f"{result['part']} without copies"] if has_copies(result) else []
+    head = ["run", "what changed", *(["notebook"] if has_notebook else []), *parts, *without, "gap"]
     speeds = ["img/s", "s / epoch"] if result["has_speed"] else []
     rows = [[*head, "seeds", "parameters", "MACs", *speeds, "best epoch"]]
     for run in result["runs"]:
@@ -132,6 +138,7 @@ def main_table(result: Json) -> Table:
                 run["change"],
                 *([notebook] if has_notebook else []),
                 *(accuracy(run, part) for part in parts),
+                *([copy_free_accuracy(run, result["part"])] if without else []),
                 gap(run),
                 str(len(run["seeds"])),
                 thousands(run["parameters"]),
@@ -161,6 +168,29 @@ def accuracy(run: Json, part: str) -> str:
     if len(counts) > 1:
         return text
     return f"{text} ({interval([counts[0]['low'], counts[0]['high']], scale=100, digits=1)})"
+
+
+def has_copies(result: Json) -> bool:
+    """Whether some of the images that the pairs are tested on are copies of training images."""
+    parts = [seed["parts"].get(result["part"], {}) for run in result["runs"] for seed in run["seeds"]]
+    return any(map(tells_copies_apart, parts))
+
+
+def copy_free_accuracy(run: Json, part: str) -> str:
+    """Write the accuracy without copies of training images, of the seeds that were evaluated for the pairs.
+
+    >>> counts = {"correct": 6, "total": 8, "accuracy": 0.75, "accuracy_low": 0.41, "accuracy_high": 0.93}
+    >>> copy_free_accuracy({"seeds": [{"parts": {"val": {"copy_free": counts}}}]}, "val")
+    '75.0 (6 of 8)'
+    """
+    every = [seed["parts"].get(part, {}).get("copy_free") for seed in run["seeds"]]
+    found = [each for each in every if each is not None]
+    if not found:
+        return MISSING
+    text = mean_and_spread([100 * each["accuracy"] for each in found])
+    if len(found) > 1:
+        return text
+    return f"{text} ({thousands(found[0]['correct'])} of {thousands(found[0]['total'])})"
 
 
 def gap(run: Json) -> str:
@@ -277,6 +307,7 @@ def table_note(result: Json) -> str:
     together = [run["label"] for run in result["runs"] if run["seeds_together"] > 1]
     notes = [TABLE_NOTE, *([SPEED_NOTE] if result["has_speed"] else [])]
     notes += [NOTEBOOK_NOTE] if has_notebook else []
+    notes += [COPIES_NOTE] if has_copies(result) else []
     if together and result["has_speed"]:
         notes.append(
             f"The seeds of {join(together)} were trained together: speed and time are for all of them."
@@ -310,14 +341,16 @@ def csv_rows(result: Json) -> list[Json]:
     Returns:
         `run` (label), `folder`, `seed`, `part`, `correct`, `total`, `accuracy` with the ends `accuracy_low`
         and `accuracy_high` of its 95 % interval (Wilson), `loss`, `balanced_accuracy` and `macro_f1` (None
-        for a part that training did not measure), `parameters`, `macs`, `epochs`, `best_epoch`, and, if speed
-        is shown, `images_per_second` and `seconds_per_epoch`.
+        for a part that training did not measure), `copy_free_correct` and `copy_free_total` (without copies
+        of training images; None where the images were not classified for the tests), `parameters`, `macs`,
+        `epochs`, `best_epoch`, and, if speed is shown, `images_per_second` and `seconds_per_epoch`.
     """
     speeds = ("images_per_second", "seconds_per_epoch") if result["has_speed"] else ()
     rows = []
     for run in result["runs"]:
         for seed in run["seeds"]:
             for part, counts in seed["parts"].items():
+                without = counts.get("copy_free") or {}
                 rows.append(
                     {
                         "run": run["label"],
@@ -330,6 +363,7 @@ def csv_rows(result: Json) -> list[Json]:
                         "accuracy_low": counts["low"],
                         "accuracy_high": counts["high"],
                         **{name: counts.get(name) for name in SCORES},
+                        **{f"copy_free_{name}": without.get(name) for name in ("correct", "total")},
                         **{name: run[name] for name in ("parameters", "macs", "epochs")},
                         "best_epoch": seed["best_epoch"],
                         **{name: run[name] for name in speeds},

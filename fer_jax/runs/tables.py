@@ -64,8 +64,10 @@ def read_evaluations(runs: Runs) -> "pd.DataFrame":
 
     Returns:
         `run`, `name`, `seed`, `part`, `labels` ("fer2013" or "ferplus"), `views` (how many), the columns of
-        `read_metrics` from `correct` on, `top2_accuracy`, `ece` (expected calibration error, a ratio) and
-        `temperature` (NaN where none was fitted). Without any evaluation the table is empty.
+        `read_metrics` from `correct` on, `copy_free_correct` and `copy_free_total` (the same without exact
+        copies of training images; NaN where these are not known, or no other image is left),
+        `top2_accuracy`, `ece` (expected calibration error, a ratio) and `temperature` (NaN where none was
+        fitted). Without any evaluation the table is empty.
 
     Raises:
         RunError: there is no such run, or a file is damaged.
@@ -96,11 +98,13 @@ def _list_evaluations(folder: Path) -> Iterator[Json]:
             continue
         calibration = evaluation["calibration"]
         temperature = calibration["temperature"]
+        without = evaluation.get("copy_free") or {}
         yield {
             "part": evaluation["split"],
             "labels": evaluation.get("labels", "fer2013"),
             "views": len(evaluation.get("views", ["identity"])),
             **_list_scores(evaluation),
+            **{f"copy_free_{name}": without.get(name, math.nan) for name in ("correct", "total")},
             "top2_accuracy": evaluation["top2_accuracy"],
             "ece": calibration["ece"],
             "temperature": math.nan if temperature is None else temperature,

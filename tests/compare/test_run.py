@@ -147,6 +147,9 @@ def test_all_rows_are_predicted_by_every_seed(runs: Path, tmp_path: Path) -> Non
     assert result["parts"] == ["train", "val", "test", "all"]
     for run in result["runs"]:
         for seed in run["seeds"]:
+            without = seed["parts"]["all"]["copy_free"]
+            assert without["total"] == sum(seed["parts"][part]["total"] for part in ("val", "test"))
+            assert without["correct"] == sum(seed["parts"][part]["correct"] for part in ("val", "test"))
             known = {part: seed["parts"][part]["correct"] for part in result["parts"]}
             # The split leaves no row out here, so the parts add up to all.
             total = sum(seed["parts"][part]["total"] for part in ("train", "val", "test"))
@@ -267,7 +270,7 @@ def test_the_notebooks_words_are_those_of_its_own_step() -> None:
 
     def change(before: str | None, name: str) -> str:
         told = entries[before] if before else None
-        return str(describe_entry(entries[name], told, "val", [])["change"])
+        return str(describe_entry(entries[name], told, "val", [], [])["change"])
 
     assert change("run5", "run6") == NOTEBOOK["run6"][0]
     assert change("run5", "run7").endswith(" settings")
@@ -293,7 +296,7 @@ def make_ladder_entry(name: str, **train_changes: Any) -> Entry:
 def test_the_notebooks_figures_are_shown_beside_its_own_runs_only() -> None:
     run6 = make_ladder_entry("run6")
     assert notebook.name_of(run6) == "run6"
-    assert describe_entry(run6, None, "val", [])["notebook"] == NOTEBOOK["run6"][1]
+    assert describe_entry(run6, None, "val", [], [])["notebook"] == NOTEBOOK["run6"][1]
     # Another length, fewer images, another name, synthetic faces, other data.
     assert notebook.name_of(make_ladder_entry("run6", epochs=4)) is None
     assert notebook.name_of(make_ladder_entry("run6", max_examples=3000)) is None

@@ -110,7 +110,8 @@ def test_the_sheet_counts_nine_corruptions_of_the_same_images(evaluated: Any) ->
 
 def test_pictures_and_page_are_written(finished: Path, evaluated: Any) -> None:
     named = evaluated["pictures"]
-    assert {"confusion", "reliability", "robustness", "mistakes", "saliency", "neighbours"} == set(named)
+    kinds = ("confusion", "reliability", "abstention", "robustness", "mistakes", "saliency", "neighbours")
+    assert set(kinds) == set(named)
     for name, file in named.items():
         assert file == f"evaluate_val_{name}.png"
         assert min(size_of(finished / file)) > 100
@@ -135,6 +136,8 @@ def test_another_part_in_several_views_has_its_own_files(
     assert "robustness" not in figures["pictures"]
     assert not stale.exists()
     assert f"temperature {figures['calibration']['temperature']:.3f}, fitted on val" in output
+    # The thresholds are those of val, in the same views.
+    assert figures["abstention"]["chosen_on"] == "val" and not figures["abstention"]["is_chosen_here"]
     assert "flatters" not in output
 
 
@@ -247,6 +250,7 @@ def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suff
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     np.testing.assert_allclose(np.log(probabilities), log_softmax(logits, axis=1), rtol=1e-4, atol=1e-5)
     is_copy = table["is_copy_of_training"]
+    assert result["copy_free"]["total"] == (~is_copy).sum()
     assert is_copy[run.saved["train"]].all() and is_copy.sum() == result["copies_of_training_images"]
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 

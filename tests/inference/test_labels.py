@@ -114,11 +114,18 @@ def test_a_run_is_measured_by_both_sets_of_labels_side_by_side(
     assert theirs["per_class"][CONTEMPT]["count"] == 0 and theirs["roc_auc"]["contempt"] is None
     assert theirs["per_class"][CONTEMPT]["predicted"] == (answers == CONTEMPT).sum()
     assert "note: FER2013 has no contempt: that answer counts as wrong" in output
+    # Of the raters seven in ten agree, and all on what is unknown; the label stays the others' choice.
+    is_decided = decided[rows] != fer2013.UNLABELLED
+    both = theirs["raters"]["rater"], theirs["raters"]["network"]
+    assert both[0]["expected_correct"] == pytest.approx((~is_decided).sum() + 0.7 * is_decided.sum())
+    assert both[1]["expected_correct"] == pytest.approx((answers == decided[rows])[is_decided].sum())
 
     assert evaluate.main(words) == 0
     own, is_kept = read(eight / "evaluate_PublicTest.json"), decided[rows] != fer2013.UNLABELLED
     assert (own["labels"], own["total"]) == ("ferplus", is_kept.sum())
     assert own["correct"] == (answers == decided[rows])[is_kept].sum()
+    assert own["raters"]["network"]["expected_correct"] == pytest.approx(own["correct"])
+    assert own["raters"]["rater"]["accuracy"] == pytest.approx(0.7)
     said = f"FER+: its votes decide {is_kept.sum()} of {len(rows)} rows of PublicTest"
     assert said in capsys.readouterr().out
 
@@ -136,8 +143,6 @@ def test_a_network_of_seven_is_measured_by_the_rule_of_seven(
     # The temperature's images are measured by the same labels.
     assert figures["calibration"]["fitted_on"] == "val"
     assert "note: the network has seven classes: rows that contempt wins are left out" in output
-    assert evaluate.main([*words[:-1], "fer2013", "--ferplus", str(votes)]) == 2
-    assert "the labels are FER2013's; give --labels ferplus too" in capsys.readouterr().err
     assert evaluate.main([str(seven), str(eight)]) == 2
     assert (
         "trained on the labels of FER2013 and of FER+; choose those to measure by" in capsys.readouterr().err
