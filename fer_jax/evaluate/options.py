@@ -30,8 +30,12 @@ class EvaluateOptions:
       of each class, with 95 % bootstrap intervals: how much they would vary on other images of the same kind;
     - ROC-AUC of each class: how often an image of the class gets a higher score for it than an image of
       another class;
+    - accuracy without the images that are exact copies of training images;
     - calibration: ECE is the mean difference between confidence and accuracy. One temperature, fitted on the
       run's validation part, divides the logits and corrects what it can;
+    - abstention: accuracy if the least certain images are left out, by thresholds of the confidence that are
+      chosen on the validation part;
+    - with FER+'s votes: how often one human rater agrees with the others, and how often the network does;
     - robustness: accuracy under blur, noise, JPEG, brightness, contrast, occlusion, and a face box that is
       shifted, scaled or rotated, at five strengths each;
     - the most confident mistakes, what the network looked at (saliency), and the training images that are
@@ -44,7 +48,7 @@ class EvaluateOptions:
     each run are written as ensemble_RUNS_PART.json, without corruptions, mistakes and pictures.
 
     Released weights, given by name or file, are measured on PublicTest or PrivateTest of a FER2013 file,
-    metrics only.
+    metrics only. Their thresholds are chosen on its PublicTest.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -64,7 +68,8 @@ class EvaluateOptions:
     classes counts as wrong. With labels other than the run's own the files get names of their own, such as
     evaluate_val_ferplus.json."""
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv; else the one that the run was trained with, else data/fer2013new.csv."""
+    """FER+'s fer2013new.csv, for its labels and for the human raters; else the one that the run was trained
+    with, else data/fer2013new.csv. For the raters it is also looked for beside the data."""
     views: ViewChoice = "single"
     """Test-time augmentation: the views in which each image is shown; their logits are averaged. single: as
     it is; flip: also mirrored; shifts: also shifted by 2 px to each side; flip-shifts: all of these, and the
