@@ -279,7 +279,8 @@ def describe_entry(
         "versions": ", ".join(f"{package} {version}" for package, version in first.versions.items()),
         "seeds_together": first.seeds_together,
         "seeds": [
-            _describe_seed(run, part, *found) for run, *found in zip_longest(entry.seeds, is_right, without)
+            _describe_seed(run, part, right, found)
+            for run, right, found in zip_longest(entry.seeds, is_right, without)
         ],
     }
 

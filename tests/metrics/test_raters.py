@@ -34,7 +34,7 @@ def test_every_way_to_vote_is_as_counted_rater_by_rater() -> None:
     votes = np.array(every)
     assert agreement(votes) == pytest.approx([float(by_hand(each, None)) for each in every])
     chosen = np.arange(len(votes)) % 3
-    wanted = [float(by_hand(each, choice)) for each, choice in zip(every, chosen, strict=True)]
+    wanted = [float(by_hand(each, int(choice))) for each, choice in zip(every, chosen, strict=True)]
     assert agreement_with(votes, chosen) == pytest.approx(wanted)
 
 
