@@ -39,6 +39,13 @@ KNOWN_MD5: Final[dict[str, str]] = {
 }
 """MD5 of a file's bytes -> what the file is."""
 
+CONTENT_SHA256: Final[dict[str, str]] = {
+    "Training": "d5be02510af349503a1fe36759c09d1bbeb3d393d5293e4e055ab04c10313862",
+    "PublicTest": "8a7bba6d76d9ba5c37ec258b3e00f3d67cfce24a9b70b765675d8cb06f78c1b1",
+}
+"""Official images and labels by usage, hashed without their order, see `data.examples.hash_content`.
+PrivateTest's is not known: Kaggle's train.csv and PublicTest are what this was computed from."""
+
 NAMES: Final = (*LABELS, "contempt")
 """Names of FER+'s eight classes: FER2013's seven in their order, and contempt."""
 

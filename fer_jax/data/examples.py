@@ -23,6 +23,7 @@ class Examples:
         contents: one line for people: what the data is, without its place.
         sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
         source: the file or folder that was read; None: the images are synthetic.
+        cautions: what was assumed or left out, and the user should know, for people.
         skipped_rows: messages of the rows that `--on-bad-row skip` left out.
         notes: what happened to the cache while the file was read, for people.
     """
@@ -33,6 +34,7 @@ class Examples:
     contents: str
     sha256: str
     source: Path | None = None
+    cautions: tuple[str, ...] = ()
     skipped_rows: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -46,9 +48,9 @@ class Examples:
 
     @property
     def description(self) -> str:
-        """One line for people: where the data came from, what it is, and the notes."""
+        """One line for people: where the data came from, what it is, the cautions and the notes."""
         place = "" if self.source is None else f"{self.source}: "
-        return place + "; ".join([self.contents, *self.notes])
+        return place + "; ".join([self.contents, *self.cautions, *self.notes])
 
     @property
     def facts(self) -> Json:
@@ -91,3 +93,17 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     """
     digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
     return np.frombuffer(digests, "<u8")
+
+
+def hash_content(images: np.ndarray, labels: np.ndarray) -> str:
+    """SHA-256, hex, of images uint8 [N, 48, 48, 1] and their labels int [N], whatever their order.
+
+    >>> images = np.repeat(np.arange(2, dtype=np.uint8), 2304).reshape(2, 48, 48, 1)
+    >>> hash_content(images, np.array([0, 3])) == hash_content(images[::-1], np.array([3, 0]))
+    True
+    """
+    hashes = hash_images(images)
+    order = np.lexsort((labels, hashes))
+    return hashlib.sha256(
+        hashes[order].astype("<u8").tobytes() + labels[order].astype("<i4").tobytes()
+    ).hexdigest()

@@ -20,6 +20,7 @@ from typing import IO, Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fer_jax.data.orientation import find_turn
 from fer_jax.errors import DataError
 from fer_jax.text import thousands
 
@@ -36,18 +37,6 @@ _PAGES: Final = frozenset({"DCX", "TIFF"})
 
 _DEFAULT_FRAME_S: Final = 0.1
 """How long browsers show a frame of an animation that does not say."""
-
-_ORIENTATION_TAG: Final = 0x0112
-_UPRIGHT: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> what makes the picture upright."""
 
 _SUBFILE_TAG: Final = 254
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -149,8 +138,8 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    image.load()  # First: as Pillow loads a TIFF it turns it upright, and removes its orientation.
-    turn = _UPRIGHT.get(_read_orientation(image))
+    image.load()
+    turn = find_turn(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
     elif image.has_transparency_data:
@@ -175,14 +164,6 @@ def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     limit = next((each for each in limits if low >= 0 and high <= each), None)
     start, span = (low, high - low) if limit is None else (0.0, float(limit))
     return np.rint((values - start) * 255 / span).astype(np.uint8)
-
-
-def _read_orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation; 1, upright, where there is none or EXIF is damaged."""
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # The parser of EXIF can raise anything; the pixels are good all the same.
-        return 1
 
 
 @contextmanager

@@ -93,8 +93,8 @@ def show_notice(console: Console, *, is_chosen: bool) -> None:
 
 
 def show_data(console: Console, examples: Examples) -> None:
-    """Show what the data is, and list the bad rows that were skipped."""
-    console.print(f"data       {examples.description}")
+    """Show what the data is, prominently if there are cautions, and list the bad rows that were skipped."""
+    console.print(f"data       {examples.description}", style="bold" if examples.cautions else None)
     if examples.skipped_rows:
         console.print(f"           {counted(len(examples.skipped_rows), 'bad row')} skipped:", style="bold")
         for message in examples.skipped_rows:

@@ -18,11 +18,11 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples, hash_arrays
-from fer_jax.data.readers import image_folder, kaggle
+from fer_jax.data.readers import file_kinds, image_folder, kaggle
 from fer_jax.files import cache_folder, write_array, write_json
 
 # Part of every key: raise it when the same file would give other Examples.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 _ARRAYS: Final = ("images", "labels", "usages")
 
@@ -38,6 +38,7 @@ def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
     """
     cache = cache_folder()
     try:
+        file_kinds.check_source(path)  # Before all of it is hashed.
         key = _key(path, cache, on_bad_row)
         stem = cache / "examples" / key
         examples = _load(stem, path)
@@ -108,9 +109,9 @@ def _load(stem: Path, source: Path) -> Examples | None:
             and labels.shape == usages.shape
             and hash_arrays(images, labels, usages) == facts["sha256"]
         )
-        skipped = tuple(facts["skipped_rows"])
-        contents, sha256 = facts["description"], facts["sha256"]
-        return Examples(images, labels, usages, contents, sha256, source, skipped) if is_good else None
+        texts = (facts["description"], facts["sha256"], source)
+        told = (tuple(facts["cautions"]), tuple(facts["skipped_rows"]))
+        return Examples(images, labels, usages, *texts, *told) if is_good else None
     except Exception:  # Damage may raise anything; the cure is the same.
         return None
 
@@ -121,6 +122,7 @@ def _save(stem: Path, examples: Examples) -> None:
     facts = {
         "description": examples.contents,
         "sha256": examples.sha256,
+        "cautions": examples.cautions,
         "skipped_rows": examples.skipped_rows,
     }
     write_json(stem.with_suffix(".json"), facts)

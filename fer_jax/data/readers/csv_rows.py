@@ -5,9 +5,9 @@ plain Python parses the same rows one by one and finds what is wrong. Both read 
 unterminated quote costs its own line and never the ones below it.
 """
 
-import difflib
 import io
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -16,16 +16,13 @@ import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
+from fer_jax.data.readers import official
+from fer_jax.data.readers.csv_header import read_header
+from fer_jax.data.readers.file_kinds import shorten
+from fer_jax.data.readers.folder_names import describe_order, parse_label
 from fer_jax.errors import DataError
 
-COLUMNS: Final = ("emotion", "pixels", "Usage")
-
-WANTED_HEADER: Final = (
-    "wanted the header `emotion,pixels`, `pixels`, `emotion,pixels,Usage` or `emotion, Usage, pixels`"
-)
-
 _CURE: Final = "correct or delete it, or leave bad rows out with --on-bad-row skip"
-_SHOWN_CHARS: Final = 40
 
 # A chunk of about 0.5 MB stays in the processor's cache: twice as fast as 1,024 rows.
 _CHUNK_ROWS: Final = 64
@@ -33,17 +30,10 @@ _CHUNK_ROWS: Final = 64
 _LABELS: Final = {str(label).encode(): label for label in range(fer2013.CLASS_COUNT)}
 _USAGES: Final = {name.encode(): usage for usage, name in enumerate(fer2013.USAGES)}
 
-_UTF16: Final = ("UTF-16 text", "save it as UTF-8")
-_FOREIGN_STARTS: Final = {
-    b"\xff\xfe": _UTF16,
-    b"\xfe\xff": _UTF16,
-    b"\x89PNG": ("a PNG image", "give a CSV file, or a folder of images"),
-    b"\xff\xd8\xff": ("a JPEG image", "give a CSV file, or a folder of images"),
-    b"\x1f\x8b": ("a gzip archive", "unpack it"),
-    b"PK\x03\x04": ("a zip archive within a zip archive", "unpack the outer one"),
-    b"<": ("a web page, perhaps for signing in", "sign in and download the file again"),
-}
-"""First bytes of a file that is not CSV -> what it is, and what to do."""
+_PIXELS_CURE: Final = "wanted the numbers alone with a blank between two: ' '.join(map(str, pixels))"
+# What marks the message of a row of contempt; with skip these are counted.
+_CONTEMPT: Final = "contempt in CK+ and FER+"
+_CONTEMPT_LABEL: Final = str(fer2013.CLASS_COUNT).encode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,90 +45,18 @@ class Rows:
         labels: int32 [N], 0..6, or -1 where the file has no `emotion` column.
         usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file has no `Usage` column.
         skipped: one message for each bad row that was left out.
+        contempt_rows: how many of these are labelled 7, contempt.
     """
 
     images: np.ndarray
     labels: np.ndarray
     usages: np.ndarray
     skipped: tuple[str, ...]
+    contempt_rows: int = 0
 
 
 class _RowError(Exception):
     """What is wrong with one row: the field, what was found, what was wanted."""
-
-
-def shorten(text: bytes) -> str:
-    """Quote some text, short enough for a message.
-
-    >>> shorten(b"1 2" * 100)
-    "'1 21 21 21 21 21 21 21 21 21 21 21 21 21'…"
-    """
-    try:
-        shown = repr(text.decode()[:_SHOWN_CHARS])
-    except UnicodeDecodeError:
-        shown = repr(text[:_SHOWN_CHARS])
-    return shown + ("…" if len(text) > _SHOWN_CHARS else "")
-
-
-def read_header(line: bytes, where: str) -> tuple[str, ...]:
-    r"""Read the file's first line: members of `COLUMNS` in the file's order, `pixels` among them.
-
-    Raises:
-        DataError: the line is not a header of Kaggle's files.
-
-    >>> read_header(b"emotion, Usage, pixels\r\n", "icml_face_data.csv")
-    ('emotion', 'Usage', 'pixels')
-    """
-    _refuse_foreign(line, where)
-    names = [name.strip().strip('"').strip() for name in line.decode("utf-8-sig").split(",")]
-    if names[0][:1].isdigit():
-        raise DataError(
-            f"{where}, line 1: found {shorten(line.strip())}, a row; {WANTED_HEADER}; "
-            "put the right header above it"
-        )
-    spelling = {column.casefold(): column for column in COLUMNS}
-    for name in names:
-        if name.casefold() not in spelling:
-            close = difflib.get_close_matches(name.casefold(), spelling, n=1)
-            hint = f" (did you mean {spelling[close[0]]!r}?)" if close else ""
-            raise DataError(
-                f"{where}, line 1: unknown column {shorten(name.encode())}{hint}; {WANTED_HEADER}"
-            )
-    columns = tuple(spelling[name.casefold()] for name in names)
-    for column in columns:
-        if columns.count(column) > 1:
-            raise DataError(
-                f"{where}, line 1: column {column!r} stands {columns.count(column)} times; "
-                "wanted each column once; delete the others, with their fields"
-            )
-    if "pixels" not in columns:
-        raise DataError(f"{where}, line 1: column 'pixels' is missing, found {names}; {WANTED_HEADER}")
-    return columns
-
-
-def _refuse_foreign(line: bytes, where: str) -> None:
-    """Refuse a file that is not UTF-8 text, by its first line."""
-    if not line:
-        raise DataError(
-            f"{where}: the file is empty; {WANTED_HEADER}, then one row for each face; download it again"
-        )
-    found = next((found for start, found in _FOREIGN_STARTS.items() if line.startswith(start)), None)
-    if not found and b"\0" in line:
-        found = (
-            _UTF16 if line[1:2] == b"\0" or line[:1] == b"\0" else ("binary data", "download the file again")
-        )
-    if not found and b"\r" in line.rstrip(b"\r\n"):
-        found = ("text with bare CR line endings", "save it with LF or CRLF line endings")
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        found = found or ("text that is not UTF-8", "save it as UTF-8")
-    if found:
-        kind, cure = found
-        start = shorten(line[:20].rstrip())
-        raise DataError(
-            f"{where}, line 1: found {kind}, which begins with {start}; wanted a CSV file in UTF-8; {cure}"
-        )
 
 
 def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
@@ -165,7 +83,12 @@ def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
         if arrays is None:
             arrays, messages = _parse_one_by_one(chunk, columns, first_number=number)
             if messages and on_bad_row == "stop":
-                raise DataError(f"{where}, {messages[0]}; {_CURE}")
+                cure = (
+                    _CURE
+                    if _CONTEMPT not in messages[0]
+                    else f"{official.CONTEMPT}; {official.CONTEMPT_CURE}"
+                )
+                raise DataError(f"{where}, {messages[0]}; {cure}")
             skipped += messages
         chunks.append(arrays)
         number += len(chunk)
@@ -174,8 +97,9 @@ def parse(text: bytes, *, where: str, on_bad_row: BadRow) -> Rows:
         if skipped:
             came = f"all {len(skipped)} rows are bad, the first: {skipped[0]}"
         raise DataError(f"{where}: {came}; wanted one row for each face; download the file again")
+    contempt_rows = sum(_CONTEMPT in message for message in skipped)
     pixels, labels, usages = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    return Rows(pixels.reshape(-1, *fer2013.IMAGE_SHAPE), labels, usages, tuple(skipped))
+    return Rows(pixels.reshape(-1, *fer2013.IMAGE_SHAPE), labels, usages, tuple(skipped), contempt_rows)
 
 
 def _parse_chunk(
@@ -249,10 +173,14 @@ def _split_line(line: bytes, columns: tuple[str, ...]) -> dict[str, bytes]:
     """Split a line into its fields by column name."""
     fields = line.removesuffix(b"\n").removesuffix(b"\r").split(b",")
     if len(fields) != len(columns):
-        raise _RowError(
-            f"fields: found {len(fields)} in {shorten(line.rstrip())}; "
-            f"wanted {len(columns)}: {', '.join(columns)}"
+        came = (
+            f"found {len(fields):,} in {shorten(line.rstrip())}; wanted {len(columns)}: {', '.join(columns)}"
         )
+        if len(fields) > fer2013.PIXEL_COUNT:
+            came += (
+                f"; pixels have {'a comma' if b'[' not in line else 'brackets and commas'}; {_PIXELS_CURE}"
+            )
+        raise _RowError(f"fields: {came}")
     return {
         column: _unquote(field.strip(b" "), column) for column, field in zip(columns, fields, strict=True)
     }
@@ -273,8 +201,21 @@ def _unquote(field: bytes, column: str) -> bytes:
 def _label(row: dict[str, bytes]) -> int:
     label = _LABELS.get(row["emotion"]) if "emotion" in row else fer2013.UNLABELLED
     if label is None:
-        raise _RowError(f"field emotion: found {shorten(row['emotion'])}; wanted a label, an integer in 0..6")
+        raise _RowError(f"field emotion: found {shorten(row['emotion'])}{_explain_label(row['emotion'])}")
     return label
+
+
+def _explain_label(field: bytes) -> str:
+    """Say what a label is that is no integer in 0..6, and what was wanted."""
+    wanted = f"; wanted a label, an integer in 0..{fer2013.CLASS_COUNT - 1}"
+    if field == _CONTEMPT_LABEL:
+        return f", {_CONTEMPT}{wanted}"
+    if re.fullmatch(rb"[0-9]+\.0*", field):
+        return (
+            f", a decimal number, as pandas writes a column with a gap{wanted}: table['emotion'].astype(int)"
+        )
+    word = parse_label(field.decode(errors="replace"))
+    return wanted if word is None else f", a word{wanted}: {describe_order()}"
 
 
 def _usage(row: dict[str, bytes]) -> int:
@@ -289,6 +230,13 @@ def _usage(row: dict[str, bytes]) -> int:
 
 def _check_pixels(field: bytes) -> list[int]:
     """Read one row's pixels, number by number."""
+    if field.startswith(b"["):
+        if b"..." in field:
+            raise _RowError(
+                f"field pixels: found {shorten(field)}, an array printed with `...`: its pixels are lost; "
+                "start again from the original file"
+            )
+        raise _RowError(f"field pixels: found {shorten(field)}, a list; {_PIXELS_CURE}")
     numbers = field.split(b" ")
     for position, number in enumerate(numbers, 1):
         if not (number.isdigit() and len(number) <= 3 and int(number) <= 255):

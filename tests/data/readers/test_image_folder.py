@@ -1,14 +1,18 @@
 import io
+import os
+import struct
+import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import kaggle
+from fer_jax.data.readers import image_folder, kaggle
 from fer_jax.errors import DataError
 
 FACES = np.random.default_rng(0).integers(0, 256, (9, 48, 48), np.uint8)
@@ -28,14 +32,19 @@ MIRROR = {
     "train/Fearful/1.PNG": make_png(FACES[2]),
     "train/.DS_Store": b"",
     "train/angry/Thumbs.db": b"",
+    "train/angry/9.png:Zone.Identifier": b"[ZoneTransfer]",
+    "train/angry/._9.png": b"\0",
+    "train/@eaDir/angry/9.png": b"\0",
+    "train/Desktop.ini": b"",
+    "train/angry/~$9.png": b"",
+    "train/.directory": b"",
     "README.md": b"",
-    "validation/3/1.png": make_png(FACES[3]),
-    "test/6_neutral/1.png": make_png(FACES[4]),
-    "test/surprised/1.png": make_png(FACES[5]),
+    "train/3_happy/1.png": make_png(FACES[3]),
+    "train/6_neutral/1.png": make_png(FACES[4]),
+    "train/surprised/1.png": make_png(FACES[5]),
 }
-MIRROR_FACES = [4, 5, 2, 0, 1, 3]
-MIRROR_LABELS = [6, 5, 2, 0, 0, 3]
-MIRROR_USAGES = [2, 2, 0, 0, 0, 1]
+MIRROR_FACES = [3, 4, 2, 0, 1, 5]
+MIRROR_LABELS = [3, 6, 2, 0, 0, 5]
 
 
 def write(files: dict[str, bytes], root: Path) -> Path:
@@ -52,10 +61,19 @@ def write_zip(files: dict[str, bytes], path: Path) -> Path:
     return path
 
 
+def write_tar(files: dict[str, bytes], path: Path, mode: str) -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
 def assert_is_mirror(examples: Examples) -> None:
     np.testing.assert_array_equal(examples.images[..., 0], FACES[MIRROR_FACES])
     np.testing.assert_array_equal(examples.labels, MIRROR_LABELS)
-    np.testing.assert_array_equal(examples.usages, MIRROR_USAGES)
+    assert set(examples.usages) == {fer2013.UNLABELLED}
     arrays = (examples.images, examples.labels, examples.usages)
     assert [each.dtype.name for each in arrays] == ["uint8", "int32", "int32"]
 
@@ -66,6 +84,17 @@ def test_a_mirror_and_its_zip_give_the_same(tmp_path: Path) -> None:
     wrapped = {f"archive/fer/{name}": content for name, content in MIRROR.items()}
     wrapped["__MACOSX/archive/train/angry/._9.png"] = b""
     assert_is_mirror(kaggle.read(write_zip(wrapped, tmp_path / "wrapped.zip"), on_bad_row="stop"))
+    from_windows = {name.replace("/", "\\"): content for name, content in MIRROR.items()}
+    assert_is_mirror(kaggle.read(write_zip(from_windows, tmp_path / "windows.zip"), on_bad_row="stop"))
+    for ending, mode in {
+        "tar": "w",
+        "tar.gz": "w:gz",
+        "tgz": "w:gz",
+        "tar.bz2": "w:bz2",
+        "tar.xz": "w:xz",
+    }.items():
+        path = write_tar(MIRROR, tmp_path / f"mirror.{ending}", mode)
+        assert_is_mirror(kaggle.read(path, on_bad_row="stop"))
 
 
 def test_label_folders_alone_have_no_usage(tmp_path: Path) -> None:
@@ -109,7 +138,18 @@ def test_a_bad_image_stops_or_is_left_out(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        ({"train/contempt/1.png": FACE}, "the folder 'contempt'; wanted angry, disgust"),
+        (
+            {"train/contempt/1.png": FACE, "train/sad/1.png": FACE},
+            "train/contempt/1.png: found a folder of contempt, with 1 image in all; FER2013 has no contempt",
+        ),
+        ({"1/a.png": FACE, "7/a.png": FACE}, "RAF-DB's are 1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad"),
+        ({"0/a.png": FACE, "7/a.png": FACE}, "AffectNet's are 0 neutral, 1 happy"),
+        ({"train/2/a.png": FACE, "train/3/a.png": FACE}, "numbered 2, 3, and FER2013's are 0 to 6"),
+        (
+            {"FER2013Train/fer0000000.png": FACE, "FER2013Train/label.csv": b""},
+            "fer2013new.csv with --labels",
+        ),
+        ({"test/sad/1.png": FACE}, "its 1 image are neither PublicTest nor PrivateTest"),
         ({"4_neutral/1.png": FACE}, "the folder '4_neutral'"),
         ({"1.png": FACE}, "the folder '.'"),
         ({"train/sad/1.png": FACE, "old/train/sad/1.png": FACE}, "several data sets, in ., old"),
@@ -130,19 +170,85 @@ def many(part: str, counts: tuple[int, ...]) -> dict[str, bytes]:
     return {f"{part}{label}/{i}.png": FACE for label, count in enumerate(counts) for i in range(count)}
 
 
-def test_a_merged_test_is_left_out_or_refused(tmp_path: Path) -> None:
+def test_only_official_parts_have_their_names(tmp_path: Path) -> None:
+    """The test of the mirrors is merged, and one mirror cuts all 35,887 images in its own way."""
+    public = fer2013.CLASS_COUNTS["PublicTest"]
     merged = many("test/", (7178, 0, 0, 0, 0, 0, 0))
     path = write_zip({"train/sad/1.png": FACE} | merged, tmp_path / "mirror.zip")
     examples = kaggle.read(path, on_bad_row="stop")
-    assert examples.usages.tolist() == [fer2013.USAGES.index("Training")]
-    assert examples.contents.startswith("test/ is left out: 7,178 rows with no usage")
+    assert examples.usages.tolist() == [fer2013.UNLABELLED]
+    assert "test/ is left out: 7,178 rows with no usage" in examples.description
     for name, files in {"test": merged, "flat": many("", (7178, 0, 0, 0, 0, 0, 0))}.items():
         with pytest.raises(DataError, match=r"7,178 rows.*merged"):
             kaggle.read(write_zip(files, tmp_path / f"{name}.zip"), on_bad_row="stop")
 
+    files = {"train/sad/1.png": FACE} | many("test/", public) | many("validation/", (2, 1, 1, 1, 1, 1, 1))
+    examples = kaggle.read(write_zip(files, tmp_path / "cut.zip"), on_bad_row="stop")
+    assert set(examples.usages) == {fer2013.USAGES.index("PublicTest"), fer2013.UNLABELLED}
+    assert len(examples) == 1 + sum(public)
+    assert "3,589 PublicTest rows (the official counts, but other pixels" in examples.contents
+    assert "validation/ is left out: its 8 images are neither" in examples.description
 
-def test_a_test_part_is_known_by_its_counts(tmp_path: Path) -> None:
-    files = {"train/sad/1.png": FACE} | many("test/", fer2013.CLASS_COUNTS["PublicTest"])
-    examples = kaggle.read(write_zip(files, tmp_path / "mirror.zip"), on_bad_row="stop")
-    assert "3,589 PublicTest rows (the official counts)" in examples.contents
-    assert not (examples.usages == fer2013.USAGES.index("PrivateTest")).any()
+    usages, cautions = image_folder._find_usages(
+        [image_folder._Image("", 3, "train")] * 28_821 + [image_folder._Image("", 3, "validation")] * 7_066,
+        "",
+    )
+    assert usages == {"train": fer2013.UNLABELLED}
+    assert "its 7,066 images are neither PublicTest nor PrivateTest" in cautions[0]
+    assert "not comparable" in cautions[1]
+
+
+def test_numbered_folders_are_read_with_a_caution_or_not_at_all(tmp_path: Path) -> None:
+    examples = kaggle.read(
+        write({f"{n}/1.png": FACE for n in (0, 2, 6)}, tmp_path / "few"), on_bad_row="stop"
+    )
+    assert examples.labels.tolist() == [0, 2, 6]
+    assert "FER2013's order (0 angry, 1 disgust, 2 fear" in examples.cautions[0]
+    assert examples.cautions[0] in examples.facts["description"]
+    # Keras and torchvision number folders by the alphabet.
+    angry, disgust, fear, happy, sad, surprise, neutral = (n // 30 for n in fer2013.CLASS_COUNTS["Training"])
+    alphabetical = many("", (angry, disgust, fear, happy, neutral, sad, surprise))
+    with pytest.raises(DataError, match=r"are those of FER2013 in alphabetical order"):
+        kaggle.read(write_zip(alphabetical, tmp_path / "keras.zip"), on_bad_row="stop")
+
+
+def test_contempt_is_left_out_loudly(tmp_path: Path) -> None:
+    files = {"sad/1.png": FACE, "contempt/1.png": FACE, "7-contempt/2.png": FACE}
+    examples = kaggle.read(write(files, tmp_path), on_bad_row="skip")
+    assert examples.labels.tolist() == [4]
+    assert examples.cautions[0].startswith("2 images of contempt left out: FER2013 has no contempt")
+    assert "model.classes 8" in examples.description
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_images_are_turned_upright(kind: str, tmp_path: Path) -> None:
+    wanted = []
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / "sad" / f"{orientation}.{kind.lower()}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(FACES[0]).save(path, kind, exif=exif)
+        with Image.open(path) as image:
+            wanted.append(np.asarray(ImageOps.exif_transpose(image)))
+    examples = kaggle.read(tmp_path, on_bad_row="stop")
+    np.testing.assert_array_equal(examples.images[..., 0], wanted)
+
+
+def test_what_is_too_large_is_not_opened(tmp_path: Path) -> None:
+    """A PNG that unpacks to gigabytes, a file of zeros without an end, a pipe in which nobody writes."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0), b"IDAT": b""}
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+    root = write({"sad/1.png": FACE, "sad/2.png": bomb}, tmp_path / "faces")
+    with (root / "sad" / "3.png").open("wb") as file:
+        file.truncate(100 * 2**30)
+    os.mkfifo(root / "sad" / "4.png")
+    examples = kaggle.read(root, on_bad_row="skip")
+    assert [message.partition(": ")[2][:24] for message in examples.skipped_rows] == [
+        "found 10000 × 10000 pixe",
+        "it has more than 1,048,5",
+        "found a pipe or a device",
+    ]

@@ -1,9 +1,12 @@
+import bz2
 import gzip
 import hashlib
 import io
 import lzma
 import runpy
+import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import csv_rows, kaggle
+from fer_jax.data.readers import archives, cache, csv_header, csv_rows, file_kinds, kaggle
 from fer_jax.errors import DataError
 
 ROWS = 70  # More than one chunk of the reader.
@@ -97,6 +100,8 @@ def test_pandas_reads_the_same(tmp_path: Path) -> None:
 
 
 ROW = LINES[67]
+TABLE = pd.DataFrame({"emotion": LABELS, "pixels": PIXELS})
+LISTS = pd.DataFrame({"emotion": LABELS, "pixels": [image.ravel().tolist() for image in IMAGES]})
 BAD_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "too bright": (with_pixel(b"300"), ("line 68", "field pixels", "number 5", "'300'", "0..255")),
     "underscore": (with_pixel(b"1_0"), ("line 68", "number 5", "'1_0'")),
@@ -110,7 +115,12 @@ BAD_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "one more": (with_pixel(b"1 2"), ("line 68", "field pixels", "2,305 numbers", "2,304")),
     "one less": (with_line(68, ROW.replace(b" ", b"", 1)), ("line 68", "field pixels")),
     "no pixels": (with_line(68, b"3,,Training"), ("line 68", "field pixels", "nothing")),
-    "label 7": (with_line(68, b"7" + ROW[1:]), ("line 68", "field emotion", "'7'", "0..6")),
+    "label 7": (
+        with_line(68, b"7" + ROW[1:]),
+        ("line 68", "'7', contempt", "0..6", "model.classes 8", "skip"),
+    ),
+    "label 3.0": (with_line(68, b"3.0" + ROW[1:]), ("line 68", "'3.0', a decimal", "astype(int)")),
+    "label as a word": (with_line(68, b"happy" + ROW[1:]), ("'happy', a word", "0 angry, 1 disgust")),
     "no label": (with_line(68, ROW[1:]), ("line 68", "field emotion", "''")),
     "usage": (with_line(2, LINES[1] + b"s"), ("line 2", "field Usage", "'Trainings'", "PublicTest")),
     "a field more": (with_line(68, ROW + b",1"), ("line 68", "fields: found 4", "wanted 3")),
@@ -129,12 +139,34 @@ BAD_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     ),
     "column twice": (b"emotion,pixels,pixels\n", ("line 1", "'pixels'", "2 times")),
     "no pixels column": (b"emotion,Usage\n0,Training\n", ("line 1", "'pixels' is missing")),
-    "semicolons": (FULL.replace(b",", b";"), ("line 1", "'emotion;pixels;Usage'")),
+    "semicolons": (FULL.replace(b",", b";"), ("line 1", "separator is a semicolon", "sep=','")),
+    "tabs": (FULL.replace(b",", b"\t"), ("line 1", "separator is a tab")),
+    "index": (TABLE.to_csv().encode(), ("column 1 is ''", "index of a DataFrame", "index=False")),
+    "index twice": (b"Unnamed: 0,emotion,pixels\n", ("column 1 is 'Unnamed: 0'", "index=False")),
+    "extra column": (b"emotion,pixels,Usage,name\n", ("unknown column 'name'", "leave it out")),
+    "another name": (b"label,pixels\n", ("unknown column 'label'", "is it 'emotion'?")),
+    "list": (
+        LISTS.to_csv(index=False).encode(),
+        ("line 2", "found 2,305", "brackets and commas", "' '.join"),
+    ),
+    "array": (b"emotion,pixels\n3,[70  80 ...  22]\n", ("line 2", "printed with `...`", "lost")),
+    "a column a pixel": (b"emotion," + b",".join(b"p%d" % n for n in range(2304)), ("2,305 columns",)),
+    "votes": (
+        b"Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n",
+        ("FER+'s votes", "--labels.ferplus"),
+    ),
+    "votes' output": (b'fer0000000.png,"(0, 0, 48, 48)",4,0\n', ("output of FER+", "--labels.ferplus")),
+    "Parquet": (b"PAR1\x15\x04", ("a Parquet file", "read_parquet(FILE).to_csv")),
+    "7z": (b"7z\xbc\xaf\x27\x1c", ("a 7z archive", "7z x FILE")),
+    "RAR": (b"Rar!\x1a\x07", ("a RAR archive", "unrar x FILE")),
+    "pickle": (b"\x80\x05\x95", ("a pickle", "can run code")),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", ("Git LFS", "git lfs pull")),
+    "Excel": (make_zip({"xl/workbook.xml": b""}), ("an Excel workbook", "read_excel(FILE).to_csv")),
+    "zip in a zip": (make_zip({"fer2013.tar.gz": b""}), ("another archive, fer2013.tar.gz", "outer")),
     "UTF-16": (FULL.decode().encode("utf-16"), ("UTF-16", "save it as UTF-8")),
     "UTF-16 without mark": (FULL.decode().encode("utf-16-le"), ("UTF-16", "save it as UTF-8")),
     "bare CR": (FULL.replace(b"\n", b"\r"), ("bare CR",)),
     "PNG": (b"\x89PNG\r\n\x1a\n\0\0", ("a PNG image",)),
-    "gzip": (gzip.compress(FULL), ("a gzip archive", "unpack it")),
     "web page": (b"<!DOCTYPE html>\n", ("a web page", "sign in")),
 }
 
@@ -166,6 +198,9 @@ def test_skip_leaves_out_the_bad_rows_alone(tmp_path: Path) -> None:
         "line 66, field emotion",
     ]
     assert "2 bad left out" in examples.contents
+    path.write_bytes(b"\n".join([*LINES[:3], b"7" + LINES[3][1:], b"7" + LINES[4][1:]]))
+    examples = kaggle.read(path, on_bad_row="skip")
+    assert examples.cautions[0].startswith("2 rows of contempt left out (label 7): FER2013 has no contempt")
     path.write_bytes(b"\n".join(lines[:2]))
     with pytest.raises(DataError, match="all 1 rows are bad"):
         kaggle.read(path, on_bad_row="skip")
@@ -179,8 +214,8 @@ def test_the_fast_and_the_careful_reader_agree() -> None:
         row = np.frombuffer(LINES[1 + trial % 5], np.uint8).copy()
         row[rng.integers(0, len(row))] = rng.choice(alphabet)
         lines = [LINES[6], row.tobytes(), LINES[7]]
-        fast = csv_rows._parse_chunk(lines, csv_rows.COLUMNS)
-        careful, messages = csv_rows._parse_one_by_one(lines, csv_rows.COLUMNS, first_number=2)
+        fast = csv_rows._parse_chunk(lines, csv_header.COLUMNS)
+        careful, messages = csv_rows._parse_one_by_one(lines, csv_header.COLUMNS, first_number=2)
         assert (fast is None) == bool(messages)
         agreed[fast is None] += 1
         if fast is not None:
@@ -198,7 +233,9 @@ def test_official_parts_are_known_by_their_counts(tmp_path: Path) -> None:
     counts = fer2013.CLASS_COUNTS["PublicTest"]
     examples = read(black_faces(counts), tmp_path)
     assert set(examples.usages) == {fer2013.USAGES.index("PublicTest")}
-    assert examples.contents == "3,589 PublicTest rows (the official counts)"
+    assert examples.contents == (
+        "3,589 PublicTest rows (the official counts, but other pixels: saved as JPEG, or changed)"
+    )
     moved = read(black_faces((counts[0] - 1, counts[1] + 1, *counts[2:])), tmp_path)
     assert set(moved.usages) == {-1}
 
@@ -231,6 +268,68 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
         read(make_zip({"a/b.csv": with_pixel(b"256")}), tmp_path)
     with pytest.raises(DataError, match=r"member a.csv, line 1: unknown column 'id'"):
         read(make_zip({"a.csv": b"id,emotion\n1,0\n"}), tmp_path)
+
+
+def make_tar(members: dict[str, bytes], mode: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_kaggles_old_archive_is_read(mode: str, tmp_path: Path) -> None:
+    members = {"fer2013/README": b"", "fer2013/._fer2013.csv": b"\0", "fer2013/fer2013.csv": FULL}
+    whole = make_tar(members, mode)
+    examples = read(whole, tmp_path, "download")
+    assert examples.sha256 == read(FULL, tmp_path).sha256
+    assert examples.contents.startswith("fer2013/fer2013.csv: 24 Training rows")
+    for harmed in (whole[: len(whole) // 2], whole[: -9 if mode != "w" else -10240]):
+        with pytest.raises(DataError, match=r"the archive is damaged"):
+            read(harmed, tmp_path)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_is_read(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    examples = read(compress(FULL), tmp_path, "fer2013.csv.gz")
+    assert examples.sha256 == read(FULL, tmp_path).sha256
+    with pytest.raises(DataError, match=r"member faces\.csv, line 68, field pixels, number 5"):
+        read(compress(with_pixel(b"256")), tmp_path)
+
+
+def test_an_archive_holds_files_alone(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("fer2013.csv")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(DataError, match=r"member fer2013\.csv: it is a link"):
+        read(buffer.getvalue(), tmp_path)
+
+
+def test_bombs_are_refused_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "sparse.csv").open("wb") as file:
+        file.truncate(100 * 2**30)
+    with pytest.raises(DataError, match=r"sparse\.csv: it has 100\.0 GiB; at most 1 GiB is read"):
+        cache.read_cached(tmp_path / "sparse.csv", on_bad_row="stop")
+    monkeypatch.setattr(file_kinds, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(archives, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(archives, "_MOST_TAR_BYTES", 40_000)
+    faces = {"fer2013.csv": b"emotion,pixels\n" + bytes(10_000)}
+    many = {f"{number}.txt": b"" for number in range(100)}
+    for bomb in (
+        make_zip(faces),
+        make_tar(faces, "w:gz"),
+        make_tar(many, "w:gz"),
+        gzip.compress(make_tar({"1.txt": b""}, "w") + bytes(50_000)),
+        gzip.compress(faces["fer2013.csv"]),
+    ):
+        (tmp_path / "bomb").write_bytes(bomb)
+        with pytest.raises(DataError, match=r"GiB|damaged"):
+            kaggle.read(tmp_path / "bomb", on_bad_row="stop")
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "text"])

@@ -1,0 +1,235 @@
+"""Archives, read in place: zip, tar (plain or compressed), and a single compressed file.
+
+Nothing is written to disk, links are not followed, and what a member promises to hold is checked before it is
+unpacked.
+"""
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from fer_jax.data.readers import file_kinds
+from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
+from fer_jax.data.readers.folder_names import SUFFIXES, is_litter
+from fer_jax.errors import DataError, FerJaxError
+
+NAME_ENDS: Final = (
+    *(".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz"),
+    *(".csv.gz", ".csv.bz2", ".csv.xz"),
+)
+"""How the names of readable archives end."""
+
+MOST_IMAGE_BYTES: Final = 2**20
+"""Of a file with an image of 48 × 48 pixels."""
+
+Opener = Callable[[Path], IO[bytes]]
+"""Opens a file and unpacks it as it is read."""
+
+_ZIP_START: Final = b"PK\x03\x04"
+_OPENERS: Final[dict[bytes, Callable[[Any], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""First bytes of a compressed file -> what unpacks it."""
+
+_BLOCK_BYTES: Final = 512
+_CHUNK_BYTES: Final = 2**20
+# Longer than any header, far shorter than a row.
+_START_BYTES: Final = 4096
+_MOST_TAR_BYTES: Final = 4 * MOST_BYTES
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of an archive.
+
+    Attributes:
+        sizes: name -> bytes, unpacked. Names have `/` between folders; the litter of operating systems is
+            left out.
+        read_start: read the first line of a file, as far as a header may reach.
+        read: read a file; a DataError where it is too large.
+    """
+
+    sizes: dict[str, int]
+    read_start: Callable[[str], bytes]
+    read: Callable[[str], bytes]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Archive | None]:
+    """Open an archive, known by its content; None where the file is none.
+
+    Raises:
+        DataError: it is damaged, locked, or too large. What is read within the block may raise it too.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(_BLOCK_BYTES)
+    opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
+    if start.startswith(_ZIP_START):
+        with _damaged(path), zipfile.ZipFile(path) as archive:
+            yield _list_zip(archive, path)
+    elif opener is None and not _begins_tar(start):
+        yield None
+    else:
+        yield _list_stream(path, opener or (lambda each: each.open("rb")))
+
+
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Say in one message what an unpacker raises about a damaged archive, which can be anything."""
+    try:
+        yield
+    except (FerJaxError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # Of the disk, not of the content.
+            raise
+        said = printable(str(error)) or type(error).__name__
+        raise DataError(f"{path}: the archive is damaged or locked: {said}; download it again") from None
+
+
+def _list_zip(archive: zipfile.ZipFile, path: Path) -> Archive:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename.replace("\\", "/")
+        if name.endswith("/") or is_litter(name):
+            continue
+        if name in members:
+            raise DataError(f"{path}: {printable(name)} is in it twice; wanted each file once; pack it again")
+        members[name] = info
+
+    def read(name: str) -> bytes:
+        file_kinds.check_size(members[name].file_size, f"{path}, member {printable(name)}")
+        return archive.read(members[name])
+
+    def read_start(name: str) -> bytes:
+        with archive.open(members[name]) as member:
+            return member.readline(_START_BYTES)
+
+    return Archive({name: info.file_size for name, info in members.items()}, read_start, read)
+
+
+def _begins_tar(start: bytes) -> bool:
+    with contextlib.suppress(Exception):  # Its parser can raise anything.
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+        return True
+    return False
+
+
+def _list_stream(path: Path, opener: Opener) -> Archive:
+    """List a tar archive, or one compressed file, which is called after the archive."""
+    with _damaged(path):
+        with opener(path) as file:
+            start = file.readline(_START_BYTES)
+        with opener(path) as file:
+            if _begins_tar(file.read(_BLOCK_BYTES)):
+                return _list_tar(path, opener)
+    name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
+
+    def read(_: str) -> bytes:
+        with _damaged(path), opener(path) as file:
+            content = file.read(MOST_BYTES + 1)
+        file_kinds.check_size(len(content), f"{path}, unpacked")
+        return content
+
+    return Archive({name: 0}, lambda _: start, read)
+
+
+class _Bounded:
+    """A stream for tarfile that reads a chunk at most: a header can promise gigabytes of names."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        """Read at most a chunk."""
+        if not 0 <= size <= _CHUNK_BYTES:
+            raise tarfile.ReadError("a header is too long")
+        self.last = self._file.read(size)
+        return self.last
+
+    def seek(self, offset: int) -> int:
+        """Move forward, by unpacking what is between."""
+        return self._file.seek(offset)
+
+    def tell(self) -> int:
+        """Tell the place in the unpacked stream."""
+        return self._file.tell()
+
+
+def _list_tar(path: Path, opener: Opener) -> Archive:
+    """Go through a tar archive once, and keep its images, which are small; a table is read when wanted."""
+    sizes: dict[str, int] = {}
+    starts: dict[str, bytes] = {}
+    images: dict[str, bytes] = {}
+    kept_bytes = 0
+    for name, size, content in _walk_tar(path, opener):
+        sizes[name] = size
+        if name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
+            images[name] = _read_all(content)
+            kept_bytes += size
+            file_kinds.check_size(kept_bytes, f"{path}, all images")
+        else:
+            starts[name] = content.readline(_START_BYTES)
+
+    def read(name: str) -> bytes:
+        if name in images:
+            return images[name]
+        file_kinds.check_size(sizes[name], f"{path}, member {printable(name)}")
+        with _damaged(path):
+            return next(_read_all(content) for each, _, content in _walk_tar(path, opener) if each == name)
+
+    return Archive(sizes, starts.__getitem__, read)
+
+
+def _walk_tar(path: Path, opener: Opener) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Yield the files of a tar archive, in its order: name, size and content.
+
+    tarfile takes damage between two members for the end: whether it is one is checked here.
+    """
+    with opener(path) as file:
+        stream: Any = _Bounded(file)
+        total = 0
+        opened_tar: Any = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115, it is closed below
+        with opened_tar as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # tarfile keeps them all.
+                name = member.name.replace("\\", "/").removeprefix("./")
+                total += _BLOCK_BYTES + member.size
+                _check_unpacked(total, path)
+                if member.isdir() or is_litter(name):
+                    continue
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise DataError(
+                        f"{path}, member {printable(name)}: it is a link or a device; wanted files alone; "
+                        "pack the files themselves (tar --dereference --hard-dereference)"
+                    )
+                yield name, member.size, content
+            if stream.last != bytes(_BLOCK_BYTES):
+                raise tarfile.ReadError("it is cut off")
+        while chunk := file.read(_CHUNK_BYTES):  # To the end, where the checksum is.
+            total += len(chunk)
+            _check_unpacked(total, path)
+
+
+def _check_unpacked(total: int, path: Path) -> None:
+    if total > _MOST_TAR_BYTES:
+        raise DataError(
+            f"{path}: it unpacks to more than {_MOST_TAR_BYTES // 2**30} GiB; pack the data alone"
+        )
+
+
+def _read_all(content: IO[bytes]) -> bytes:
+    return b"".join(iter(lambda: content.read(_CHUNK_BYTES), b""))
