@@ -7,7 +7,9 @@ from typing import Final
 from fer_jax.config.data import DataConfig
 from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import cache, image_folder
+from fer_jax.data.readers import archives, cache, file_kinds, image_folder
+from fer_jax.data.readers.file_kinds import printable
+from fer_jax.data.readers.folder_names import SUFFIXES, is_litter
 from fer_jax.errors import DataError
 from fer_jax.files import suggest_path
 
@@ -24,11 +26,28 @@ FILE_NAMES: Final = (
     "icml_face_data.csv.zip",
     "fer2013.csv.zip",
     "fer2013.zip",
+    "fer2013.tar.gz",
     "train.csv",
     "train.csv.zip",
     "archive.zip",
 )
 """Kaggle's own names of its downloads, searched for in this order: those with the most content first."""
+
+VOTES: Final = "fer2013new.csv"
+"""FER+'s file, which may lie beside the data and is none."""
+
+_READABLE_ENDS: Final = (".csv", *archives.NAME_ENDS)
+_DATA_ENDS: Final = (
+    *(*_READABLE_ENDS, *SUFFIXES),
+    *(".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".z01", ".001"),
+    *(".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".sqlite", ".db"),
+    *(".npz", ".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".mat", ".pt", ".pth", ".tfrecord", ".array_record"),
+    *(".part", ".crdownload", ".download", ".partial"),
+)
+"""Ends of names, in lower case, that let a file look like data, readable or not."""
+
+_DATA_WORDS: Final = ("fer2013", "fer-2013", "icml_face", "facial-expression")
+_LEVELS: Final = 3
 
 _LOOKED_FOR: Final = f"{', '.join(FILE_NAMES)} and no folder train/ or of a label"
 
@@ -37,7 +56,7 @@ Two ways to get FER2013 (both need a Kaggle account, and the rules of the compet
   1. Kaggle's command line:
        pip install kaggle
        kaggle competitions download -c {_COMPETITION} -p data
-  2. The web page: download into data/ (a .zip is read as it is) from
+  2. The web page: download into data/ (a .zip or .tar.gz is read as it is) from
        https://www.kaggle.com/c/{_COMPETITION}/data
      or, as a folder of images without PublicTest and PrivateTest told apart, from
        https://www.kaggle.com/datasets/msambare/fer2013
@@ -70,7 +89,7 @@ def name_data(config: DataConfig) -> str:
         DataError: as `find_file`.
     """
     path = find_file(config)
-    return "synthetic" if path is None else path.stem
+    return "synthetic" if path is None else path.stem.removesuffix(".tar").removesuffix(".csv")
 
 
 def find_file(config: DataConfig) -> Path | None:
@@ -90,25 +109,38 @@ def find_file(config: DataConfig) -> Path | None:
     given = {"data.path (--data)": config.path, f"${VARIABLE}": os.environ.get(VARIABLE) or None}
     for name, text in given.items():
         if text is not None:
-            return _find_given(Path(text).expanduser(), name)
-    found = _find_in(DEFAULT_FOLDER) if DEFAULT_FOLDER.is_dir() else None
-    if found is None and config.source != "auto":
+            return _find_given(text, name)
+    if os.path.lexists(DEFAULT_FOLDER):
+        found = _find_in(DEFAULT_FOLDER)
+        if found is not None:
+            return found
+        unread = _describe_unread(DEFAULT_FOLDER)
+        if unread is not None:  # Somebody put it there to train on it.
+            raise DataError(f"{unread}; or, for drawn faces all the same, say so: --data.source synthetic")
+    if config.source != "auto":
         raise DataError(
             f"data.source is {config.source}, but no FER2013 file was found: data.path (--data) and "
             f"${VARIABLE} are not set, and {DEFAULT_FOLDER.resolve()} has no {_LOOKED_FOR}\n{HOW_TO_GET}"
         )
-    return found
+    return None
 
 
-def _find_given(path: Path, name: str) -> Path:
-    if not path.exists():
-        near = suggest_path(path) or "; give a CSV file, a .zip or a folder of images"
-        raise DataError(f"{name} is {path}, and nothing is there{near}")
-    if not path.is_dir():
+def _find_given(text: str, name: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        is_there, is_folder = path.exists(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # Too long, in no user's home, with a NUL.
+        said = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{name} is {printable(text[:200])}: {said}; give another path") from None
+    if not is_there:
+        near = suggest_path(path) or "; give a CSV file, an archive or a folder of images"
+        raise DataError(f"{name} is {printable(text)}, and nothing is there{near}")
+    if not is_folder:
         return path
     found = _find_in(path)
     if found is None:
-        raise DataError(f"{name} is the folder {path}, which has no {_LOOKED_FOR}; give the file itself")
+        why = _describe_unread(path) or "give the file itself"
+        raise DataError(f"{name} is the folder {path}, which has no {_LOOKED_FOR}; {why}")
     return found
 
 
@@ -118,12 +150,64 @@ def _find_in(path: Path) -> Path | None:
     A file with another name is used where it is the only CSV file or archive.
 
     Raises:
-        DataError: there are several with other names.
+        DataError: there are several with other names, or it is no folder that can be read.
     """
-    found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
-    if found or image_folder.holds_images(path):
-        return found or path
-    others = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".zip") and p.is_file())
+    try:
+        found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
+        if found or image_folder.holds_images(path):
+            return found or path
+        others = [
+            each
+            for each in sorted(path.iterdir())
+            if each.name.lower().endswith(_READABLE_ENDS) and not is_litter(each.name) and each.is_file()
+        ]
+    except OSError as error:
+        raise DataError(f"{path}: cannot read this folder: {error.strerror}; give another --data") from None
+    others = [each for each in others if each.name != VOTES]
     if len(others) > 1:
-        raise DataError(f"{path} holds {', '.join(p.name for p in others)}; choose one with --data")
+        names = printable(", ".join(each.name for each in others))
+        raise DataError(f"{path} holds {names}; choose one with --data")
     return others[0] if others else None
+
+
+def _describe_unread(folder: Path) -> str | None:
+    """Say what looks like data in a folder that `_find_in` finds nothing in, and what to do; None: nothing.
+
+    Raises:
+        DataError: a folder in it cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot read this folder: {error.strerror}; allow it, or move it")
+
+    for parent, folders, files in os.walk(folder, onerror=fail):
+        inner = Path(parent)
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        if len(inner.relative_to(folder).parts) >= _LEVELS:
+            folders.clear()
+        if inner != folder and (found := _find_in(inner)) is not None:
+            return f"{folder} has data in a folder of its own; give it: --data {printable(str(found))}"
+        for name in sorted(files):
+            lower = name.lower()
+            looks_like_data = lower.endswith(_DATA_ENDS) or any(word in lower for word in _DATA_WORDS)
+            if looks_like_data and not is_litter(name):
+                return f"{printable(str(inner / name))} is not read: {_explain_unread(inner / name)}"
+    return None
+
+
+def _explain_unread(path: Path) -> str:
+    """Say why a file is no data that can be read, and what to do."""
+    if path.name == VOTES:
+        return "these are FER+'s votes, which have no pixels; get fer2013.csv too"
+    try:
+        with path.open("rb") as file:
+            kind = file_kinds.find_kind(file.read(64))
+    except FileNotFoundError:
+        return "it is a link to what is not there; link it anew, or remove it"
+    except OSError as error:
+        return f"{error.strerror}; allow it, or remove it"
+    if path.name.lower().endswith(SUFFIXES):
+        return "it is an image in no folder of a label; wanted train/<label>/*.png; move or remove it"
+    if kind is not None:
+        return f"it is {kind[0]}; {kind[1]}"
+    return "its name is none that is looked for; name it with --data, or move it elsewhere"

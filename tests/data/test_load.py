@@ -200,3 +200,58 @@ def test_a_folder_is_searched_for_files_of_other_names_too(folder: Path) -> None
     write_csv(folder / "data" / "other.csv")
     with pytest.raises(DataError, match=r"mine\.csv, other\.csv.*--data"):
         load.find_file(DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wanted"),
+    [
+        ("fer2013.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it (7z x FILE)"),
+        ("faces.parquet", b"PAR1", "a Parquet file; save it as CSV"),
+        ("faces.npz", b"PK\x03\x04", "zip archive"),
+        (
+            "sub/folder/fer2013.csv",
+            b"",
+            "data in a folder of its own; give it: --data data/sub/folder/fer2013.csv",
+        ),
+        ("archive/train/sad/1.png", b"", "give it: --data data/archive"),
+        ("1.png", b"\x89PNG", "an image in no folder of a label"),
+        ("fer2013new.csv", b"Usage", "FER+'s votes, which have no pixels"),
+        ("fer2013.csv.part", b"emotion", "its name is none that is looked for"),
+        ("fer2013", b"emotion", "its name is none that is looked for"),
+    ],
+)
+def test_synthetic_faces_never_stand_for_data_that_is_there(
+    name: str, content: bytes, wanted: str, folder: Path
+) -> None:
+    path = folder / "data" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        load.find_file(DataConfig())
+    assert wanted in str(error.value)
+    assert "--data.source synthetic" in str(error.value)
+    assert load.find_file(DataConfig(source="synthetic")) is None
+
+
+def test_what_is_no_data_may_lie_in_the_folder(folder: Path) -> None:
+    for name in ("README.md", ".gitkeep", "notes/todo.txt", "desktop.ini"):
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / name).write_text("")
+    assert load.find_file(DataConfig()) is None
+    (folder / "data" / "fer2013.csv").symlink_to("gone.csv")
+    with pytest.raises(DataError, match=r"a link to what is not there"):
+        load.find_file(DataConfig())
+
+
+@pytest.mark.parametrize("name", ["fer2013.tar.gz", "mine.tgz", "mine.csv.gz"])
+def test_archives_are_found(name: str, folder: Path) -> None:
+    write_csv(folder / "data" / name)
+    write_csv(folder / "data" / "fer2013new.csv")
+    assert load.find_file(DataConfig()) == Path("data") / name
+    assert "." not in load.name_data(DataConfig())
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "a\0b", "~nobody-of-this-name/faces.csv"])
+def test_a_path_that_cannot_be_one_is_refused(text: str, folder: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.path"):
+        load.find_file(DataConfig(path=text))
