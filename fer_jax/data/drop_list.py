@@ -16,6 +16,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
+from fer_jax.data.readers.file_kinds import check_source, printable
 from fer_jax.data.split import Split
 from fer_jax.errors import DataError
 from fer_jax.files import Json, suggest_path
@@ -93,6 +94,7 @@ def read_dropped(path: Path, examples: Examples) -> np.ndarray:
         DataError: the file is missing or no such list, a line is malformed, or the list is for other data.
     """
     try:
+        check_source(path)
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
@@ -101,17 +103,23 @@ def read_dropped(path: Path, examples: Examples) -> np.ndarray:
     except UnicodeDecodeError:
         raise DataError(f"data.drop (--drop) is {path}, which is not UTF-8 text; give {_WRITER}") from None
     reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    try:
+        missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: {error}; give {_WRITER}") from None
     if missing:
         raise DataError(f"{path}, line 1: there is no column {missing[0]!r}; give {_WRITER}")
     actions: dict[int, str] = {}
-    for fields in reader:
-        where = f"{path}, line {reader.line_num}"
-        row, action = _parse(fields, where, examples)
-        if actions.setdefault(row, action) != action:
-            raise DataError(
-                f"{where}: row {row} is listed twice, to keep and to drop; delete one of the lines"
-            )
+    try:
+        for fields in reader:
+            where = f"{path}, line {reader.line_num}"
+            row, action = _parse(fields, where, examples)
+            if actions.setdefault(row, action) != action:
+                raise DataError(
+                    f"{where}: row {row} is listed twice, to keep and to drop; delete one of the lines"
+                )
+    except csv.Error as error:  # A field of more than 131,072 characters.
+        raise DataError(f"{path}, line {reader.line_num}: {error}; give {_WRITER}") from None
     return np.array(sorted(row for row, action in actions.items() if action == "drop"), np.int64)
 
 
@@ -120,10 +128,10 @@ def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tup
     row, action, sha256 = ((fields[name] or "").strip() for name in _NEEDED)
     if sha256 != examples.sha256:
         raise DataError(
-            f"{where}: it is for other data (SHA-256 {sha256[:12] or 'missing'}), and this is "
+            f"{where}: it is for other data (SHA-256 {printable(sha256[:12]) or 'missing'}), and this is "
             f"{examples.description} (SHA-256 {examples.sha256[:12]}); audit this data, or train on the other"
         )
-    if not (row.isascii() and row.isdigit() and int(row) < len(examples)):
+    if not (row.isascii() and row.isdigit() and len(row) <= 9 and int(row) < len(examples)):
         raise DataError(
             f"{where}, row: found {row[:40]!r}; wanted a number in 0..{len(examples) - 1}; correct it"
         )

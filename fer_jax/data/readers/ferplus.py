@@ -4,6 +4,7 @@ Source: Barsoum, Zhang, Canton Ferrer, Zhang, *Training Deep Networks for Facial
 Crowd-Sourced Label Distribution* (2016). The file has no pixels: its rows are in the order of fer2013.csv.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,10 @@ from typing import Final
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.data.readers.file_kinds import check_source
 from fer_jax.errors import DataError
 from fer_jax.files import suggest_path
+from fer_jax.text import counted
 
 CHOICES: Final = (
     "neutral",
@@ -45,12 +48,16 @@ HEADER: Final = ("Usage", "Image name", *CHOICES)
 UNDECIDED: Final = -1
 """The label where the votes choose no expression of FER2013."""
 
+UNNAMED: Final = -1
+"""The number of an image without a name."""
+
 ANNOTATORS: Final = 10
 
 _SEVEN: Final = [CHOICES.index(name) for name in CHOICE_OF_LABEL[: fer2013.CLASS_COUNT]]
 _CURE: Final = "download fer2013new.csv again from https://github.com/microsoft/FERPlus"
 # Labels and votes agree on two rows of three; those of different files, on about one of five.
 _LEAST_AGREEMENT: Final = 0.4
+_SHOWN_ROWS: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +67,12 @@ class Votes:
     Attributes:
         counts: int64 [N, 10], votes by `CHOICES`; ten a row, in a few rows fewer, but at least one.
         usages: int64 [N], index into `fer2013.USAGES`.
+        numbers: int64 [N], rows of fer2013.csv by their images' names, -1 where there is none; None: unknown.
     """
 
     counts: np.ndarray
     usages: np.ndarray
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -111,6 +120,7 @@ def read(path: Path) -> Votes:
         DataError: the file is missing or not FER+'s, or a row is malformed.
     """
     try:
+        check_source(path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror}; give another --ferplus") from None
@@ -126,11 +136,11 @@ def read(path: Path) -> Votes:
     if not rows:
         raise DataError(f"{path}: found no row after the header; wanted one for each row of FER2013; {_CURE}")
     table = np.array(rows, np.int64)
-    return Votes(counts=table[:, 1:], usages=table[:, 0])
+    return Votes(counts=table[:, 2:], usages=table[:, 0], numbers=table[:, 1])
 
 
 def _parse(line: str, where: str) -> list[int]:
-    """Parse a row: the number of its usage, and its ten counts."""
+    """Parse a row: the number of its usage, that of its image, and its ten counts."""
     usage, *rest = (field.strip() for field in line.split(","))
     if usage not in fer2013.USAGES:
         raise DataError(
@@ -138,15 +148,33 @@ def _parse(line: str, where: str) -> list[int]:
         )
     if len(rest) != len(HEADER) - 1:
         raise DataError(f"{where}: found {len(rest) + 1} fields; wanted {len(HEADER)}; {_CURE}")
-    # An image that nobody took for a face has no name; names are not needed.
-    votes = rest[1:]
+    # An image that nobody took for a face has no name; names are not needed, but tell which rows are missing.
+    name, *votes = rest
+    match = re.fullmatch(r"fer([0-9]{7})\.png", name, re.ASCII)
     for choice, text in zip(CHOICES, votes, strict=True):
         if not (text.isascii() and text.isdigit() and len(text) <= 2):
             raise DataError(f"{where}, {choice}: found {text[:40]!r}; wanted a count of votes; {_CURE}")
     counts = [int(text) for text in votes]
     if not 1 <= sum(counts) <= ANNOTATORS:
         raise DataError(f"{where}: found {sum(counts)} votes; wanted 1 to {ANNOTATORS}; {_CURE}")
-    return [fer2013.USAGES.index(usage), *counts]
+    return [fer2013.USAGES.index(usage), int(match[1]) if match else UNNAMED, *counts]
+
+
+def _describe_missing(votes: Votes, usage: int, *, rows: int) -> str:
+    """Name the rows of a usage that the votes lack; empty where the names of their images do not tell."""
+    if votes.numbers is None:
+        return ""
+    numbers = votes.numbers[votes.usages == usage]
+    first = sum(list(fer2013.ROW_COUNTS.values())[:usage])
+    missing = np.setdiff1d(np.arange(first, first + rows), numbers)
+    if (numbers == UNNAMED).any() or len(missing) != rows - len(numbers):
+        return ""
+    names = ", ".join(f"fer{number:07d}.png" for number in missing[:_SHOWN_ROWS])
+    more = f" and {len(missing) - _SHOWN_ROWS:,} more" if len(missing) > _SHOWN_ROWS else ""
+    return (
+        f"; the votes lack {counted(len(missing), 'row')}, {names}{more}: no row without an image's name is "
+        "left, as if a program had dropped them as empty"
+    )
 
 
 def match(votes: Votes, labels: np.ndarray, usages: np.ndarray, *, where: str) -> Votes:
@@ -171,8 +199,9 @@ def match(votes: Votes, labels: np.ndarray, usages: np.ndarray, *, where: str) -
         if len(theirs) != len(ours):
             raise DataError(
                 f"{where}: there are votes for {len(theirs):,} {fer2013.USAGES[usage]} rows, and the data "
-                f"has {len(ours):,}; wanted as many, since rows are matched by their order; give FER+'s "
-                "complete file, and data without missing rows"
+                f"has {len(ours):,}; wanted as many, since rows are matched by their order"
+                f"{_describe_missing(votes, int(usage), rows=len(ours))}; give FER+'s complete file, "
+                "and data without missing rows"
             )
         order[ours] = theirs
     matched = Votes(votes.counts[order], votes.usages[order])

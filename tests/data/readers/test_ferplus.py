@@ -97,3 +97,11 @@ def test_votes_of_other_data_are_refused() -> None:
         match(by_usage(), np.array([3, 4, 0]), np.array([0, 0, 1]), where="a and b")
     with pytest.raises(DataError, match=r"^a and b: labels and votes agree on 0 % of the rows"):
         match(by_usage(), np.array([4, 3]), np.array([0, 0]), where="a and b")
+
+
+def test_dropped_rows_are_named(tmp_path: Path) -> None:
+    """The images that nobody took for a face have no name, and pandas' dropna takes their rows."""
+    rows = [f"Training,fer{number:07d}.png,4,0,0,1,3,2,0,0,0,0" for number in (0, 2, 3, 5)]
+    votes = read(write(tmp_path, HEAD, *rows))
+    with pytest.raises(DataError, match=r"the votes lack 2 rows, fer0000001\.png, fer0000004\.png: no row"):
+        match(votes, np.full(6, 6), np.zeros(6, np.int64), where="a and b")
