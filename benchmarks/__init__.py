@@ -11,3 +11,7 @@ command keep a user waiting?
 - `harness`: what the programs share; `nets`: configs only for benchmarks; `pytorch`: the same training in
 PyTorch.
 """
+
+from fer_jax.runtime.program import open_door
+
+open_door()

@@ -50,6 +50,10 @@ The rest may move between versions; `fer_jax.config` holds what a config file ne
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fer_jax.runtime.program import open_door
+
+open_door()
+
 if TYPE_CHECKING:
     from fer_jax.api.comparisons import Comparison, compare_runs
     from fer_jax.api.faces import analyze, stream

@@ -40,28 +40,33 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Its exit status; 2 where there is no such command.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in VERBS:
+        status: int = importlib.import_module(f"fer_jax.{words[0]}.__main__").main(words[1:])
+        return status
+    from fer_jax import cli
+
+    return cli.run(lambda: _answer(words))
+
+
+def _answer(words: list[str]) -> int:
+    """Answer a command line that names no command: with the list of commands, or what is wrong."""
     whats = {verb: each.what for verb, each in VERBS.items()}
     whats[COMPLETION] = f"print a script that completes fer-jax in {', '.join(SHELLS)}"
     listing = "\n".join(f"  fer-jax {verb:<13} {what}" for verb, what in whats.items())
     usage = f"usage: fer-jax VERB ...\n\n{listing}\n\nfer-jax VERB --help lists its options."
-    if not argv or argv[0] in ("-h", "--help"):
+    if not words or words[0] in ("-h", "--help"):
         print(usage)
-        return 0 if argv else 2
-    if argv[0] == "--version":
+        return 0 if words else 2
+    if words[0] == "--version":
         from fer_jax import cli
 
         print(cli.describe_versions())
         return 0
-    if argv[0] == COMPLETION:
-        from fer_jax import cli
-
-        return cli.run(lambda: _complete(argv[1:]))
-    if argv[0] not in VERBS:
-        print(f"error: there is no verb {argv[0]!r}{suggest(argv[0], list(whats))}\n{usage}", file=sys.stderr)
-        return 2
-    status: int = importlib.import_module(f"fer_jax.{argv[0]}.__main__").main(argv[1:])
-    return status
+    if words[0] == COMPLETION:
+        return _complete(words[1:])
+    print(f"error: there is no verb {words[0]!r}{suggest(words[0], list(whats))}\n{usage}", file=sys.stderr)
+    return 2
 
 
 def _complete(words: list[str]) -> int:

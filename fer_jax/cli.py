@@ -13,6 +13,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -29,13 +30,20 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
-from fer_jax.runtime.signals import ENDING, acknowledge_signals
+from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader
+from fer_jax.runtime.program import leave
+from fer_jax.runtime.signals import INTERRUPTED, end_on_signals
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 EXIT_CODES = (
     "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
-    "5 the loss is not finite, 130 or 143 stopped by a signal after saving."
+    "5 the loss is not finite, 141 the reader of the output is gone; after a signal 128 + its number: "
+    "129 SIGHUP, 130 SIGINT (Ctrl-C), 138 SIGUSR1, 143 SIGTERM."
 )
+
+
+_PATHS = (str, bytes, os.PathLike)
+"""What names the file of an OSError; a number is a descriptor."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,21 +241,45 @@ def _settings(argv: list[str]) -> Config:
 
 
 def run(program: Callable[[], int]) -> int:
-    """Run a program, and turn a user error into one message on stderr and an exit status."""
-    try:
-        with acknowledge_signals(ENDING):
-            # In a context of its own: what the program chooses, such as its verbosity, ends with it.
-            return contextvars.copy_context().run(program)
-    except FerJaxError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader (such as `head`) has closed the pipe; without this Python complains again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
-        return RunError.exit_code
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    """Run a program, and turn a user error into one message on stderr and an exit status.
+
+    A signal is answered with "Interrupted." and ends the program with 128 + its number, whatever a library
+    has made of the interruption. The reader of the output may go: that is status 141.
+    """
+    arrived: list[int] = []
+    with guard_streams():
+        try:
+            with end_on_signals(INTERRUPTED) as arrived:
+                # In a context of its own: what the program chooses, such as its verbosity, ends with it.
+                status = contextvars.copy_context().run(program)
+        except KeyboardInterrupt:
+            return leave(128 + [*arrived, signal.SIGINT][0])
+        except BaseException as error:
+            if arrived:
+                return leave(128 + arrived[0])
+            known = _explain(error)
+            if known is None:
+                raise
+            message, status = known
+            print(message, end="", file=sys.stderr)
+        if arrived:
+            return leave(128 + arrived[0])
+        return leave(CLOSED_STATUS if status == 0 and has_lost_reader() else status)
+
+
+def _explain(error: BaseException) -> tuple[str, int] | None:
+    """Find message and exit status for what ended a program; None for a bug, whose traceback is wanted."""
+    if isinstance(error, FerJaxError):
+        return f"error: {error}\n", error.exit_code
+    if isinstance(error, BrokenPipeError):
+        discard(sys.stdout)
+        return "", CLOSED_STATUS
+    if isinstance(error, OSError):
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, _PATHS)]
+        what = " and ".join(names) or "the system"
+        return f"error: {what}: {error.strerror or error}\n", RunError.exit_code
+    if isinstance(error, MemoryError):
+        return f"error: there is not enough memory{f': {error}' if str(error) else ''}\n", RunError.exit_code
+    if isinstance(error, RecursionError):
+        return f"error: something is nested too deeply to be read ({error})\n", RunError.exit_code
+    return None

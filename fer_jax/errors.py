@@ -7,7 +7,7 @@
 | 3 | the data is missing, malformed or refused (`DataError`) |
 | 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`, `DiskError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
-| 130, 143 | stopped by SIGINT or SIGTERM, after saving |
+| 129, 130, 138, 143 | ended by SIGHUP, SIGINT, SIGUSR1 or SIGTERM, after saving what can be resumed |
 | 141 | the reader of the output is gone |
 """
 

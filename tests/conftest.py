@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -37,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for the next run of the tests. With a limit to the store's size JAX takes a file lock when it reads or
     writes, as workers that share it need.
     """
+    # A shell has what it starts in the background ignore it, and our programs would do so too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = config.rootpath / ".pytest_cache" / "compiled"
     folder.mkdir(parents=True, exist_ok=True)
     if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -3,7 +3,6 @@
 python -m web
 """
 
-import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +48,7 @@ def _run(command: DemoCommand) -> int:
     with make_server(command.out, command.port) as server:
         console = _build(command)
         console.print(f"the demo is at http://{HOST}:{server.server_port}/ until Ctrl-C")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
     return 0
 
 

@@ -27,7 +27,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines
 from fer_jax.release import card
 from fer_jax.runs import record as runs_record
-from fer_jax.runtime.signals import StopError, watch_signals
+from fer_jax.runtime.signals import StopError, name_signal, watch_signals
 from fer_jax.train.__main__ import TrainCommand, to_config
 
 UNFINISHED = 6
@@ -94,7 +94,9 @@ def train(trainings: Sequence[Training], *, lanes: int, minutes: float | None, c
     try:
         failures = finish(trainings, lanes=lanes, minutes=minutes, console=console)
     except StopError as stopped:
-        console.print(f"stopped by signal {stopped.signum}; all runs are saved; call again to resume")
+        console.print(
+            f"interrupted by {name_signal(stopped.signum)}; all runs are saved; call again to resume"
+        )
         return 128 + stopped.signum
     left = [one.folder for one in trainings if not is_finished(one.folder) and one.folder not in failures]
     if left:
@@ -127,7 +129,7 @@ def finish(
         ConfigError: more lanes than this machine has cores, or a negative number of minutes.
         RunError: a finished run has other settings than required, or a run waits for one that is neither
             finished nor requested.
-        StopError: SIGINT or SIGTERM was received; all runs are stopped and saved.
+        StopError: a signal was received; all runs are stopped and saved.
     """
     if minutes is not None and not minutes >= 0:
         raise ConfigError(f"--minutes is {minutes:g}; it must be 0 or more")

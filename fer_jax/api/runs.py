@@ -56,7 +56,7 @@ class Interrupted(KeyboardInterrupt):
         """Remember the folder."""
         self.folder = folder
         super().__init__(
-            f"stopped, and saved in {folder}. To go on, call the same function with the same config, "
+            f"interrupted, and saved in {folder}. To go on, call the same function with the same config, "
             f"run_dir={str(folder)!r} and resume=True; fer_jax.open_run shows how far it is"
         )
 

@@ -1,8 +1,11 @@
-"""Graceful stop: a signal is acknowledged and noted, the state is saved, and only then does the program end.
+"""What a signal does: it ends a program with one line, or is noted, and the state is saved before the end.
 
 Python runs a signal's handler between two of its own instructions, and so not while XLA compiles, which can
 take half a minute. The C part of the handler runs at once; it writes the signal's number into a pipe, and a
 thread that waits at the other end answers the user.
+
+A signal that was ignored when the program started stays ignored: `nohup` does so with SIGHUP, and a shell
+with SIGINT for what a script starts in the background.
 """
 
 import contextlib
@@ -10,18 +13,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
+INTERRUPTED: Final = "Interrupted."
 STOPPING: Final = "stopping after this step; press again to stop now"
-ENDING: Final = "stopping; press again to stop now"
+GRACE_S: Final = 5.0
+"""How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
+SIGNALS: Final = tuple(
+    # SIGHUP: the terminal is gone; SIGUSR1: Slurm's warning. Windows has neither.
+    int(getattr(signal, name))
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    if hasattr(signal, name)
+)
 _SHOW_CURSOR: Final = b"\x1b[?25h"
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 class StopError(Exception):
-    """SIGINT or SIGTERM arrived and the state is saved. `signum` is the signal's number."""
+    """A signal arrived and the state is saved. `signum` is the signal's number."""
 
     def __init__(self, signum: int) -> None:
         """Remember the signal."""
@@ -29,41 +42,89 @@ class StopError(Exception):
         self.signum = signum
 
 
+def name_signal(signum: int) -> str:
+    """Name a signal, such as SIGTERM."""
+    return signal.Signals(signum).name
+
+
+def handle(handler: Handler) -> dict[int, Any]:
+    """Handle every signal of `SIGNALS` that is not ignored with a function, and return the old handlers.
+
+    Outside the main thread, which alone gets signals, nothing is handled.
+    """
+    if not _is_main_thread():
+        return {}
+    wanted = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    return {signum: signal.signal(signum, handler) for signum in wanted}
+
+
+@contextmanager
+def handled_by(handler: Handler) -> Iterator[None]:
+    """Handle signals as `handle` does until the block ends."""
+    old = handle(handler)
+    try:
+        yield
+    finally:
+        for signum, before in old.items():
+            signal.signal(signum, before)
+
+
 @contextmanager
 def watch_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of ending.
+    """Collect signals instead of ending.
 
     The first one is acknowledged on stderr at once, even while XLA compiles. A second one ends the program
-    at once with status 130 or 143; every file is written beside its target and moved there, so the folder
-    stays intact. In an interactive session the second one interrupts the cell, and the session goes on.
+    at once with status 128 + its number; every file is written beside its target and moved there, so the
+    folder stays intact. In an interactive session the second one interrupts the cell; the session goes on.
 
-    Outside the main thread, which alone gets signals, nothing is collected.
+    Outside the main thread nothing is collected.
     """
     arrived: list[int] = []
-    if not _is_main_thread():
-        yield arrived
-        return
+    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
 
     def note(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
         if _is_interactive():  # Elsewhere it is `_answer` that the second one gets to.
             signal.signal(signum, old[signum])
 
-    old = {int(signum): signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with acknowledge_signals(STOPPING):
-            yield arrived
-    finally:
-        for signum, handler in old.items():
-            signal.signal(signum, handler)
+    with handled_by(note), acknowledge_signals(STOPPING, grace_s=None):
+        yield arrived
 
 
 @contextmanager
-def acknowledge_signals(words: str) -> Iterator[None]:
+def end_on_signals(words: str) -> Iterator[list[int]]:
+    """Interrupt the block at the first signal with a `KeyboardInterrupt`, so that it can clean up.
+
+    What is raised may be lost in a finaliser, or a library may make another error of it: once a signal has
+    arrived, any end of the block is an interruption. After `GRACE_S` or at a second signal the process ends.
+
+    Args:
+        words: the answer on stderr.
+
+    Yields:
+        The numbers of the signals that have arrived.
+    """
+    arrived: list[int] = []
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        arrived.append(signum)
+        raise KeyboardInterrupt
+
+    with handled_by(interrupt), acknowledge_signals(words, grace_s=GRACE_S):
+        yield arrived
+
+
+@contextmanager
+def acknowledge_signals(words: str, *, grace_s: float | None) -> Iterator[None]:
     """Answer the first signal with a line on stderr at once, and end the program at the second.
 
     What else a signal does is left to its handler, which has to be a Python function. Blocks may be nested:
     the innermost answers. Outside the main thread this does nothing.
+
+    Args:
+        words: the line.
+        grace_s: seconds after the first signal in which the block has to end, or the program is ended; None:
+            as long as it takes.
     """
     if not _is_main_thread():
         yield
@@ -71,31 +132,53 @@ def acknowledge_signals(words: str) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     outer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_answer, args=(reader, words), daemon=True, name="signals")
+    has_ended = threading.Event()
+    thread = threading.Thread(
+        target=_answer, args=(reader, words, grace_s, has_ended), daemon=True, name="signals"
+    )
     thread.start()
     try:
         yield
     finally:
+        has_ended.set()
         signal.set_wakeup_fd(outer, warn_on_full_buffer=False)
         os.close(writer)  # The thread reads the end of the pipe.
         thread.join()
         os.close(reader)
 
 
-def _answer(reader: int, words: str) -> None:
+def end_at_once(signum: int, frame: FrameType | None) -> None:
+    """Handle a signal while there is nothing to save or to clean up: say so and end the process."""
+    _write(2, f"\n{INTERRUPTED}\n".encode())
+    os._exit(128 + signum)
+
+
+def _answer(reader: int, words: str, grace_s: float | None, has_ended: threading.Event) -> None:
     count = 0
     while number := os.read(reader, 1):
         signum = number[0]
-        if signum not in (signal.SIGINT, signal.SIGTERM):
+        if signum not in SIGNALS:
             continue
         count += 1
         if count == 1:
             _write(2, f"\n{words}\n".encode())
+            if grace_s is not None:
+                late = threading.Thread(target=_end_late, args=(signum, grace_s, has_ended), daemon=True)
+                late.start()
         elif not _is_interactive():
-            if os.isatty(1):
-                _write(1, _SHOW_CURSOR)  # The progress bar hides it.
-            _write(2, b"\nstopped\n")
-            os._exit(128 + signum)
+            _write(2, f"\n{INTERRUPTED}\n".encode() if grace_s is None else b"")
+            _end(signum)
+
+
+def _end_late(signum: int, grace_s: float, has_ended: threading.Event) -> None:
+    if not has_ended.wait(grace_s) and not _is_interactive():
+        _end(signum)
+
+
+def _end(signum: int) -> None:
+    if os.isatty(1):
+        _write(1, _SHOW_CURSOR)  # The progress bar hides it.
+    os._exit(128 + signum)
 
 
 def _write(descriptor: int, text: bytes) -> None:

@@ -14,7 +14,7 @@ from fer_jax.serve.server import EVERY_ADDRESS, listen, name_address, run_server
 
 
 def serve(options: ServeOptions) -> int:
-    """Serve until SIGINT or SIGTERM, answer what is in work, and return the exit status of that signal.
+    """Serve until a signal comes, answer what is in work, and return the exit status of that signal.
 
     Raises:
         FerJaxError: the address cannot be used, or the networks or the detector cannot be loaded.

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Generator
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fer_jax.errors import ConfigError
-from fer_jax.runtime.signals import acknowledge_signals
+from fer_jax.runtime.signals import acknowledge_signals, handled_by
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 from fer_jax.serve.guards import LOG
 
@@ -91,23 +90,18 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Note SIGINT and SIGTERM; a second one ends the process at once."""
+        """Note a signal; a second one ends the process at once."""
 
         def note(signum: int, frame: FrameType | None) -> None:
             self.stopped_by = self.stopped_by or signum
             self.should_exit = True
 
-        old = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with acknowledge_signals(DRAINING):
-                yield
-        finally:
-            for signum, handler in old.items():
-                signal.signal(signum, handler)
+        with handled_by(note), acknowledge_signals(DRAINING, grace_s=None):
+            yield
 
 
 def run_server(app: ASGIApp, listening: socket.socket) -> int:
-    """Serve an app until SIGINT or SIGTERM, answer what is in work, and return that signal's exit status."""
+    """Serve an app until a signal comes, answer what is in work, and return that signal's exit status."""
     server = make_server(app)
     _log_to_stderr()
     server.run(sockets=[listening])

@@ -33,7 +33,7 @@ from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runtime import machine
 from fer_jax.runtime.progress import Steps
-from fer_jax.runtime.signals import StopError, watch_signals
+from fer_jax.runtime.signals import StopError, name_signal, watch_signals
 from fer_jax.sweep import plots, study, text
 from fer_jax.sweep import space as sweep_space
 from fer_jax.sweep.space import Space
@@ -117,7 +117,7 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
             end = started + 3600 * plan.options.hours
             _run_trials(console, plan, chosen, board, end=end, clock=clock, signals=signals)
     except StopError as stop:
-        console.print(f"stopped by signal {stop.signum}; the same command continues")
+        console.print(f"interrupted by {name_signal(stop.signum)}; the same command continues")
         status = 128 + stop.signum
         # The trial that was stopped is queued again.
         study.take_back(board)

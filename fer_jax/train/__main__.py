@@ -12,6 +12,8 @@ from fer_jax import cli
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
 from fer_jax.runs import inputs, trackers
+from fer_jax.runtime import output
+from fer_jax.runtime.signals import name_signal
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
 
@@ -93,6 +95,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
         is_resumed=options.resume,
         extra_epochs=options.extend_epochs,
     )
+    output.outlive_reader()
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.train import run
 
@@ -107,7 +110,9 @@ def _train(options: TrainCommand, invocation: str) -> int:
     )
     if outcome.stopped_by is None:
         return 0
-    print(f"stopped by signal {outcome.stopped_by}; saved in {outcome.home}. Continue with --resume")
+    print(
+        f"interrupted by {name_signal(outcome.stopped_by)}; saved in {outcome.home}. Continue with --resume"
+    )
     return 128 + outcome.stopped_by
 
 

@@ -18,6 +18,7 @@ from fer_jax.report.story import best_epoch_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
+from fer_jax.runtime.signals import GRACE_S, INTERRUPTED, acknowledge_signals
 from fer_jax.text import counted, join
 
 SELECTIONS = {
@@ -33,6 +34,17 @@ def finish(
 
     The replicas are after their last epoch; `facts` maps a folder to the content of its `run.json` so far.
     """
+    words = (
+        f"{INTERRUPTED} All epochs are saved in {place.home}, the last measurements are not. "
+        "Continue with --resume"
+    )
+    with acknowledge_signals(words, grace_s=GRACE_S):
+        _finish(console, place, job, replicas, facts)
+
+
+def _finish(
+    console: Console, place: Place, job: Job, replicas: Sequence[Replica], facts: Mapping[Path, Json]
+) -> None:
     select = job.config.train.select
     chosen = [checkpoint.find_good(replica.checkpoints, (select,))[0] for replica in replicas]
     states = [

@@ -1,12 +1,17 @@
 import gc
+import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from fer_jax.runtime.signals import STOPPING, watch_signals
+from fer_jax.runtime.signals import INTERRUPTED, SIGNALS, STOPPING, watch_signals
+
+NAMED = {"SIGHUP": 129, "SIGINT": 130, "SIGUSR1": 138, "SIGTERM": 143}
 
 # Work that takes many seconds in C, as a compile does: Python's own handler waits for its end.
 BUSY = """
@@ -17,25 +22,85 @@ with watch_signals() as signals:
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 
+# A library that loses the interruption, as Python does with one that comes in a finaliser.
+DEAF = """
+import time
+from fer_jax import cli
+from fer_jax.runtime import signals
+signals.GRACE_S = 0.2
+def work():
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+cli.run(work)
+"""
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_is_acknowledged_while_c_code_runs_and_a_second_one_ends(
-    sent: signal.Signals, status: int
-) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+# A library that makes another error of the interruption, as NumPy's import does.
+OTHER_WORDS = """
+import sys, time
+from fer_jax import cli
+def work():
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise ImportError("cannot load module more than once per process") from None
+sys.exit(cli.run(work))
+"""
+
+
+@contextmanager
+def started(source: str, *, ignored: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Start a program, wait until it says that it is ready, and kill it at the end."""
+    before = None if ignored is None else signal.signal(ignored, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        if ignored is not None:
+            signal.signal(ignored, before)
+    with process:
         assert process.stdout is not None
-        assert process.stderr is not None
         try:
             assert process.stdout.readline() == "ready\n"
-            process.send_signal(sent)
-            assert [process.stderr.readline() for _ in range(2)] == ["\n", f"{STOPPING}\n"]
-            assert process.poll() is None
-            process.send_signal(sent)
-            assert process.wait(timeout=10) == status
+            yield process
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP and no SIGUSR1")
+@pytest.mark.parametrize(("name", "status"), NAMED.items())
+def test_a_signal_is_acknowledged_while_c_code_runs_and_a_second_one_ends(name: str, status: int) -> None:
+    sent = signal.Signals[name]
+    assert sent in SIGNALS
+    with started(BUSY) as process:
+        assert process.stderr is not None
+        process.send_signal(sent)
+        assert [process.stderr.readline() for _ in range(2)] == ["\n", f"{STOPPING}\n"]
+        assert process.poll() is None
+        process.send_signal(sent)
+        assert process.wait(timeout=10) == (status if sys.platform == "linux" else 128 + sent)
+
+
+@pytest.mark.parametrize("source", [DEAF, OTHER_WORDS])
+def test_an_interruption_that_a_library_loses_or_renames_ends_the_program_with_one_line(source: str) -> None:
+    with started(source) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10)[1] == f"\n{INTERRUPTED}\n"
+        assert process.returncode == 130
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored() -> None:
+    with started(OTHER_WORDS, ignored=signal.SIGHUP) as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        assert process.returncode == 143, "SIGHUP did nothing"
 
 
 def test_signals_are_collected_and_the_handlers_come_back(capfd: pytest.CaptureFixture[str]) -> None:
