@@ -12,6 +12,6 @@ command keep a user waiting?
 PyTorch.
 """
 
-from fer_jax.runtime.program import open_door
+from fer_jax.runtime.door import open_door
 
 open_door()

@@ -47,12 +47,13 @@ What to import from here:
 The rest may move between versions; `fer_jax.config` holds what a config file needs.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from fer_jax.runtime.program import open_door
+# Before anything else: until then a signal would end in a traceback.
+from fer_jax.runtime.door import open_door
 
 open_door()
+
+import importlib  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from fer_jax.api.comparisons import Comparison, compare_runs

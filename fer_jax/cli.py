@@ -30,9 +30,9 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
+from fer_jax.runtime.door import INTERRUPTED, leave
 from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader
-from fer_jax.runtime.program import leave
-from fer_jax.runtime.signals import INTERRUPTED, end_on_signals
+from fer_jax.runtime.signals import end_on_signals
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 EXIT_CODES = (

@@ -82,15 +82,6 @@ def discard(stream: TextIO) -> None:
         os.dup2(null.fileno(), stream.fileno())
 
 
-def open_descriptors() -> None:
-    """Open the standard descriptors that are closed: the next file opened would become the output."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It takes the lowest number that is free.
-
-
 def open_null() -> TextIO:
     """Open a stream that goes nowhere."""
     return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")

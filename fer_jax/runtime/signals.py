@@ -13,24 +13,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-INTERRUPTED: Final = "Interrupted."
+from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle
+
 STOPPING: Final = "stopping after this step; press again to stop now"
 GRACE_S: Final = 5.0
 """How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
-SIGNALS: Final = tuple(
-    # SIGHUP: the terminal is gone; SIGUSR1: Slurm's warning. Windows has neither.
-    int(getattr(signal, name))
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    if hasattr(signal, name)
-)
 _SHOW_CURSOR: Final = b"\x1b[?25h"
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 class StopError(Exception):
@@ -47,21 +40,10 @@ def name_signal(signum: int) -> str:
     return signal.Signals(signum).name
 
 
-def handle(handler: Handler) -> dict[int, Any]:
-    """Handle every signal of `SIGNALS` that is not ignored with a function, and return the old handlers.
-
-    Outside the main thread, which alone gets signals, nothing is handled.
-    """
-    if not _is_main_thread():
-        return {}
-    wanted = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
-    return {signum: signal.signal(signum, handler) for signum in wanted}
-
-
 @contextmanager
 def handled_by(handler: Handler) -> Iterator[None]:
-    """Handle signals as `handle` does until the block ends."""
-    old = handle(handler)
+    """Handle signals as `door.handle` does until the block ends; outside the main thread do nothing."""
+    old = handle(handler) if _is_main_thread() else {}
     try:
         yield
     finally:
@@ -145,12 +127,6 @@ def acknowledge_signals(words: str, *, grace_s: float | None) -> Iterator[None]:
         os.close(writer)  # The thread reads the end of the pipe.
         thread.join()
         os.close(reader)
-
-
-def end_at_once(signum: int, frame: FrameType | None) -> None:
-    """Handle a signal while there is nothing to save or to clean up: say so and end the process."""
-    _write(2, f"\n{INTERRUPTED}\n".encode())
-    os._exit(128 + signum)
 
 
 def _answer(reader: int, words: str, grace_s: float | None, has_ended: threading.Event) -> None:

@@ -18,7 +18,8 @@ from fer_jax.report.story import best_epoch_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
-from fer_jax.runtime.signals import GRACE_S, INTERRUPTED, acknowledge_signals
+from fer_jax.runtime.door import INTERRUPTED
+from fer_jax.runtime.signals import GRACE_S, acknowledge_signals
 from fer_jax.text import counted, join
 
 SELECTIONS = {

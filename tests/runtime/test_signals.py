@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from fer_jax.runtime.signals import INTERRUPTED, SIGNALS, STOPPING, watch_signals
+from fer_jax.runtime.door import INTERRUPTED, SIGNALS
+from fer_jax.runtime.signals import STOPPING, watch_signals
 
 NAMED = {"SIGHUP": 129, "SIGINT": 130, "SIGUSR1": 138, "SIGTERM": 143}
 

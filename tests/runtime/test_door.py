@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_jax.runtime import program
+from fer_jax.runtime import door
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,13 +39,13 @@ def test_a_program_of_ours_is_known_while_it_is_being_imported(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["-m", "option"])
     monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", *words, "option"])
-    assert program.is_program() == wanted
+    assert door.is_program() == wanted
 
 
 def test_the_script_is_a_program_and_a_test_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not program.is_program()
+    assert not door.is_program()
     monkeypatch.setattr(sys, "argv", ["/usr/bin/fer-jax", "train"])
-    assert program.is_program()
+    assert door.is_program()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send SIGTERM to a handler")
