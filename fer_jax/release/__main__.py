@@ -1,14 +1,19 @@
 """Release the weights of a finished run: a safetensors file and the card that says how good it is.
 
 python -m fer_jax.release runs/mid-seed0 --name mine --data fer2013.csv
+
+Released weights are measured again: python -m fer_jax.release mid --name mid --out FOLDER --data fer2013.csv
 """
 
 import sys
 
 from fer_jax import cli
+from fer_jax.config.data import DataConfig
+from fer_jax.data.load import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.release.options import ReleaseOptions, choose_folder
-from fer_jax.runs import inputs
+from fer_jax.runs import inputs, sources
+from fer_jax.runs.sources import Released
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,8 +23,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _release(options: ReleaseOptions) -> int:
     choose_folder(options)
-    inputs.read_finished(options.run)
-    inputs.check_data(options.run, options.data, options.on_bad_row)
+    if isinstance(sources.find(options.run), Released):
+        find_file(DataConfig(path=None if options.data is None else str(options.data), source="kaggle"))
+    else:
+        inputs.read_finished(options.run)
+        inputs.check_data(options.run, options.data, options.on_bad_row)
     if options.ferplus is not None:
         ferplus.find(options.ferplus)
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.

@@ -21,10 +21,14 @@ class ReleaseOptions:
     The tensors are rounded and read back first, and every number on the card is measured with what was read:
     on the parts of the run's own split and, if the data has it, on PublicTest. PrivateTest is held back and
     measured only with --score-private-test.
+
+    Released weights, given by name or file, are measured again: the new card has the figures that the old one
+    has, measured by this fer_jax on the data that the weights were trained on, and says by which commit.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """The folder of a finished run, such as runs/mid-seed0."""
+    """The folder of a finished run, such as runs/mid-seed0; or released weights, to measure them again: mid,
+    or some/folder/mid.safetensors. --views and --dtype are for a run."""
     name: str
     """Name of the weights, such as mine. Weights of this name in the same folder are refused."""
     data: Path | None = None

@@ -1,4 +1,4 @@
-"""The work of `release`: from a run's folder to weights that others can use."""
+"""The work of `release`: from a run, or weights released before, to weights that others can use."""
 
 import hashlib
 import importlib.metadata
@@ -7,27 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
+from rich.console import Console
 
-from fer_jax import fer2013
+from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
+from fer_jax.data.load import load_examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.images.views import ViewChoice
+from fer_jax.inference import figures, weights
 from fer_jax.inference import labels as inference_labels
-from fer_jax.inference import weights
-from fer_jax.inference.predictor import predict_choices
 from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import Trained, load_data, load_finished
-from fer_jax.metrics.scores import wilson_interval
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.release import card as release_card
 from fer_jax.release.options import ReleaseOptions, choose_folder
 from fer_jax.report import terminal
-from fer_jax.runs import record
-from fer_jax.runtime import cpu
+from fer_jax.runs import record, sources
+from fer_jax.runs.sources import Released
+from fer_jax.runtime import cpu, machine
 
 MAX_BYTES: Final = 12_000_000
 """The limit for the tensors of all released weights: they are part of the package."""
@@ -37,15 +37,30 @@ _PRIVATE: Final = "PrivateTest"
 
 
 def release(options: ReleaseOptions) -> None:
-    """Write a run's selected weights and their card, measured with the weights as they are written.
+    """Write weights and their card, measured with the weights as they are written.
 
     Raises:
-        FerJaxError: a user error: the command line, the data or the run's folder.
+        FerJaxError: a user error: the command line, the data, the run's folder or the weights.
     """
-    name = options.name
     out = choose_folder(options)
     console = terminal.make_console()
     cpu.tune_cpu()
+    found = sources.find(options.run)
+    card, tensors = (
+        _measure_again(console, found, options)
+        if isinstance(found, Released)
+        else _release_run(console, options, out)
+    )
+    name = options.name
+    with replacing(out / f"{name}.safetensors") as new:
+        new.write_bytes(tensors)
+    write_json(out / f"{name}.json", card)
+    console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
+
+
+def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[Json, bytes]:
+    """Measure a run's selected weights, rounded to what the file holds; return the card and the tensors."""
+    name = options.name
     trained = load_finished(options.run, options.data, options.on_bad_row)
     examples = load_data(trained, is_other_file=options.data is not None)
     terminal.show_data(console, examples)
@@ -55,21 +70,57 @@ def release(options: ReleaseOptions) -> None:
         _check_size(out, name, len(tensors))
     card = _describe(trained, tensors, name=name, dtype=options.dtype)
     stored = replace(trained, network=weights.build(card, tensors, where=f"the new card of {name}").network)
-    card["measured_on"] = {
-        "data": examples.contents,
-        "sha256": examples.sha256,
-        "scores_private_test": options.score_private_test,
-    }
+    card["measured_on"] = _describe_measuring(examples, scores_private_test=options.score_private_test)
     with terminal.show_steps(console, "measuring the stored weights", None):
         for result in _measure(stored, examples, parts, options.views, options.ferplus):
             card["figures"].append(result)
             console.print(_line(result))
-    if not options.score_private_test and _has_usage(examples, _PRIVATE):
+    if not options.score_private_test and figures.has_usage(examples, _PRIVATE):
         console.print(f"{_PRIVATE:<12} held back, and not measured; --score-private-test measures it")
-    with replacing(out / f"{name}.safetensors") as new:
-        new.write_bytes(tensors)
-    write_json(out / f"{name}.json", card)
-    console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
+    return card, tensors
+
+
+def _measure_again(console: Console, found: Released, options: ReleaseOptions) -> tuple[Json, bytes]:
+    """Measure what the card of released weights has figures of again; return the new card and the tensors.
+
+    Raises:
+        DataError: the data does not hold the training images, so copies of them cannot be counted.
+    """
+    classifier = weights.read(found.folder, found.name)
+    path = None if options.data is None else str(options.data)
+    examples = load_examples(DataConfig(path=path, source="kaggle", on_bad_row=options.on_bad_row or "stop"))
+    terminal.show_data(console, examples)
+    ground = figures.find_ground(classifier, examples, options.ferplus)
+    if "copies" in ground.reasons:
+        raise DataError(f"{found.name} cannot be measured again: {ground.reasons['copies']}")
+    if not options.score_private_test:
+        ground.rows.pop(_PRIVATE, None)
+    measured = []
+    with terminal.show_steps(console, "measuring the weights", None):
+        for each in figures.recount(classifier, ground):
+            old = each.recorded
+            if each.found is None:
+                words = f"{old['part']:<12} {old['labels']:<13} {old['views']:<11}"
+                console.print(f"{words} left out of the new card: {each.reason or 'it is held back'}")
+                continue
+            measured.append({"part": old["part"], "role": old["role"], **each.found})
+            console.print(_line(measured[-1]))
+    card = dict(classifier.card) | {"name": options.name, "figures": measured}
+    card["tensors"] = card["tensors"] | {"file": f"{options.name}.safetensors"}
+    card["measured_on"] = _describe_measuring(examples, scores_private_test=options.score_private_test)
+    return card, (found.folder / f"{found.name}.safetensors").read_bytes()
+
+
+def _describe_measuring(examples: Examples, *, scores_private_test: bool) -> Json:
+    """Describe on what, where and with which commit a card is measured."""
+    place = {name: value for name, value in machine.describe().items() if name not in ("tuning", "xla_flags")}
+    return {
+        "data": examples.contents,
+        "sha256": examples.sha256,
+        "scores_private_test": scores_private_test,
+        "date": machine.now(),
+        **place,
+    }
 
 
 def _check_size(out: Path, name: str, size: int) -> None:
@@ -122,9 +173,9 @@ def list_parts(trained: Trained, examples: Examples, *, scores_private_test: boo
         # With the official protocol val and test are PublicTest and PrivateTest.
         names = ("train",) if trained.config.split.protocol == "official" else ("train", "val", "test")
         own = [name for name in names if len(trained.saved[name])]
-    there = [_PUBLIC] if _has_usage(examples, _PUBLIC) else []
+    there = [_PUBLIC] if figures.has_usage(examples, _PUBLIC) else []
     if scores_private_test:
-        if not _has_usage(examples, _PRIVATE):
+        if not figures.has_usage(examples, _PRIVATE):
             raise DataError(
                 f"{examples.description}: it has no labelled rows of {_PRIVATE}; give fer2013.csv with "
                 "--data, or leave out --score-private-test"
@@ -138,58 +189,22 @@ def list_parts(trained: Trained, examples: Examples, *, scores_private_test: boo
     return own + there
 
 
-def _has_usage(examples: Examples, usage: str) -> bool:
-    is_labelled = examples.labels != fer2013.UNLABELLED
-    return bool((is_labelled & (examples.usages == fer2013.USAGES.index(usage))).any())
-
-
 def _measure(
     trained: Trained, examples: Examples, parts: list[str], views: ViewChoice, votes: Path | None
 ) -> Iterator[Json]:
     """Measure each part, in a single view and in `views`, by each set of labels."""
-    labels_of = {"FER2013": examples.labels}
+    labels_of = {figures.BY_FER2013: examples.labels}
     if votes is not None or trained.own_labels.source == "ferplus":
         by_votes = inference_labels.choose([trained], "ferplus", votes)
-        labels_of["FER+ majority"] = inference_labels.relabel(by_votes, examples).labels
-    names = names_of(trained.network.classes)
+        labels_of[figures.BY_FERPLUS] = inference_labels.relabel(by_votes, examples).labels
+    choices: list[ViewChoice] = list(dict.fromkeys(("single", views)))
     for part in parts:
         rows = choose_rows(examples, trained, part)
-        images = examples.images[rows]
         is_copy = find_trained_on([trained], examples.hashes[rows])
-        for choice, logits in predict_choices(trained.network, images, ("single", views)).items():
-            predicted = logits.argmax(axis=1)
-            for kind, labels in labels_of.items():
-                is_counted = labels[rows] != fer2013.UNLABELLED
-                if not is_counted.any():
-                    continue
-                yield {
-                    "part": part,
-                    "role": release_card.role_of(part, trained.config, trained.record.teachers),
-                    "labels": kind,
-                    "views": choice,
-                    **count(predicted[is_counted], labels[rows][is_counted], names),
-                    "copies_of_training_images": int(is_copy[is_counted].sum()),
-                }
-
-
-def count(predicted: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Json:
-    """Count the correct ones of N >= 1 predictions, int [N], for JSON; `names` are those of the classes.
-
-    Returns:
-        `correct`, `total`, `accuracy` with `low` and `high` (Wilson, 95 %), and `classes`: `[correct, total]`
-        by name.
-
-    >>> count(np.array([0, 1, 1]), np.array([0, 1, 0]), ("a", "b"))["classes"]
-    {'a': [1, 2], 'b': [1, 1]}
-    """
-    is_correct = predicted == labels
-    correct, total = int(is_correct.sum()), len(labels)
-    low, high = wilson_interval(correct, total)
-    classes = {
-        name: [int(is_correct[labels == k].sum()), int((labels == k).sum())] for k, name in enumerate(names)
-    }
-    counts = {"correct": correct, "total": total, "accuracy": correct / total, "low": low, "high": high}
-    return counts | {"classes": classes}
+        labels = {kind: each[rows] for kind, each in labels_of.items()}
+        role = release_card.role_of(part, trained.config, trained.record.teachers)
+        for counts in figures.count_part(trained.network, examples.images[rows], labels, is_copy, choices):
+            yield {"part": part, "role": role, **counts}
 
 
 def _line(result: Json) -> str:

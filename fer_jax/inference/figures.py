@@ -1,0 +1,227 @@
+"""The figures of released weights: the counts that a card holds, and the same counts made again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+
+from fer_jax import fer2013
+from fer_jax.config.files import from_json
+from fer_jax.config.run import Config
+from fer_jax.data import subsets
+from fer_jax.data.examples import Examples
+from fer_jax.data.split import OWN_PARTS, split_examples
+from fer_jax.errors import DataError, FerJaxError
+from fer_jax.fer2013 import names_of
+from fer_jax.files import Json
+from fer_jax.images.views import ViewChoice
+from fer_jax.inference import labels as inference_labels
+from fer_jax.inference.predictor import Advance, Network, count_views, predict_choices
+from fer_jax.inference.prepare import choose_labels
+from fer_jax.inference.rows import choose_usage
+from fer_jax.inference.weights import Classifier
+from fer_jax.metrics.scores import copy_free, wilson_interval
+
+BY_FER2013: Final = "FER2013"
+BY_FERPLUS: Final = "FER+ majority"
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What the figures of a card are counted on.
+
+    Attributes:
+        rows: int64 [N] by part: what of the card's parts the data has.
+        labels: int [rows of the data] by kind, -1 for none; FER+ where the votes are at hand.
+        train_hashes: uint64, of the training images; None: the data does not hold them.
+        reasons: why a part, a kind of labels or `copies` is missing, by its name.
+    """
+
+    examples: Examples
+    rows: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    train_hashes: np.ndarray | None
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Recount:
+    """One entry of a card's `figures`, and the same counted again.
+
+    Attributes:
+        recorded: the entry.
+        found: its counts now, with `copies_of_training_images` where the training images are at hand; None:
+            not counted.
+        reason: why something was not counted; empty: all was.
+    """
+
+    recorded: Json
+    found: Json | None
+    reason: str
+
+
+def count(predicted: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Json:
+    """Count the correct ones of N >= 1 predictions, int [N], for JSON; `names` are those of the classes.
+
+    Returns:
+        `correct`, `total`, `accuracy` with `low` and `high` (Wilson, 95 %), and `classes`: `[correct, total]`
+        by name.
+
+    >>> count(np.array([0, 1, 1]), np.array([0, 1, 0]), ("a", "b"))["classes"]
+    {'a': [1, 2], 'b': [1, 1]}
+    """
+    is_correct = predicted == labels
+    classes = {
+        name: [int(is_correct[labels == k].sum()), int((labels == k).sum())] for k, name in enumerate(names)
+    }
+    return describe_share(int(is_correct.sum()), len(labels)) | {"classes": classes}
+
+
+def describe_share(correct: int, total: int) -> Json:
+    """Describe how many of N >= 1 predictions are correct, for JSON, as `count` does."""
+    low, high = wilson_interval(correct, total)
+    return {"correct": correct, "total": total, "accuracy": correct / total, "low": low, "high": high}
+
+
+def count_part(
+    network: Network,
+    images: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    is_copy: np.ndarray | None,
+    choices: Sequence[ViewChoice],
+    *,
+    advance: Advance = lambda share: None,
+) -> Iterator[Json]:
+    """Count the correct predictions of a part, for each choice of views and each kind of labels.
+
+    Args:
+        network: the weights.
+        images: uint8 [N, 48, 48, 1].
+        labels: int [N] by kind; -1 is not counted.
+        is_copy: bool [N], exact copies of training images; None: not known.
+        choices: of the views.
+        advance: see `predict_choices`.
+
+    Yields:
+        `labels`, `views`, what `count` gives and, if the copies are known, `copies_of_training_images` and
+        `copy_free`, the accuracy without them, see `metrics.scores.copy_free`.
+    """
+    names = names_of(network.classes)
+    for choice, logits in predict_choices(network, images, choices, advance=advance).items():
+        predicted = logits.argmax(axis=1)
+        for kind, each in labels.items():
+            is_counted = each != fer2013.UNLABELLED
+            if not is_counted.any():
+                continue
+            figures: Json = {"labels": kind, "views": choice}
+            figures |= count(predicted[is_counted], each[is_counted], names)
+            if is_copy is not None:
+                is_correct, copies = predicted[is_counted] == each[is_counted], is_copy[is_counted]
+                figures["copies_of_training_images"] = int(copies.sum())
+                figures["copy_free"] = copy_free(is_correct, copies)
+            yield figures
+
+
+def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) -> Ground:
+    """Find what of a card's parts and labels some data has, and whether it holds the training images.
+
+    Args:
+        classifier: released weights, with their card.
+        examples: the data.
+        votes: FER+'s fer2013new.csv; None: not at hand.
+    """
+    parts = dict.fromkeys(figures["part"] for figures in classifier.card["figures"])
+    kinds = dict.fromkeys(figures["labels"] for figures in classifier.card["figures"])
+    own, reasons = _find_own_parts(classifier.card, examples, votes), {}
+    if isinstance(own, str):
+        reasons["copies"], own = own, {}
+    rows = {}
+    for part in parts:
+        try:
+            rows[part] = own[part] if part in own else _choose(part, examples, reasons.get("copies", ""))
+        except FerJaxError as error:
+            reasons[part] = str(error)
+    labels = {BY_FER2013: examples.labels}
+    if BY_FERPLUS in kinds:
+        try:
+            labels[BY_FERPLUS] = _label_by_votes(classifier, examples, votes)
+        except FerJaxError as error:
+            reasons[BY_FERPLUS] = str(error)
+    return Ground(examples, rows, labels, examples.hashes[own["train"]] if own else None, reasons)
+
+
+def _choose(part: str, examples: Examples, reason: str) -> np.ndarray:
+    if part in OWN_PARTS:
+        raise DataError(reason)
+    if not has_usage(examples, part):
+        raise DataError(f"this data has no labelled rows of {part}: {examples.contents}")
+    return choose_usage(examples, part)
+
+
+def has_usage(examples: Examples, usage: str) -> bool:
+    """Whether some data has labelled rows of a usage, such as "PublicTest"."""
+    is_labelled = examples.labels != fer2013.UNLABELLED
+    return bool((is_labelled & (examples.usages == fer2013.USAGES.index(usage))).any())
+
+
+def _label_by_votes(classifier: Classifier, examples: Examples, votes: Path | None) -> np.ndarray:
+    if votes is None:
+        raise DataError("FER+'s fer2013new.csv is not at hand; give it with --ferplus")
+    labelling = inference_labels.choose([classifier], "ferplus", votes)
+    return inference_labels.relabel(labelling, examples).labels
+
+
+def _find_own_parts(
+    card: Mapping[str, Any], examples: Examples, votes: Path | None
+) -> dict[str, np.ndarray] | str:
+    """Split the data as the weights' run did; the reason in words where that is not possible."""
+    training = card["training"]
+    if examples.sha256 != training["data_sha256"]:
+        return f"the training images are in {training['data']}, and this data is {examples.contents}"
+    config = from_json(Config, card["config"], where=f"the card of {card['name']}")
+    if config.labels.source == "ferplus":
+        if votes is None:
+            return "FER+'s votes chose the rows, and fer2013new.csv is not at hand; give it with --ferplus"
+        config = replace(config, labels=replace(config.labels, ferplus=str(votes)))
+    if config.data.drop is not None:
+        return f"the drop list {config.data.drop} chose the rows, and is not at hand"
+    split = choose_labels(config, examples, split_examples(examples, config.split)).split
+    split = subsets.take_sample(split, config)
+    if split.sha256 != training["split"]["sha256"]:
+        return "this data is split otherwise by this fer_jax than by the run, so its parts are not known"
+    return split.parts
+
+
+def recount(
+    classifier: Classifier, ground: Ground, *, advance: Advance = lambda share: None
+) -> Iterator[Recount]:
+    """Count each entry of a card's `figures` again, in its order; see `count_passes` for `advance`."""
+    entries = classifier.card["figures"]
+    found: dict[tuple[str, str, str], Json] = {}
+    for part, rows in ground.rows.items():
+        images, hashes = ground.examples.images[rows], ground.examples.hashes[rows]
+        is_copy = None if ground.train_hashes is None else np.isin(hashes, ground.train_hashes)
+        labels = {kind: each[rows] for kind, each in ground.labels.items()}
+        choices = list_choices(entries, part)
+        for each in count_part(classifier.network, images, labels, is_copy, choices, advance=advance):
+            found[part, each["labels"], each["views"]] = each
+    for entry in entries:
+        part, kind = entry["part"], entry["labels"]
+        key = part, kind, entry["views"]
+        names = (part, kind) if key not in found else ("copies",)
+        reason = "; ".join(ground.reasons[name] for name in names if name in ground.reasons)
+        yield Recount(entry, found.get(key), reason)
+
+
+def count_passes(classifier: Classifier, ground: Ground) -> int:
+    """Count the passes over the images of a part that `recount` takes."""
+    entries = classifier.card["figures"]
+    return sum(count_views(list_choices(entries, part)) for part in ground.rows)
+
+
+def list_choices(entries: Sequence[Json], part: str) -> list[ViewChoice]:
+    """List the choices of views of a part's entries in a card's `figures`; unknown ones are left out."""
+    named = dict.fromkeys(entry["views"] for entry in entries if entry["part"] == part)
+    return [views for views in named if views in get_args(ViewChoice)]
