@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
+from benchmarks.harness import bench
 from fer_jax.files import read_json
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.release import card as release_card
@@ -162,8 +163,11 @@ def weights_table(folder: Path) -> str:
     """Return the table of the released weights on PublicTest, from their cards: a row per choice of views."""
     kinds = ("FER2013", "FER+ majority")
     rows: Table = [["weights", "parameters", "KB", "trained as", "views", *(f"by {kind}" for kind in kinds)]]
+    dirty = []
     for name in sources.list_names(folder):
         card = read_json(folder / f"{name}.json")
+        if bench.has_uncommitted(card["training"]):
+            dirty.append(f"`{name}` (on commit {card['training']['git'].removesuffix('-dirty')})")
         teachers = release_card.name_teachers(card["training"].get("teachers"))
         trained_as = f"`{card['config']['name']}`, seed {card['training']['seeds']['train']}"
         trained_as += f", distilled from {', '.join(teachers)}" if teachers else ""
@@ -177,6 +181,7 @@ def weights_table(folder: Path) -> str:
         f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
         "brackets the counts and a 95 % interval. FER+ majority: only images whose votes have a majority for "
         "one of the classes that the network knows."
+        + (f" Trained with uncommitted changes, which no commit holds: {', '.join(dirty)}." if dirty else "")
     )
 
 

@@ -64,7 +64,7 @@ def _do(options: Ladder) -> int:
     if options.verb == "time":
         return _time(options)
     if options.verb == "collect":
-        write_json(RESULTS, collect())
+        write_json(RESULTS, {"command": f"{PROGRAM} collect", **collect()})
         print(f"written to {RESULTS}")
     else:
         for path in write(read_json(RESULTS)):

@@ -7,6 +7,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.harness import bench
 from fer_jax.report.plots import QUIET_COLOUR, STYLE, TRAIN_COLOUR, VAL_COLOUR, write_png
 
 LONGEST_IN_SECONDS = 300.0
@@ -29,7 +30,8 @@ def plot(content: dict[str, Any], path: Path) -> None:
             _draw(axes, row, *((1.0, "s") if is_short else (60.0, "min")))
         name, device = content["settings"]["config"]["name"], content["device"]
         separator = ", " if device == "CPU" else "\n"
-        axes.set_title(f"{name}: {content['machine']}{separator}{device}")
+        note = f"\n{bench.UNCOMMITTED}" if bench.has_uncommitted(content) else ""
+        axes.set_title(f"{name}: {content['machine']}{separator}{device}{note}")
         unit = "seconds" if is_short else "minutes"
         axes.set_xlabel(f"{unit} from the start of the process, everything included")
         axes.set_ylabel("validation accuracy, %")

@@ -158,6 +158,14 @@ def write(
     write_json(out, without_folders({**content, **extra}))
 
 
+UNCOMMITTED = "measured with uncommitted changes"
+
+
+def has_uncommitted(content: Mapping[str, Any]) -> bool:
+    """Whether a JSON file was measured with uncommitted changes, so that no commit holds its code."""
+    return str(content.get("git")).endswith("-dirty")
+
+
 @contextmanager
 def reading(file: Path | str) -> Iterator[None]:
     """Report a JSON file that lacks what the code inside reads.

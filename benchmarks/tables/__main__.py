@@ -201,6 +201,9 @@ def _tell_places(contents: Mapping[str, Content]) -> str:
         dates = sorted({contents[name]["date"][:10] for name in names})
         whose = f"{', '.join(names)}: " if len(places) > 1 else ""
         told.append(f"{whose}{place}; {' to '.join(dates[:: max(1, len(dates) - 1)])}.")
+    dirty = [name for name, content in contents.items() if bench.has_uncommitted(content)]
+    if dirty:
+        told.append(f"{bench.UNCOMMITTED.capitalize()}, which no commit holds: {', '.join(dirty)}.")
     return "\n\n".join([HOW_TO_READ, *told])
 
 
