@@ -1,5 +1,6 @@
 """A run's record: `config.json`, `split.npz` and `run.json` (what was run, on what, where), and its log."""
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,7 @@ class RunRecord:
         extensions: one record for each time that the run was made longer: `from_epoch`, `to_epoch`, `rule`,
             `at`.
         last_state_sha256: see `checkpoint.state_hash`.
+        config_sha256: of `config.json`, see `hash_config`; None in the record of an older fer_jax.
     """
 
     command: str
@@ -99,6 +101,7 @@ class RunRecord:
     stopped_early: int | None = None
     extensions: list[Json] = field(default_factory=list)
     last_state_sha256: str | None = None
+    config_sha256: str | None = None
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -161,6 +164,11 @@ def open_log(folder: Path, config: Config, history: list[Json]) -> Iterator[Call
             tell(record)
 
         yield add
+
+
+def hash_config(fields: Json) -> str:
+    """Hash the content of `config.json`: SHA-256, hex."""
+    return hashlib.sha256(json_line(fields).encode()).hexdigest()
 
 
 def read_config(folder: Path) -> Config:
@@ -230,7 +238,9 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         for name in _DECIDING
         if name in before and before[name] != facts[name]
     ]
-    added = {
+    # The common folder of several seeds has no config.
+    own = {name: facts[name] for name in ("config_sha256",) if name in facts}
+    added = own | {
         "resumed": [*before["resumed"], {"at": facts["started"], **here}],
         "extensions": [*before.get("extensions", []), *facts["extensions"]],
         "finished": None,

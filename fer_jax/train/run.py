@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
 from fer_jax.engine.schedule import describe_extension
@@ -125,7 +126,11 @@ def _run(
         "batches": job.stepper.description,
     }
     # The facts of the home folder come last: once they are written, there is a run to resume.
-    every = {replica.folder: facts | {"seed": replica.seed} for replica in replicas}
+    every = {
+        replica.folder: facts
+        | {"seed": replica.seed, "config_sha256": runs_record.hash_config(to_json(config))}
+        for config, replica in zip(place.configs, replicas, strict=True)
+    }
     if len(replicas) > 1:
         every[place.home] = facts | {"seeds": place.seeds, "folders": [str(path) for path in place.folders]}
     if is_resumed:
