@@ -28,6 +28,7 @@ VERBS: Final = {
     "check": Verb("CheckCommand", "check config, data and network before a long run"),
     "audit": Verb("AuditCommand", "find duplicates, images without a face and likely label errors"),
     "release": Verb("ReleaseOptions", "export a run's weights with a card, for fer_jax.load"),
+    "verify": Verb("VerifyOptions", "check again what runs, released weights and the docs claim"),
     "show": Verb("ShowCommand", "draw a contact sheet of images and their augmented versions"),
 }
 COMPLETION: Final = "completion"

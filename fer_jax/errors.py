@@ -7,6 +7,7 @@
 | 3 | the data is missing, malformed or refused (`DataError`) |
 | 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`, `DiskError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
+| 8 | what is recorded differs from what is found (`DifferenceError`) |
 | 129, 130, 138, 143 | ended by SIGHUP, SIGINT, SIGUSR1 or SIGTERM, after saving what can be resumed |
 | 141 | the reader of the output is gone |
 """
@@ -62,3 +63,9 @@ class DivergedError(FerJaxError):
     """The training loss is not finite."""
 
     exit_code = 5
+
+
+class DifferenceError(FerJaxError):
+    """A run, a card or a page claims something that does not hold."""
+
+    exit_code = 8

@@ -30,6 +30,7 @@ ROWS = (
         "show",
         "sweep",
         "train",
+        "verify",
     ),
     ("api",),
     ("__init__", "__main__"),

@@ -1,0 +1,1 @@
+"""The command `verify`: what runs, cards and pages claim, checked again."""
