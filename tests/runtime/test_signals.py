@@ -36,7 +36,7 @@ def work():
             time.sleep(60)
         except KeyboardInterrupt:
             pass
-cli.run(work)
+sys.exit(cli.run(work))
 """
 
 # A library that makes another error of the interruption, as NumPy's import does.
