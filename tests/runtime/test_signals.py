@@ -25,7 +25,7 @@ with watch_signals() as signals:
 
 # A library that loses the interruption, as Python does with one that comes in a finaliser.
 DEAF = """
-import time
+import sys, time
 from fer_jax import cli
 from fer_jax.runtime import signals
 signals.GRACE_S = 0.2
