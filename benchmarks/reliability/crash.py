@@ -176,7 +176,7 @@ def _run(options: Crash, argv: Sequence[str]) -> int:
     campaign = Campaign(options)
     _load(campaign)
     crash_runs.prepare()
-    different = crash_runs.make_references(campaign.place, list(options.variants))
+    different = crash_runs.make_references(campaign.place, list(options.variants), console)
     with multiprocessing.get_context("fork").Pool(options.workers, _begin_worker) as pool:
         _work(campaign, pool, console)
     rows, failures = summarise(campaign), different + list_failures(campaign)

@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from rich.console import Console
+
 from benchmarks.harness import bench
 from benchmarks.reliability import crash_points
 from benchmarks.reliability.crash_points import Point
@@ -41,7 +43,8 @@ VARIANTS: Final = {
     "EMA": "--average.ema-decay 0.9 --average.stats-examples 56 --train.select best",
     "distilled": "--distill.teachers {teacher}",
     "resident": "--device.mode resident",
-    "saved every 2 epochs": "--train.save-epochs 2",
+    # With select last, which epochs are saved, and so the best of them, would depend on where it is stopped.
+    "saved every 2 epochs": "--train.save-epochs 2 --train.select best",
 }
 """Kinds of runs, and their options."""
 TEACHER_OPTIONS: Final = "--train.seed 7 --train.epochs 2"
@@ -313,9 +316,10 @@ def describe_run(folder: Path) -> Json:
             for lines in (read_json_lines(each / "log.jsonl") for each in seeds)
         ],
         "saved": [
-            read_json(each / "checkpoints" / name / "meta.json")["step"]
+            [name, read_json(path)["step"]]
             for each in seeds
-            for name in ("last", "best")
+            for name in ("last", "best")  # The previous one depends on when the run was stopped.
+            if (path := each / "checkpoints" / name / "meta.json").exists()
         ],
     }
 
@@ -344,7 +348,7 @@ def find_differences(folder: Path, reference: Path) -> list[str]:
     return differences
 
 
-def make_references(place: Place, variants: list[str]) -> list[str]:
+def make_references(place: Place, variants: list[str], console: Console) -> list[str]:
     """Train the runs that are never killed, each by the command line; return what a fork does otherwise."""
     environment = os.environ | {"FER_JAX_CACHE": str(place.cache)}
     differences = []
@@ -356,6 +360,7 @@ def make_references(place: Place, variants: list[str]) -> list[str]:
         reference = place.reference(variant)
         if (reference / "counts.json").exists():
             continue
+        console.print(f"training the run to compare with: {variant}")
         shutil.rmtree(reference, ignore_errors=True)
         reference.mkdir(parents=True)
         _train_by_command(place.words(variant, reference / "run"), environment)
