@@ -56,7 +56,7 @@ IMPORTED: Final = (
 )
 """What a run imports; nothing of it starts JAX."""
 MIN_DELAY_SECONDS: Final = 2e-4
-PATIENCE_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 900.0
 _PR_SET_PDEATHSIG: Final = 1
 
 
