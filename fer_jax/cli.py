@@ -31,6 +31,7 @@ from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
 from fer_jax.runtime.door import INTERRUPTED, leave
+from fer_jax.runtime.environment import check_xla_flags, explain_start
 from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader
 from fer_jax.runtime.signals import end_on_signals
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
@@ -251,7 +252,7 @@ def run(program: Callable[[], int]) -> int:
         try:
             with end_on_signals(INTERRUPTED) as arrived:
                 # In a context of its own: what the program chooses, such as its verbosity, ends with it.
-                status = contextvars.copy_context().run(program)
+                status = contextvars.copy_context().run(_start, program)
         except KeyboardInterrupt:
             return leave(128 + [*arrived, signal.SIGINT][0])
         except BaseException as error:
@@ -267,6 +268,11 @@ def run(program: Callable[[], int]) -> int:
         return leave(CLOSED_STATUS if status == 0 and has_lost_reader() else status)
 
 
+def _start(program: Callable[[], int]) -> int:
+    check_xla_flags()
+    return program()
+
+
 def _explain(error: BaseException) -> tuple[str, int] | None:
     """Find message and exit status for what ended a program; None for a bug, whose traceback is wanted."""
     if isinstance(error, FerJaxError):
@@ -280,6 +286,8 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         return f"error: {what}: {error.strerror or error}\n", RunError.exit_code
     if isinstance(error, MemoryError):
         return f"error: there is not enough memory{f': {error}' if str(error) else ''}\n", RunError.exit_code
+    if isinstance(error, RuntimeError | ValueError) and (start := explain_start(error)):
+        return f"error: {start}\n", ConfigError.exit_code
     if isinstance(error, RecursionError):
         return f"error: something is nested too deeply to be read ({error})\n", RunError.exit_code
     return None

@@ -38,9 +38,17 @@ _CURES = {
 
 
 def cache_folder() -> Path:
-    """$FER_JAX_CACHE, else fer_jax in the user's cache folder."""
+    """$FER_JAX_CACHE, else fer_jax in the user's cache folder.
+
+    Raises:
+        OSError: the user has no home.
+    """
     chosen = os.environ.get("FER_JAX_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("fer_jax")
+    try:
+        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("fer_jax")
+    except RuntimeError:
+        why = "there is no home folder; name a folder for the cache in $FER_JAX_CACHE"
+        raise FileNotFoundError(errno.ENOENT, why) from None
 
 
 def suggest_path(path: Path) -> str:
@@ -70,11 +78,13 @@ def suggest_path(path: Path) -> str:
 
 def read_array(name: str) -> "np.ndarray | None":
     """Read an array that `keep_array` cached under a name such as `answers/0123`; None without a good one."""
-    return (read_arrays(cache_folder() / f"{name}.npz") or {}).get("array")
+    with contextlib.suppress(OSError):
+        return (read_arrays(cache_folder() / f"{name}.npz") or {}).get("array")
+    return None
 
 
 def keep_array(name: str, array: "np.ndarray") -> None:
-    """Cache an array under a name that identifies its content; a disk that is full is no error."""
+    """Cache an array under a name that identifies its content; a cache that cannot be written is no error."""
     with contextlib.suppress(OSError):
         write_arrays(cache_folder() / f"{name}.npz", array=array)
 

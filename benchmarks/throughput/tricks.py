@@ -150,8 +150,8 @@ def _without_setting(name: str) -> contextlib.AbstractContextManager[Any]:
         # It then does not recognise the C library, and leaves its allocator alone.
         return mock.patch("platform.libc_ver", return_value=("", ""))
     if name in FLAGS:
-        kept = {flag: told for flag, told in cpu._XLA_FLAGS.items() if _name_of(flag) != FLAGS[name]}
-        return mock.patch.object(cpu, "_XLA_FLAGS", kept)
+        kept = {flag: told for flag, told in cpu.XLA_FLAGS.items() if _name_of(flag) != FLAGS[name]}
+        return mock.patch.object(cpu, "XLA_FLAGS", kept)
     return contextlib.nullcontext()
 
 

@@ -52,7 +52,7 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
     """
     console = terminal.make_console()
     cpu.tune_cpu()
-    compile_cache.keep_compiled_if_possible()
+    uncached = compile_cache.keep_compiled_if_possible()
     with terminal.show_steps(console, "loading the networks", None):
         analyzer = load_analyzer(options)
     settings = describe(
@@ -63,7 +63,7 @@ def predict(options: PredictOptions, found: Found) -> Outcome:
         smooth_s=options.smooth,
     )
     collector, started = Collector(settings), console.get_time()
-    notes: list[str] = []
+    notes = [] if uncached is None else [uncached]
     failure: RunError | BrokenPipeError | None = None
     with watch_signals() as arrived:
         events = read_events(

@@ -160,7 +160,7 @@ class Story:
         if "last_state_sha256" in run:
             facts.append(("weights SHA-256", f"{run['last_state_sha256']} (after the last epoch)"))
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        commit = run["git"] or "none: not run from a git checkout"
+        commit = run["git"] or f"none: {run.get('git_missing') or 'not run from a git checkout'}"
         return [*facts, ("git commit", commit), ("versions", versions)]
 
     @property

@@ -12,7 +12,7 @@ from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, load_examples
 from fer_jax.data.split import Split
 from fer_jax.fer2013 import names_of
-from fer_jax.runtime import compile_cache, cpu, machine, progress
+from fer_jax.runtime import compile_cache, cpu, environment, machine, progress
 from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 from fer_jax.text import counted
@@ -51,9 +51,11 @@ def begin(title: str, config: Config) -> Console:
 
     The settings and versions, which `run.json` records, are printed where the command is verbose.
     """
+    environment.check_xla_flags()
     console = make_console()
     settings = [*cpu.tune_cpu(), *([compile_cache.keep_compiled()] if config.device.compile_cache else [])]
     console.print(title, style="bold")
+    show_notes(console, [line for line in settings if line.startswith(compile_cache.NOT_KEPT)])
     console.print(f"runs on    {machine.describe_device()}; {machine.describe_cpu()}")
     if get_verbosity() == Verbosity.VERBOSE:
         versions = ", ".join(f"{name} {version}" for name, version in machine.list_versions().items())

@@ -60,6 +60,7 @@ class RunRecord:
         git: commit of the source; None outside a checkout.
         seed: of the training; in the common folder of several seeds the first one.
         seeds, folders: of all replicas, in their common folder.
+        git_missing: why the commit of a checkout is not known; None: it is, or there is no checkout.
         seeds_together: how many replicas were trained together.
         batches: where the batches were made.
         macs: multiply-accumulates of one image.
@@ -87,6 +88,7 @@ class RunRecord:
     versions: dict[str, str]
     git: str | None
     seed: int
+    git_missing: str | None = None
     seeds: list[int] | None = None
     folders: list[str] | None = None
     seeds_together: int = 1

@@ -1,6 +1,7 @@
 """The folder in which compiled programs are kept between runs, and whether it is safe to read."""
 
 import contextlib
+import errno
 import importlib
 import os
 import stat
@@ -10,6 +11,8 @@ from typing import Final
 
 from fer_jax.errors import RunError
 from fer_jax.files import cache_folder
+
+NOT_KEPT: Final = "compiled programs are not kept"
 
 _CHECKED: Final = ".checked"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -29,17 +32,23 @@ def keep_compiled() -> str:
     somebody else could write into it or replace it through a folder above it.
 
     Returns:
-        The folder, for the start-up lines.
+        The folder, for the start-up lines; or why there is none, for a note.
 
     Raises:
         RunError: the folder is not safe.
     """
     import jax
 
-    named = compiled_folder()
-    named.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = named.resolve()
-    danger = find_danger(folder)
+    try:
+        named = compiled_folder()
+        named.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = named.resolve()
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        danger = find_danger(folder)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{NOT_KEPT}: {where}{error.strerror or error}"
     if danger:
         raise RunError(
             f"compiled programs cannot be kept in {folder}: {danger}, and a compiled program "
@@ -52,14 +61,21 @@ def keep_compiled() -> str:
     return f"compiled programs are kept in {folder}"
 
 
-def keep_compiled_if_possible() -> None:
+def keep_compiled_if_possible() -> str | None:
     """Let JAX keep compiled programs, for a faster start; go on without where they cannot be kept safely.
 
     A folder that the user has chosen for JAX stays as it is.
+
+    Returns:
+        Why they are not kept; None: they are.
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        with contextlib.suppress(RunError, OSError):
-            keep_compiled()
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    try:
+        words = keep_compiled()
+    except RunError as error:
+        return str(error)
+    return words if words.startswith(NOT_KEPT) else None
 
 
 def find_danger(folder: Path) -> str | None:

@@ -12,8 +12,8 @@ import sys
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _LARGE_BYTES = 2**20
 # What each flag does was measured on these versions; another XLA may not know it, and would not start.
-_XLA_VERSIONS = ("0.10.2", "0.12.0.1")
-_XLA_FLAGS = {
+XLA_VERSIONS = ("0.10.2", "0.12.0.1")
+XLA_FLAGS = {
     "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION": (
         "XLA's one-thread convolution fusion is off"
     ),
@@ -44,9 +44,13 @@ def tune_cpu() -> list[str]:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(_M_ARENA_MAX, 1)
         settings.append("glibc keeps freed memory")
-    is_known = importlib.metadata.version("jaxlib") in _XLA_VERSIONS and platform.machine() == "x86_64"
-    if is_known and not _has_started() and _computes_on_cpu():
-        for flag, what in _XLA_FLAGS.items():
+    is_x86 = platform.machine() == "x86_64"
+    if is_x86 and not has_started() and _computes_on_cpu():
+        jaxlib = importlib.metadata.version("jaxlib")
+        if jaxlib not in XLA_VERSIONS:
+            settings.append(f"our flags for XLA are left out: they were not tried with jaxlib {jaxlib}")
+            return settings
+        for flag, what in XLA_FLAGS.items():
             flags = os.environ.get("XLA_FLAGS", "")
             if flag.split("=")[0] not in flags:
                 os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
@@ -68,8 +72,8 @@ def _has_glibc() -> bool:
     return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 
-def _has_started() -> bool:
-    """Whether XLA has started in this process."""
+def has_started() -> bool:
+    """Whether XLA has started in this process: it has read its flags."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bool(bridge.backends_are_initialized())
 

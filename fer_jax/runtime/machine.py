@@ -44,19 +44,36 @@ def list_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Name the commit of the source, with the suffix -dirty where files were changed.
+    """Name the commit of the source as `find_commit` does; None where there is none."""
+    return find_commit()[0]
 
-    None where the source is not in a git checkout of its own (installed in an environment, say).
+
+def find_commit() -> tuple[str | None, str | None]:
+    """Find the commit of the source.
+
+    Returns:
+        Its name, with the suffix -dirty where files were changed; None where there is none. And why there is
+        none although the source is in a git checkout of its own; None elsewhere (in an environment, say).
     """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return None
+        return None, None
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
+        done = subprocess.run(
+            describe, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
+    except OSError as error:
+        return None, f"git cannot be started: {error.strerror}"
+    commit = done.stdout.strip()
+    if done.returncode == 0 and commit:
+        return commit, None
+    if "dubious ownership" in done.stderr:
+        return None, (
+            f"git refuses {root}, which belongs to another user; "
+            f"`git config --global --add safe.directory {root}` allows it"
+        )
+    return None, f"git found none in {root}: {' '.join(done.stderr.split()) or f'status {done.returncode}'}"
 
 
 def now() -> str:
@@ -77,4 +94,5 @@ def describe_place() -> dict[str, Any]:
 
 def describe() -> dict[str, Any]:
     """Gather everything that may decide a run's bits here, ready for JSON."""
-    return {**describe_place(), "git": git_commit()}
+    commit, why_not = find_commit()
+    return {**describe_place(), "git": commit, "git_missing": why_not}

@@ -101,7 +101,8 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
         classes=config.model.classes,
         copies=facts["split"]["copies_of_training_images"],
     )
-    terminal.show_notes(console, prepared.notes)
+    missing = [f"no commit is recorded: {facts['git_missing']}"] if facts["git_missing"] else []
+    terminal.show_notes(console, [*prepared.notes, *missing])
     return _run(console, place, prepared, facts, is_resumed=is_resumed, clock=clock)
 
 

@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fer_jax.runtime import cpu
+from fer_jax import files
+from fer_jax.data.readers import cache
+from fer_jax.runtime import compile_cache, cpu
 from fer_jax.runtime.compile_cache import find_danger
 from fer_jax.train import __main__ as train
 
@@ -45,6 +48,39 @@ def test_a_cache_that_others_could_write_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_cache_that_cannot_be_made_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "file"))
+    assert (
+        compile_cache.keep_compiled()
+        == f"{compile_cache.NOT_KEPT}: {tmp_path / 'file' / 'xla'}: Not a directory"
+    )
+    without_home(monkeypatch)
+    assert "there is no home folder; name a folder for the cache" in compile_cache.keep_compiled()
+    assert compile_cache.keep_compiled_if_possible() == compile_cache.keep_compiled()
+
+
+def test_a_user_without_a_home_reads_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_home(monkeypatch)
+    faces = tmp_path / "faces.csv"
+    faces.write_text(f"emotion,pixels,Usage\n3,{' '.join(['1'] * 2304)},Training\n")
+    files.keep_array("answers/0123", np.zeros(3))
+    assert files.read_array("answers/0123") is None
+    examples = cache.read_cached(faces, on_bad_row="stop")
+    assert len(examples.labels) == 1
+    assert any("not cached: there is no home folder" in note for note in examples.notes)
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user whom the system does not know, as with `docker run --user`."""
+    for name in ("FER_JAX_CACHE", "HOME", "USERPROFILE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+
 def test_danger_is_seen_in_the_folder_and_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path.resolve() / "above" / "xla"
     folder.mkdir(parents=True, mode=0o700)
@@ -66,7 +102,7 @@ def xla_flags(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.10.2")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ())
-    monkeypatch.setattr(cpu, "_has_started", lambda: False)
+    monkeypatch.setattr(cpu, "has_started", lambda: False)
 
     def tuned(before: str) -> str:
         monkeypatch.setenv("XLA_FLAGS", before)
@@ -80,9 +116,9 @@ def xla_flags(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
 def test_xla_flags_are_added_to_those_of_the_user_and_never_over_them(
     xla_flags: Callable[[str], str],
 ) -> None:
-    assert xla_flags("").split() == list(cpu._XLA_FLAGS)
+    assert xla_flags("").split() == list(cpu.XLA_FLAGS)
     mine = "--xla_disable_hlo_passes=dce --xla_cpu_max_isa=AVX2"
-    assert xla_flags(mine).split() == [*mine.split(), next(iter(cpu._XLA_FLAGS))]
+    assert xla_flags(mine).split() == [*mine.split(), next(iter(cpu.XLA_FLAGS))]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +137,7 @@ def test_xla_flags_are_left_alone(
         case "another processor":
             monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         case "started":
-            monkeypatch.setattr(cpu, "_has_started", lambda: True)
+            monkeypatch.setattr(cpu, "has_started", lambda: True)
         case _:
             monkeypatch.setenv("FER_JAX_TUNE", "0")
     assert xla_flags("") == ""

@@ -36,7 +36,11 @@ def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
     Two processes may do so at once: each file is replaced atomically, and both write the same. The notes say
     so where a damaged cache was rebuilt, or where the cache could not be written.
     """
-    cache = cache_folder()
+    try:
+        cache = cache_folder()
+    except OSError as error:
+        notes = (f"not cached: {error.strerror}",)
+        return dataclasses.replace(kaggle.read(path, on_bad_row=on_bad_row), notes=notes)
     try:
         file_kinds.check_source(path)  # Before all of it is hashed.
         key = _key(path, cache, on_bad_row)

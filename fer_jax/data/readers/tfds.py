@@ -49,8 +49,9 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
     """
     _import_tfds()
     examples = cache.read_cached(path, on_bad_row=on_bad_row)
-    folder = cache_folder() / "tfds" / examples.sha256
+    folder = Path("tfds")
     try:
+        folder = cache_folder() / folder / examples.sha256
         folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
             arrays = _read_if_same(examples, folder)

@@ -146,5 +146,5 @@ def test_the_plain_mask_keeps_the_same_share() -> None:
 
 
 def test_every_flag_is_one_of_the_tricks() -> None:
-    assert {flag.split("=")[0] for flag in cpu._XLA_FLAGS} == set(tricks.FLAGS.values())
+    assert {flag.split("=")[0] for flag in cpu.XLA_FLAGS} == set(tricks.FLAGS.values())
     assert list(tricks.TITLES) == ["all", *get_args(tricks.Name), "none"]
