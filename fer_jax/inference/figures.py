@@ -11,7 +11,7 @@ from fer_jax import fer2013
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.data import subsets
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.split import OWN_PARTS, split_examples
 from fer_jax.errors import DataError, FerJaxError
 from fer_jax.fer2013 import names_of
@@ -35,13 +35,16 @@ class Ground:
     Attributes:
         rows: int64 [N] by part: what of the card's parts the data has.
         labels: int [rows of the data] by kind, -1 for none; FER+ where the votes are at hand.
-        train_hashes: uint64, of the training images; None: the data does not hold them.
+        data_sha256: of the rows that the weights were trained with: all of the data, or all but PrivateTest;
+            None: the data does not have them.
+        train_hashes: uint64, of the training images; None: it is not known which they are.
         reasons: why a part, a kind of labels or `copies` is missing, by its name.
     """
 
     examples: Examples
     rows: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
+    data_sha256: str | None
     train_hashes: np.ndarray | None
     reasons: dict[str, str]
 
@@ -134,7 +137,8 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
     """
     parts = dict.fromkeys(figures["part"] for figures in classifier.card["figures"])
     kinds = dict.fromkeys(figures["labels"] for figures in classifier.card["figures"])
-    own, reasons = _find_own_parts(classifier.card, examples, votes), {}
+    known, reasons = _find_training_data(classifier.card["training"]["data_sha256"], examples), {}
+    own = _find_own_parts(classifier.card, examples, known, votes)
     if isinstance(own, str):
         reasons["copies"], own = own, {}
     rows = {}
@@ -149,7 +153,23 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
             labels[BY_FERPLUS] = _label_by_votes(classifier, examples, votes)
         except FerJaxError as error:
             reasons[BY_FERPLUS] = str(error)
-    return Ground(examples, rows, labels, examples.hashes[own["train"]] if own else None, reasons)
+    return Ground(
+        examples=examples,
+        rows=rows,
+        labels=labels,
+        data_sha256=None if known is None else classifier.card["training"]["data_sha256"],
+        train_hashes=examples.hashes[own["train"]] if own else None,
+        reasons=reasons,
+    )
+
+
+def _find_training_data(sha256: str, examples: Examples) -> np.ndarray | None:
+    """Find the rows, int64, that have the hash of the data of a training: all, or all but PrivateTest."""
+    if examples.sha256 == sha256:
+        return np.arange(len(examples))
+    rows = np.flatnonzero(examples.usages != fer2013.USAGES.index("PrivateTest"))
+    arrays = (each[rows] for each in (examples.images, examples.labels, examples.usages))
+    return rows if hash_arrays(*arrays) == sha256 else None
 
 
 def _choose(part: str, examples: Examples, reason: str) -> np.ndarray:
@@ -174,11 +194,14 @@ def _label_by_votes(classifier: Classifier, examples: Examples, votes: Path | No
 
 
 def _find_own_parts(
-    card: Mapping[str, Any], examples: Examples, votes: Path | None
+    card: Mapping[str, Any], examples: Examples, known: np.ndarray | None, votes: Path | None
 ) -> dict[str, np.ndarray] | str:
-    """Split the data as the weights' run did; the reason in words where that is not possible."""
+    """Split the data as the weights' run did: rows by part; the reason in words where that is not possible.
+
+    `known` are the rows that the run had, see `_find_training_data`.
+    """
     training = card["training"]
-    if examples.sha256 != training["data_sha256"]:
+    if known is None:
         return f"the training images are in {training['data']}, and this data is {examples.contents}"
     config = from_json(Config, card["config"], where=f"the card of {card['name']}")
     if config.labels.source == "ferplus":
@@ -187,11 +210,18 @@ def _find_own_parts(
         config = replace(config, labels=replace(config.labels, ferplus=str(votes)))
     if config.data.drop is not None:
         return f"the drop list {config.data.drop} chose the rows, and is not at hand"
-    split = choose_labels(config, examples, split_examples(examples, config.split)).split
+    had = replace(
+        examples,
+        images=examples.images[known],
+        labels=examples.labels[known],
+        usages=examples.usages[known],
+        sha256=training["data_sha256"],
+    )
+    split = choose_labels(config, had, split_examples(had, config.split)).split
     split = subsets.take_sample(split, config)
     if split.sha256 != training["split"]["sha256"]:
         return "this data is split otherwise by this fer_jax than by the run, so its parts are not known"
-    return split.parts
+    return {part: known[rows] for part, rows in split.parts.items()}
 
 
 def recount(

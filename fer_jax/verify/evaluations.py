@@ -15,6 +15,7 @@ from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import predict_views
 from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import Trained
+from fer_jax.metrics import abstention
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
 from fer_jax.metrics.scores import copy_free
 from fer_jax.report import terminal
@@ -109,10 +110,12 @@ def _measure(
         "copies_of_training_images": int(is_copy.sum()),
         "copy_free": copy_free(measured[0].argmax(axis=1) == rows.labels, is_copy),
         "calibration": calibrate(measured, held_out),
+        "abstention": abstention.measure(*measured, validation=held_out),
     }
     if held_out is None and recorded["calibration"]["temperature"] is not None:
         for each in ("temperature", "fitted_on", "scaled"):
             found["calibration"].pop(each)
+        found["abstention"].pop("thresholds")
     return found
 
 

@@ -79,6 +79,11 @@ def test_a_section_needs_a_program_and_its_end(tree: Path) -> None:
     assert "no program writes this section" in found["by-hand"].detail
 
 
+def test_an_empty_section_claims_nothing(tree: Path) -> None:
+    (tree / "page.md").write_text("<!-- later -->\n<!-- /later -->\n")
+    assert check(tree)["later"].state == "not checked"
+
+
 @pytest.mark.parametrize(
     ("fields", "what", "said"),
     [

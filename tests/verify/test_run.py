@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from fer_jax import fer2013
+from fer_jax.config.data import DataConfig
+from fer_jax.data.examples import hash_arrays
+from fer_jax.data.load import load_examples
+from fer_jax.data.split import Split
 from fer_jax.evaluate import __main__ as evaluate
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.release import __main__ as release
@@ -203,6 +207,26 @@ def test_each_changed_digit_of_a_card_is_found(
     edit(tmp_path / card.name, change_card)
     status, states = states_of([str(tmp_path / card.name), "--data", str(data)], tmp_path / "a.json")
     assert status == DIFFERENCE and wanted in differing(states)
+
+
+def test_a_file_with_private_test_holds_the_training_data_without_it(
+    card: Path, data: Path, tmp_path: Path
+) -> None:
+    """The training file had no PrivateTest, as where that is held back; the whole file holds its rows."""
+    for path in (card, card.with_suffix(".safetensors")):
+        shutil.copy(path, tmp_path)
+    faces = load_examples(DataConfig(path=str(data)))
+    kept = faces.usages != fer2013.USAGES.index("PrivateTest")
+    rows = [np.flatnonzero(faces.usages[kept] == usage) for usage in range(3)]
+    had = hash_arrays(faces.images[kept], faces.labels[kept], faces.usages[kept])
+
+    def change(content: Any) -> None:
+        content["training"]["data_sha256"] = had
+        content["training"]["split"]["sha256"] = Split(*rows).sha256
+
+    edit(tmp_path / card.name, change)
+    status, states = states_of([str(tmp_path / card.name), "--data", str(data)], tmp_path / "a.json")
+    assert (status, differing(states), states["training data"], states["split"]) == (0, set(), "ok", "ok")
 
 
 def test_parts_that_the_data_lacks_are_said_to_be_unchecked(card: Path, data: Path, tmp_path: Path) -> None:
