@@ -50,7 +50,7 @@ def test_failures_are_seen() -> None:
     campaign.done = [
         record("points", 0, [{"point": list(point), "seconds": 1.0, "while_saving": False}], []),
         record("points", 1, [], ["hashes: a instead of b"]),
-        record("cycles", 0, [cycle, cycle, cycle, cycle | {"files": 11}], []),
+        record("cycles", 0, [cycle, cycle, cycle | {"files": 11}], []),
     ]
     assert crash.list_failures(campaign) == [
         "points 1, one seed: hashes: a instead of b",
