@@ -37,7 +37,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from rich.console import Console
 
 from benchmarks.harness import bench
-from benchmarks.reliability import crash_runs
+from benchmarks.reliability import crash_points, crash_runs
 from benchmarks.reliability.crash_points import COLD_POINTS, POINTS, WARM_POINTS, Point, choose_delay
 from benchmarks.reliability.crash_runs import STEPS, VARIANTS, Aim, Ending, draw_for
 from fer_jax import cli
@@ -319,6 +319,12 @@ def _plan_points(campaign: Campaign) -> Trial | None:
     is_cold = wanted[0] in COLD_POINTS if draws.random() < 0.5 else wanted[-1] in COLD_POINTS
     wanted = [point for point in wanted if point in (COLD_POINTS if is_cold else WARM_POINTS)]
     wanted.sort(key=lambda point: (counts[point], draws.random()))
+    if wanted[0] in crash_points.LEFTOVER_POINTS:
+        # The first kill leaves the unfinished checkpoint that is deleted by the next save.
+        points = [point for point in crash_points.LEFTOVER_POINTS if point in wanted]
+        chosen = ((point, 1) for point in (crash_points.LEAVING_POINT, *points))
+        return Trial("points", number, variant, tuple(chosen))
+    wanted = [point for point in wanted if point not in crash_points.LEFTOVER_POINTS]
     reached = crash_runs.count_points(campaign.place, variant)
     # In the order in which a run comes to them: one killed late comes to few again. Those that only a
     # resumed run comes to are tried second.

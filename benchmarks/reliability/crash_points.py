@@ -109,6 +109,11 @@ COLD_POINTS: Final = (
 )
 """Points that need an empty compile cache."""
 POINTS: Final = (*WARM_POINTS, *COLD_POINTS)
+LEAVING_POINT: Final = Point("move", "checkpoint manifest.json", "before")
+LEFTOVER_POINTS: Final = tuple(
+    point for point in WARM_POINTS if point.kind == "prune" and point.name == "unfinished checkpoint"
+)
+"""Points that a run comes to only where the one before it was killed at `LEAVING_POINT` or the like."""
 _WRITTEN: Final = FILES | OTHER_FILES | COMPILED_FILES
 _MOVED: Final = FILES | FOLDERS
 
