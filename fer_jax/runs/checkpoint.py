@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +127,7 @@ def _write(leaves: dict[str, np.ndarray], meta: Json, folder: Path) -> None:
     _sync(folder)
 
 
-def _reserve(leaves: dict[str, np.ndarray], folder: Path) -> None:
+def _reserve(leaves: dict[str, np.ndarray], space: Path) -> None:
     """Take the space of a checkpoint, and give it back: a full disk is found before Orbax starts its threads.
 
     Raises:
@@ -134,27 +135,31 @@ def _reserve(leaves: dict[str, np.ndarray], folder: Path) -> None:
     """
     if not hasattr(os, "posix_fallocate"):
         return
-    piece = max((leaf.nbytes for leaf in leaves.values()), default=0) + _LEAF_BYTES
-    folder.mkdir()
-    for index in range(-(-checkpoint_bytes(leaves) // piece)):
-        with (folder / str(index)).open("wb") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, piece)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                    raise
-    shutil.rmtree(folder)
+    # One file, since Orbax puts the arrays into one.
+    with space.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, checkpoint_bytes(leaves))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+    space.unlink()
 
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Turn what Orbax raises about the disk into the OSError that it comes from, and silence its log.
+    """Turn what Orbax raises about the disk into the OSError that it comes from, and let it print nothing.
 
     Raises:
         OSError: an error that names the number of the system's.
     """
-    log = logging.getLogger("absl")
+    log, show = logging.getLogger("absl"), sys.unraisablehook
     was, log.disabled = log.disabled, True
+
+    def show_others(told: "sys.UnraisableHookArgs") -> None:
+        if str(told.exc_value) != "Event loop is closed":
+            show(told)
+
+    sys.unraisablehook = show_others
     try:
         yield
     except Exception as error:
@@ -163,6 +168,9 @@ def _disk_errors() -> Iterator[None]:
             raise
         code = int(number[1] or number[2])
         raise OSError(code, os.strerror(code)) from None
+    else:
+        # Not after an error: other threads may still be writing, and complain that nobody waits for them.
+        sys.unraisablehook = show
     finally:
         log.disabled = was
 
@@ -221,16 +229,19 @@ def _hash(path: Path) -> str:
 
 def find_damage(folder: Path) -> str | None:
     """Compare a checkpoint's files with its manifest; return what is wrong, or None."""
+    proof = folder / "manifest.json"
     try:
         if not folder.exists():
             return "it is missing"
-        text = (folder / "manifest.json").read_text(encoding="utf-8")
+        if not proof.is_file():  # To read a FIFO would take for ever.
+            return "manifest.json is damaged or missing"
+        text = proof.read_text(encoding="utf-8")
         manifest = json.loads(text)
         found = _hashes(folder)
-    except PermissionError as error:
-        return f"manifest.json cannot be read: {error.strerror}"
-    except (OSError, ValueError):
-        return "manifest.json is damaged or missing"
+    except OSError as error:
+        return f"manifest.json {_UNREADABLE}: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "manifest.json is damaged"
     if not isinstance(manifest, dict):
         return "manifest.json is damaged"
     for name in sorted(manifest.keys() | found.keys()):

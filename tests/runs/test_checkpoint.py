@@ -179,7 +179,7 @@ def cut_meta(last: Path) -> None:
         (lambda last: (last / "meta.json").unlink(), "meta.json is damaged, missing"),
         (lambda last: (last / "manifest.json").unlink(), "manifest.json is damaged or missing"),
         (lambda last: (last / "manifest.json").write_text("[]"), "manifest.json is damaged"),
-        (lambda last: (last / "manifest.json").write_text(""), "manifest.json is damaged or missing"),
+        (lambda last: (last / "manifest.json").write_text(""), "manifest.json is damaged"),
         (lambda last: (last / "arrays" / "more").write_text(""), "arrays/more is damaged, missing or not of"),
         (lambda last: shutil.rmtree(last / "arrays"), "arrays/"),
         (shutil.rmtree, "it is missing"),
@@ -257,6 +257,22 @@ def test_a_save_that_fails_leaves_the_saved_ones_and_says_so(
     if where != "manifest":  # which is what proves a checkpoint good
         assert message.endswith(f"; step 2 is saved in {folder / LAST}, and --resume goes on from there")
     assert steps(folder) == {LAST: 2, PREVIOUS: 1, BEST: 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_manifest_that_is_no_file_or_cannot_be_read_is_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = folder / LAST / "manifest.json"
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert find_damage(folder / LAST) == "manifest.json is damaged or missing"
+
+    def fail(path: Path, **options: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert find_damage(folder / PREVIOUS) == "manifest.json cannot be read: Permission denied"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
