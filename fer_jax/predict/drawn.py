@@ -1,5 +1,6 @@
 """Drawn copies of pictures and videos, and the crops that the network saw, as files."""
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -97,9 +98,12 @@ def save_picture(image: np.ndarray, path: Path) -> None:
     """
     is_png = path.suffix.lower() == ".png"
     options = {"compress_level": 6} if is_png else {"quality": _JPEG_QUALITY}
+    # In memory first: on a full disk Pillow writes half a JPEG without a word.
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format="PNG" if is_png else "JPEG", **options)
     try:
         with replacing(path) as new:
-            Image.fromarray(image).save(new, format="PNG" if is_png else "JPEG", **options)
+            new.write_bytes(content.getvalue())
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror or error}; free some space, or choose another place"
