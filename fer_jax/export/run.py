@@ -77,7 +77,8 @@ def _write(file: Path, content: bytes, result: Json) -> None:
     try:
         with replacing(file) as new:
             new.write_bytes(content)
-        write_json(file.with_name(f"{file.name}.json"), result)
+            # Within, so that on a full disk the old ones both stay.
+            write_json(file.with_name(f"{file.name}.json"), result)
     except OSError as error:
         raise RunError(f"cannot write {file}: {error.strerror}; name another place with --out") from None
 

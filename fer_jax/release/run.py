@@ -52,9 +52,7 @@ def release(options: ReleaseOptions) -> None:
         else _release_run(console, options, out)
     )
     name = options.name
-    with replacing(out / f"{name}.safetensors") as new:
-        new.write_bytes(tensors)
-    write_json(out / f"{name}.json", card)
+    write(out, name, tensors, card)
     console.print(f"written to {out}: {name}.safetensors, {len(tensors):,} bytes, and the card {name}.json")
 
 
@@ -121,6 +119,17 @@ def _describe_measuring(examples: Examples, *, scores_private_test: bool) -> Jso
         "date": machine.now(),
         **place,
     }
+
+
+def write(out: Path, name: str, tensors: bytes, card: Json) -> None:
+    """Write the weights and their card: where one does not fit on the disk, the old ones both stay.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken.
+    """
+    with replacing(out / f"{name}.safetensors") as new:
+        new.write_bytes(tensors)
+        write_json(out / f"{name}.json", card)
 
 
 def _check_size(out: Path, name: str, size: int) -> None:
