@@ -8,6 +8,7 @@ What the sampler suggests is a function of the sweep's seed, the number of trial
 single process therefore runs the same sweep whether it was killed on the way or not.
 """
 
+import contextlib
 import platform
 import warnings
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.files import Json
+from fer_jax.files import Json, free_bytes, megabytes
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.sweep.space import Choices, Space
 
@@ -52,6 +53,8 @@ _DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
     sqlalchemy.exc.SQLAlchemyError,
     optuna.exceptions.StorageInternalError,
 )
+# How SQLite says that the disk is full, that a file may not become larger, and that it may not write.
+_DISK_WORDS: Final = ("database or disk is full", "disk I/O error")
 _DECIDES, _PLACE, _REPEATS = "decides", "place", "repeats"
 
 
@@ -179,10 +182,15 @@ def database_errors(shown: str, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except _DATABASE_ERRORS + others as error:
-        first = str(error).strip().splitlines()[0]
-        raise RunError(
-            f"the sweep's database {shown} cannot be used: {first}; repair it, or give another --storage"
-        ) from None
+        # Optuna's own words hide the database's, which are the cause.
+        said = str(error.__cause__ if isinstance(error.__cause__, _DATABASE_ERRORS) else error)
+        first = said.strip().splitlines()[0]
+        cure = "repair it, or give another --storage"
+        if any(words in said for words in _DISK_WORDS):
+            with contextlib.suppress(OSError):
+                free = megabytes(free_bytes(Path(shown.removeprefix("sqlite:///"))))
+                cure = f"{free} are free there; free some space, and start the sweep again: it goes on"
+        raise RunError(f"the sweep's database {shown} cannot be used: {first}; {cure}") from None
 
 
 def _find_change(old: Any, new: Any, name: str = "") -> str | None:
