@@ -26,7 +26,9 @@ def test_all_kinds_of_damage_are_tried_and_found(tmp_path: Path) -> None:
 def test_damage_that_is_not_found_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = checkpoint.find_damage
     monkeypatch.setattr(
-        checkpoint, "find_damage", lambda folder: None if folder.name == "last" else found(folder)
+        checkpoint,
+        "find_damage",
+        lambda folder: None if folder.name == "last" and folder.exists() else found(folder),
     )
     out = tmp_path / "corruption.json"
     assert corruption.main([*FEW, "--all-bad", "0", "--out", str(out)]) == 1
