@@ -37,11 +37,7 @@ PROGRAM: Final = "python -m benchmarks.reliability.concurrency"
 QUESTION: Final = "Does one run alone write in a folder, and are the others told at once who does?"
 SECONDS: Final = 1.0
 """How long a process that is refused may take, from its attempt to its message."""
-TRAIN: Final = (
-    *("--config", "configs/run1.py", "--data.source", "synthetic", "--data.synthetic-examples", "140"),
-    *("--model.blocks.0.features", "2", "--model.blocks.0.pool", "--model.dense-features", "4"),
-    *("--train.batch-size", "16", "--train.epochs", "10000"),
-)
+TRAIN: Final = ("--config", str(Path(__file__).with_name("tiny.py")), "--train.epochs", "10000")
 PATIENCE_SECONDS: Final = 300.0
 
 

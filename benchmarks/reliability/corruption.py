@@ -43,11 +43,7 @@ PROGRAM: Final = "python -m benchmarks.reliability.corruption"
 QUESTION: Final = "Is damage to a checkpoint always found, and the newest good one used?"
 STEPS: Final = {checkpoint.LAST: 3, checkpoint.PREVIOUS: 2, checkpoint.BEST: 1}
 NOBODY: Final = 65534
-TRAIN: Final = (
-    *("--config", "configs/run1.py", "--data.source", "synthetic", "--data.synthetic-examples", "140"),
-    *("--model.blocks.0.features", "2", "--model.blocks.0.pool", "--model.dense-features", "4"),
-    *("--train.batch-size", "16", "--train.epochs", "3"),
-)
+TRAIN: Final = ("--config", str(Path(__file__).with_name("tiny.py")))
 
 
 @dataclass(frozen=True, kw_only=True)
