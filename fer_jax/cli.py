@@ -269,6 +269,8 @@ def run(program: Callable[[], int]) -> int:
 
 
 def _start(program: Callable[[], int]) -> int:
+    # JAX would cut its own frames out of a traceback, and they tell what `explain_start` wants to know.
+    os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
     check_xla_flags()
     return program()
 
@@ -286,7 +288,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         return f"error: {what}: {error.strerror or error}\n", RunError.exit_code
     if isinstance(error, MemoryError):
         return f"error: there is not enough memory{f': {error}' if str(error) else ''}\n", RunError.exit_code
-    if isinstance(error, RuntimeError | ValueError) and (start := explain_start(error)):
+    if isinstance(error, AssertionError | RuntimeError | ValueError) and (start := explain_start(error)):
         return f"error: {start}\n", ConfigError.exit_code
     if isinstance(error, RecursionError):
         return f"error: something is nested too deeply to be read ({error})\n", RunError.exit_code

@@ -16,7 +16,7 @@ from fer_jax.runtime import cpu
 
 _TRIAL: Final = "import jax; jax.devices('cpu')"
 _TRIAL_S: Final = 120.0
-_READ_AT_START: Final = ("config.py", "xla_bridge.py")
+_READ_AT_START: Final = ("/jax/_src/config.py", "/jax/_src/xla_bridge.py")
 """The modules of JAX that read the environment and start the devices."""
 
 
@@ -80,11 +80,10 @@ def explain_start(error: BaseException) -> str | None:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    if last is None or not isinstance(error, RuntimeError | ValueError):
-        return None
-    *_, package, part, module = ("", "", *last.tb_frame.f_code.co_filename.replace("\\", "/").split("/"))
-    if (package, part) != ("jax", "_src") or module not in _READ_AT_START:
+    path = "" if last is None else last.tb_frame.f_code.co_filename.replace("\\", "/")
+    if not path.endswith(_READ_AT_START):
         return None
     names = sorted(name for name in os.environ if name.startswith("JAX_") or name == "CUDA_VISIBLE_DEVICES")
     listed = ", ".join(f"{name}={os.environ[name]}" for name in names)
-    return f"JAX does not start: {error}; the environment has {listed or 'no variable of JAX'}"
+    said = str(error) or type(error).__name__
+    return f"JAX does not start: {said}; the environment has {listed or 'no variable of JAX'}"
