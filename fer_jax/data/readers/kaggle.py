@@ -83,6 +83,7 @@ def _from_csv(text: bytes, path: Path, where: str, *, on_bad_row: BadRow) -> Exa
     if rows.contempt_rows:
         left_out = counted(rows.contempt_rows, "row")
         cautions.append(f"{left_out} of contempt left out (label 7): {official.CONTEMPT}")
+    cautions += official.list_unofficial(labels, usages)
     rows = dataclasses.replace(rows, usages=usages)
     words = [f"this is {known_as}"] if known_as else []
     return _make_examples(rows, path, words=words, cautions=cautions)

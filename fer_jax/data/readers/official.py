@@ -78,6 +78,25 @@ def describe_other(rows: int) -> str:
     )
 
 
+def list_unofficial(labels: np.ndarray, usages: np.ndarray) -> list[str]:
+    """Caution about test rows that a file calls by an official name, but whose counts are not official.
+
+    >>> list_unofficial(np.array([0, 3]), np.array([1, -1]))[0][:55]
+    "the file's PublicTest is not the official one: figures "
+    """
+    named = [
+        name
+        for usage, name in enumerate(fer2013.USAGES)
+        if name != "Training"
+        and (labels[usages == usage] != fer2013.UNLABELLED).any()
+        and class_counts(labels[usages == usage]) != fer2013.CLASS_COUNTS[name]
+    ]
+    return [
+        f"the file's {name} is not the official one: figures on it cannot be compared with others"
+        for name in named
+    ]
+
+
 def refuse_other_order(counts: tuple[int, ...], where: str) -> None:
     """Refuse numbers 0..6 whose class counts are those of a data set with another order.
 

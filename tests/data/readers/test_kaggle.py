@@ -7,6 +7,7 @@ import runpy
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,13 @@ def test_official_parts_are_known_by_their_counts(tmp_path: Path) -> None:
     assert examples.contents == (
         "3,589 PublicTest rows (the official counts, but other pixels: saved as JPEG, or changed)"
     )
+    assert examples.cautions == ()
+    named = (
+        black_faces((1, *[0] * 6))
+        .replace(b"emotion,pixels", b"Usage,emotion,pixels")
+        .replace(b"\n0,", b"\nPublicTest,0,")
+    )
+    assert "the file's PublicTest is not the official one" in read(named, tmp_path).description
     moved = read(black_faces((counts[0] - 1, counts[1] + 1, *counts[2:])), tmp_path)
     assert set(moved.usages) == {-1}
 
@@ -272,7 +280,8 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
 
 def make_tar(members: dict[str, bytes], mode: str) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+    fast = {"preset": 0} if mode == "w:xz" else {}
+    with tarfile.open(fileobj=buffer, mode=mode, **fast) as archive:  # type: ignore[call-overload]
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -292,7 +301,7 @@ def test_kaggles_old_archive_is_read(mode: str, tmp_path: Path) -> None:
             read(harmed, tmp_path)
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, partial(lzma.compress, preset=0)])
 def test_a_compressed_file_is_read(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
     examples = read(compress(FULL), tmp_path, "fer2013.csv.gz")
     assert examples.sha256 == read(FULL, tmp_path).sha256
