@@ -100,7 +100,8 @@ def find_training_hashes(
     """
     is_training = examples.usages == fer2013.USAGES.index("Training")
     came = class_counts(examples.labels[is_training])
-    said = official.describe_rows(examples.labels[is_training], examples.usages[is_training])
+    arrays = (examples.labels, examples.usages, examples.images)
+    said = official.describe_rows(*(array[is_training] for array in arrays))
     training = card["training"]
     is_known = training["split"]["protocol"] == "official" and said in training["data"]
     if not is_known or came != fer2013.CLASS_COUNTS["Training"]:
