@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fer_jax.api import display
 from fer_jax.api.runs import Run
-from fer_jax.compare import plots, text
+from fer_jax.compare import plots, records, text
 from fer_jax.compare import run as compare_work
 from fer_jax.data.split import Part
 from fer_jax.errors import ConfigError
@@ -40,7 +40,7 @@ class Comparison:
         """A row for each run, seed and part, as `compare --csv` writes it."""
         import pandas as pd
 
-        return pd.DataFrame(text.csv_rows(self.result))
+        return pd.DataFrame(records.list_records(self.result))
 
     @property
     def pairs(self) -> "pd.DataFrame":

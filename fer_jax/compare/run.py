@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fer_jax.compare import notebook, page, plots, text
+from fer_jax.compare import notebook, page, plots, records, text
 from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
 from fer_jax.config.data import LABEL_WORDS, BadRow
@@ -129,10 +129,10 @@ def write(result: Json, out: Path, name: str) -> list[str]:
 
 
 def write_csv(result: Json, path: Path) -> None:
-    """Write the table of runs, `text.csv_rows`, as CSV."""
+    """Write the table of runs, `records.list_records`, as CSV."""
     import pandas as pd  # Only needed here, and slow to import.
 
-    write_text(path, pd.DataFrame(text.csv_rows(result)).to_csv(index=False))
+    write_text(path, pd.DataFrame(records.list_records(result)).to_csv(index=False))
 
 
 def _common_folder(folders: Sequence[Path]) -> Path:

@@ -177,15 +177,18 @@ def parts_table(parts: Sequence[tuple[str, Json]]) -> Table:
 
 def _with_counts(each: Json) -> str:
     counts = f"{thousands(each['correct'])} of {thousands(each['total'])}"
-    return f"{percent(each['accuracy'], digits=2)} ({counts})"
+    return f"{percent(each['accuracy'])} ({counts})"
 
 
 def _rater_cells(raters: Json | None) -> list[str]:
     if raters is None:
         return [MISSING, MISSING]
-    each = [raters[name] for name in ("rater", "network")]
-    of = thousands(raters["total"])
-    return [f"{percent(one['accuracy'], digits=2)} ({one['expected_correct']:,.1f} of {of})" for one in each]
+    rater, network = raters["rater"], raters["network"]
+    counts = f"{rater['expected_correct']:,.1f} of {thousands(raters['total'])}"
+    return [
+        f"{percent(rater['accuracy'])} ({counts})",
+        f"{percent(network['accuracy'])} ({network['expected_correct']:,.1f})",
+    ]
 
 
 def write(folder: Path) -> Path:

@@ -185,7 +185,7 @@ def _abstention(abstention: Json | None, part: str) -> Json | None:
         "all": abstention["curve"][0],
         "chart": abstention_chart(abstention, part=part),
         "table": markdown.abstention_table(abstention),
-        "note": markdown.abstention_note(abstention),
+        "note": markdown.abstention_note(abstention).replace("\n", "; "),
     }
 
 

@@ -172,7 +172,7 @@ class Story:
         counted = ", ".join(f"{thousands(count)} in {part}" for part, count in copies.items())
         note = f"{sizes} images. Exact copies of training images: {counted}."
         if any(copies.values()):
-            note += " Such images are not a fair test."
+            note += " Such images are not a fair test. The accuracy without them is measured by evaluate."
         if split.get("dropped"):
             rows, path = thousands(split["dropped"]["rows"]), split["dropped"]["list"]
             note += f" Left out of train: {rows} rows that {path} marks drop."
