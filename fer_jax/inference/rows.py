@@ -87,7 +87,7 @@ def find_training_hashes(
     """Find in a file of FER2013 the images that released weights were trained on: uint64 [T], hashes.
 
     They are the Training rows, if the card says that the weights were trained by the official protocol on
-    all of these, and the file has as many. Of weights that were trained on FER+'s votes, the rows without a
+    all of these, and the file has the same. Of weights that were trained on FER+'s votes, the rows without a
     majority are left out where these votes are at hand; else all Training rows count.
 
     Args:
