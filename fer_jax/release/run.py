@@ -94,8 +94,9 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
     if not options.score_private_test:
         ground.rows.pop(_PRIVATE, None)
     measured = []
-    with terminal.show_steps(console, "measuring the weights", None):
-        for each in figures.recount(classifier, ground):
+    passes = figures.count_passes(classifier, ground)
+    with terminal.show_steps(console, "measuring the weights", passes) as advance:
+        for each in figures.recount(classifier, ground, advance=advance):
             old = each.recorded
             if each.found is None:
                 words = f"{old['part']:<12} {old['labels']:<13} {old['views']:<11}"

@@ -34,16 +34,14 @@ def check(pages: Sequence[Path]) -> Iterator[Check]:
         ConfigError: there is no source tree, or a page is of another one.
     """
     claims = load_claims()
-    files = sorted(
-        {path for page in pages for path in (page.rglob("*.md") if page.is_dir() else [page])}, key=str
-    )
+    files = sorted({path for page in pages for path in _list_files(page)}, key=str)
     for path in files:
         if not path.resolve().is_relative_to(ROOT):
             raise ConfigError(f"{path} is not of {ROOT}, whose programs write the pages; give a page of it")
     sections = claims.list_sections()
     shown: dict[Path, list[str]] = {}
     for path in files:
-        yield from _check_page(path, sections, shown)
+        yield from _check_page(path, sections, shown, is_named=path in pages)
     exceptions = provenance.read_exceptions(claims.EXCEPTIONS)
     commits = provenance.list_commits(ROOT)
     names = {file: file.relative_to(ROOT).as_posix() for file in shown}
@@ -52,6 +50,17 @@ def check(pages: Sequence[Path]) -> Iterator[Check]:
         yield from provenance.check(name, content, commits, exceptions)
         yield from _check_said(name, content, shown[file])
     yield from provenance.check_needed(exceptions, list(names.values()))
+
+
+def _list_files(page: Path) -> Iterator[Path]:
+    """List the Markdown files of a folder, without those of environments, caches and packages."""
+    if not page.is_dir():
+        yield page
+        return
+    for path in page.rglob("*.md"):
+        folders = path.relative_to(page).parts[:-1]
+        if not any(folder.startswith(".") or folder == "node_modules" for folder in folders):
+            yield path
 
 
 def load_claims() -> Any:
@@ -73,11 +82,15 @@ def load_claims() -> Any:
     return claims
 
 
-def _check_page(path: Path, sections: dict[str, Any], shown: dict[Path, list[str]]) -> Iterator[Check]:
+def _check_page(
+    path: Path, sections: dict[str, Any], shown: dict[Path, list[str]], *, is_named: bool
+) -> Iterator[Check]:
     """Check the sections of a page; `shown` gets the texts that show each JSON."""
     subject, text = path.resolve().relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
     marks = [(match[1], match[2], match.end(), match.start()) for match in _MARK.finditer(text)]
     openings = [mark for mark in marks if not mark[0]]
+    if not marks and is_named:
+        yield Check(subject, "figures", "not checked", "no section of this page is written by a program")
     for _, name, end, _ in openings:
         closing = next((mark for mark in marks if mark[0] and mark[1] == name and mark[3] >= end), None)
         if closing is None:

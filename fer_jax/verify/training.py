@@ -29,6 +29,7 @@ from fer_jax.runs import folder as runs_folder
 from fer_jax.runs.location import find_folders
 from fer_jax.runs.record import RunRecord
 from fer_jax.runtime import machine
+from fer_jax.text import join
 from fer_jax.verify import evaluations
 from fer_jax.verify.checks import Check, compare, compare_hash, judge
 from fer_jax.verify.options import VerifyOptions
@@ -146,6 +147,10 @@ def _check_network(name: str, trained: Trained) -> Iterator[Check]:
     }
     recorded = {"parameters": run.parameters, "macs": run.macs}
     yield compare(name, "network", recorded, found, detail=f"{found['parameters']:,} parameters")
+    if run.measured_epoch is not None and not runs_folder.is_weights_only(trained.folder):
+        meta = checkpoint.read_meta(trained.folder / "checkpoints" / trained.checkpoint["name"])
+        epoch = len(meta["progress"]["history"])
+        yield compare(name, "measured epoch", run.measured_epoch, epoch, detail=str(epoch))
     if run.git is None:
         yield Check(name, "commit", "not checked", "run.json names none: fer_jax was no git checkout")
     elif run.git.endswith("-dirty"):
@@ -223,8 +228,9 @@ def _measure_again(
     metrics: Json = read_json(folder / "metrics.json")
     missing = metrics.keys() ^ parts.keys()
     if missing:
-        yield Check(name, "metrics.json", "DIFFERS", f"its parts are not the run's: {', '.join(missing)}")
-    for part in metrics.keys() & selected.keys():
+        detail = f"its parts are not the run's: {join(sorted(missing))}"
+        yield Check(name, "metrics.json", "DIFFERS", detail)
+    for part in [each for each in metrics if each in selected]:
         found = summarise(selected[part])
         detail = f"{found['correct']:,} of {found['total']:,} correct, loss {found['loss']:.4f}"
         checked = compare(name, f"metrics.json, {part}", metrics[part], found, detail=detail)

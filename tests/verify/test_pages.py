@@ -82,6 +82,8 @@ def test_a_section_needs_a_program_and_its_end(tree: Path) -> None:
 def test_an_empty_section_claims_nothing(tree: Path) -> None:
     (tree / "page.md").write_text("<!-- later -->\n<!-- /later -->\n")
     assert check(tree)["later"].state == "not checked"
+    (tree / "page.md").write_text("99 % by hand\n")
+    assert check(tree)["figures"].state == "not checked"
 
 
 @pytest.mark.parametrize(
