@@ -10,7 +10,7 @@ from typing import Any, Final
 from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
 from benchmarks.harness import bench
 from fer_jax.files import read_json
-from fer_jax.metrics.scores import wilson_interval
+from fer_jax.metrics.scores import tells_copies_apart, wilson_interval
 from fer_jax.release import card as release_card
 from fer_jax.runs import sources
 from fer_jax.text import Table, mean_and_spread, to_markdown
@@ -180,11 +180,16 @@ def weights_table(folder: Path) -> str:
     return (
         f"{to_markdown(rows, left_columns=1)}\n\nMeasured on {PART}, from the weights as they are stored; in "
         "brackets the counts and a 95 % interval. FER+ majority: only images whose votes have a majority for "
-        "one of the classes that the network knows."
+        "one of the classes that the network knows. Without copies: only images that are no exact copies of "
+        "training images, where that was counted."
         + (f" Trained with uncommitted changes, which no commit holds: {', '.join(dirty)}." if dirty else "")
     )
 
 
 def _format_accuracy(figures: dict[str, Any]) -> str:
     accuracy, low, high = (f"{100 * figures[key]:.1f}" for key in ("accuracy", "low", "high"))
-    return f"{accuracy} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"
+    cell = f"{accuracy} % ({figures['correct']:,} of {figures['total']:,}; {low} to {high})"
+    if not tells_copies_apart(figures):
+        return cell
+    rest = figures["copy_free"]
+    return f"{cell}; without copies {100 * rest['accuracy']:.1f} % ({rest['correct']:,} of {rest['total']:,})"

@@ -143,6 +143,11 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "| `a` | 1,234 | 2 | `small`, seed 3, distilled from b-seed0 | flip | 50.0 % (1 of 2; 10.0 to 90.0)"
     )
     assert f"{cells} | – |" in weights_table_of(tmp_path, card)
+    card["figures"][0] |= {"copy_free": {"correct": 1, "total": 1, "accuracy": 1.0}}
+    card["training"]["git"] = "0123-dirty"
+    text = weights_table_of(tmp_path, card)
+    assert f"{cells}; without copies 100.0 % (1 of 1) | – |" in text
+    assert text.endswith("Trained with uncommitted changes, which no commit holds: `a` (on commit 0123).")
     lines = pages["accuracy"].read_text().splitlines()
     assert lines[4].endswith("| 70.0 (67.1 to 72.8) | – |")
     assert lines[5].startswith("| large network, mixed images from b-seed0")
