@@ -10,15 +10,36 @@
 | 8 | what is recorded differs from what is found (`DifferenceError`) |
 | 129, 130, 138, 143 | ended by SIGHUP, SIGINT, SIGUSR1 or SIGTERM, after saving what can be resumed |
 | 141 | the reader of the output is gone |
+
+A message may quote what a file or a stranger says: it is bounded, and nothing in it acts on a terminal.
 """
 
 import os
+import re
+from typing import Final
+
+_ACTING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, what turns the direction of writing, and halves of surrogate pairs."""
+
+_FIRST_LETTERS: Final = 3000
+_LAST_LETTERS: Final = 1000
+
+
+def _printable(text: str) -> str:
+    """Escape the characters that act on a terminal, or that no encoding has; lines and tabs stay."""
+    return _ACTING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class FerJaxError(Exception):
     """A user error: its message names what was found, where, what was expected and what to do."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message, printable; of a very long one the beginning and the end."""
+        text = _printable(super().__str__())
+        is_long = len(text) > _FIRST_LETTERS + _LAST_LETTERS
+        return f"{text[:_FIRST_LETTERS]} … {text[-_LAST_LETTERS:]}" if is_long else text
 
     def _render_traceback_(self) -> list[str]:
         """Show the message in a notebook, without the calls that led to it."""
