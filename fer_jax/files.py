@@ -4,10 +4,12 @@ import contextlib
 import difflib
 import errno
 import json
+import math
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,9 @@ _CURES = {
     errno.EROFS: "make the disk writable",
     errno.EIO: "check the disk",
 }
+_MOST_JSON_BYTES = 256 * 2**20
+_MOST_DIGITS = 300
+"""Of a whole number in JSON: more cannot become a float."""
 
 
 def cache_folder() -> Path:
@@ -282,13 +287,73 @@ def json_text(content: Any) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """Read a .jsonl file.
+def read_bytes(path: Path, *, at_most: int) -> bytes:
+    """Read a whole file, if it is not larger than any good one.
+
+    Raises:
+        OSError: it is larger, or cannot be read.
+    """
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
+    if status.st_size > at_most:
+        problem = f"it has {status.st_size:,} bytes, and no good file of its kind has more than {at_most:,}"
+        raise OSError(errno.EOVERFLOW, problem, str(path))
+    return path.read_bytes()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that anybody may have written, with one meaning for all who read it.
+
+    Raises:
+        ValueError: it is not JSON, or not UTF-8; an object has a name twice; a number is not finite, or too
+            large for a float; it is nested too deep.
+    """
+    try:
+        return json.loads(
+            text if isinstance(text, str) else text.decode(),
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
+            object_pairs_hook=_to_object,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("a number is too large")
+    return int(text)
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> Json:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:_SHOWN_LETTERS]!r} is in one object twice")
+    return fields
+
+
+def read_json_lines(path: Path) -> list[Json]:
+    """Read a .jsonl file: an object in each line.
 
     Raises:
         RunError: the file is missing or damaged.
     """
-    return _read(path, lambda text: [json.loads(line) for line in text.splitlines()])
+    return _read(path, lambda text: [_parse_line(line) for line in text.split("\n") if line])
 
 
 def json_line(content: Any) -> str:
@@ -302,7 +367,20 @@ def read_json(path: Path) -> Any:
     Raises:
         RunError: the file is missing or damaged.
     """
-    return _read(path, json.loads)
+    return _read(path, parse_json)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report a JSON file that lacks what the code inside reads, or has another type there.
+
+    Raises:
+        RunError: it does.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise RunError(f"{path} is damaged: {error!r} in it; restore it, or make it again") from None
 
 
 def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
@@ -320,7 +398,7 @@ def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
         RunError: the old result has another value in one of the fields.
     """
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = parse_json(read_bytes(path, at_most=_MOST_JSON_BYTES))
     except (OSError, ValueError):
         return
     for name, value in inputs.items():
@@ -347,10 +425,19 @@ def _show(value: Any) -> str:
     return text if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]} ..."
 
 
+def _parse_line(line: str) -> Json:
+    content = parse_json(line)
+    if not isinstance(content, dict):
+        raise ValueError("a line of it is no object")
+    return content
+
+
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(read_bytes(path, at_most=_MOST_JSON_BYTES).decode())
     except FileNotFoundError:
         raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}; restore it, or train again") from None
+    except ValueError as error:
         raise RunError(f"{path} cannot be read: {error}; restore it, or train again") from None

@@ -144,8 +144,8 @@ def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"b\.json is missing: .* is not the folder of a run"):
         read_json(tmp_path / "b.json")
     lines = tmp_path / "a.jsonl"
-    lines.write_text(json_line({"a": 1}) + json_line([2]))
-    assert read_json_lines(lines) == [{"a": 1}, [2]]
+    lines.write_text(json_line({"a": 1}) + json_line({"b": 2}))
+    assert read_json_lines(lines) == [{"a": 1}, {"b": 2}]
     assert json.loads(json_line("x")) == "x"
 
 

@@ -8,7 +8,7 @@ import json
 import runpy
 import traceback
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import dacite
 
@@ -20,6 +20,9 @@ from fer_jax.errors import ConfigError, FerJaxError
 from fer_jax.files import Json
 
 T = TypeVar("T")
+
+_QUOTED_LETTERS: Final = 200
+_LARGEST_WHOLE: Final = 2**1023  # float() of much more overflows
 
 
 def to_json(config: Config) -> Json:
@@ -47,24 +50,45 @@ def from_json(kind: type[T], fields: Any, *, where: str) -> T:
         raise ConfigError(f"{where}: it holds a {type(fields).__name__}; wanted an object of config fields")
     try:
         return dacite.from_dict(
-            kind, fields, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _as_float})
+            kind, fields, dacite.Config(strict=True, cast=[tuple], type_hooks=NUMBER_HOOKS)
         )
     except dacite.UnexpectedDataError as error:
         name = sorted(error.keys)[0]
         raise ConfigError(
-            f"{where}: there is no config field {name!r}{suggest(name, _all_names())}"
+            f"{where}: there is no config field {_quote(name)}{suggest(name, _all_names())}"
         ) from None
     except dacite.WrongTypeError as error:
         wanted = _describe(error.field_type)
         raise ConfigError(
-            f"{where}: config field {error.field_path} is {error.value!r}; wanted {wanted}"
+            f"{where}: config field {error.field_path} is {_quote(error.value)}; wanted {wanted}"
         ) from None
     except dacite.DaciteError as error:
         raise ConfigError(f"{where}: {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:  # dacite takes a section or a list for granted.
+        raise ConfigError(
+            f"{where}: where a section or a list of fields is wanted, there is something else ({error})"
+        ) from None
+
+
+def _quote(value: object) -> str:
+    """Quote a value, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= _QUOTED_LETTERS else f"{text[:_QUOTED_LETTERS]}…"
+
+
+def _as_int(value: object) -> object:
+    # Python takes True for 1. What is no int any more is refused as of a wrong type.
+    return str(value) if isinstance(value, bool) else value
 
 
 def _as_float(value: object) -> object:
-    return float(value) if isinstance(value, int) else value
+    if type(value) is not int or abs(value) > _LARGEST_WHOLE:
+        return value
+    return float(value)
+
+
+NUMBER_HOOKS: Final = {int: _as_int, float: _as_float}
+"""dacite's hooks for numbers as JSON has them: a whole number may be a float, and a boolean is no number."""
 
 
 def _describe(wanted: Any) -> str:

@@ -1,26 +1,38 @@
 """A run's record: `config.json`, `split.npz` and `run.json` (what was run, on what, where), and its log."""
 
 import hashlib
-import zipfile
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dacite
 import numpy as np
 
 from fer_jax.config.fields import field_of, flatten
-from fer_jax.config.files import from_json, to_json
+from fer_jax.config.files import NUMBER_HOOKS, from_json, to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks
 from fer_jax.errors import RunError
-from fer_jax.files import Json, append_text, json_line, read_json, write_arrays, write_json, write_text
+from fer_jax.files import (
+    Json,
+    append_text,
+    json_line,
+    read_bytes,
+    read_json,
+    reading,
+    write_arrays,
+    write_json,
+    write_text,
+)
 from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
 
+_SPLIT_KINDS: Final = {"train": np.int64, "val": np.int64, "test": np.int64, "train_hashes": np.uint64}
+_MOST_SPLIT_BYTES: Final = 64 * 2**20
 # What may change the bits of a run that is resumed.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
 
@@ -114,7 +126,7 @@ def read_record(folder: Path) -> RunRecord:
     """
     path = folder / "run.json"
     try:
-        return dacite.from_dict(RunRecord, read_json(path), dacite.Config(type_hooks={float: float}))
+        return dacite.from_dict(RunRecord, read_json(path), dacite.Config(type_hooks=NUMBER_HOOKS))
     except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error}; restore it, or train again") from None
 
@@ -192,10 +204,23 @@ def read_split(folder: Path) -> dict[str, np.ndarray]:
     """
     path = folder / "split.npz"
     try:
-        with np.load(path) as parts:
-            return {name: parts[name] for name in ("train", "val", "test", "train_hashes")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} cannot be read: {error}; train again") from None
+        content = io.BytesIO(read_bytes(path, at_most=_MOST_SPLIT_BYTES))
+        with np.load(content, allow_pickle=False) as parts:
+            split = {name: _read_rows(parts, name, kind) for name, kind in _SPLIT_KINDS.items()}
+    except Exception as error:  # A damaged archive can raise anything.
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RunError(f"{path} cannot be read: {said}; train again") from None
+    return split
+
+
+def _read_rows(parts: Any, name: str, kind: type[np.generic]) -> np.ndarray:
+    """Read an array of one axis, whose header may promise more than there is memory."""
+    if parts.zip.getinfo(f"{name}.npy").file_size > _MOST_SPLIT_BYTES:
+        raise ValueError(f"{name} is too large")
+    rows: np.ndarray = parts[name]
+    if rows.dtype != kind or rows.ndim != 1:
+        raise ValueError(f"{name} is {rows.dtype} {list(rows.shape)}")
+    return rows
 
 
 def find_config_change(folder: Path, config: Config, *, free: tuple[str, ...]) -> str | None:
@@ -227,6 +252,11 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
     """
     read_record(folder)  # Raises the error where it is damaged.
     before: Json = read_json(folder / "run.json")
+    with reading(folder / "run.json"):
+        return _resume(folder, before, facts)
+
+
+def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
     for name in ("data", "split", "teachers"):
         # Only a distilled run has teachers.
         old, new = (each[name]["sha256"][:12] if name in each else "none" for each in (before, facts))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.files import Json, read_json, read_json_lines, reading
 from fer_jax.runs import location, record
 
 if TYPE_CHECKING:
@@ -87,28 +87,34 @@ def _make_table(runs: Runs, list_rows: Callable[[Path], Sequence[Json] | Iterato
 
 
 def _list_parts(folder: Path) -> Iterator[Json]:
-    for part, metrics in read_json(folder / "metrics.json").items():
-        yield {"part": part, **_list_scores(metrics)}
+    path = folder / "metrics.json"
+    content = read_json(path)
+    with reading(path):
+        yield from [{"part": part, **_list_scores(metrics)} for part, metrics in content.items()]
 
 
 def _list_evaluations(folder: Path) -> Iterator[Json]:
     for path in sorted(folder.glob("evaluate_*.json")):
         evaluation = read_json(path)
-        if "per_class" not in evaluation:  # The record of the drawn images, `evaluate_PART_faces.json`.
-            continue
-        calibration = evaluation["calibration"]
-        temperature = calibration["temperature"]
-        without = evaluation.get("copy_free") or {}
-        yield {
-            "part": evaluation["split"],
-            "labels": evaluation.get("labels", "fer2013"),
-            "views": len(evaluation.get("views", ["identity"])),
-            **_list_scores(evaluation),
-            **{f"copy_free_{name}": without.get(name, math.nan) for name in ("correct", "total")},
-            "top2_accuracy": evaluation["top2_accuracy"],
-            "ece": calibration["ece"],
-            "temperature": math.nan if temperature is None else temperature,
-        }
+        with reading(path):
+            if "per_class" in evaluation:  # Not the record of the drawn images, `evaluate_PART_faces.json`.
+                yield _list_evaluation(evaluation)
+
+
+def _list_evaluation(evaluation: Json) -> Json:
+    calibration = evaluation["calibration"]
+    temperature = calibration["temperature"]
+    without = evaluation.get("copy_free") or {}
+    return {
+        "part": evaluation["split"],
+        "labels": evaluation.get("labels", "fer2013"),
+        "views": len(evaluation.get("views", ["identity"])),
+        **_list_scores(evaluation),
+        **{f"copy_free_{name}": without.get(name, math.nan) for name in ("correct", "total")},
+        "top2_accuracy": evaluation["top2_accuracy"],
+        "ece": calibration["ece"],
+        "temperature": math.nan if temperature is None else temperature,
+    }
 
 
 def _list_scores(metrics: Json) -> Json:

@@ -19,7 +19,7 @@ from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import file_kinds, image_folder, kaggle
-from fer_jax.files import cache_folder, write_array, write_json
+from fer_jax.files import cache_folder, parse_json, write_array, write_json
 
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 2
@@ -87,7 +87,7 @@ def _file_hash(path: Path, cache: Path) -> str:
     memory = cache / "files" / f"{_hash(str(path.resolve()))[:32]}.json"
     stamp = _stamp(path)
     try:
-        known = json.loads(memory.read_bytes())
+        known = parse_json(memory.read_bytes())
         is_settled = memory.stat().st_mtime_ns - max(stamp[2:]) > _TICK_NS
         if known["stamp"] == stamp and is_settled:
             return str(known["sha256"])
@@ -103,7 +103,7 @@ def _file_hash(path: Path, cache: Path) -> str:
 def _load(stem: Path, source: Path) -> Examples | None:
     """Load what `_save` wrote; None where it is missing or damaged."""
     try:
-        facts = json.loads(stem.with_suffix(".json").read_bytes())
+        facts = parse_json(stem.with_suffix(".json").read_bytes())
         images, labels, usages = (
             np.load(stem.with_suffix(f".{name}.npy"), allow_pickle=False) for name in _ARRAYS
         )
