@@ -6,10 +6,10 @@ accurate it is.
 """
 
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +25,18 @@ from fer_jax.config.data import LabelsConfig
 from fer_jax.config.files import from_json
 from fer_jax.config.model import ModelConfig
 from fer_jax.errors import ConfigError, DataError, RunError
-from fer_jax.files import Json
+from fer_jax.files import Json, parse_json, read_bytes
 from fer_jax.images.standardise import PixelStats
 from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model, predict_views
 
 FORMAT: Final = 1
+
+_KINDS: Final = {str: "text", int: "whole number", float: "number", list: "list", dict: "object"}
+_LARGEST_LEVEL: Final = 2**53
+_MOST_CARD_BYTES: Final = 16 * 2**20
+_MOST_TENSOR_BYTES: Final = 2 * 2**30
+_STORED: Final = ("float16", "float32")
 
 _GET_AGAIN: Final = "install fer_jax again, copy both files anew, or release the weights again"
 
@@ -60,26 +66,47 @@ class Card:
 
 
 def _read_card(fields: Any, *, where: str) -> Card:
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    version = fields.get("format") if isinstance(fields, dict) else None
+    if type(version) is not int or version != FORMAT:
         raise RunError(
             f"{where}: this is not a card of format {FORMAT}, which this fer_jax reads; {_GET_AGAIN}"
         )
-    try:
-        training, pixels = fields["training"], fields["preprocessing"]
-        return Card(
-            name=fields["name"],
-            labels=tuple(fields["labels"]),
-            model=fields["model"],
-            pixel_stats=PixelStats(float(pixels["mean"]), float(pixels["std"])),
-            tensors_sha256=str(fields["tensors"]["sha256"]),
-            own_labels=LabelsConfig(source="ferplus" if training["labels"].startswith("FER+") else "fer2013"),
-            finished=training["finished"],
-            seed=training["seeds"]["train"],
-            data_sha256=training["data_sha256"],
-            checkpoint=training["selection"]["checkpoint"],
+    read = partial(_read_field, fields, where=where)
+    labels, model = read("labels", kind=list), read("model", kind=dict)
+    if labels != list(fer2013.NAMES[: len(labels)]) or len(labels) < fer2013.CLASS_COUNT:
+        raise RunError(f"{where}: its labels are not those that fer_jax has; {_GET_AGAIN}")
+    mean, std = (read("preprocessing", name, kind=float) for name in ("mean", "std"))
+    if not std > 0:
+        raise RunError(
+            f"{where}: preprocessing.std is {std}, and gray levels are divided by it; {_GET_AGAIN}"
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{where}: the card is damaged: {error!r} in it; {_GET_AGAIN}") from None
+    is_ferplus = read("training", "labels", kind=str).startswith("FER+")
+    return Card(
+        name=read("name", kind=str),
+        labels=tuple(labels),
+        model=model,
+        pixel_stats=PixelStats(mean, std),
+        tensors_sha256=read("tensors", "sha256", kind=str),
+        own_labels=LabelsConfig(source="ferplus" if is_ferplus else "fer2013"),
+        finished=read("training", "finished", kind=str),
+        seed=read("training", "seeds", "train", kind=int),
+        data_sha256=read("training", "data_sha256", kind=str),
+        checkpoint=read("training", "selection", "checkpoint", kind=dict),
+    )
+
+
+def _read_field(fields: Json, *names: str, kind: type, where: str) -> Any:
+    """Read a field of a field of a card, and refuse another type; a whole number may be a float."""
+    value: Any = fields
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    if kind is float and type(value) is int and abs(value) <= _LARGEST_LEVEL:
+        value = float(value)
+    if type(value) is not kind:
+        raise RunError(
+            f"{where}: the card is damaged: {'.'.join(names)} in it is no {_KINDS[kind]}; {_GET_AGAIN}"
+        )
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +225,8 @@ def read_variables(folder: Path, name: str, template: Any) -> tuple[Card, Any]:
 def _read_files(folder: Path, name: str) -> tuple[Any, bytes]:
     path = folder / f"{name}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")), (folder / f"{name}.safetensors").read_bytes()
+        card = parse_json(read_bytes(path, at_most=_MOST_CARD_BYTES))
+        return card, read_bytes(folder / f"{name}.safetensors", at_most=_MOST_TENSOR_BYTES)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: the card cannot be read: {error}; {_GET_AGAIN}") from None
 
@@ -210,7 +238,13 @@ def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
         RunError: the two do not belong together, or another version of fer_jax wrote them.
     """
     read = _check(card, tensors, where=where)
-    model = make_predicting_model(from_json(ModelConfig, read.model, where=where))
+    config = from_json(ModelConfig, read.model, where=where)
+    if config.classes != len(read.labels):
+        raise RunError(
+            f"{where}: its network has {config.classes} classes, and it names {len(read.labels)} labels; "
+            f"{_GET_AGAIN}"
+        )
+    model = make_predicting_model(config)
     variables = _restore(describe_variables(model), tensors, where=where)
     network = Network(model, len(read.labels), variables, read.pixel_stats)
     return Classifier(read.name, read.labels, card, network, read.own_labels)
@@ -231,7 +265,7 @@ def _restore(template: Any, tensors: bytes, *, where: str) -> Any:
     """Read the tensors as nested dicts like the template's, float32, and refuse other names or shapes."""
     try:
         found = safetensors.numpy.load(tensors)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: a type NumPy lacks.
         raise RunError(f"{where}: the tensors cannot be read: {error}; {_GET_AGAIN}") from None
     wanted = {name: leaf.shape for name, leaf in flatten_dict(template, sep="/").items()}
     for name in sorted(wanted.keys() | found.keys()):
@@ -240,6 +274,12 @@ def _restore(template: Any, tensors: bytes, *, where: str) -> Any:
             raise RunError(
                 f"{where}: leaf {name} is {came or 'absent'}, the card's network wants {want or 'none'}; "
                 f"{_GET_AGAIN}"
+            )
+        leaf = found[name]
+        if leaf.dtype not in _STORED or not np.isfinite(leaf).all():
+            raise RunError(
+                f"{where}: leaf {name} is {leaf.dtype}, or not finite; wanted finite numbers in "
+                f"{' or '.join(_STORED)}; {_GET_AGAIN}"
             )
     return unflatten_dict({name: jnp.asarray(leaf, jnp.float32) for name, leaf in found.items()}, sep="/")
 
