@@ -32,7 +32,10 @@ from fer_jax.files import (
     disk_errno,
     disk_error,
     json_text,
+    parse_json,
+    read_bytes,
     read_json,
+    reading,
     sync_file,
     sync_folder,
     write_json,
@@ -42,6 +45,8 @@ FORMAT = 1
 LAST, PREVIOUS, BEST = "last", "previous", "best"
 # What a leaf takes beside its numbers (names, checksums, the last block of its file), and all files together.
 _LEAF_BYTES, _OTHER_BYTES = 8192, 65536
+_MOST_MANIFEST_BYTES = 2**24
+_SHOWN_LETTERS = 200
 _UNREADABLE = "cannot be read"
 
 
@@ -235,8 +240,8 @@ def find_damage(folder: Path) -> str | None:
             return "it is missing"
         if not proof.is_file():  # To read a FIFO would take for ever.
             return "manifest.json is damaged or missing"
-        text = proof.read_text(encoding="utf-8")
-        manifest = json.loads(text)
+        text = read_bytes(proof, at_most=_MOST_MANIFEST_BYTES).decode()
+        manifest = parse_json(text)
         found = _hashes(folder)
     except OSError as error:
         return f"manifest.json {_UNREADABLE}: {error.strerror}"
@@ -276,10 +281,14 @@ def read_meta(folder: Path) -> Json:
     Raises:
         RunError: it is missing, or of another format.
     """
-    meta: Json = read_json(folder / "meta.json")
-    if meta["format"] != FORMAT:
+    path = folder / "meta.json"
+    with reading(path):
+        meta: Json = read_json(path)
+        version, leaves = meta["format"], meta["leaves"].items()
+        is_read = all(isinstance(shape, list) and isinstance(dtype, str) for _, (shape, dtype) in leaves)
+    if version != FORMAT or not is_read:
         raise RunError(
-            f"{folder} has checkpoint format {meta['format']}, this fer_jax reads {FORMAT}; "
+            f"{folder} has checkpoint format {version}, this fer_jax reads {FORMAT}; "
             "use the fer_jax that wrote it"
         )
     return meta
@@ -310,20 +319,31 @@ def restore(template: Any, folder: Path, *, parts: tuple[str, ...] | None = None
                 f"{folder}: leaf {name} is {_describe(came)}, the config's {part} wants {_describe(want)}; "
                 f"use the config that trained it{maker}, or train again"
             )
+    leaves = _read_arrays(folder / "arrays", found, is_partial=parts is not None)
+    # Orbax gives NumPy arrays; they would go to the device again at every call.
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
+
+
+def _read_arrays(folder: Path, forms: dict[str, list], *, is_partial: bool) -> dict[str, np.ndarray]:
+    """Read the leaves of these forms, after a look at what is stored, which may be larger than it should."""
     restoring = ocp.args.PyTreeRestore(
-        item={name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()},
-        restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in found},
-        partial_restore=parts is not None,
+        item={name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in forms.items()},
+        restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in forms},
+        partial_restore=is_partial,
     )
     try:
         with _disk_errors(), ocp.PyTreeCheckpointer() as checkpointer:
-            leaves = checkpointer.restore((folder / "arrays").resolve(), args=restoring)
+            stored = checkpointer.metadata(folder.resolve()).item_metadata.tree
+            for name, form in forms.items():
+                if _form(stored[name]) != form:
+                    raise ValueError(f"leaf {name} is stored as {_describe(_form(stored[name]))}")
+            leaves: dict[str, np.ndarray] = checkpointer.restore(folder.resolve(), args=restoring)
+            return leaves
     except OSError as error:
-        raise RunError(
-            f"{folder / 'arrays'} cannot be read: {error.strerror}; check the disk, and resume again"
-        ) from None
-    # Orbax gives NumPy arrays; they would go to the device again at every call.
-    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaves[name]) for name in wanted])
+        raise RunError(f"{folder} cannot be read: {error.strerror}; check the disk, and resume again") from None
+    except Exception as error:  # Orbax and what it stores with can raise anything about damaged files.
+        said = str(error).partition("\n")[0][:_SHOWN_LETTERS] or type(error).__name__
+        raise RunError(f"{folder} cannot be read: {said}; use another checkpoint, or train again") from None
 
 
 def _describe(leaf: list | None) -> str:
