@@ -95,32 +95,41 @@ def read_dropped(path: Path, examples: Examples) -> np.ndarray:
     """
     try:
         check_source(path)
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(
             f"data.drop (--drop) is {path}, which cannot be read: {error.strerror}; give {_WRITER}"
         ) from None
     except UnicodeDecodeError:
         raise DataError(f"data.drop (--drop) is {path}, which is not UTF-8 text; give {_WRITER}") from None
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-    except csv.Error as error:
-        raise DataError(f"{path}, line 1: {error}; give {_WRITER}") from None
-    if missing:
-        raise DataError(f"{path}, line 1: there is no column {missing[0]!r}; give {_WRITER}")
-    actions: dict[int, str] = {}
-    try:
-        for fields in reader:
-            where = f"{path}, line {reader.line_num}"
-            row, action = _parse(fields, where, examples)
-            if actions.setdefault(row, action) != action:
-                raise DataError(
-                    f"{where}: row {row} is listed twice, to keep and to drop; delete one of the lines"
-                )
-    except csv.Error as error:  # A field of more than 131,072 characters.
-        raise DataError(f"{path}, line {reader.line_num}: {error}; give {_WRITER}") from None
+        actions = _read_actions(reader, path, examples)
+    except csv.Error as error:  # Such as a field of more than 131,072 characters.
+        raise DataError(
+            f"{path}, line {reader.line_num or 1}: it is not CSV: {error}; give {_WRITER}"
+        ) from None
     return np.array(sorted(row for row, action in actions.items() if action == "drop"), np.int64)
+
+
+def _read_actions(reader: "csv.DictReader[str]", path: Path, examples: Examples) -> dict[int, str]:
+    """Read the action for each row that is listed."""
+    columns = list(reader.fieldnames or ())
+    for name in _NEEDED:
+        if columns.count(name) != 1:
+            came = f"are several columns {name!r}" if name in columns else f"is no column {name!r}"
+            raise DataError(f"{path}, line 1: there {came}; give {_WRITER}")
+    actions: dict[int, str] = {}
+    for fields in reader:
+        where = f"{path}, line {reader.line_num}"
+        if None in fields:
+            raise DataError(f"{where}: found more fields than columns; wanted {len(columns)}; correct it")
+        row, action = _parse(fields, where, examples)
+        if actions.setdefault(row, action) != action:
+            raise DataError(
+                f"{where}: row {row} is listed twice, to keep and to drop; delete one of the lines"
+            )
+    return actions
 
 
 def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tuple[int, str]:

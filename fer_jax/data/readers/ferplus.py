@@ -121,14 +121,15 @@ def read(path: Path) -> Votes:
     """
     try:
         check_source(path)
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror}; give another --ferplus") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: found text that is not UTF-8; wanted FER+'s CSV file; {_CURE}") from None
-    came = tuple(name.strip() for name in lines[0].split(",")) if lines else ()
+    lines = text.replace("\r\n", "\n").split("\n")
+    came = tuple(name.strip() for name in lines[0].split(","))
     if came != HEADER:
-        first = f"{lines[0][:60]!r}" if lines else "nothing"
+        first = f"{lines[0][:60]!r}" if text else "nothing"
         raise DataError(f"{path}, line 1: found {first}; wanted FER+'s header `{','.join(HEADER)}`; {_CURE}")
     rows = [
         _parse(line, f"{path}, line {number}") for number, line in enumerate(lines[1:], 2) if line.strip()
