@@ -12,7 +12,8 @@ The data's way is a straight line:
 
 A room is a package, or a module here at the root. It imports rooms of lower rows only:
 
-1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`, `text`
+1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`,
+   `strict_json`, `text`
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process and the machine
 3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `cli`
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages; `faces`, where faces are in

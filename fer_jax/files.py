@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import errno
 import json
-import math
 import os
 import re
 import secrets
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from fer_jax.errors import DiskError, RunError
+from fer_jax.strict_json import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +38,6 @@ _CURES = {
     errno.EIO: "check the disk",
 }
 _MOST_JSON_BYTES = 256 * 2**20
-_MOST_DIGITS = 300
-"""Of a whole number in JSON: more cannot become a float."""
 
 
 def cache_folder() -> Path:
@@ -300,51 +298,6 @@ def read_bytes(path: Path, *, at_most: int) -> bytes:
         problem = f"it has {status.st_size:,} bytes, and no good file of its kind has more than {at_most:,}"
         raise OSError(errno.EOVERFLOW, problem, str(path))
     return path.read_bytes()
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON that anybody may have written, with one meaning for all who read it.
-
-    Raises:
-        ValueError: it is not JSON, or not UTF-8; an object has a name twice; a number is not finite, or too
-            large for a float; it is nested too deep.
-    """
-    try:
-        return json.loads(
-            text if isinstance(text, str) else text.decode(),
-            parse_constant=_refuse_constant,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-            object_pairs_hook=_to_object,
-        )
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _parse_float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-def _parse_int(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError("a number is too large")
-    return int(text)
-
-
-def _to_object(pairs: list[tuple[str, Any]]) -> Json:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:_SHOWN_LETTERS]!r} is in one object twice")
-    return fields
 
 
 def read_json_lines(path: Path) -> list[Json]:

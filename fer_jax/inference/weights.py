@@ -25,10 +25,11 @@ from fer_jax.config.data import LabelsConfig
 from fer_jax.config.files import from_json
 from fer_jax.config.model import ModelConfig
 from fer_jax.errors import ConfigError, DataError, RunError
-from fer_jax.files import Json, parse_json, read_bytes
+from fer_jax.files import Json, read_bytes
 from fer_jax.images.standardise import PixelStats
 from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model, predict_views
+from fer_jax.strict_json import parse_json
 
 FORMAT: Final = 1
 

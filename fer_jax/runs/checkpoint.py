@@ -32,7 +32,6 @@ from fer_jax.files import (
     disk_errno,
     disk_error,
     json_text,
-    parse_json,
     read_bytes,
     read_json,
     reading,
@@ -40,6 +39,7 @@ from fer_jax.files import (
     sync_folder,
     write_json,
 )
+from fer_jax.strict_json import parse_json
 
 FORMAT = 1
 LAST, PREVIOUS, BEST = "last", "previous", "best"
@@ -340,7 +340,9 @@ def _read_arrays(folder: Path, forms: dict[str, list], *, is_partial: bool) -> d
             leaves: dict[str, np.ndarray] = checkpointer.restore(folder.resolve(), args=restoring)
             return leaves
     except OSError as error:
-        raise RunError(f"{folder} cannot be read: {error.strerror}; check the disk, and resume again") from None
+        raise RunError(
+            f"{folder} cannot be read: {error.strerror}; check the disk, and resume again"
+        ) from None
     except Exception as error:  # Orbax and what it stores with can raise anything about damaged files.
         said = str(error).partition("\n")[0][:_SHOWN_LETTERS] or type(error).__name__
         raise RunError(f"{folder} cannot be read: {said}; use another checkpoint, or train again") from None

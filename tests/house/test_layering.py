@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fer_jax"
 
 ROWS = (
-    ("errors", "fer2013", "randomness", "files", "text"),
+    ("errors", "fer2013", "randomness", "files", "strict_json", "text"),
     ("config", "metrics", "runtime"),
     ("images", "data", "models", "cli"),
     ("runs", "report", "faces"),
@@ -38,13 +38,13 @@ ROWS = (
 """The rooms, by row. A room is a package, or a module at the root, with everything in it."""
 
 COMMANDS = ROWS[5]
-IN_THE_GROUND = {("files", "errors")}
+IN_THE_GROUND = {("files", "errors"), ("files", "strict_json")}
 """What a room may import of its own row."""
 
 DOORS = ("fer_jax", "fer_jax.config")
 """The packages that re-export: where users write code."""
 
-HOST_HALF = ("errors", "fer2013", "files", "text", "config", "images", "data", "cli", "faces")
+HOST_HALF = ("errors", "fer2013", "files", "strict_json", "text", "config", "images", "data", "cli", "faces")
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 MAX_ROOT_MODULES = 10

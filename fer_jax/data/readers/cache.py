@@ -19,7 +19,8 @@ from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import file_kinds, image_folder, kaggle
-from fer_jax.files import cache_folder, parse_json, write_array, write_json
+from fer_jax.files import cache_folder, write_array, write_json
+from fer_jax.strict_json import parse_json
 
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 2
