@@ -297,12 +297,12 @@ def _run_atheris(name: str, inputs: int, seed: int, keep: Path | None) -> Json:
     return row
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the program; return the exit status."""
     return cli.run(lambda: _run(cli.parse(FuzzOptions, argv, prog=PROGRAM), argv))
 
 
-def _run(options: FuzzOptions, argv: Sequence[str] | None) -> int:
+def _run(options: FuzzOptions, argv: list[str] | None) -> int:
     console = bench.make_console()
     rows, failures = [], []
     for name in options.readers:

@@ -30,8 +30,11 @@ _HEADERS: Final = (
     "emotion, Usage, pixels",
     "Emotion,PIXELS",
 )
-_BAD_ROW: Final = st.sampled_from(("stop", "skip"))
+_BAD_ROW: Final[st.SearchStrategy[BadRow]] = st.sampled_from(("stop", "skip"))
 _POOL: Final = 12
+Pack = Callable[[Files], bytes]
+"""Makes an archive of files."""
+
 _OTHER_WORDS: Final = ("Anger", "1_disgust", "2 fear", "HAPPY", "sadness", "5-surprise", "6.neutrality")
 _KINDS: Final = (("PNG", "png"), ("JPEG", "jpg"), ("PNG", "PNG"), ("JPEG", "png"))
 """Format and suffix; the content tells what an image is."""
@@ -125,7 +128,7 @@ def _folder_inputs() -> st.SearchStrategy[Input]:
 
 
 @st.composite
-def _archive_inputs(draw: st.DrawFn, packs: dict[str, Callable[[Files], bytes]]) -> Input:
+def _archive_inputs(draw: st.DrawFn, packs: dict[str, Pack]) -> Input:
     """Draw an archive whose members are edited before it is packed, or which is edited itself."""
     members = draw(st.one_of(st.builds(lambda table: {"fer2013.csv": table}, _tables()), _folders()))
     inner = draw(edits(weights={"rename": 3}, several_files=True))
@@ -157,11 +160,11 @@ def _pack_alone(members: Files) -> bytes:
     return gzip.compress(_pack_tar(members) if table is None else table, mtime=0)
 
 
-_ZIPS: Final = {
+_ZIPS: Final[dict[str, Pack]] = {
     "stored": lambda members: _pack(members, zipfile.ZIP_STORED),
     "deflated": lambda members: _pack(members, zipfile.ZIP_DEFLATED),
 }
-_TARS: Final = {
+_TARS: Final[dict[str, Pack]] = {
     "plain": _pack_tar,
     "gzip": lambda members: gzip.compress(_pack_tar(members), mtime=0),
     "alone": _pack_alone,

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import runpy
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -87,7 +88,7 @@ def _as_float(value: object) -> object:
     return float(value)
 
 
-NUMBER_HOOKS: Final = {int: _as_int, float: _as_float}
+NUMBER_HOOKS: Final[dict[type[Any], Callable[[Any], Any]]] = {int: _as_int, float: _as_float}
 """dacite's hooks for numbers as JSON has them: a whole number may be a float, and a boolean is no number."""
 
 

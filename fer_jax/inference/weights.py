@@ -36,6 +36,7 @@ FORMAT: Final = 1
 _KINDS: Final = {str: "text", int: "whole number", float: "number", list: "list", dict: "object"}
 _LARGEST_LEVEL: Final = 2**53
 _MOST_CARD_BYTES: Final = 16 * 2**20
+_MOST_HEADER_BYTES: Final = 2**20
 _MOST_TENSOR_BYTES: Final = 2 * 2**30
 _STORED: Final = ("float16", "float32")
 
@@ -264,6 +265,12 @@ def _check(fields: Any, tensors: bytes, *, where: str) -> Card:
 
 def _restore(template: Any, tensors: bytes, *, where: str) -> Any:
     """Read the tensors as nested dicts like the template's, float32, and refuse other names or shapes."""
+    header_bytes = int.from_bytes(tensors[:8], "little")
+    if header_bytes > _MOST_HEADER_BYTES:
+        raise RunError(
+            f"{where}: the tensors have a header of {header_bytes:,} bytes, and no network needs more than "
+            f"{_MOST_HEADER_BYTES:,}; {_GET_AGAIN}"
+        )
     try:
         found = safetensors.numpy.load(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: a type NumPy lacks.

@@ -31,7 +31,7 @@ from fer_jax.files import (
 from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
 
-_SPLIT_KINDS: Final = {"train": np.int64, "val": np.int64, "test": np.int64, "train_hashes": np.uint64}
+_SPLIT_KINDS: Final = {"train": "int64", "val": "int64", "test": "int64", "train_hashes": "uint64"}
 _MOST_SPLIT_BYTES: Final = 64 * 2**20
 # What may change the bits of a run that is resumed.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
@@ -213,7 +213,7 @@ def read_split(folder: Path) -> dict[str, np.ndarray]:
     return split
 
 
-def _read_rows(parts: Any, name: str, kind: type[np.generic]) -> np.ndarray:
+def _read_rows(parts: Any, name: str, kind: str) -> np.ndarray:
     """Read an array of one axis, whose header may promise more than there is memory."""
     if parts.zip.getinfo(f"{name}.npy").file_size > _MOST_SPLIT_BYTES:
         raise ValueError(f"{name} is too large")
