@@ -268,10 +268,10 @@ def test_a_manifest_that_is_no_file_or_cannot_be_read_is_damage(
     os.mkfifo(manifest)
     assert find_damage(folder / LAST) == "manifest.json is damaged or missing"
 
-    def fail(path: Path, **options: object) -> str:
+    def fail(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr(Path, "read_bytes", fail)
     assert find_damage(folder / PREVIOUS) == "manifest.json cannot be read: Permission denied"
 
 
