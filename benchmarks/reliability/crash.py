@@ -99,6 +99,7 @@ class Trial(NamedTuple):
         variant: kind of run.
         points: where to kill it, with the occurrence; of the part `points`.
         seconds: about how long a whole run takes at present.
+        save_share: how many of its kills are aimed at a save.
         is_cold: its compile cache is empty at first.
     """
 
@@ -108,6 +109,7 @@ class Trial(NamedTuple):
     points: tuple[tuple[Point, int], ...] = ()
     is_cold: bool = False
     seconds: float = 0.0
+    save_share: float = 0.0
 
     @property
     def name(self) -> str:
@@ -283,7 +285,8 @@ def _plan(campaign: Campaign) -> Trial | None:
     if "random" in options.parts and campaign.random_kills() + begun < options.kills:
         number = max(numbers("random"), default=-1) + 1
         variant = options.variants[number % len(options.variants)]
-        return Trial("random", number, variant, seconds=_estimate_seconds(campaign, variant))
+        seconds, share = _estimate_seconds(campaign, variant), _choose_share(campaign)
+        return Trial("random", number, variant, seconds=seconds, save_share=share)
     return None
 
 
@@ -294,6 +297,12 @@ def _estimate_seconds(campaign: Campaign, variant: str) -> float:
         return statistics.median(recent)
     seconds: float = read_json(campaign.place.reference(variant) / "seconds.json")
     return seconds
+
+
+def _choose_share(campaign: Campaign) -> float:
+    """Choose how many kills are aimed at a save: not all hit one, and half of all kills have to."""
+    kills = [kill["while_saving"] for record in campaign.of("random") for kill in record["kills"]]
+    return 0.5 if kills and sum(kills) >= len(kills) / 2 else 0.8
 
 
 def _stops(options: Crash) -> list[tuple[str, int]]:
@@ -367,10 +376,9 @@ def _aim_at_points(draws: random.Random, trial: Trial) -> Iterator[Aim]:
 
 def _aim_at_random(draws: random.Random, trial: Trial) -> Iterator[Aim]:
     for _ in range(draws.randint(1, MAX_KILLS)):
-        if draws.random() < 0.5:
-            yield Aim(
-                in_save=True, occurrence=draws.randint(1, 3), after_seconds=draws.uniform(0, SAVE_SECONDS)
-            )
+        if draws.random() < trial.save_share:
+            occurrence, delay = draws.choice((1, 1, 2, 3)), draws.uniform(0, SAVE_SECONDS)
+            yield Aim(in_save=True, occurrence=occurrence, after_seconds=delay)
         else:
             yield Aim(after_seconds=draws.uniform(0, trial.seconds))
 
