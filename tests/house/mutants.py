@@ -110,7 +110,10 @@ MUTANTS: Final = (
         "fer_jax.engine.step",
         "dropout_key = jax.random.fold_in(key, state.step)",
         "dropout_key = key",
-        (f"{REFERENCE}test_the_states_are_those_by_hand[votes]",),
+        (
+            "tests/engine/test_step.py::"
+            "test_the_same_key_and_step_give_the_same_bits_and_others_another_dropout",
+        ),
     ),
     Mutant(
         "step-one-late-on-resuming",
