@@ -23,6 +23,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -178,27 +179,25 @@ def list_damages(folder: Path, options: CorruptionOptions, rng: random.Random) -
             flipped[bit // 8] ^= 1 << bit % 8
             yield _rewritten("one bit flipped", f"{name}, bit {bit}", path, bytes(flipped))
         yield _rewritten("file longer", name, path, content + b"\0")
-        yield Damage("file missing", name, lambda path=path: _moved(path))
+        yield Damage("file missing", name, partial(_moved, path))
         for kind, make in (("folder", Path.mkdir), ("FIFO", os.mkfifo), ("dangling link", _link_nowhere)):
-            yield Damage(f"a {kind} in its place", name, lambda path=path, make=make: _moved(path, make))
-        yield Damage("unreadable (EIO)", name, lambda path=path: _failing(path))
+            yield Damage(f"a {kind} in its place", name, partial(_moved, path, make))
+        yield Damage("unreadable (EIO)", name, partial(_failing, path))
         if os.geteuid() == 0:
-            yield Damage("unreadable (permissions)", name, lambda path=path: _forbidden(path))
+            yield Damage("unreadable (permissions)", name, partial(_forbidden, path))
     for one, other in combinations(files, 2):
         if one.read_bytes() != other.read_bytes():
-            yield Damage(
-                "two files swapped", f"{one.name}, {other.name}", lambda a=one, b=other: _swapped(a, b)
-            )
+            yield Damage("two files swapped", f"{one.name}, {other.name}", partial(_swapped, one, other))
     for path in folders:
         name = path.relative_to(folder).as_posix()
-        yield Damage("file added", name, lambda path=path: _written(path / "added"))
-        yield Damage("folder missing", name, lambda path=path: _moved(path))
+        yield Damage("file added", name, partial(_written, path / "added"))
+        yield Damage("folder missing", name, partial(_moved, path))
         if os.geteuid() == 0:
-            yield Damage("unreadable (permissions)", name, lambda path=path: _forbidden(path))
+            yield Damage("unreadable (permissions)", name, partial(_forbidden, path))
 
 
 def _rewritten(kind: str, what: str, path: Path, content: bytes) -> Damage:
-    return Damage(kind, what, lambda: _written(path, content))
+    return Damage(kind, what, partial(_written, path, content))
 
 
 @contextlib.contextmanager

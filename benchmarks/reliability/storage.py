@@ -23,6 +23,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -210,7 +211,7 @@ def _write(kind: Kind, home: Path, version: int, *, limit: int | None) -> Ending
             sys.stderr = os.fdopen(2, "w", buffering=1)
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            status = cli.run(lambda: kind.write(home, version) or 0)
+            status = cli.run(partial(_program, kind, home, version))
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -220,6 +221,11 @@ def _write(kind: Kind, home: Path, version: int, *, limit: int | None) -> Ending
     with os.fdopen(reader, errors="replace") as pipe:
         said = pipe.read()
     return Ending(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said)
+
+
+def _program(kind: Kind, home: Path, version: int) -> int:
+    kind.write(home, version)
+    return 0
 
 
 def _look(home: Path) -> Version:

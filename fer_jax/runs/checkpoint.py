@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ _LEAF_BYTES, _OTHER_BYTES = 8192, 65536
 _MOST_MANIFEST_BYTES = 2**24
 _SHOWN_LETTERS = 200
 _UNREADABLE = "cannot be read"
+_REMOVE_TRIES, _REMOVE_SECONDS = 20, 0.05
 
 
 def flatten(state: Any) -> dict[str, Any]:
@@ -96,12 +98,21 @@ def save(state: Any, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
         _replace(new, checkpoints / LAST)
     except Exception as error:
         for folder in (new, new_best):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         number, needed = disk_errno(error), checkpoint_bytes(leaves) * (2 if is_best else 1)
         if number is None:
             raise
         kept = _describe_kept(checkpoints)
         raise disk_error(checkpoints / LAST, number, needed=needed, kept=kept) from None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which Orbax's other threads may still be writing."""
+    for _ in range(_REMOVE_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        threading.Event().wait(_REMOVE_SECONDS)
+        if not folder.exists():
+            return
 
 
 def checkpoint_bytes(state: Any) -> int:
