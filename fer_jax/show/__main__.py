@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from fer_jax import cli
 from fer_jax.data.load import find_file, load_examples, name_data
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import replacing
 from fer_jax.randomness import Stream, numpy_rng
 
 
@@ -68,7 +69,8 @@ def _show(show: ShowCommand) -> int:
             title=f"{config.name}: images and their augmented versions",
         )
     try:
-        sheet.save(out, format="PNG", optimize=True, pnginfo=facts)
+        with replacing(out) as new:
+            sheet.save(new, format="PNG", optimize=True, pnginfo=facts)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
     terminal.make_console().print(f"{examples.description}\nwrote {out}")
