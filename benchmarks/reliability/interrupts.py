@@ -150,9 +150,7 @@ def _run(options: InterruptsOptions, argv: Sequence[str]) -> int:
             f"{state} is of {first}, and this is {header}; delete its folder, or name another --work"
         )
     start_s = measure_start(work)
-    known_s = read_json(work / "usual.json") if (work / "usual.json").exists() else {}
-    usual = {name: known_s.get(name) or _measure(work, name) for name in options.commands}
-    write_json(work / "usual.json", known_s | usual)
+    usual = _measure_all(work, options.commands)
     done = {(each["command"], each["number"]): Try(**each) for each in known}
     wanted = [(name, number) for number in range(options.tries) for name in options.commands]
     waiting = [each for each in wanted if each not in done]
@@ -285,6 +283,17 @@ def _measure(work: Path, name: str) -> float:
         raise RunError(f"{name} ends with status {status} by itself; see {folder / 'output.txt'}")
     shutil.rmtree(folder)
     return seconds
+
+
+def _measure_all(work: Path, names: Sequence[str]) -> dict[str, float]:
+    """Measure commands as `_measure` does, each once for all calls of a campaign."""
+    path = work / "usual.json"
+    known = read_json(path) if path.exists() else {}
+    for name in names:
+        if name not in known:
+            known[name] = _measure(work, name)
+            write_json(path, known)
+    return {name: known[name] for name in names}
 
 
 def _copy(work: Path, name: str) -> Path:
