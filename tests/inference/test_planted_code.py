@@ -48,7 +48,7 @@ def packed(mark: Path) -> bytes:
     """Write a split whose arrays hold objects, as NumPy does with pickle."""
     file = io.BytesIO()
     arrays = dict.fromkeys(("train", "val", "test", "train_hashes"), objects(mark))
-    np.savez(file, allow_pickle=True, **arrays)  # type: ignore[arg-type]
+    np.savez(file, allow_pickle=True, **arrays)
     return file.getvalue()
 
 
