@@ -1,6 +1,7 @@
 """The fuzzing of readers: a slice of the campaign, what counts as a failure, and what the campaign found."""
 
 import json
+import pickle
 import warnings
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def test_the_same_seed_draws_the_same_inputs() -> None:
 
 
 def test_the_program_counts_what_a_reader_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz, "apart", lambda work, *given_to: work(*given_to))
+    # What goes to another process has to be pickled.
+    monkeypatch.setattr(fuzz, "apart", lambda work, *given_to: work(*pickle.loads(pickle.dumps(given_to))))
     monkeypatch.setattr(fuzz, "limit_memory", lambda mebibytes: 0)
     monkeypatch.setattr(fuzz, "BOMBS", BOMBS[:1])
     out = tmp_path / "fuzz.json"
