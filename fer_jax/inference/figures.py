@@ -144,7 +144,7 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
     rows = {}
     for part in parts:
         try:
-            rows[part] = own[part] if part in own else _choose(part, examples, reasons.get("copies", ""))
+            rows[part] = own[part] if part in own else _choose(part, examples)
         except FerJaxError as error:
             reasons[part] = str(error)
     labels = {BY_FER2013: examples.labels}
@@ -172,9 +172,9 @@ def _find_training_data(sha256: str, examples: Examples) -> np.ndarray | None:
     return rows if hash_arrays(*arrays) == sha256 else None
 
 
-def _choose(part: str, examples: Examples, reason: str) -> np.ndarray:
+def _choose(part: str, examples: Examples) -> np.ndarray:
     if part in OWN_PARTS:
-        raise DataError(reason)
+        raise DataError("which rows these are is not known, since the split was not made again")
     if not has_usage(examples, part):
         raise DataError(f"this data has no labelled rows of {part}: {examples.contents}")
     return choose_usage(examples, part)

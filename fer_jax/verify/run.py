@@ -69,7 +69,7 @@ def _check_networks(console: Console, subject: str, options: VerifyOptions) -> I
     cpu.tune_cpu()
     found = cards.find_card(Path(subject)) if is_card(subject) else sources.find(subject)
     if isinstance(found, Released):
-        yield from _guarded(found.name, cards.check(console, found, options))
+        yield from _guarded(cards.name_subject(found), cards.check(console, found, options))
         return
     if (Path(subject) / "run.json").is_file():
         yield from _guarded(subject, training.check_seeds(Path(subject)))
