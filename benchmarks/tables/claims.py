@@ -24,6 +24,7 @@ from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, find_page
 from benchmarks.latency import browser_demo, first_minutes
 from benchmarks.photos import tables as photos
+from benchmarks.reliability import tables as reliability
 from benchmarks.serve import hostile, throughput
 from benchmarks.tables import __main__ as speed
 from fer_jax.files import read_json
@@ -61,6 +62,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     throughput.SECTION: ("serve-throughput", throughput.describe),
     hostile.SECTION: ("serve-hostile", hostile.describe),
     **photos.SECTIONS,
+    **reliability.SECTIONS,
     **{name: (name, write) for name, write in speed.PARTS.items()},
 }
 """By section: the JSON it shows, and what writes it."""

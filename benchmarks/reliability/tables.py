@@ -1,0 +1,139 @@
+"""The tables of docs/results/reliability.md, from the JSON files of this package's campaigns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.tables.user import NOT_MEASURED
+from fer_jax.files import read_json
+from fer_jax.text import MISSING, Table, counted, to_markdown
+
+Content = Mapping[str, Any]
+
+_DATE: Final = 10
+"""Letters of a date without its time."""
+_TIMES: Final = ("median", "max")
+
+
+def write_sections(results: Path) -> dict[str, str]:
+    """Write all sections in Markdown, by name; one without its JSON says that it was not measured."""
+    sections = {}
+    for name, (file, write) in SECTIONS.items():
+        path = results / f"{file}.json"
+        sections[name] = write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
+    return sections
+
+
+def crash(content: Content) -> str:
+    """Write what was killed, by part of the campaign and kind of run, and whether the cycles grew."""
+    rows: Table = [["part", "kind of run", "runs", "kills or stops", "while saving", "runs that differ"]]
+    for each in content["results"]:
+        numbers = (each["runs"], each["kills"], each["while_saving"], each["failed"])
+        rows.append([each["part"], each["kind"], *(f"{number:,}" for number in numbers)])
+    points = content["points"]
+    kills = sum(each["kills"] for each in content["results"] if each["part"] != "steps")
+    named, least = sum(each["kills"] for each in points), min((each["kills"] for each in points), default=0)
+    words = (
+        f"{kills:,} kills by SIGKILL, of them {named:,} at {len(points)} named points, each at least {least} "
+        f"times. {_failures(content)} A run differs where its last state, its log, its figures or its files "
+        f"are not those of a run that was never killed.{_describe_cycles(content['cycles'])}"
+    )
+    return f"{words}\n\n{to_markdown(rows, left_columns=2)}\n\n{_origin(content)}"
+
+
+def _describe_cycles(cycles: Content) -> str:
+    if not cycles:
+        return ""
+    halves = {
+        name: (cycles[name]["median_of_first_half"], cycles[name]["median_of_second_half"])
+        for name in ("files", "descriptors", "rss_kib")
+    }
+    files, descriptors, memory = (halves[name] for name in halves)
+    return (
+        f" One run was killed and resumed {cycles['count']:,} times; from the first half of the cycles to "
+        f"the second, the median number of its files went from {files[0]:,.0f} to {files[1]:,.0f}, of open "
+        f"descriptors from {descriptors[0]:,.0f} to {descriptors[1]:,.0f}, and of memory from "
+        f"{memory[0] / 1024:,.0f} to {memory[1] / 1024:,.0f} MiB."
+    )
+
+
+def corruption(content: Content) -> str:
+    """Write how often each kind of damage was made, and how often it was missed."""
+    rows: Table = [["damage", "tried", "missed"]]
+    for each in content["results"]:
+        rows.append([each["damage"], f"{each['tried']:,}", f"{each['failed']:,}"])
+    return _page(content, rows, left_columns=1)
+
+
+def concurrency(content: Content) -> str:
+    """Write how many starts were refused, and after what time."""
+    rows: Table = [
+        ["what", "locks", "rounds", "starts each", "owners killed", "refused", "median", "slowest", "failed"]
+    ]
+    for each in content["results"]:
+        times = [f"{each['seconds_to_leave'][name]:.3f} s" if each["refused"] else MISSING for name in _TIMES]
+        numbers = (each["tried"], each["starts"], each["killed_owners"], each["refused"])
+        rows.append(
+            [each["what"], each["locks"], *(f"{n:,}" for n in numbers), *times, f"{each['failed']:,}"]
+        )
+    return _page(content, rows, left_columns=2)
+
+
+def storage(content: Content) -> str:
+    """Write how each kind of file took a full disk."""
+    rows: Table = [["file", "error", "tried", "refused", "there was room", "done without it", "failed"]]
+    for each in content["results"]:
+        numbers = [each[name] for name in ("tried", "refused", "fitted", "done_without", "failed")]
+        rows.append([each["kind"], each["error"], *(f"{number:,}" for number in numbers)])
+    return _page(content, rows, left_columns=2)
+
+
+def interrupts(content: Content) -> str:
+    """Write how each command ended when it was interrupted."""
+    rows: Table = [["command", "tried", "at work", "in Python's own start", "median", "slowest", "failed"]]
+    for each in content["results"]:
+        numbers = [f"{each[name]:,}" for name in ("tried", "at_work", "in_python_start")]
+        times = [
+            MISSING if each[name] is None else f"{each[name]:.2f} s" for name in ("median_s", "slowest_s")
+        ]
+        rows.append([f"`{each['command']}`", *numbers, *times, f"{each['failed']:,}"])
+    return _page(content, rows, left_columns=1)
+
+
+def fuzz(content: Content) -> str:
+    """Write what each reader did with hostile input, and with bombs."""
+    rows: Table = [["reader", "inputs", "read", "refused", "failed", "slowest", "memory"]]
+    for each in content["results"]:
+        numbers = [f"{each.get(name, 0):,}" for name in ("inputs", "accepted", "refused", "failed")]
+        grown = each["peak_mib"] - each["start_mib"]
+        rows.append([each["reader"], *numbers, f"{each['slowest_ms']:,.0f} ms", f"+ {grown:,} MiB"])
+    bombs: Table = [["bomb", "what came", "after", "memory"]]
+    for each in content["bombs"]:
+        grown = each["peak_mib"] - each["start_mib"]
+        bombs.append([each["bomb"], each["came"], f"{each['ms']:,.0f} ms", f"+ {grown:,} MiB"])
+    tables = f"{to_markdown(rows, left_columns=1)}\n\n{to_markdown(bombs, left_columns=2)}"
+    return f"{_failures(content)}\n\n{tables}\n\n{_origin(content)}"
+
+
+def _page(content: Content, rows: Table, *, left_columns: int) -> str:
+    tried = sum(each["tried"] for each in content["results"])
+    table = to_markdown(rows, left_columns=left_columns)
+    return f"Tried {tried:,} times. {_failures(content)}\n\n{table}\n\n{_origin(content)}"
+
+
+def _failures(content: Content) -> str:
+    failures: Sequence[Any] = content["failures"]
+    return f"{counted(len(failures), 'failure')}." if failures else "No failures."
+
+
+def _origin(content: Content) -> str:
+    return (
+        f"`{content['command']}`, commit {content['git']}, {content['date'][:_DATE]}, {content['machine']}."
+    )
+
+
+SECTIONS: Final[dict[str, tuple[str, Callable[[Content], str]]]] = {
+    f"reliability-{write.__name__}": (f"reliability-{write.__name__}", write)
+    for write in (crash, corruption, concurrency, storage, interrupts, fuzz)
+}
+"""By section: the JSON it shows, without .json, and what writes it."""
