@@ -9,7 +9,7 @@ wandb and mlflow are told the config, without its paths, and the scalars of each
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -69,9 +69,24 @@ def open_trackers(
 
     with ExitStack() as stack:
         for name in names:
-            with _errors_of(name):
-                opened.append((name, stack.enter_context(OPENERS[name](folder, config, history))))
+            tracker = OPENERS[name](folder, config, history)
+            opened.append((name, stack.enter_context(_kept_apart(name, tracker))))
         yield add
+
+
+@contextmanager
+def _kept_apart(name: str, tracker: AbstractContextManager[Add]) -> Iterator[Add]:
+    """Open a tracker; where it cannot close after an error, such as a full disk, that error is not hidden."""
+    with _errors_of(name):
+        add = tracker.__enter__()
+    try:
+        yield add
+    except BaseException as error:
+        with suppress(Exception):
+            tracker.__exit__(type(error), error, error.__traceback__)
+        raise
+    with _errors_of(name):
+        tracker.__exit__(None, None, None)
 
 
 @contextmanager

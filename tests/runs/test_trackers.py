@@ -1,5 +1,9 @@
+import contextlib
+import errno
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -74,6 +78,29 @@ def test_a_tracker_that_fails_gives_one_message(wandb: Recorder, tmp_path: Path)
     wandb.init = fail  # type: ignore[attr-defined]
     with pytest.raises(RunError, match="the tracker wandb failed: no API key configured; go on without it"):
         train(tmp_path, known=0, until=1)
+
+
+def test_a_tracker_that_cannot_close_does_not_hide_why_the_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def open_badly(*words: object) -> Iterator[trackers.Add]:
+        try:
+            yield lambda record: None
+        finally:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trackers, "OPENERS", {"tensorboard": open_badly})
+    with (
+        pytest.raises(ZeroDivisionError),
+        trackers.open_trackers(["tensorboard"], tmp_path, CONFIG, []),
+    ):
+        raise ZeroDivisionError
+    with (
+        pytest.raises(RunError, match=r"the tracker tensorboard failed: .*No space left on device; go on"),
+        trackers.open_trackers(["tensorboard"], tmp_path, CONFIG, []),
+    ):
+        pass
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
