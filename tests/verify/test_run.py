@@ -131,7 +131,7 @@ def test_each_changed_digit_of_a_run_is_found(
 def test_the_common_folder_of_several_seeds_is_compared_with_each(run: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         shutil.copytree(run, tmp_path / f"seed{seed}")
-        edit(tmp_path / f"seed{seed}" / "run.json", lambda content, seed=seed: content.update(seed=seed))
+    edit(tmp_path / "seed1" / "run.json", add_one("seed"))
     names = {"folders": ["seed0", "seed1"], "seeds": [0, 1]}
     (tmp_path / "run.json").write_text(json.dumps(json.loads((run / "run.json").read_text()) | names))
     metrics = json.loads((run / "metrics.json").read_text())

@@ -132,7 +132,7 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         'Cost: much.\n"""\n'
     )
     figures = {"part": "PublicTest", "labels": "FER2013", "views": "flip", "accuracy": 0.5, "correct": 1}
-    card = {
+    card: dict[str, Any] = {
         "parameters": 1234,
         "tensors": {"bytes": 2500},
         "config": {"name": "small"},
