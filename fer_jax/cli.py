@@ -258,11 +258,14 @@ def run(program: Callable[[], int]) -> int:
         except BaseException as error:
             if arrived:
                 return leave(128 + arrived[0])
-            known = _explain(error)
-            if known is None:
+            if isinstance(error, BrokenPipeError):
+                discard(sys.stdout)
+                return CLOSED_STATUS
+            told = _to_user_error(error)
+            if told is None:
                 raise
-            message, status = known
-            print(message, end="", file=sys.stderr)
+            print(f"error: {told}", file=sys.stderr)
+            status = told.exit_code
         if arrived:
             return leave(128 + arrived[0])
         return leave(CLOSED_STATUS if status == 0 and has_lost_reader() else status)
@@ -275,21 +278,17 @@ def _start(program: Callable[[], int]) -> int:
     return program()
 
 
-def _explain(error: BaseException) -> tuple[str, int] | None:
-    """Find message and exit status for what ended a program; None for a bug, whose traceback is wanted."""
+def _to_user_error(error: BaseException) -> FerJaxError | None:
+    """Make a user error of what ended a program; None for a bug, whose traceback is wanted."""
     if isinstance(error, FerJaxError):
-        return f"error: {error}\n", error.exit_code
-    if isinstance(error, BrokenPipeError):
-        discard(sys.stdout)
-        return "", CLOSED_STATUS
+        return error
     if isinstance(error, OSError):
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, _PATHS)]
-        what = " and ".join(names) or "the system"
-        return f"error: {what}: {error.strerror or error}\n", RunError.exit_code
+        return RunError(f"{' and '.join(names) or 'the system'}: {error.strerror or error}")
     if isinstance(error, MemoryError):
-        return f"error: there is not enough memory{f': {error}' if str(error) else ''}\n", RunError.exit_code
+        return RunError(f"there is not enough memory{f': {error}' if str(error) else ''}")
     if isinstance(error, AssertionError | RuntimeError | ValueError) and (start := explain_start(error)):
-        return f"error: {start}\n", ConfigError.exit_code
+        return ConfigError(start)
     if isinstance(error, RecursionError):
-        return f"error: something is nested too deeply to be read ({error})\n", RunError.exit_code
+        return RunError(f"something is nested too deeply to be read ({error})")
     return None

@@ -76,6 +76,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "predict": "predict a.png --weights a-seed0 --no-detector --csv rows.csv --json rows.json --crops cut",
     "export": "export a-seed0 --to onnx --out exported",
     "serve": "serve --weights a-seed0 --port 0",
+    "verify": "verify a-seed0",
 }
 """What is tried, in a folder with two runs, a space file, a photo and a CSV of faces."""
 

@@ -86,6 +86,7 @@ def test_an_error_of_the_system_names_its_files(capsys: pytest.CaptureFixture[st
     cases = {
         "error: a and b: Invalid link\n": OSError(18, "Invalid link", "a", None, "b"),
         "error: a/b: Is a directory\n": OSError(21, "Is a directory", Path("a/b")),
+        "error: \\x1b[2J: No such file or directory\n": OSError(2, "No such file or directory", "\x1b[2J"),
         "error: the system: Too many open files\n": OSError(24, "Too many open files"),
         "error: there is not enough memory: 8 TiB\n": MemoryError("8 TiB"),
         "error: something is nested too deeply to be read (depth)\n": RecursionError("depth"),
