@@ -406,7 +406,7 @@ READERS: Final[Mapping[str, Callable[[Path], object]]] = {
     ".npy": lambda path: np.load(path, allow_pickle=False),
     ".csv": _read_to_end("\n"),
     ".md": _read_to_end("\n"),
-    ".html": _read_to_end("</html>\n"),
+    ".html": _read_to_end("</html>"),
     ".db": _read_database,
     ".safetensors": _read_tensors,
     ".onnx": _read_onnx,

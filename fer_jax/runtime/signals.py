@@ -9,6 +9,7 @@ with SIGINT for what a script starts in the background.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle
 STOPPING: Final = "stopping after this step; press again to stop now"
 GRACE_S: Final = 5.0
 """How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
+_AGAIN_S: Final = 0.02
+"""How soon an interruption is raised again that Python has dropped."""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
@@ -92,8 +95,32 @@ def end_on_signals(words: str) -> Iterator[list[int]]:
         arrived.append(signum)
         raise KeyboardInterrupt
 
-    with handled_by(interrupt), acknowledge_signals(words, grace_s=GRACE_S):
+    with handled_by(interrupt), _raised_again(arrived), acknowledge_signals(words, grace_s=GRACE_S):
         yield arrived
+
+
+@contextmanager
+def _raised_again(arrived: list[int]) -> Iterator[None]:
+    """Raise an interruption again that Python drops, as it does in finalisers and callbacks; report none."""
+    before, has_ended = sys.unraisablehook, threading.Event()
+
+    def raise_later() -> None:
+        if not has_ended.wait(_AGAIN_S):
+            main = ctypes.c_ulong(threading.main_thread().ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
+
+    def note(lost: "sys.UnraisableHookArgs") -> None:
+        if arrived and issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Thread(target=raise_later, daemon=True).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = note
+    try:
+        yield
+    finally:
+        has_ended.set()
+        sys.unraisablehook = before
 
 
 @contextmanager

@@ -39,6 +39,23 @@ def work():
 sys.exit(cli.run(work))
 """
 
+# Python drops it there, with a traceback.
+FINALISER = """
+import sys, time
+from fer_jax import cli
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+def work():
+    Slow()
+    while True:
+        time.sleep(0.01)
+from fer_jax.runtime import signals
+signals.GRACE_S = 60
+sys.exit(cli.run(work))
+"""
+
 # A library that makes another error of the interruption, as NumPy's import does.
 OTHER_WORDS = """
 import sys, time
@@ -87,7 +104,7 @@ def test_a_signal_is_acknowledged_while_c_code_runs_and_a_second_one_ends(name: 
         assert process.wait(timeout=10) == (status if sys.platform == "linux" else 128 + sent)
 
 
-@pytest.mark.parametrize("source", [DEAF, OTHER_WORDS])
+@pytest.mark.parametrize("source", [DEAF, FINALISER, OTHER_WORDS])
 def test_an_interruption_that_a_library_loses_or_renames_ends_the_program_with_one_line(source: str) -> None:
     with started(source) as process:
         process.send_signal(signal.SIGINT)
