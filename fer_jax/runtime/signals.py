@@ -19,11 +19,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle
+from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle, is_program
 
 STOPPING: Final = "stopping after this step; press again to stop now"
 GRACE_S: Final = 5.0
 """How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
+_ANSWER_S: Final = 0.1
+"""How long the answer of the thread may take where the process ends at once."""
 _AGAIN_S: Final = 0.02
 """How soon an interruption is raised again that Python has dropped."""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
@@ -93,10 +95,22 @@ def end_on_signals(words: str) -> Iterator[list[int]]:
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
+        if is_program() and _is_importing(frame):
+            threading.Event().wait(_ANSWER_S)
+            _end(signum)
         raise KeyboardInterrupt
 
     with handled_by(interrupt), _raised_again(arrived), acknowledge_signals(words, grace_s=GRACE_S):
         yield arrived
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: C++ that begins a library aborts the process over an exception."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
