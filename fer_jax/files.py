@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ Json = dict[str, Any]
 # NumPy is imported in the functions that need it: a message about a wrong option should not wait for it.
 
 _SHOWN_LETTERS = 80
+_TEMPORARIES: set[Path] = set()
+"""What `replacing` is writing."""
+_BEGINNING = threading.Lock()
 _DISK_ERRORS = frozenset(
     getattr(errno, name)
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
@@ -118,6 +122,8 @@ def replacing(path: Path) -> Iterator[Path]:
         DiskError: the disk is full, read-only or broken.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with _BEGINNING:
+        _TEMPORARIES.add(temporary)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -129,6 +135,15 @@ def replacing(path: Path) -> Iterator[Path]:
             # A disk that has become read-only has told of it already.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            _TEMPORARIES.discard(temporary)
+
+
+def abandon_temporaries() -> None:
+    """Delete what `replacing` is writing, and let it begin nothing more: the process is about to end."""
+    _BEGINNING.acquire()
+    for path in list(_TEMPORARIES):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -36,6 +36,16 @@ def open_door() -> None:
 
 def is_program() -> bool:
     """Whether this process was started as one of our programs."""
+    return _started_package() in _PACKAGES
+
+
+def is_command() -> bool:
+    """Whether this process was started as one of fer_jax's commands, not as a benchmark or a test."""
+    return _started_package() == _PACKAGES[0]
+
+
+def _started_package() -> str:
+    """Name the package that this process was started with; empty for a script that is not ours."""
     if sys.argv[:1] == ["-m"]:  # Python is still importing the packages above the module that it will run.
         words = sys.orig_argv
         name = words[words.index("-m") + 1] if "-m" in words else ""
@@ -43,7 +53,7 @@ def is_program() -> bool:
         spec = getattr(sys.modules.get("__main__"), "__spec__", None)
         name = "" if spec is None else spec.name
     script = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119, pathlib is not loaded yet
-    return name.partition(".")[0] in _PACKAGES or script.removesuffix(".exe") == _SCRIPT
+    return _PACKAGES[0] if script.removesuffix(".exe") == _SCRIPT else name.partition(".")[0]
 
 
 def handle(handler: Handler) -> dict[int, Handler | int | None]:

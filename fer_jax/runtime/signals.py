@@ -9,7 +9,6 @@ with SIGINT for what a script starts in the background.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -19,15 +18,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle, is_program
+from fer_jax.files import abandon_temporaries
+from fer_jax.runtime.door import INTERRUPTED, SIGNALS, Handler, handle, is_command
 
 STOPPING: Final = "stopping after this step; press again to stop now"
 GRACE_S: Final = 5.0
 """How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
-_ANSWER_S: Final = 0.1
-"""How long the answer of the thread may take where the process ends at once."""
-_AGAIN_S: Final = 0.02
-"""How soon an interruption is raised again that Python has dropped."""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
@@ -80,10 +76,12 @@ def watch_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def end_on_signals(words: str) -> Iterator[list[int]]:
-    """Interrupt the block at the first signal with a `KeyboardInterrupt`, so that it can clean up.
+    """End one of our commands at the first signal; interrupt the block of any other program.
 
-    What is raised may be lost in a finaliser, or a library may make another error of it: once a signal has
-    arrived, any end of the block is an interruption. After `GRACE_S` or at a second signal the process ends.
+    A command has nothing to clean up but temporary files, so it ends where it is: an exception in the middle
+    of an import or of a computation can be lost, be turned into another one, or crash a library. Elsewhere
+    a `KeyboardInterrupt` is raised. Once a signal has arrived, any end of the block is an interruption; after
+    `GRACE_S` or at a second signal the process ends.
 
     Args:
         words: the answer on stderr.
@@ -95,46 +93,11 @@ def end_on_signals(words: str) -> Iterator[list[int]]:
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
-        if is_program() and _is_importing(frame):
-            threading.Event().wait(_ANSWER_S)
-            _end(signum)
-        raise KeyboardInterrupt
+        if not is_command():  # A command is ended by the thread that answers.
+            raise KeyboardInterrupt
 
-    with handled_by(interrupt), _raised_again(arrived), acknowledge_signals(words, grace_s=GRACE_S):
+    with handled_by(interrupt), acknowledge_signals(words, grace_s=GRACE_S):
         yield arrived
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: C++ that begins a library aborts the process over an exception."""
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
-
-
-@contextmanager
-def _raised_again(arrived: list[int]) -> Iterator[None]:
-    """Raise an interruption again that Python drops, as it does in finalisers and callbacks; report none."""
-    before, has_ended = sys.unraisablehook, threading.Event()
-
-    def raise_later() -> None:
-        if not has_ended.wait(_AGAIN_S):
-            main = ctypes.c_ulong(threading.main_thread().ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
-
-    def note(lost: "sys.UnraisableHookArgs") -> None:
-        if arrived and issubclass(lost.exc_type, KeyboardInterrupt):
-            threading.Thread(target=raise_later, daemon=True).start()
-        else:
-            before(lost)
-
-    sys.unraisablehook = note
-    try:
-        yield
-    finally:
-        has_ended.set()
-        sys.unraisablehook = before
 
 
 @contextmanager
@@ -146,8 +109,8 @@ def acknowledge_signals(words: str, *, grace_s: float | None) -> Iterator[None]:
 
     Args:
         words: the line.
-        grace_s: seconds after the first signal in which the block has to end, or the program is ended; None:
-            as long as it takes.
+        grace_s: seconds after the first signal in which the block has to end, or the program is ended; one of
+            our commands is ended at once. None: as long as it takes.
     """
     if not _is_main_thread():
         yield
@@ -179,7 +142,9 @@ def _answer(reader: int, words: str, grace_s: float | None, has_ended: threading
         count += 1
         if count == 1:
             _write(2, f"\n{words}\n".encode())
-            if grace_s is not None:
+            if grace_s is not None and is_command():
+                _end(signum)
+            elif grace_s is not None:
                 late = threading.Thread(target=_end_late, args=(signum, grace_s, has_ended), daemon=True)
                 late.start()
         elif not _is_interactive():
@@ -193,6 +158,7 @@ def _end_late(signum: int, grace_s: float, has_ended: threading.Event) -> None:
 
 
 def _end(signum: int) -> None:
+    abandon_temporaries()
     if os.isatty(1):
         _write(1, _SHOW_CURSOR)  # The progress bar hides it.
     os._exit(128 + signum)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fer_jax.errors import ConfigError
-from fer_jax.runtime import environment, machine
+from fer_jax.runtime import cpu, environment, machine
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -64,8 +64,8 @@ def try_flags(
 
     monkeypatch.setenv("FER_JAX_CACHE", str(cache))
     monkeypatch.setenv("XLA_FLAGS", flags)
-    monkeypatch.setattr(environment.cpu, "has_started", lambda: False)
-    monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(cpu, "has_started", lambda: False)
+    monkeypatch.setattr(subprocess, "run", run)
     environment.check_xla_flags.cache_clear()
     try:
         environment.check_xla_flags()
@@ -102,10 +102,10 @@ def test_a_checkout_that_git_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -
         (128, "", "fatal: not a git\nrepository", "git found none in .*: fatal: not a git repository"),
         (0, "0123abc\n", "", None),
     ]
-    monkeypatch.setattr(machine.Path, "exists", lambda path: True)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
     for status, out, err, wanted in answers:
         done = subprocess.CompletedProcess([], status, out, err)
-        monkeypatch.setattr(machine.subprocess, "run", lambda *_, done=done, **__: done)
+        monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
         commit, why_not = machine.find_commit()
         assert commit == (out.strip() or None)
         assert (why_not is None) == (wanted is None)

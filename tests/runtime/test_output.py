@@ -2,6 +2,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,9 @@ def test_closed_descriptors_are_no_error(closed: str, tmp_path: Path) -> None:
 def test_a_character_that_the_encoding_lacks_is_replaced(
     encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("stdout", "stderr"):
-        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
     before = sys.stdout
 
     def write() -> int:
@@ -63,7 +65,7 @@ def test_a_character_that_the_encoding_lacks_is_replaced(
 
     assert cli.run(write) == 0
     assert sys.stdout is before
-    written = sys.stdout.buffer.getvalue()
+    written = shown.getvalue()
     assert written.startswith(b"? 14.4 ") and written.endswith(b"C, ? ?\n")
 
 
@@ -80,8 +82,11 @@ def test_an_output_on_a_full_disk_is_one_message(
 
 
 def test_an_error_of_the_system_names_its_files(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(error: BaseException) -> int:
-        raise error
+    def failing(error: BaseException) -> Callable[[], int]:
+        def fail() -> int:
+            raise error
+
+        return fail
 
     cases = {
         "error: a and b: Invalid link\n": OSError(18, "Invalid link", "a", None, "b"),
@@ -92,5 +97,5 @@ def test_an_error_of_the_system_names_its_files(capsys: pytest.CaptureFixture[st
         "error: something is nested too deeply to be read (depth)\n": RecursionError("depth"),
     }
     for wanted, error in cases.items():
-        assert cli.run(lambda error=error: fail(error)) == 4
+        assert cli.run(failing(error)) == 4
         assert capsys.readouterr().err == wanted

@@ -40,8 +40,8 @@ def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
     try:
         cache = cache_folder()
     except OSError as error:
-        notes = (f"not cached: {error.strerror}",)
-        return dataclasses.replace(kaggle.read(path, on_bad_row=on_bad_row), notes=notes)
+        uncached = kaggle.read(path, on_bad_row=on_bad_row)
+        return dataclasses.replace(uncached, notes=(f"not cached: {error.strerror}",))
     try:
         file_kinds.check_source(path)  # Before all of it is hashed.
         key = _key(path, cache, on_bad_row)
