@@ -16,6 +16,8 @@ import pytest
 from matplotlib import cbook
 from PIL import Image
 
+from fer_jax.runtime.door import SIGNALS
+
 STRICT: Final = {
     # An array is broadcast along new axes where the code says so, and nowhere else.
     "JAX_NUMPY_RANK_PROMOTION": "raise",
@@ -38,9 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for the next run of the tests. With a limit to the store's size JAX takes a file lock when it reads or
     writes, as workers that share it need.
     """
-    # A shell has what it starts in the background ignore it, and our programs would do so too.
+    # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; our programs would do so too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signum in SIGNALS:
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
     folder = config.rootpath / ".pytest_cache" / "compiled"
     folder.mkdir(parents=True, exist_ok=True)
     if "PYTEST_XDIST_WORKER" not in os.environ:
