@@ -234,7 +234,9 @@ def untar(content: bytes) -> Files:
         require(len(data) == size, "it is cut off")
         full = f"{prefix}/{name}" if prefix else name
         if block[156:157] != b"5":
-            members[full.removeprefix("./")] = data
+            key = full.replace("\\", "/").removeprefix("./")
+            require(key not in members or _is_litter(key.split("/")), "a name twice")
+            members[key] = data
         place += 512 + (size + 511) // 512 * 512
     require(len(block) == 512, "no end")
     return members

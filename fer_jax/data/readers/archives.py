@@ -10,7 +10,7 @@ import gzip
 import lzma
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ _OPENERS: Final[dict[bytes, Callable[[Any], Any]]] = {
 }
 """First bytes of a compressed file -> what unpacks it."""
 
-_BLOCK_BYTES: Final = 512
+BLOCK_BYTES: Final = 512
 _CHUNK_BYTES: Final = 2**20
 # Longer than any header, far shorter than a row.
 _START_BYTES: Final = 4096
@@ -73,7 +73,7 @@ def opened(path: Path) -> Iterator[Archive | None]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(_BLOCK_BYTES)
+        start = file.read(BLOCK_BYTES)
     opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
     if start.startswith(_ZIP_START):
         with _damaged(path), zipfile.ZipFile(path) as archive:
@@ -104,8 +104,7 @@ def _list_zip(archive: zipfile.ZipFile, path: Path) -> Archive:
         name = info.filename.replace("\\", "/")
         if name.endswith("/") or is_litter(name):
             continue
-        if name in members:
-            raise DataError(f"{path}: {printable(name)} is in it twice; wanted each file once; pack it again")
+        _refuse_twice(name, members, path)
         members[name] = info
 
     def read(name: str) -> bytes:
@@ -117,6 +116,17 @@ def _list_zip(archive: zipfile.ZipFile, path: Path) -> Archive:
             return member.readline(_START_BYTES)
 
     return Archive({name: info.file_size for name, info in members.items()}, read_start, read)
+
+
+def _refuse_twice(name: str, known: Container[str], path: Path) -> None:
+    """Refuse a second file of one name: programs differ in which of the two they read."""
+    if name in known:
+        raise DataError(f"{path}: {printable(name)} is in it twice; wanted each file once; pack it again")
+
+
+def begins_archive(start: bytes) -> bool:
+    """Whether a file whose first 512 bytes are these is one that `opened` reads."""
+    return start.startswith((_ZIP_START, *_OPENERS)) or _begins_tar(start)
 
 
 def _begins_tar(start: bytes) -> bool:
@@ -132,7 +142,7 @@ def _list_stream(path: Path, opener: Opener) -> Archive:
         with opener(path) as file:
             start = file.readline(_START_BYTES)
         with opener(path) as file:
-            if _begins_tar(file.read(_BLOCK_BYTES)):
+            if _begins_tar(file.read(BLOCK_BYTES)):
                 return _list_tar(path, opener)
     name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
 
@@ -175,6 +185,7 @@ def _list_tar(path: Path, opener: Opener) -> Archive:
     images: dict[str, bytes] = {}
     kept_bytes = 0
     for name, size, content in _walk_tar(path, opener):
+        _refuse_twice(name, sizes, path)
         sizes[name] = size
         if name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
             images[name] = _read_all(content)
@@ -206,7 +217,7 @@ def _walk_tar(path: Path, opener: Opener) -> Iterator[tuple[str, int, IO[bytes]]
             while (member := archive.next()) is not None:
                 archive.members.clear()  # tarfile keeps them all.
                 name = member.name.replace("\\", "/").removeprefix("./")
-                total += _BLOCK_BYTES + member.size
+                total += BLOCK_BYTES + member.size
                 _check_unpacked(total, path)
                 if member.isdir() or is_litter(name):
                     continue
@@ -217,7 +228,7 @@ def _walk_tar(path: Path, opener: Opener) -> Iterator[tuple[str, int, IO[bytes]]
                         "pack the files themselves (tar --dereference --hard-dereference)"
                     )
                 yield name, member.size, content
-            if stream.last != bytes(_BLOCK_BYTES):
+            if stream.last != bytes(BLOCK_BYTES):
                 raise tarfile.ReadError("it is cut off")
         while chunk := file.read(_CHUNK_BYTES):  # To the end, where the checksum is.
             total += len(chunk)

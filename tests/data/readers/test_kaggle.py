@@ -319,6 +319,14 @@ def test_an_archive_holds_files_alone(tmp_path: Path) -> None:
         read(buffer.getvalue(), tmp_path)
 
 
+def test_a_tar_archive_has_each_file_once(tmp_path: Path) -> None:
+    """The program tar unpacks the last one; a reader that stops at the name takes the first."""
+    one, two = make_tar({"fer2013.csv": FULL}, "w"), make_tar({"./fer2013.csv": with_pixel(b"7")}, "w")
+    end = -len(FULL) % 512 + 512 + len(FULL)
+    with pytest.raises(DataError, match=r"fer2013\.csv is in it twice"):
+        read(one[:end] + two, tmp_path)
+
+
 def test_bombs_are_refused_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "sparse.csv").open("wb") as file:
         file.truncate(100 * 2**30)
