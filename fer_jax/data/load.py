@@ -201,13 +201,14 @@ def _explain_unread(path: Path) -> str:
         return "these are FER+'s votes, which have no pixels; get fer2013.csv too"
     try:
         with path.open("rb") as file:
-            kind = file_kinds.find_kind(file.read(64))
+            start = file.read(archives.BLOCK_BYTES)
     except FileNotFoundError:
         return "it is a link to what is not there; link it anew, or remove it"
     except OSError as error:
         return f"{error.strerror}; allow it, or remove it"
     if path.name.lower().endswith(SUFFIXES):
         return "it is an image in no folder of a label; wanted train/<label>/*.png; move or remove it"
-    if kind is not None:
+    kind = file_kinds.find_kind(start)
+    if kind is not None and not archives.begins_archive(start):
         return f"it is {kind[0]}; {kind[1]}"
     return "its name is none that is looked for; name it with --data, or move it elsewhere"

@@ -207,7 +207,8 @@ def test_a_folder_is_searched_for_files_of_other_names_too(folder: Path) -> None
     [
         ("fer2013.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it (7z x FILE)"),
         ("faces.parquet", b"PAR1", "a Parquet file; save it as CSV"),
-        ("faces.npz", b"PK\x03\x04", "zip archive"),
+        ("faces.npz", b"PK\x03\x04", "its name is none that is looked for"),
+        ("fer2013.gz", b"\x1f\x8b", "its name is none that is looked for; name it with --data"),
         (
             "sub/folder/fer2013.csv",
             b"",
