@@ -57,7 +57,11 @@ class _ImageError(Exception):
 def list_folder(path: Path) -> ImageFiles:
     """List the files of a folder, four levels deep, without system files."""
     names: list[str] = []
-    for parent, folders, files in os.walk(path):
+
+    def fail(error: OSError) -> None:  # os.walk would pass over a folder that it cannot read.
+        raise error
+
+    for parent, folders, files in os.walk(path, onerror=fail):
         inner = Path(parent).relative_to(path)
         folders[:] = [name for name in folders if not is_litter(name)] if len(inner.parts) < _LEVELS else []
         prefix = "" if inner == Path() else f"{inner.as_posix()}/"

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import struct
@@ -6,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,6 +253,21 @@ def test_images_are_turned_upright(kind: str, tmp_path: Path) -> None:
             wanted.append(np.asarray(ImageOps.exif_transpose(image)))
     examples = kaggle.read(tmp_path, on_bad_row="stop")
     np.testing.assert_array_equal(examples.images[..., 0], wanted)
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, scan = write(MIRROR, tmp_path / "mirror"), os.scandir
+
+    def fail(folder: Any) -> Any:
+        if str(folder).endswith("3_happy"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(DataError, match=r"Permission denied"):
+        kaggle.read(path, on_bad_row="skip")
 
 
 def test_what_is_too_large_is_not_opened(tmp_path: Path) -> None:
