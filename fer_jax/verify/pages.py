@@ -89,6 +89,9 @@ def _check_page(
     subject, text = path.resolve().relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
     marks = [(match[1], match[2], match.end(), match.start()) for match in _MARK.finditer(text)]
     openings = [mark for mark in marks if not mark[0]]
+    for at, (slash, name, _, _) in enumerate(marks):
+        if slash and not any(name == each[1] for each in marks[:at] if not each[0]):
+            yield Check(subject, name, "DIFFERS", f"the section has no <!-- {name} --> before its end")
     if not marks and is_named:
         yield Check(subject, "figures", "not checked", "no section of this page is written by a program")
     for _, name, end, _ in openings:
@@ -113,8 +116,9 @@ def _check_section(
     files = join([file.relative_to(ROOT).name for file in section.files])
     try:
         written = section.write().strip("\n")
-    except (FerJaxError, KeyError, TypeError) as error:
-        yield Check(subject, name, "DIFFERS", f"{files} cannot be read: {error}")
+    except (FerJaxError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = str(error) if isinstance(error, FerJaxError) else f"{error!r} in it"
+        yield Check(subject, name, "DIFFERS", f"{files} cannot be read: {why}")
         return
     for file in section.files:
         shown.setdefault(file, []).append(text)

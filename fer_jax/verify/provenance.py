@@ -1,5 +1,6 @@
 """Where a committed JSON came from: its command, its machine, and a commit of this repository."""
 
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ def check(file: str, content: Json, commits: frozenset[str] | str, exceptions: E
         exceptions: what is known.
     """
     names = OF_A_CARD if "tensors" in content else FIELDS
-    missing = [name for name in names if not list(find_all(content, name))]
+    # A commit that is null says that there was none, which is another problem.
+    missing = [name for name in names if not any(name == "git" or each for each in find_all(content, name))]
     for name in missing:
         yield _refuse(file, name, f"it does not say its {name}", exceptions)
     wrong = 0
@@ -104,6 +106,8 @@ def _find_problem(commit: str, commits: frozenset[str] | str) -> str:
         return "no commit: it was not measured in a git checkout"
     if commit.endswith("-dirty"):
         return "measured with uncommitted changes, which no commit holds: commit them and measure again"
+    if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        return "this is no commit's hash"
     if isinstance(commits, str) or any(each.startswith(commit) for each in commits):
         return ""
     return "this commit is not in the history of this repository: measure again from one that is"

@@ -79,6 +79,18 @@ def test_a_section_needs_a_program_and_its_end(tree: Path) -> None:
     assert "no program writes this section" in found["by-hand"].detail
 
 
+def test_the_end_of_a_section_needs_its_beginning(tree: Path) -> None:
+    (tree / "page.md").write_text(PAGE.replace("<!-- counts -->", "<!--counts -->"))
+    found = check(tree)["counts"]
+    assert found.state == "DIFFERS" and "no <!-- counts -->" in found.detail
+
+
+def test_a_json_of_another_type_is_a_difference(tree: Path) -> None:
+    change(tree, correct="1234")
+    found = check(tree)["counts"]
+    assert found.state == "DIFFERS" and "counts.json cannot be read" in found.detail
+
+
 def test_an_empty_section_claims_nothing(tree: Path) -> None:
     (tree / "page.md").write_text("<!-- later -->\n<!-- /later -->\n")
     assert check(tree)["later"].state == "not checked"
@@ -92,6 +104,8 @@ def test_an_empty_section_claims_nothing(tree: Path) -> None:
         ({"git": "0123456789ab"}, "git 0123456789ab", "not in the history"),
         ({"git": "0123456789ab-dirty"}, "git 0123456789ab-dirty", "uncommitted changes"),
         ({"git": None}, "git None", "not measured in a git checkout"),
+        ({"git": ""}, "git ", "no commit's hash"),
+        ({"command": None}, "command", "does not say its command"),
     ],
 )
 def test_a_json_of_no_commit_is_refused_but_for_known_exceptions(
