@@ -16,6 +16,7 @@ from fer_jax.fer2013 import names_of
 from fer_jax.inference import figures, weights
 from fer_jax.inference.figures import Recount
 from fer_jax.inference.weights import Classifier
+from fer_jax.metrics.scores import proportion
 from fer_jax.models.summary import list_layers
 from fer_jax.report import terminal
 from fer_jax.runs import sources
@@ -101,6 +102,9 @@ def _check_arithmetic(name: str, card: Mapping[str, Any]) -> Iterator[Check]:
         by_class = list(entry["classes"].values())
         correct, total = (sum(each[k] for each in by_class) for k in (0, 1))
         found = figures.describe_share(correct, total)
+        if entry.get("copy_free") is not None:
+            others = total - entry["copies_of_training_images"]
+            found["copy_free"] = proportion(min(entry["copy_free"]["correct"], others), others)
         yield compare(name, f"arithmetic of {_title(entry)}", entry, found, detail="sums, ratios, intervals")
 
 

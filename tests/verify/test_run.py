@@ -188,6 +188,8 @@ def test_a_card_is_what_it_says(card: Path, data: Path, tmp_path: Path) -> None:
         ),
         (add_one("copies_of_training_images"), "PublicTest, FER2013, single"),
         (add_one("copy_free", "correct"), "PublicTest, FER2013, single"),
+        (add_one("copy_free", "total"), "arithmetic of PublicTest, FER2013, single"),
+        (add_one("copy_free", "accuracy"), "arithmetic of PublicTest, FER2013, single"),
         (add_one("correct"), "arithmetic of PublicTest, FER2013, single"),
     ],
 )
