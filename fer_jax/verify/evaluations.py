@@ -22,7 +22,7 @@ from fer_jax.report import terminal
 from fer_jax.text import join
 from fer_jax.verify.checks import Check, compare
 
-_NOT_MEASURED: Final = ("robustness", "mistakes", "pictures")
+_NOT_MEASURED: Final = ("raters", "robustness", "mistakes", "pictures")
 """What `evaluate` writes and is not made again: it takes long, or is no figure."""
 _LIST_OF_FACES: Final = "_faces"
 """End of the name of a file that says which faces a picture shows."""
