@@ -242,6 +242,8 @@ def recount(
         key = part, kind, entry["views"]
         names = (part, kind) if key not in found else ("copies",)
         reason = "; ".join(ground.reasons[name] for name in names if name in ground.reasons)
+        if entry["views"] not in get_args(ViewChoice):
+            reason = f"this fer_jax has no views {entry['views']!r}"
         yield Recount(entry, found.get(key), reason)
 
 
