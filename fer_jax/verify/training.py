@@ -59,7 +59,7 @@ def check(console: Console, folder: Path, options: VerifyOptions) -> Iterator[Ch
         yield Check(name, "data", "not checked", reason)
         yield Check(name, "results", "not checked", "the data that the run was trained on is not at hand")
     else:
-        yield from _check_results(console, name, trained, own)
+        yield from _check_results(console, name, trained, own, options.ferplus)
     yield from evaluations.check(console, name, trained, data, options.ferplus)
 
 
@@ -180,9 +180,16 @@ def _load_data(console: Console, trained: Trained, *, is_other_file: bool) -> tu
     return found, ""
 
 
-def _check_results(console: Console, name: str, trained: Trained, examples: Examples) -> Iterator[Check]:
-    """Split the data again, and measure what training recorded: `metrics.json` and the log's last line."""
+def _check_results(
+    console: Console, name: str, trained: Trained, examples: Examples, votes: Path | None
+) -> Iterator[Check]:
+    """Split the data again, and measure what training recorded: `metrics.json` and the log's last line.
+
+    `votes` is FER+'s file; None for the one that the run was trained with.
+    """
     run, config = trained.record, record.read_config(trained.folder)
+    if votes is not None and config.labels.source == "ferplus":
+        config = replace(config, labels=replace(config.labels, ferplus=str(votes)))
     yield compare_hash(name, "data", run.data.sha256, examples.sha256)
     try:
         chosen = choose_labels(config, examples, split_examples(examples, config.split))
