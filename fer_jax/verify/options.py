@@ -24,8 +24,8 @@ class VerifyOptions:
       and compared, and each JSON is traced to its command, its machine and a commit of this repository. It
       needs the source tree.
 
-    Counts have to agree exactly, losses and ratios to 0.0001. Each check is one line: ok, DIFFERS, or not
-    checked, with the reason. Exit status 8 if anything differs.
+    Counts and accuracies have to agree exactly, losses and probabilities to 0.0001. Each check is one
+    line: ok, DIFFERS, or not checked, with the reason. Exit status 8 if anything differs.
     """
 
     subjects: Annotated[tuple[str, ...], tyro.conf.Positional]
