@@ -15,7 +15,7 @@ WANTED_HEADER: Final = (
     "wanted the header `emotion,pixels`, `pixels`, `emotion,pixels,Usage` or `emotion, Usage, pixels`"
 )
 
-_SEPARATORS: Final = {";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_SEPARATORS: Final = {";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _INDEX_NAMES: Final = ("", "index", "level_0")
 _LABEL_NAMES: Final = ("class", "classes", "expression", "label", "labels", "target", "y")
 # No file of faces has as many columns, unless each pixel has its own.
@@ -81,7 +81,7 @@ def _refuse_saved_again(text: str, names: list[str], where: str) -> None:
     if len(names) > _MANY_COLUMNS:
         raise DataError(
             f"{where}, line 1: found {len(names):,} columns, perhaps one for each pixel; wanted one "
-            f"field with all {fer2013.PIXEL_COUNT:,} pixels of a face, a blank between two; {WANTED_HEADER}"
+            f"field with all {fer2013.PIXEL_COUNT:,} pixels of a face, separated by spaces; {WANTED_HEADER}"
         )
     for number, name in enumerate(names, 1):
         is_index = name.casefold() in _INDEX_NAMES if number == 1 else name == ""
@@ -100,7 +100,7 @@ def _hint(name: str, names: list[str]) -> str:
     if close:
         return f" (did you mean {close[0]!r}?)" if close[0] != "usage" else " (did you mean 'Usage'?)"
     if "pixels" in [each.casefold() for each in names]:
-        return ", which is one more than Kaggle's: leave it out, as pandas does with usecols"
+        return ", which Kaggle's files do not have: leave it out (pandas: usecols)"
     return ""
 
 

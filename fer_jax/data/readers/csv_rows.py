@@ -30,7 +30,7 @@ _CHUNK_ROWS: Final = 64
 _LABELS: Final = {str(label).encode(): label for label in range(fer2013.CLASS_COUNT)}
 _USAGES: Final = {name.encode(): usage for usage, name in enumerate(fer2013.USAGES)}
 
-_PIXELS_CURE: Final = "wanted the numbers alone with a blank between two: ' '.join(map(str, pixels))"
+_PIXELS_CURE: Final = "wanted only the numbers, separated by single spaces: ' '.join(map(str, pixels))"
 # What marks the message of a row of contempt; with skip these are counted.
 _CONTEMPT: Final = "contempt in CK+ and FER+"
 _CONTEMPT_LABEL: Final = str(fer2013.CLASS_COUNT).encode()

@@ -52,7 +52,7 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
             if archive is not None:
                 return _from_archive(archive, path, on_bad_row=on_bad_row)
         if path.name.lower().endswith(archives.NAME_ENDS):
-            raise DataError(f"{path}: it is no such archive, or a damaged one; download it again")
+            raise DataError(f"{path}: it is named as an archive, but is none, or damaged; download it again")
         return _from_csv(path.read_bytes(), path, str(path), on_bad_row=on_bad_row)
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror or error}; give another --data") from None

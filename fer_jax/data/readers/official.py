@@ -119,7 +119,8 @@ def refuse_other_order(counts: tuple[int, ...], where: str) -> None:
     if distance(_OTHER_ORDERS[name]) < min(own, _SAME_SHARES):
         raise DataError(
             f"{where}: the numbers of images by class, {', '.join(map(str, counts))}, are those of {name}; "
-            "wanted FER2013's order, 0 angry to 6 neutral; rename the folders to words, or number anew"
+            "wanted FER2013's order, 0 angry to 6 neutral; number the classes anew, or name folders of "
+            "images by words"
         )
 
 
