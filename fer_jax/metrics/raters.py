@@ -24,8 +24,8 @@ def agreement(votes: np.ndarray) -> np.ndarray:
         float64 [N], in 0..1.
 
     Of three raters two say the first choice, one the second. One of the two is left out with chance 2/3; the
-    others then disagree, and the target is his choice with chance 1/2. The third meets two others against
-    him: 2/3 · 1/2 + 1/3 · 0.
+    others then disagree, and the target is their choice with chance 1/2. The third is outvoted by the two
+    others: 2/3 · 1/2 + 1/3 · 0.
 
     >>> agreement(np.array([[2, 1, 0], [10, 0, 0]])).round(4).tolist()
     [0.3333, 1.0]
