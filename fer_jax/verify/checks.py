@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 TOLERANCE: Final = 1e-4
 """By how much a loss (nats), a probability or what is derived from these may differ, absolute."""
 OF_COUNTS: Final = re.compile(
-    r"(^|[._])(accuracy|accuracy_low|accuracy_high|low|high|precision|recall|f1|accuracies)$"
+    r"(^|[._])(accuracy|accuracy_low|accuracy_high|low|high|precision|recall|f1)(\.(mean|sd|min|max)|\[\d\])?$"
 )
-"""Names of numbers that follow from counts, which differ by rounding in float64 alone."""
+"""Names of numbers that follow from counts, which differ by rounding in float64 alone; with their spread over
+seeds and their intervals."""
 
 State = Literal["ok", "DIFFERS", "not checked", "exception"]
 

@@ -286,6 +286,8 @@ def test_what_cannot_be_verified_is_refused(
         ({"loss": 1.0}, {"loss": 1.00011}, False),
         ({"accuracy": 0.5}, {"accuracy": 0.50001}, False),
         ({"val_accuracy": 0.5}, {"val_accuracy": 0.50001}, False),
+        ({"intervals": {"accuracy": [0.5, 0.6]}}, {"intervals": {"accuracy": [0.5, 0.60001]}}, False),
+        ({"accuracy": {"mean": 0.5}}, {"accuracy": {"mean": 0.50001}}, False),
         ({"rows": [{"f1": None}]}, {"rows": [{"f1": 0.0}]}, False),
         ({"rows": [1, 2]}, {"rows": [1]}, False),
         ({"labels": ["a"]}, {"labels": ["b"]}, False),
