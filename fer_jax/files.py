@@ -261,9 +261,9 @@ def write_table(path: Path, table: "pd.DataFrame", *, is_parquet: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, atomically."""
+    """Write a text file, atomically; its bytes are the same on every system."""
     with replacing(path) as new:
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(text.encode())
 
 
 def append_text(path: Path, text: str) -> None:

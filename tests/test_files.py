@@ -108,6 +108,12 @@ def test_a_file_is_on_the_disk_before_its_name_and_the_name_before_the_end(
     assert calls == ["sync file", "rename", "sync folder"]
 
 
+def test_a_text_has_the_same_bytes_on_every_system(tmp_path: Path) -> None:
+    """Windows would end its lines with CR LF, and a checkpoint's manifest would not be the one written."""
+    write_text(tmp_path / "a.txt", "ä\n")
+    assert (tmp_path / "a.txt").read_bytes() == "ä\n".encode()
+
+
 def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
         assert first != second
