@@ -234,8 +234,9 @@ def _read(record: Path) -> Owner | None:
 
 
 def _is_alive(owner: Owner) -> bool | None:
-    """Whether an owner's process still runs; None: it is on another machine, or in another container."""
-    if owner.host != platform.node():
+    """Whether an owner's process still runs; None: it cannot be asked, as on another machine or Windows."""
+    # On Windows os.kill(pid, 0) would send Ctrl-C to it.
+    if owner.host != platform.node() or os.name == "nt":
         return None
     system = _system()
     if owner.system != system:
@@ -272,5 +273,7 @@ def _started(pid: int) -> str:
         return ""
     with contextlib.suppress(OSError):
         words = ["ps", "-o", "lstart=", "-p", str(pid)]
-        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+        # The owner and who asks may have other languages and time zones.
+        place = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
+        return subprocess.run(words, capture_output=True, text=True, env=place, check=False).stdout.strip()
     return ""

@@ -116,7 +116,8 @@ def acknowledge_signals(words: str, *, grace_s: float | None) -> Iterator[None]:
         yield
         return
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    if hasattr(os, "set_blocking"):  # On Windows since Python 3.12; nothing there asks for it.
+        os.set_blocking(writer, False)
     outer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     has_ended = threading.Event()
     thread = threading.Thread(

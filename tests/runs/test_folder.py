@@ -109,6 +109,29 @@ def test_a_record_counts_as_long_as_its_process_may_live(
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no ps")
+def test_the_start_of_a_process_is_told_in_one_language_and_time_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ps = tmp_path / "ps"
+    ps.write_text('#!/bin/sh\necho "$LC_ALL $TZ $4"\n')
+    ps.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert lock._started(17) == "C UTC0 17"
+
+
+def test_on_windows_no_process_is_asked_with_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs_folder.locked(tmp_path):
+        owner = lock.Owner(**read_json(tmp_path / lock.OWNER))
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("os.kill(pid, 0) sends Ctrl-C there"))
+    monkeypatch.setattr(os, "name", "nt")
+    assert lock._is_alive(owner) is None
+
+
 def test_a_folder_into_which_nothing_was_written_is_removed_again(tmp_path: Path) -> None:
     with runs_folder.locked(tmp_path / "a"):
         assert (tmp_path / "a").is_dir()
