@@ -83,6 +83,7 @@ def hold(folder: Path) -> Iterator[None]:
         OSError: the folder cannot be used.
     """
     record = folder / OWNER
+    me: Owner | None = None
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_system_lock(folder / LOCK))
@@ -93,16 +94,18 @@ def hold(folder: Path) -> Iterator[None]:
                 raise
             with _takeover(folder):
                 _refuse_live(record)
-                _write(record, is_new=True)
+                me = _write(record, is_new=True)
         else:
             # For the message to others alone: a disk that is full now will be told of soon.
             with contextlib.suppress(OSError):
-                _write(record, is_new=False)
+                me = _write(record, is_new=False)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
-                record.unlink()
+                # After `remove_empty` another process may have the folder already.
+                if me is not None and _read(record) == me:
+                    record.unlink()
 
 
 def remove_empty(folder: Path) -> None:
@@ -166,8 +169,8 @@ def _takeover(folder: Path) -> Iterator[None]:
     path = Path(tempfile.gettempdir()) / f"fer_jax-{user}-{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        # A lock of another kind than `_system_lock`'s, which is missing. Without this one too, the record is
-        # still made by one process alone; two could only delete the record of the same dead owner at once.
+        # A lock of another kind than `_system_lock`'s, which is missing. Without this one too, two may find
+        # the record of a dead owner, and the slower one delete that of the faster.
         with contextlib.suppress(OSError):
             fcntl.lockf(descriptor, fcntl.LOCK_EX)
         yield
@@ -189,8 +192,8 @@ def _refuse_live(record: Path) -> None:
     record.unlink(missing_ok=True)
 
 
-def _write(record: Path, *, is_new: bool) -> None:
-    """Record this process as the owner; `is_new`: only where there is no record.
+def _write(record: Path, *, is_new: bool) -> Owner:
+    """Record this process as the owner, and return it; `is_new`: only where there is no record.
 
     Raises:
         HeldError: another process was faster.
@@ -209,6 +212,7 @@ def _write(record: Path, *, is_new: bool) -> None:
         raise
     finally:
         os.close(descriptor)
+    return me
 
 
 def _read_live(record: Path) -> Owner | None:

@@ -143,6 +143,23 @@ def test_a_folder_into_which_nothing_was_written_is_removed_again(tmp_path: Path
     assert (tmp_path / "a" / "run.json").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the locks of Windows work everywhere")
+def test_the_record_of_a_process_that_comes_while_the_folder_is_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_flock)
+    record = tmp_path / "a" / lock.OWNER
+
+    def take(folder: Path) -> None:
+        write_json(record, owner | {"pid": owner["pid"] + 1})
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    monkeypatch.setattr(Path, "rmdir", take)
+    with runs_folder.locked(tmp_path / "a"):
+        owner = read_json(record)
+    assert read_json(record)["pid"] == owner["pid"] + 1
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
