@@ -1,7 +1,7 @@
 """The main job: from a config to trained and measured runs, with their reports."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,11 +148,10 @@ def _run(
         if not is_resumed or not (replica.checkpoints / checkpoint.LAST).exists():
             save(job, replica, is_best=False)
     write_json(place.home / "run.json", every[place.home])
-    try:
-        with watch_signals() as signals:
-            _fit(console, place.configs, job, replicas, signals, clock)
-    except StopError as stopped:
-        return Outcome(place.home, stopped.signum)
+    with watch_signals() as signals, suppress(StopError):
+        _fit(console, place.configs, job, replicas, signals, clock)
+    if signals:  # It may have come after the last step, too: everything is saved.
+        return Outcome(place.home, signals[0])
     finish.finish(console, place, job, replicas, every)
     return Outcome(place.home, None)
 

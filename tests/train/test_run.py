@@ -139,6 +139,17 @@ def test_a_signal_saves_and_the_resumed_run_gives_the_same_bits(
     assert last_hash(folder) == last_hash(finished)
 
 
+def test_a_signal_after_the_last_step_stops_before_the_measurements(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "late"
+    shutil.copytree(finished, folder)
+    monkeypatch.setattr(train_run, "_fit", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert run_train(folder, "--resume") == 143
+    assert f"interrupted by SIGTERM; saved in {folder}" in capsys.readouterr().out
+    assert read(folder / "run.json")["finished"] is None
+
+
 def test_a_live_run_keeps_its_folder_and_a_killed_one_resumes_to_the_same_bits(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
