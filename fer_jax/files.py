@@ -31,16 +31,16 @@ _SHOWN_LETTERS = 80
 _TEMPORARIES: set[Path] = set()
 """What `replacing` is writing."""
 _BEGINNING = threading.Lock()
-_DISK_ERRORS = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")
-    if hasattr(errno, name)  # Windows lacks some.
-)
 _CURES = {
-    errno.EFBIG: "raise the limit on the size of a file, see `ulimit -f`",
-    errno.EROFS: "make the disk writable",
-    errno.EIO: "check the disk",
+    "ENOSPC": "free some space there, or raise your quota",
+    "EDQUOT": "free some space there, or raise your quota",
+    "EFBIG": "raise the limit on the size of a file, see `ulimit -f`",
+    "EROFS": "make the disk writable",
+    "EIO": "check the disk",
+    "ESTALE": "mount the disk again",
 }
+# Windows lacks some.
+_DISK_ERRORS = {getattr(errno, name): cure for name, cure in _CURES.items() if hasattr(errno, name)}
 _MOST_JSON_BYTES = 256 * 2**20
 
 
@@ -180,8 +180,8 @@ def disk_error(path: Path, number: int, *, needed: int | None = None, kept: str 
     with contextlib.suppress(OSError):
         facts.append(f"{megabytes(free_bytes(path))} are free on its disk")
     known = f" ({', '.join(facts)})" if facts else ""
-    cure = _CURES.get(number, "free some space there, or raise your quota")
-    return DiskError(f"{path} cannot be written: {os.strerror(number)}{known}; {cure}{kept}", number)
+    said, cure = os.strerror(number), _DISK_ERRORS[number]
+    return DiskError(f"{path} cannot be written: {said}{known}; {cure}{kept}", number)
 
 
 def free_bytes(path: Path) -> int:

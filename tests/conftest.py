@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for the next run of the tests. With a limit to the store's size JAX takes a file lock when it reads or
     writes, as workers that share it need.
     """
-    # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; our programs would do so too.
+    # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; our programs would, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in SIGNALS:

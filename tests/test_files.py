@@ -58,11 +58,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
-def test_a_disk_that_refuses_is_named_with_its_free_space(tmp_path: Path, number: int) -> None:
+CURES = {"ENOSPC": "free some", "EFBIG": "raise the limit", "EROFS": "make the disk", "ESTALE": "mount the"}
+
+
+@pytest.mark.parametrize("name", [name for name in CURES if hasattr(errno, name)])
+def test_a_disk_that_refuses_is_named_with_its_free_space_and_a_cure(tmp_path: Path, name: str) -> None:
+    number = getattr(errno, name)
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    wanted = rf"{path} cannot be written: {os.strerror(number)} \([\d,.]+ MB are free on its disk\); "
+    wanted = (
+        rf"{path} cannot be written: {os.strerror(number)} \([\d,.]+ MB are free on its disk\); {CURES[name]}"
+    )
     with pytest.raises(DiskError, match=wanted) as caught, replacing(path) as new:
         new.write_text("half")
         raise OSError(number, os.strerror(number))
