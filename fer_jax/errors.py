@@ -37,7 +37,8 @@ class FerJaxError(Exception):
 
     def __str__(self) -> str:
         """Return the message, printable; of a very long one the beginning and the end."""
-        text = _printable(super().__str__())
+        # Not OSError's, which shows the number of a DiskError.
+        text = _printable(BaseException.__str__(self))
         is_long = len(text) > _FIRST_LETTERS + _LAST_LETTERS
         return f"{text[:_FIRST_LETTERS]} … {text[-_LAST_LETTERS:]}" if is_long else text
 
@@ -74,10 +75,6 @@ class DiskError(RunError, OSError):
         """Remember the message, and the system's number of the error, such as `errno.ENOSPC`."""
         super().__init__(message)
         self.errno, self.strerror = number, os.strerror(number)
-
-    def __str__(self) -> str:
-        """Return the message; an OSError would show its number."""
-        return str(self.args[0])
 
 
 class DivergedError(FerJaxError):

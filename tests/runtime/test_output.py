@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fer_jax import cli
+from fer_jax.errors import DiskError
 from fer_jax.runtime import output
 
 # A program that writes more than a pipe holds, to a reader who is gone.
@@ -93,6 +94,8 @@ def test_an_error_of_the_system_names_its_files(capsys: pytest.CaptureFixture[st
         "error: a/b: Is a directory\n": OSError(21, "Is a directory", Path("a/b")),
         "error: \\x1b[2J: No such file or directory\n": OSError(2, "No such file or directory", "\x1b[2J"),
         "error: the system: Too many open files\n": OSError(24, "Too many open files"),
+        "error: a\\x1b[2J: Is a directory\n": OSError(21, "Is a directory", "a\x1b[2J"),
+        "error: b\\x1b[2J cannot be written\n": DiskError("b\x1b[2J cannot be written", 28),
         "error: there is not enough memory: 8 TiB\n": MemoryError("8 TiB"),
         "error: something is nested too deeply to be read (depth)\n": RecursionError("depth"),
     }
