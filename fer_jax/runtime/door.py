@@ -1,6 +1,6 @@
 """The start and the end of a process that is one of our programs, such as `python -m fer_jax.train`.
 
-Only such a process may be ended with `os._exit`; a notebook or a test that calls a program's `main` lives on.
+`leave` ends only such a process; a notebook or a test that calls a program's `main` lives on.
 This is the first of ours that such a process imports, so it needs little more than Python has loaded by then.
 """
 
@@ -59,9 +59,10 @@ def _started_package() -> str:
 def handle(handler: Handler) -> dict[int, Handler | int | None]:
     """Handle every signal of `SIGNALS` that is not ignored with a function; return the old handlers.
 
+    What a program around Python (R, Julia) handles itself is left to it: its handler could not be put back.
     Call it in the main thread, which alone gets signals.
     """
-    wanted = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    wanted = [signum for signum in SIGNALS if signal.getsignal(signum) not in (signal.SIG_IGN, None)]
     return {signum: signal.signal(signum, handler) for signum in wanted}
 
 

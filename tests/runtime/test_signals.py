@@ -148,6 +148,17 @@ def test_signals_are_collected_and_the_handlers_come_back(capfd: pytest.CaptureF
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_handler_that_is_not_of_python_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = signal.getsignal
+    monkeypatch.setattr(
+        signal, "getsignal", lambda signum: None if signum == signal.SIGTERM else read(signum)
+    )
+    before = read(signal.SIGTERM)
+    with watch_signals():
+        assert read(signal.SIGTERM) == before
+        assert read(signal.SIGINT) != signal.default_int_handler
+
+
 def test_a_signal_that_comes_during_garbage_collection_is_collected() -> None:
     """An exception raised there is lost: JAX has a callback of its own in it."""
 
