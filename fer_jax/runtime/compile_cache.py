@@ -103,14 +103,18 @@ def delete_torn(folder: Path) -> None:
     JAX writes them in place, would warn of a torn one at every start, and never writes it again. Only what
     was written since the last check is read.
     """
-    checked = folder / _CHECKED
+    checked, begun = folder / _CHECKED, folder / f"{_CHECKED}-begun"
     with contextlib.suppress(OSError):
         since = checked.stat().st_mtime - _CLOCK_SECONDS if checked.exists() else 0.0
         # Before they are read: one that is written meanwhile is read the next time.
-        checked.touch()
+        begun.touch()
         for entry in folder.glob("*-cache"):
-            if entry.stat().st_mtime >= since and not _is_whole(entry.read_bytes()):
-                entry.unlink(missing_ok=True)
+            # Another process may have deleted it, or own it.
+            with contextlib.suppress(OSError):
+                if entry.stat().st_mtime >= since and not _is_whole(entry.read_bytes()):
+                    entry.unlink()
+        # After they are read: a check that is killed is made again.
+        begun.replace(checked)
 
 
 def _is_whole(content: bytes) -> bool:

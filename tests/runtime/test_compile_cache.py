@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from fer_jax.runtime import compile_cache
 from fer_jax.runtime.compile_cache import delete_torn, keep_compiled
 
 
@@ -23,6 +24,21 @@ def test_programs_that_were_written_in_part_are_deleted_and_read_once(tmp_path: 
     os.utime(early, (0, 0))  # Before the check above: not read again.
     delete_torn(tmp_path)
     assert early.exists() and not late.exists()
+
+
+def test_a_check_that_is_killed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torn = tmp_path / "torn-cache"
+    torn.write_bytes(b"")
+
+    def interrupt(_: bytes) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(compile_cache, "_is_whole", interrupt)
+        delete_torn(tmp_path)
+    os.utime(torn, (1, 1))
+    delete_torn(tmp_path)
+    assert not torn.exists()
 
 
 def test_torn_programs_are_deleted_before_any_is_read(
