@@ -249,7 +249,7 @@ def find_damage(folder: Path) -> str | None:
     try:
         if not folder.exists():
             return "it is missing"
-        if not proof.is_file():  # To read a FIFO would take for ever.
+        if not proof.is_file():  # Reading a FIFO would block.
             return "manifest.json is damaged or missing"
         text = read_bytes(proof, at_most=_MOST_MANIFEST_BYTES).decode()
         manifest = parse_json(text)
