@@ -176,7 +176,7 @@ def _run(options: InterruptsOptions, argv: Sequence[str]) -> int:
             "tried": len(tries),
             "failed": sum(bool(each.problems) for each in tries),
             "python_start_s": start_s,
-            "usual_s": usual,
+            "usual": usual,
             "failures": [asdict(each) for each in tries if each.problems],
         },
     )
@@ -263,8 +263,8 @@ def measure_start(work: Path) -> float:
     return statistics.median(times)
 
 
-def _measure(work: Path, name: str) -> float:
-    """Measure how long a command usually takes, in seconds.
+def _measure(work: Path, name: str) -> Json:
+    """Measure how long a command usually takes, and note its status and how its last line begins.
 
     Raises:
         RunError: it fails without any signal.
@@ -282,11 +282,18 @@ def _measure(work: Path, name: str) -> float:
     # A check of a network that cannot learn finds something.
     if status not in {"serve": (128 + signal.SIGTERM,), "check": (0, 1)}.get(name, (0,)):
         raise RunError(f"{name} ends with status {status} by itself; see {folder / 'output.txt'}")
+    last = _begin_of_last_line(folder / "output.txt")
     shutil.rmtree(folder)
-    return seconds
+    return {"seconds": seconds, "status": status, "last": last}
 
 
-def _measure_all(work: Path, names: Sequence[str]) -> dict[str, float]:
+def _begin_of_last_line(output: Path) -> str:
+    """Return the last line that a command printed, up to its first figure."""
+    lines = [line for line in output.read_text(errors="replace").splitlines() if line.strip()]
+    return re.split(r"\d", lines[-1])[0] if lines else ""
+
+
+def _measure_all(work: Path, names: Sequence[str]) -> dict[str, Json]:
     """Measure commands as `_measure` does, each once for all calls of a campaign."""
     path = work / "usual.json"
     known = read_json(path) if path.exists() else {}
@@ -304,11 +311,11 @@ def _copy(work: Path, name: str) -> Path:
     return folder
 
 
-def _try(options: InterruptsOptions, work: Path, which: tuple[str, int], usual_s: float) -> Try:
+def _try(options: InterruptsOptions, work: Path, which: tuple[str, int], usual: Json) -> Try:
     """Interrupt a command once; its folder stays where something is wrong."""
     name, number = which
     rng = random.Random(f"{options.seed} {name} {number}")
-    sent, after_s = rng.choice(SENT), rng.uniform(0, usual_s)
+    sent, after_s = rng.choice(SENT), rng.uniform(0, usual["seconds"])
     folder = _copy(work, f"{name}-{number}")
     with _start(work, folder, _words(COMMANDS[name])) as process:
         time.sleep(after_s)
@@ -323,7 +330,8 @@ def _try(options: InterruptsOptions, work: Path, which: tuple[str, int], usual_s
         seconds = time.monotonic() - started
     code, said = process.returncode, (folder / "output.txt").read_text(errors="replace")
     status = 128 - code if code < 0 else code
-    if moment == "work" and (code == -sent or (code in (0, 1) and not _has_answer(said))):
+    has_ended = code in (-sent, usual["status"]) and not _has_answer(said)
+    if moment == "work" and has_ended and _begin_of_last_line(folder / "output.txt") == usual["last"]:
         moment = "end"  # Python had taken the handlers down, or the command was done before the signal came.
     if moment == "work":
         problems += [] if status == 128 + sent else [f"status {status}"]

@@ -27,6 +27,7 @@ from benchmarks.photos import tables as photos
 from benchmarks.reliability import tables as reliability
 from benchmarks.serve import hostile, throughput
 from benchmarks.tables import __main__ as speed
+from benchmarks.tables.user import NOT_MEASURED
 from fer_jax.files import read_json
 from fer_jax.runs import sources
 
@@ -94,7 +95,8 @@ def _in_results(name: str) -> Path:
 
 
 def _write_one(file: str, write: Callable[[Any], str]) -> str:
-    return write(read_json(_in_results(file)))
+    path = _in_results(file)
+    return write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
 
 
 def _write_first_minutes(section: str) -> str:

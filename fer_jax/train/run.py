@@ -12,6 +12,7 @@ from fer_jax.config.run import Config
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
 from fer_jax.engine.schedule import describe_extension
 from fer_jax.engine.setup import make_job, make_programs
+from fer_jax.errors import RunError
 from fer_jax.files import Json, remove_temporaries, write_json
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.models.summary import Layer, list_layers
@@ -76,6 +77,8 @@ def train(
         for folder in dict.fromkeys([place.home, *place.folders]):
             locks.enter_context(runs_folder.locked(folder))
             remove_temporaries(folder)
+        if not is_resumed and (place.home / "run.json").exists():
+            raise RunError(f"another run was made in {place.home} at the same moment; start again")
         return _train(
             place, is_resumed=is_resumed, extra_epochs=extra_epochs, invocation=invocation, clock=clock
         )
