@@ -74,8 +74,8 @@ class Crash:
     """Kills at random times."""
     cycles: int = 500
     """Kills of the one run that is killed again and again."""
-    stops: int = STEPS + 1
-    """Of each kind of run, how many steps are stopped at, evenly spread."""
+    stops: int = 6
+    """Of each kind of run, how many steps are stopped at, evenly spread; the first kind is stopped at all."""
     variants: tuple[str, ...] = tuple(VARIANTS)
     """Kinds of runs."""
     points: str = ""
@@ -307,9 +307,10 @@ def _choose_share(campaign: Campaign) -> float:
 
 def _stops(options: Crash) -> list[tuple[str, int]]:
     """List the kinds of runs and after how many steps each is stopped."""
-    last = max(options.stops - 1, 1)
+    last, (first, *others) = max(options.stops - 1, 1), options.variants
     steps = sorted({round(number * STEPS / last) for number in range(options.stops)})
-    return [(variant, step) for variant in options.variants for step in steps]
+    all_of_first = [(first, step) for step in (range(STEPS + 1) if options.stops else ())]
+    return [*all_of_first, *((variant, step) for variant in others for step in steps)]
 
 
 def _points(options: Crash) -> list[Point]:
