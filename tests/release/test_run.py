@@ -372,11 +372,6 @@ def test_released_weights_are_evaluated_by_their_file(
     for bad, status, said in (
         (words, 2, "--split val is a part of a run's own split"),
         ([words[0], *words], 2, "which are measured alone"),
-        (
-            [*words, "--split", "all", "--ferplus", str(weights / "fer2013new.csv")],
-            2,
-            "give --labels ferplus",
-        ),
         ([str(tmp_path / "no.safetensors"), "--split", "all"], 4, "there is no run, no weights file"),
     ):
         assert evaluate.main(bad) == status
