@@ -121,7 +121,8 @@ def _check_section(
         yield Check(subject, name, "DIFFERS", f"{files} cannot be read: {why}")
         return
     for file in section.files:
-        shown.setdefault(file, []).append(text)
+        if file.exists():  # A section without it says that nothing was measured.
+            shown.setdefault(file, []).append(text)
     detail = f"{counted(len(_NUMBER.findall(text)), 'figure')} of {files}"
     if text != written:
         detail = f"{files} gives another text; {_find_first_difference(text, written)}"
