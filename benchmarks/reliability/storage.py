@@ -274,17 +274,18 @@ def _find_loss(kind: Kind, home: Path, old: Version, new: Version) -> str | None
 
 def try_commands(folder: Path, disk: Path | None) -> tuple[Json, list[str]]:
     """Train with too little room, then resume with enough: the bits are those of a run that had enough."""
-    failures = []
-    tried = 0
+    failures: list[str] = []
+    tried = failed = 0
     _train(folder / "whole")
     wanted = read_json(folder / "whole" / "run.json")["last_state_sha256"]
     trials: list[tuple[str, Path, int | None]] = [("EFBIG", folder / "limited", 8192)]
     if disk is not None:
         trials.append(("ENOSPC", disk / "full", None))
     for error, run, limit in trials:
-        tried += 1
+        tried, before = tried + 1, len(failures)
         if disk is not None and limit is None:
-            shutil.rmtree(disk / "home", ignore_errors=True)
+            for left in disk.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
             _resize(disk, 1 << 20)
         done = _command(run, limit=limit)
         is_right = done.returncode == 4 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
@@ -296,8 +297,9 @@ def try_commands(folder: Path, disk: Path | None) -> tuple[Json, list[str]]:
         done = _command(run, *more, limit=None)
         if done.returncode or read_json(run / "run.json")["last_state_sha256"] != wanted:
             failures.append(f"train, {error}, resumed: status {done.returncode}: {done.stdout}{done.stderr}")
-    counts = {"refused": tried - len(failures), "fitted": 0, "done_without": 0}
-    return {"kind": "train", "error": "both", "tried": tried, **counts, "failed": len(failures)}, failures
+        failed += len(failures) > before
+    counts = {"refused": tried - failed, "fitted": 0, "done_without": 0}
+    return {"kind": "train", "error": "both", "tried": tried, **counts, "failed": failed}, failures
 
 
 def _train(folder: Path) -> None:
