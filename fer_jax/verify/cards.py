@@ -1,6 +1,7 @@
 """Released weights checked again: the tensors against their card, and the card's figures on the data."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from fer_jax.models.summary import list_layers
 from fer_jax.report import terminal
 from fer_jax.runs import sources
 from fer_jax.runs.sources import Released
-from fer_jax.verify.checks import Check, compare, compare_hash
+from fer_jax.verify.checks import Check, compare, compare_hash, judge
 from fer_jax.verify.options import VerifyOptions
 
 _VOTES: Final = "fer2013new.csv"
@@ -122,7 +123,9 @@ def _check_commits(name: str, card: Mapping[str, Any]) -> Iterator[Check]:
             why = f"{commit}: done with uncommitted changes, which no commit holds"
             yield Check(name, f"commit of the {what}", "not checked", why)
         else:
-            yield Check(name, f"commit of the {what}", "ok", commit)
+            is_commit = re.fullmatch("[0-9a-f]{7,40}", commit) is not None
+            detail = commit if is_commit else f"{commit!r} is no commit"
+            yield judge(name, f"commit of the {what}", is_same=is_commit, detail=detail)
 
 
 def _check_figures(

@@ -14,6 +14,9 @@ OF_COUNTS: Final = re.compile(
 """Names of numbers that follow from counts, which differ by rounding in float64 alone; with their spread over
 seeds and their intervals."""
 
+NEEDED: Final = {"correct", "total", "accuracy"}
+"""What is recorded wherever it can be found: a figure that was deleted is a difference."""
+
 State = Literal["ok", "DIFFERS", "not checked", "exception"]
 
 
@@ -47,15 +50,19 @@ def compare_hash(subject: str, what: str, recorded: str, found: str) -> Check:
 
 
 def list_differences(recorded: Any, found: Any, *, name: str = "") -> Iterator[str]:
-    """List where two JSON values differ; only what both have is compared.
+    """List where two JSON values differ; only what both have is compared, and the counts have to be there.
 
     Integers and text have to be equal, ratios of counts equal but for rounding, and other numbers within
     `TOLERANCE`.
 
     >>> list(list_differences({"correct": 3, "loss": 1.00001}, {"correct": 4, "loss": 1.0, "new": 1}))
     ['correct: 3 is recorded, 4 was found']
+    >>> list(list_differences({"test": {"correct": 3}}, {"test": {"correct": 3, "total": 9}}))
+    ['test.total is not recorded, 9 was found']
     """
     if isinstance(recorded, dict) and isinstance(found, dict):
+        for key in sorted((found.keys() - recorded.keys()) & NEEDED):
+            yield f"{name}.{key}".lstrip(".") + f" is not recorded, {found[key]} was found"
         for key in recorded.keys() & found.keys():
             yield from list_differences(recorded[key], found[key], name=f"{name}.{key}" if name else str(key))
     elif isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
