@@ -9,7 +9,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -49,6 +49,10 @@ _VOTES: Final = [
 
 class RefusedError(Exception):
     """The input is not in the format."""
+
+
+Members = Mapping[str, bytes | RefusedError]
+"""Path within an archive -> content, or what is wrong with it."""
 
 
 def require(holds: bool, problem: str) -> None:
@@ -136,7 +140,7 @@ def _level(number: bytes) -> int:
     return value if 1 <= len(number) <= 3 and value <= 255 else -1
 
 
-def read_images(files: Files, on_bad_row: BadRow) -> list[Row]:
+def read_images(files: Members, on_bad_row: BadRow) -> list[Row]:
     """Read a folder of images; what ours accepts must be what this finds."""
     rows = []
     for name in sorted(files):
@@ -149,7 +153,7 @@ def read_images(files: Files, on_bad_row: BadRow) -> list[Row]:
         is_test = len(parts) > 2 and parts[-3].casefold() in _TEST_PARTS
         # Parts of a test that are not the official ones are left out, and so is contempt.
         if not is_image or not is_test or label == 7:
-            levels = _gray_levels(files[name]) if is_image and label != 7 else None
+            levels = _gray_levels(take(files, name)) if is_image and label != 7 else None
             rows.append(None if levels is None else (levels, label or 0, -1))
     return keep_good(iter(rows), on_bad_row)
 
@@ -242,23 +246,31 @@ def untar(content: bytes) -> Files:
     return members
 
 
-def _read_members(members: Files, on_bad_row: BadRow) -> list[Row]:
+def _read_members(members: Members, on_bad_row: BadRow) -> list[Row]:
     members = {name.replace("\\", "/"): content for name, content in members.items()}
     tables = [name for name in members if name.lower().endswith(".csv") and not _is_litter(name.split("/"))]
     if tables:
         require(len(tables) == 1, "several tables")
-        return read_csv(members[tables[0]], on_bad_row)
+        return read_csv(take(members, tables[0]), on_bad_row)
     return read_images(members, on_bad_row)
 
 
-def unzip(content: bytes) -> Files:
-    """Unpack an archive, stored or deflated."""
+def take(members: Members, name: str) -> bytes:
+    """Take a member of an archive that is read, and so may not be damaged."""
+    content = members[name]
+    if isinstance(content, RefusedError):
+        raise content
+    return content
+
+
+def unzip(content: bytes) -> Members:
+    """Unpack an archive, stored or deflated; a damaged member is refused when it is read, see `take`."""
     end = content.rfind(b"PK\x05\x06")
     require(end >= 0 and len(content) >= end + 22, "no end of a central directory")
     count, size, start = struct.unpack_from("<HII", content, end + 10)
     # Bytes in front of the archive shift everything.
     shift = end - size - start
-    members: Files = {}
+    members: dict[str, bytes | RefusedError] = {}
     place = start + shift
     for _ in range(count):
         require(content[place : place + 4] == b"PK\x01\x02", "no entry of the directory")
@@ -272,15 +284,17 @@ def unzip(content: bytes) -> Files:
         begin = local + 30 + letters_again + extra_again
         data = content[begin : begin + packed]
         require(method in (0, 8), "method")
+        member: bytes | RefusedError = RefusedError("the checksum")
         try:
             # What follows the end of the stream does not count.
             data = zlib.decompressobj(-15).decompress(data, full + 1) if method else data
-        except zlib.error as error:
-            raise RefusedError("deflate") from error
-        require(len(data) == full and zlib.crc32(data) == crc, "the checksum")
+            if len(data) == full and zlib.crc32(data) == crc:
+                member = data
+        except zlib.error:
+            member = RefusedError("deflate")
         if not name.endswith("/"):
             require(name not in members, "a name twice")
-            members[name] = data
+            members[name] = member
         place += 46 + letters + extra + comment
     return members
 

@@ -269,7 +269,10 @@ def _check_run(folder: Path, came: dict[str, Any]) -> None:
     members = oracles.unzip((folder / "split.npz").read_bytes())
     for name, (dtype, rows) in came["split"].items():
         wanted = {"train_hashes": "uint64"}.get(name, "int64")
-        require(dtype == wanted and rows == _read_npy(members[f"{name}.npy"], wanted), f"split.npz: {name}")
+        require(
+            dtype == wanted and rows == _read_npy(oracles.take(members, f"{name}.npy"), wanted),
+            f"split.npz: {name}",
+        )
 
 
 def _agree_freely(raw: Any, result: Any, where: str) -> None:
