@@ -5,6 +5,7 @@ import errno
 import importlib
 import os
 import stat
+import warnings
 import zlib
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,8 @@ def keep_compiled() -> str:
     delete_torn(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # Such as on a full disk. The program is compiled again the next time, which costs no more than time.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     return f"compiled programs are kept in {folder}"
 
 
