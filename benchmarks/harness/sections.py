@@ -5,13 +5,14 @@ To move it to another page, move its two marks.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.harness import bench
+from benchmarks.tables.user import NOT_MEASURED
 from fer_jax.errors import RunError
-from fer_jax.files import write_text
+from fer_jax.files import read_json, write_text
 
 PAGES: Final = (bench.ROOT / "README.md", bench.ROOT / "docs")
 """Where sections are searched: Markdown files, and folders with all Markdown files below them."""
@@ -35,6 +36,12 @@ def find_page(pages: Sequence[Path], name: str) -> Path:
             f"{len(found)} pages in {searched} have a section <!-- {name} -->; exactly one page must have it"
         )
     return found[0]
+
+
+def write_or_tell(results: Path, file: str, write: Callable[[Any], str]) -> str:
+    """Write the text of a section from a JSON, `file` without .json; one without its JSON says so."""
+    path = results / f"{file}.json"
+    return write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
 
 
 def write_section(pages: Sequence[Path], name: str, text: str) -> Path:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.harness.arena import format_range
+from benchmarks.harness.sections import write_or_tell
 from benchmarks.photos.crop_rules import RULES
 from benchmarks.photos.geometry import geometry_table
-from benchmarks.tables.user import NOT_MEASURED
-from fer_jax.files import read_json
 from fer_jax.text import MISSING, Table, decimal, percent, signed, to_markdown
 
 Content = Mapping[str, Any]
@@ -25,11 +24,7 @@ BESIDE: Final = {
 
 def write_sections(results: Path) -> dict[str, str]:
     """Write all sections in Markdown, by name; one without its JSON says that it was not measured."""
-    sections = {}
-    for name, (file, write) in SECTIONS.items():
-        path = results / f"{file}.json"
-        sections[name] = write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
-    return sections
+    return {name: write_or_tell(results, file, write) for name, (file, write) in SECTIONS.items()}
 
 
 def views_table(content: Content) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.tables.user import NOT_MEASURED
-from fer_jax.files import read_json
+from benchmarks.harness.sections import write_or_tell
 from fer_jax.text import MISSING, Table, counted, to_markdown
 
 Content = Mapping[str, Any]
@@ -17,11 +16,7 @@ _TIMES: Final = ("median", "max")
 
 def write_sections(results: Path) -> dict[str, str]:
     """Write all sections in Markdown, by name; one without its JSON says that it was not measured."""
-    sections = {}
-    for name, (file, write) in SECTIONS.items():
-        path = results / f"{file}.json"
-        sections[name] = write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
-    return sections
+    return {name: write_or_tell(results, file, write) for name, (file, write) in SECTIONS.items()}
 
 
 def crash(content: Content) -> str:

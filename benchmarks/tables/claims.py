@@ -21,14 +21,12 @@ from benchmarks.accuracy import (
     tflite,
 )
 from benchmarks.harness import bench
-from benchmarks.harness.sections import PAGES, find_page
+from benchmarks.harness.sections import PAGES, find_page, write_or_tell
 from benchmarks.latency import browser_demo, first_minutes
 from benchmarks.photos import tables as photos
 from benchmarks.reliability import tables as reliability
 from benchmarks.serve import hostile, throughput
 from benchmarks.tables import __main__ as speed
-from benchmarks.tables.user import NOT_MEASURED
-from fer_jax.files import read_json
 from fer_jax.runs import sources
 
 EXCEPTIONS: Final = bench.RESULTS / "EXCEPTIONS.json"
@@ -72,7 +70,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
 def list_sections() -> dict[str, Section]:
     """List every section that a program writes, by name."""
     found = {
-        name: Section((bench.RESULTS / f"{file}.json",), partial(_write_one, file, write))
+        name: Section((bench.RESULTS / f"{file}.json",), partial(write_or_tell, bench.RESULTS, file, write))
         for name, (file, write) in _ONE_FILE.items()
     }
     first = {name: _in_results(f"first_minutes-{name}") for name in get_args(first_minutes.Name)}
@@ -92,11 +90,6 @@ def list_sections() -> dict[str, Section]:
 
 def _in_results(name: str) -> Path:
     return bench.RESULTS / f"{name}.json"
-
-
-def _write_one(file: str, write: Callable[[Any], str]) -> str:
-    path = _in_results(file)
-    return write(read_json(path)) if path.exists() else f"{NOT_MEASURED.capitalize()}."
 
 
 def _write_first_minutes(section: str) -> str:
