@@ -148,7 +148,7 @@ def _list_stream(path: Path, opener: Opener) -> Archive:
 
     def read(_: str) -> bytes:
         with _damaged(path), opener(path) as file:
-            content = file.read(MOST_BYTES + 1)
+            content = _read_all(file)
         file_kinds.check_size(len(content), f"{path}, unpacked")
         return content
 
@@ -243,4 +243,13 @@ def _check_unpacked(total: int, path: Path) -> None:
 
 
 def _read_all(content: IO[bytes]) -> bytes:
-    return b"".join(iter(lambda: content.read(_CHUNK_BYTES), b""))
+    """Read to the end, or past the most that is read of any file.
+
+    In chunks: Python makes a buffer of all the bytes that are asked for.
+    """
+    chunks: list[bytes] = []
+    total = 0
+    while total <= MOST_BYTES and (chunk := content.read(_CHUNK_BYTES)):
+        chunks.append(chunk)
+        total += len(chunk)
+    return b"".join(chunks)

@@ -5,6 +5,7 @@ import io
 import lzma
 import runpy
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -307,6 +308,16 @@ def test_a_compressed_file_is_read(compress: Callable[[bytes], bytes], tmp_path:
     assert examples.sha256 == read(FULL, tmp_path).sha256
     with pytest.raises(DataError, match=r"member faces\.csv, line 68, field pixels, number 5"):
         read(compress(with_pixel(b"256")), tmp_path)
+
+
+def test_a_small_compressed_file_takes_little_memory(tmp_path: Path) -> None:
+    packed = gzip.compress(FULL)
+    tracemalloc.start()
+    try:
+        read(packed, tmp_path, "fer2013.csv.gz")
+        assert tracemalloc.get_traced_memory()[1] < 2**27, "a buffer of the most that is read of any file"
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_archive_holds_files_alone(tmp_path: Path) -> None:
