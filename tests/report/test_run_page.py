@@ -15,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from benchmarks.harness.chromium import PATIENCE_MS
 from fer_jax import fer2013
 from fer_jax.config.files import to_json
 from fer_jax.config.model import ConvBlock, ModelConfig
@@ -297,6 +298,7 @@ def test_axe_finds_nothing(full: Path, scheme: Any, width_px: int) -> None:
         # The page's own policy would stop axe, which is a script.
         size = {"width": width_px, "height": 900}
         page = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True).new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(run_page.write(full).as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == width_px
