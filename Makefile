@@ -49,7 +49,7 @@ update: $(VENV)/.ready-dev,update ## pin the newest versions in constraints/, fo
 	$(VENV)/bin/python constraints/renew.py
 
 clean: ## remove .venv, built files and caches; keep data/ and runs/
-	rm -rf $(VENV) dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # `.unfinished` exists from the start to the end of a set-up: what an interrupted one left behind is thrown
