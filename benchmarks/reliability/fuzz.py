@@ -28,7 +28,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,6 +76,8 @@ class FuzzOptions:
     """Of the first chunk."""
     engine: Engine = "hypothesis"
     """What draws the inputs."""
+    workers: int = 2
+    """Readers at a time."""
     keep: Path | None = None
     """A folder for the inputs that failed."""
     out: Path = bench.RESULTS / "reliability-fuzz.json"
@@ -305,16 +307,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: FuzzOptions, argv: list[str] | None) -> int:
     console = bench.make_console()
-    rows, failures = [], []
-    for name in options.readers:
-        if name not in READERS:
-            raise ConfigError(f"--readers came {name!r}; wanted some of {', '.join(READERS)}")
+    if unknown := set(options.readers).difference(READERS):
+        raise ConfigError(f"--readers has {', '.join(unknown)}; wanted some of {', '.join(READERS)}")
+
+    def work(name: str) -> Json:
         started = time.monotonic()
         given_to = (name, options.inputs, options.seed, options.keep)
         row = apart(_work, *given_to) if options.engine == "hypothesis" else _run_atheris(*given_to)
-        failures += row.pop("failures", [{"reader": name, "message": "the process died"}])
-        console.print(f"{time.monotonic() - started:5.0f} s  {json.dumps(row)}")
-        rows.append({"reader": name, **row})
+        console.print(f"{time.monotonic() - started:5.0f} s  {name}: {json.dumps(row)}")
+        return {"reader": name, **row}
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        rows = list((map if options.workers == 1 else pool.map)(work, options.readers))
+    died = [{"reader": row["reader"], "message": "the process died"} for row in rows if row.get("died")]
+    failures = died + [failure for row in rows for failure in row.pop("failures", [])]
     bombs = [{"bomb": bomb.name} | apart(_explode, bomb.name) for bomb in BOMBS]
     for row in bombs:
         console.print(json.dumps(row))

@@ -231,7 +231,8 @@ def untar(content: bytes) -> Files:
     while (block := content[place : place + 512]).strip(b"\0"):
         require(_is_header(block) and block[156:157] in (b"0", b"\0", b"5"), "a header")
         prefix, name = (
-            part.rstrip(b"\0").decode("utf-8", "surrogateescape") for part in (block[345:500], block[:100])
+            part.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+            for part in (block[345:500], block[:100])
         )
         size = int(block[124:136].strip(b" \0") or b"0", 8)
         data = content[place + 512 : place + 512 + size]

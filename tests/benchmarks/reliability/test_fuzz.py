@@ -94,7 +94,7 @@ def test_the_program_counts_what_a_reader_did(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(fuzz, "limit_memory", lambda mebibytes: 0)
     monkeypatch.setattr(fuzz, "BOMBS", BOMBS[:1])
     out = tmp_path / "fuzz.json"
-    assert fuzz.main(["--inputs", "10", "--readers", "votes", "--out", str(out)]) == 0
+    assert fuzz.main(["--inputs", "10", "--readers", "votes", "--workers", "1", "--out", str(out)]) == 0
     content = json.loads(out.read_text())
     (row,) = content["results"]
     assert row["inputs"] == row["accepted"] + row["refused"] == 10
