@@ -377,13 +377,17 @@ def read_tensors(content: bytes) -> dict[str, tuple[tuple[int, ...], list[float]
 
 
 def read_quoted(content: bytes) -> list[list[str]]:
-    """Read CSV as RFC 4180 has it, with lines that end with LF or CRLF; empty lines are left out."""
+    """Read CSV as RFC 4180 has it, with lines that end with LF or CRLF; the first is the header.
+
+    Empty lines after it are left out.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RefusedError("not UTF-8") from error
     rows, row, place = [], [""], 0
     text = text.replace("\r\n", "\n").rstrip("\n") + "\n"
+    require(not text.startswith("\n"), "no header")
     while place < len(text):
         letter = text[place]
         if letter == '"' and row[-1] == "" and text[place - 1 : place] in ("", ",", "\n"):
