@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from fer_jax import fer2013
 from fer_jax.data import targets
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import ferplus
@@ -122,12 +121,6 @@ def measure_raters(votes: np.ndarray | None, rows: LabelledRows, logits: np.ndar
         logits: float64 [N, C].
     """
     return None if votes is None else raters.measure(votes[rows.rows], _CHOICES[logits.argmax(axis=1)])
-
-
-def list_public_rows(examples: Examples) -> np.ndarray:
-    """List the labelled rows of PublicTest, int64 [M]; M may be 0."""
-    is_public = examples.usages == fer2013.USAGES.index(PUBLIC)
-    return np.flatnonzero(is_public & (examples.labels != fer2013.UNLABELLED))
 
 
 def measure_abstention(measured: Predictions, validation: Validation | None) -> Json:

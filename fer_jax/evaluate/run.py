@@ -30,7 +30,7 @@ from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views
-from fer_jax.inference.rows import choose_rows
+from fer_jax.inference.rows import choose_rows, list_labelled
 from fer_jax.inference.run_weights import Trained, load_own_data
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
@@ -213,7 +213,7 @@ def _choose_validation(
         return None if held_out is None else Validation("val", held_out)
     if options.split == beside.PUBLIC:
         return Validation(beside.PUBLIC, (logits, rows.labels))
-    others = beside.list_public_rows(rows.examples)
+    others = list_labelled(rows.examples, beside.PUBLIC)
     if not len(others):
         return None
     (found,) = _predict(console, subject.members, rows.examples.images[others], options.views)

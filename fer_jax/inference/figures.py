@@ -20,7 +20,7 @@ from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import Advance, Network, count_views, predict_choices
 from fer_jax.inference.prepare import choose_labels
-from fer_jax.inference.rows import choose_usage
+from fer_jax.inference.rows import choose_usage, list_labelled
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.scores import copy_free, wilson_interval
 
@@ -175,15 +175,9 @@ def _find_training_data(sha256: str, examples: Examples) -> np.ndarray | None:
 def _choose(part: str, examples: Examples) -> np.ndarray:
     if part in OWN_PARTS:
         raise DataError("which rows these are is not known, since the split was not made again")
-    if not has_usage(examples, part):
+    if not len(list_labelled(examples, part)):
         raise DataError(f"this data has no labelled rows of {part}: {examples.contents}")
     return choose_usage(examples, part)
-
-
-def has_usage(examples: Examples, usage: str) -> bool:
-    """Whether some data has labelled rows of a usage, such as "PublicTest"."""
-    is_labelled = examples.labels != fer2013.UNLABELLED
-    return bool((is_labelled & (examples.usages == fer2013.USAGES.index(usage))).any())
 
 
 def _label_by_votes(classifier: Classifier, examples: Examples, votes: Path | None) -> np.ndarray:

@@ -59,8 +59,13 @@ def choose_usage(examples: Examples, part: str) -> np.ndarray:
     """
     if part == "all":
         return _keep_labelled(examples, np.arange(len(examples)), part)
-    rows = np.flatnonzero(examples.usages == fer2013.USAGES.index(part))
-    return _keep_labelled(examples, rows, part)
+    return _keep_labelled(examples, list_labelled(examples, part), part)
+
+
+def list_labelled(examples: Examples, usage: str) -> np.ndarray:
+    """List the labelled rows of a usage, such as "PublicTest": int64 [N]; N may be 0."""
+    is_labelled = examples.labels != fer2013.UNLABELLED
+    return np.flatnonzero(is_labelled & (examples.usages == fer2013.USAGES.index(usage)))
 
 
 def _keep_labelled(examples: Examples, rows: np.ndarray, part: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from fer_jax.files import Json, replacing, write_json
 from fer_jax.images.views import ViewChoice
 from fer_jax.inference import figures, weights
 from fer_jax.inference import labels as inference_labels
-from fer_jax.inference.rows import choose_rows, find_trained_on
+from fer_jax.inference.rows import choose_rows, find_trained_on, list_labelled
 from fer_jax.inference.run_weights import Trained, load_data, load_finished
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
@@ -73,7 +73,7 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
         for result in _measure(stored, examples, parts, options.views, options.ferplus):
             card["figures"].append(result)
             console.print(_line(result))
-    if not options.score_private_test and figures.has_usage(examples, _PRIVATE):
+    if not options.score_private_test and len(list_labelled(examples, _PRIVATE)):
         console.print(f"{_PRIVATE:<12} held back, and not measured; --score-private-test measures it")
     return card, tensors
 
@@ -183,9 +183,9 @@ def list_parts(trained: Trained, examples: Examples, *, scores_private_test: boo
         # With the official protocol val and test are PublicTest and PrivateTest.
         names = ("train",) if trained.config.split.protocol == "official" else ("train", "val", "test")
         own = [name for name in names if len(trained.saved[name])]
-    there = [_PUBLIC] if figures.has_usage(examples, _PUBLIC) else []
+    there = [_PUBLIC] if len(list_labelled(examples, _PUBLIC)) else []
     if scores_private_test:
-        if not figures.has_usage(examples, _PRIVATE):
+        if not len(list_labelled(examples, _PRIVATE)):
             raise DataError(
                 f"{examples.description}: it has no labelled rows of {_PRIVATE}; give fer2013.csv with "
                 "--data, or leave out --score-private-test"
