@@ -12,7 +12,7 @@ from pathlib import Path
 from fer_jax.config.fields import FREE_TO_RESUME
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
-from fer_jax.files import suggest_path
+from fer_jax.files import read_json, suggest_path
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record
 
@@ -54,7 +54,7 @@ def choose_place(
     Raises:
         ConfigError: the last seed is too large.
         RunError: a new run's home holds one already; the run to resume is missing, differs in its config, or
-            cannot be extended, since it has stopped early.
+            cannot be extended, since it is not finished or has stopped early.
     """
     seeds = [config.train.seed + number for number in range(count)]
     configs = [replace(config, train=replace(config.train, seed=seed)) for seed in seeds]
@@ -85,7 +85,7 @@ def choose_place(
             raise RunError(f"{change}; resume with the same config, or train into another --run-dir{longer}")
     extensions = _find_extensions(config, folders)
     if extra_epochs:
-        _check_extensible(home)
+        _check_extensible(home, folders)
         extensions = (*extensions, extra_epochs)
     longer_train = [replace(each.train, extra_epochs=extensions) for each in configs]
     longer_configs = [replace(one, train=train) for one, train in zip(configs, longer_train, strict=True)]
@@ -107,13 +107,26 @@ def _find_extensions(config: Config, folders: Sequence[Path]) -> tuple[int, ...]
     return found
 
 
-def _check_extensible(home: Path) -> None:
+def _check_extensible(home: Path, folders: Sequence[Path]) -> None:
+    if not all(map(_is_finished, [home, *folders])):
+        raise RunError(
+            f"{home} is not finished; go on with it first (--resume without --extend-epochs). An extension "
+            "that was stopped goes on in the same way"
+        )
     stopped = record.read_record(home).stopped_early
     if stopped is not None:
         raise RunError(
             f"{home} stopped early, after epoch {stopped}, and more epochs would stop as early; train again "
             "with a larger train.patience_epochs, into another --run-dir"
         )
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether a run has all epochs of its config; a program may have lengthened it before it was killed."""
+    found = record.read_record(folder)
+    if found.finished is None or found.config_sha256 is None:
+        return found.finished is not None
+    return found.config_sha256 == record.hash_config(read_json(folder / "config.json"))
 
 
 def find_folders(paths: Sequence[Path]) -> list[Path]:

@@ -211,6 +211,22 @@ def test_an_extended_run_is_the_run_that_was_planned_so_and_says_so(
     assert read(extended / "config.json")["train"]["extra_epochs"] == [2]
 
 
+def test_an_extension_that_was_killed_is_not_made_again(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before its first record was written, and after."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    config, record = folder / "config.json", folder / "run.json"
+    config.write_text(json.dumps(read(config) | {"train": read(config)["train"] | {"extra_epochs": [2]}}))
+    assert run_train(folder, "--resume", "--extend-epochs", "2") == 4
+    assert "is not finished; go on with it first" in capsys.readouterr().err
+    record.write_text(json.dumps(read(record) | {"finished": None}))
+    assert run_train(folder, "--resume", "--extend-epochs", "2") == 4
+    assert run_train(folder, "--resume") == 0
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 5
+
+
 def test_early_stopping_ends_the_run_and_keeps_the_best_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
