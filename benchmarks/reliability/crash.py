@@ -158,6 +158,10 @@ class Campaign:
             if "point" in kill
         )
 
+    def missed_points(self) -> Counter[Point]:
+        """Count for each point the runs that were to be killed there and did not come to it."""
+        return Counter(Point(*point) for record in self.of("points") for point in record["missed"])
+
     def random_kills(self) -> int:
         """Count the kills at random times."""
         return sum(len(record["kills"]) for record in self.of("random"))
@@ -321,26 +325,38 @@ def _plan_points(campaign: Campaign) -> Trial | None:
     """Plan a run that is killed at the points that have been tried least."""
     options, number = campaign.options, max(campaign.numbers("points"), default=-1) + 1
     variant, draws = options.variants[number % len(options.variants)], draw_for(options.seed, "plan", number)
-    counts = campaign.point_counts()
+    counts, missed = campaign.point_counts(), campaign.missed_points()
     counts.update(point for trial in campaign.busy for point, _ in trial.points)
     wanted = [point for point in _points(options) if counts[point] < options.repeats]
     if not wanted or number > 2 * options.repeats * len(_points(options)):
         return None
     is_cold = wanted[0] in COLD_POINTS if draws.random() < 0.5 else wanted[-1] in COLD_POINTS
     wanted = [point for point in wanted if point in (COLD_POINTS if is_cold else WARM_POINTS)]
-    wanted.sort(key=lambda point: (counts[point], draws.random()))
+    # A point that runs do not come to must not keep the others waiting.
+    wanted.sort(key=lambda point: (counts[point] + missed[point], draws.random()))
     if wanted[0] in crash_points.LEFTOVER_POINTS:
         # The first kill leaves the unfinished checkpoint that is deleted by the next save.
         points = [point for point in crash_points.LEFTOVER_POINTS if point in wanted]
         chosen = ((point, 1) for point in (crash_points.LEAVING_POINT, *points))
         return Trial("points", number, variant, tuple(chosen))
     wanted = [point for point in wanted if point not in crash_points.LEFTOVER_POINTS]
-    reached = crash_runs.count_points(campaign.place, variant)
+    # The next kind of run that comes to the point; to some points only one comes.
+    later = number % len(options.variants)
+    counted = {
+        each: crash_runs.count_points(campaign.place, each)
+        for each in (*options.variants[later:], *options.variants[:later])
+    }
+    variant = next((each for each, there in counted.items() if wanted[0] in there), variant)
+    reached = counted[variant]
     # In the order in which a run comes to them: one killed late comes to few again. Those that only a
     # resumed run comes to are tried second.
     order = {point: number for number, point in enumerate(reached)}
     first, *rest = sorted(wanted[:MAX_KILLS], key=lambda point: order.get(point, len(order)))
     rest.sort(key=lambda point: order.get(point, 0))
+    if missed[first]:
+        # Perhaps a run comes there only when it is resumed with some epochs behind it.
+        after = ((point, 1) for point in (first, *rest))
+        return Trial("points", number, variant, (crash_points.EARLIER_KILL, *after), is_cold)
     occurrence = draws.randint(1, reached.get(first, 1))
     return Trial("points", number, variant, ((first, occurrence), *((point, 1) for point in rest)), is_cold)
 
@@ -365,6 +381,8 @@ def _make(place: crash_runs.Place, options: Crash, trial: Trial) -> Json:
         **{"part": trial.part, "number": trial.number, "variant": trial.variant},
         **{"kills": kills, "failures": failures, "seconds": round(time.perf_counter() - begun, 3)},
         "last_seconds": round(last.seconds, 3) if last else None,
+        # The run ends where it does not come to the next point.
+        "missed": [list(point) for point, _ in trial.points[len(kills) :][:1]],
     }
 
 

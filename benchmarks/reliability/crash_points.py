@@ -29,6 +29,9 @@ SAVE_BEGINS, SAVE_ENDS, AIM_BEGINS, AIM_ENDS = b"(", b")", b"[", b"]"
 TORN_BYTES: Final = 200
 """A torn file has at most so many bytes; all files that are written are longer."""
 
+ORBAX_FOLDER: Final = r"/checkpoints/\.new/arrays\.orbax[^/]*"
+"""Where Orbax writes the arrays, in threads of its own."""
+
 FILES: Final = {
     name: rf"/\.{re.escape(name)}\.\w+\.tmp$"
     for name in (
@@ -41,9 +44,8 @@ FILES: Final = {
 }
 """Files that are written beside their place and then moved there: the paths where they are written."""
 OTHER_FILES: Final = {
-    "checkpoint arrays": r"/checkpoints/\.new/arrays[^/]*/",
+    "checkpoint arrays": rf"{ORBAX_FOLDER}/",
     "copy of a checkpoint": r"/checkpoints/\.new-best/",
-    "tensorboard events": r"/tensorboard/events",
 }
 FOLDERS: Final = {
     "checkpoint arrays": r"/checkpoints/\.new/arrays[^/]*$",
@@ -74,7 +76,10 @@ COMPILING: Final = {
     "writing the compile cache": ("jax._src.lru_cache", "LRUCache.put", 0.002),
 }
 COMPILED_FILES: Final = {"compile cache": r"/xla/[^/]*-cache$"}
+EVENTS: Final = "tensorboard events"
+"""A file that is written by `RecordWriter.flush`, long after it has been opened."""
 LOGGING: Final = "adding a line to the log"
+LOG_NAME: Final = "log.jsonl"
 
 
 class Point(NamedTuple):
@@ -97,7 +102,7 @@ class Point(NamedTuple):
 
 
 WARM_POINTS: Final = (
-    *(Point("write", name, moment) for name in (*FILES, *OTHER_FILES) for moment in ("before", "in")),
+    *(Point("write", name, moment) for name in (*FILES, *OTHER_FILES, EVENTS) for moment in ("before", "in")),
     *(Point("move", name, moment) for name in (*FILES, *FOLDERS) for moment in ("before", "after")),
     *(Point("prune", name, moment) for name in PRUNED for moment in ("before", "in", "after")),
     *(Point("call", name, moment) for name in FUNCTIONS for moment in ("before", "in", "after")),
@@ -114,6 +119,8 @@ LEFTOVER_POINTS: Final = tuple(
     point for point in WARM_POINTS if point.kind == "prune" and point.name == "unfinished checkpoint"
 )
 """Points that a run comes to only where the one before it was killed at `LEAVING_POINT` or the like."""
+EARLIER_KILL: Final = Point("call", "saving", "after"), 2
+"""A point, with its occurrence, after which a run is resumed with at least one finished epoch."""
 _WRITTEN: Final = FILES | OTHER_FILES | COMPILED_FILES
 _MOVED: Final = FILES | FOLDERS
 
@@ -128,6 +135,10 @@ class Watch:
         occurrence: at which time that it comes there, from 1.
         draw: a number in 0..1 that chooses the byte or the deletion within the point.
         reached: how often it came to each point.
+        main_thread: the one that trains.
+        removals: how many files of a folder are deleted before the end; 0: it is not chosen.
+        is_armed: whether the next write ends the process.
+        is_log_due: whether the next line of the log does.
     """
 
     pipe: int
@@ -138,6 +149,7 @@ class Watch:
     main_thread: int = field(default_factory=threading.get_ident)
     removals: int = 0
     is_armed: bool = False
+    is_log_due: bool = False
 
     def tell(self, word: bytes) -> None:
         """Write a word into the pipe; the call returns before the other process has read it."""
@@ -156,8 +168,6 @@ class Watch:
 
     def tear(self, size: int) -> None:
         """Let the next write end the process within it: `size` bytes are in the file before."""
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         limit = size + round(self.draw * TORN_BYTES)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         self.is_armed = True
@@ -176,11 +186,16 @@ def die() -> None:
 def watch(pipe: int, point: Point | None, *, occurrence: int, draw: float) -> Watch:
     """Watch this process from now on, see `Watch`."""
     watched = Watch(pipe, point, occurrence, draw)
+    if point is not None:
+        # Python ignores it, and a write beyond the limit would be an error.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
     for table in (FUNCTIONS, COMPILING):
         for name, (module, attribute, _) in table.items():
             _wrap_call(watched, name, module, attribute)
     _wrap_saving(watched)
     _wrap_log(watched)
+    _wrap_events(watched)
     _wrap_moves(watched)
     _wrap_prunes(watched)
     _listen(watched)
@@ -235,12 +250,26 @@ def _wrap_log(watched: Watch) -> None:
 
             def add_record(record: Json) -> None:
                 watched.pass_by("log", LOGGING, "before")
-                if watched.come_to("log", LOGGING, "in"):
-                    watched.tear((folder / "log.jsonl").stat().st_size)
+                watched.is_log_due = watched.come_to("log", LOGGING, "in")
                 add(record)
                 watched.pass_by("log", LOGGING, "after")
 
             yield add_record
+
+    setattr(owner, last, wrapped)
+
+
+def _wrap_events(watched: Watch) -> None:
+    owner, last, flush = _locate("tensorboardX.record_writer", "RecordWriter.flush")
+
+    def wrapped(writer: Any) -> None:
+        watched.pass_by("write", EVENTS, "before")
+        is_chosen = watched.come_to("write", EVENTS, "in")
+        if is_chosen:
+            watched.tear(Path(writer.path).stat().st_size)
+        flush(writer)
+        if is_chosen:
+            watched.mend()  # There was less to write than the limit.
 
     setattr(owner, last, wrapped)
 
@@ -280,26 +309,41 @@ def _wrap_prunes(watched: Watch) -> None:
 
 
 def _listen(watched: Watch) -> None:
-    writing = os.O_WRONLY | os.O_RDWR
-
     def hear(event: str, args: Sequence[Any]) -> None:
-        if event not in ("open", "os.remove", "os.rename") or threading.get_ident() != watched.main_thread:
+        if event not in ("open", "os.remove", "os.rename"):
             return
-        if event == "os.remove" and watched.removals:
-            watched.removals -= 1
-            if not watched.removals:
-                die()
-        if event == "open" and not (isinstance(args[2], int) and args[2] & writing):
-            return
-        if watched.is_armed and event != "os.remove":
-            watched.mend()  # What was opened before has been written, and was shorter than the limit.
-        if event == "open" and isinstance(args[0], str | os.PathLike):
-            for name in _find(_WRITTEN, os.fspath(args[0])):
-                watched.pass_by("write", name, "before")
-                if watched.come_to("write", name, "in"):
-                    watched.tear(0)
+        # Without O_CREAT a file is read, or opened again to sync it.
+        path = os.fspath(args[0]) if isinstance(args[0], str | os.PathLike) else ""
+        is_new = event == "open" and isinstance(args[2], int) and bool(args[2] & os.O_CREAT)
+        if threading.get_ident() == watched.main_thread:
+            _hear_main(watched, event, path, is_new=is_new)
+        if is_new:
+            _hear_write(watched, path)
 
     sys.addaudithook(hear)
+
+
+def _hear_main(watched: Watch, event: str, path: str, *, is_new: bool) -> None:
+    """Count the deletions within a folder; let the limit on a file that has been written go."""
+    if event == "os.remove" and watched.removals:
+        watched.removals -= 1
+        if not watched.removals:
+            die()
+    if watched.is_armed and (is_new or event == "os.rename"):
+        watched.mend()  # What was opened before has been written, and was shorter than the limit.
+    if watched.is_log_due and is_new and path.endswith(LOG_NAME):
+        watched.is_log_due = False
+        watched.tear(Path(path).stat().st_size)
+
+
+def _hear_write(watched: Watch, path: str) -> None:
+    """Count a file that is about to be written; Orbax's are written in other threads than the main one."""
+    if threading.get_ident() != watched.main_thread and not re.search(ORBAX_FOLDER, path):
+        return
+    for name in _find(_WRITTEN, path):
+        watched.pass_by("write", name, "before")
+        if watched.come_to("write", name, "in"):
+            watched.tear(0)
 
 
 def choose_delay(draws: random.Random, point: Point) -> float:

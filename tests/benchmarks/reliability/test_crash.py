@@ -1,16 +1,18 @@
 """The crash campaign: a slice of it, and what its result has to be."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.harness import bench
-from benchmarks.reliability import crash
+from benchmarks.reliability import crash, crash_points
 from benchmarks.reliability.crash_points import POINTS, Point
 
 SLICE = (
@@ -36,7 +38,7 @@ def test_a_few_runs_are_killed_and_lose_nothing(tmp_path: Path) -> None:
 
 
 def record(part: str, number: int, kills: list[Any], failures: list[str]) -> dict[str, Any]:
-    own = {"kills": kills, "failures": failures, "seconds": 1.0}
+    own = {"kills": kills, "failures": failures, "seconds": 1.0, "missed": []}
     return {"part": part, "number": number, "variant": "one seed", **own}
 
 
@@ -57,6 +59,32 @@ def test_failures_are_seen() -> None:
         "only 0 kills after the move of split.npz",
         "files grow over the cycles: 10, then 11",
     ]
+
+
+def test_a_point_that_no_run_comes_to_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
+    """It is aimed at after the others, and in a run that has been killed before."""
+    options = crash.Crash(
+        parts=("points",), points="split.npz", repeats=2, variants=("one seed",), work=tmp_path
+    )
+    campaign, trials = crash.Campaign(options), list[crash.Trial]()
+    counts = campaign.place.reference("one seed") / "counts.json"
+    counts.parent.mkdir(parents=True)
+    counts.write_text("[]")
+    never, *others = (point for point in POINTS if "split.npz" in str(point))
+    tried: Counter[Point] = Counter()
+    while (trial := crash._plan_points(campaign)) is not None:
+        trials.append(trial)
+        names = [point for point, _ in trial.points]
+        kills = list(itertools.takewhile(never.__ne__, names))
+        tried.update(kills)
+        missed = [list(point) for point in names[len(kills) :][:1]]
+        campaign.done.append(
+            record("points", trial.number, [{"point": list(point)} for point in kills], [])
+            | {"missed": missed}
+        )
+    assert all(tried[point] >= 2 for point in others)
+    assert tried[never] == 0
+    assert crash_points.EARLIER_KILL in trials[-1].points
 
 
 def test_each_point_has_a_name_of_its_own() -> None:
