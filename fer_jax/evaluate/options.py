@@ -73,8 +73,9 @@ class EvaluateOptions:
     views: ViewChoice = "single"
     """Test-time augmentation: the views in which each image is shown; their logits are averaged. single: as
     it is; flip: also mirrored; shifts: also shifted by 2 px to each side; flip-shifts: all of these, and the
-    shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored. Compare a result only with
-    others from the same views."""
+    shifted ones mirrored; ten-crop: five crops of 44 px, enlarged, and mirrored; flip-zooms: as it is, and
+    the middle 92 and 85 percent of its side enlarged, each also mirrored. Compare a result only with others
+    from the same views."""
     robustness: bool = True
     """Measure the corruptions too: 46 more passes over some two thousand images, or all. One run only."""
     out: Path | None = None
