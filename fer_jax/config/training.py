@@ -45,8 +45,9 @@ class DistillConfig:
     """Distillation: learning from trained networks as well as from the labels. Off without teachers."""
 
     teachers: tuple[str, ...] = ()
-    """Run folders of the teachers. Their logits are averaged, over each image and its flipped copy. Runs of
-    the same config make it self-distillation."""
+    """The teachers: folders of runs, weights that come with fer_jax such as `best`, or `.safetensors` files
+    with their card. Their logits are averaged, over each image and its flipped copy. Runs of the same config
+    make it self-distillation. A network that learnt FER+'s votes teaches with labels.source ferplus only."""
     weight: float = 0.5
     """Weight of the teachers in the target; the labels get the rest."""
     temperature: float = 2.0
@@ -56,7 +57,7 @@ class DistillConfig:
         checks = Checks(self, "distill.")
         # A string is a sequence too: each letter would become a teacher.
         is_tuple = not isinstance(self.teachers, str)
-        checks.check("teachers", is_tuple, 'a tuple of folders, such as ("runs/mid-seed0",)')
+        checks.check("teachers", is_tuple, 'a tuple of teachers, such as ("runs/mid-seed0",)')
         checks.probability("weight")
         checks.positive("temperature")
 

@@ -26,7 +26,8 @@ class Prepared:
     """What a network is trained and measured on.
 
     Attributes:
-        examples: all of them, with the labels that count: FER2013's or those of FER+.
+        loaded: all of the data, with FER2013's labels.
+        examples: the same with the labels that count: FER2013's or those of FER+.
         split: rows of each part. After `take_sample`, `train` is what is trained on.
         targets: the training targets; None: the labels.
         open_rows: int64 [N], the training rows before any was left out.
@@ -35,6 +36,7 @@ class Prepared:
         notes: lines for people: what was left out, and what the targets are.
     """
 
+    loaded: Examples
     examples: Examples
     split: Split
     targets: SoftLabels | None
@@ -63,7 +65,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         ConfigError: no file of votes is named or found.
         DataError: the list or the votes cannot be read, or are not of this data.
     """
-    open_rows = split.train
+    loaded, open_rows = examples, split.train
     split, dropped = apply_drop_list(config.data, examples, split)
     notes = []
     if dropped:
@@ -76,6 +78,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         notes.append(describe_kept(split, kept))
         examples, split = replace(examples, labels=targets.likeliest()), kept
     return Prepared(
+        loaded=loaded,
         examples=examples,
         split=split,
         targets=None if targets is None else targets.of_epoch,
@@ -93,8 +96,8 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
     teachers are.
 
     Raises:
-        ConfigError: a teacher has seen images that are measured, or has other classes.
-        RunError: a teacher's folder cannot be used.
+        ConfigError: a teacher has seen images that are measured, has other classes, or learnt other labels.
+        RunError: a teacher cannot be used.
     """
     split = subsets.take_sample(chosen.split, config)
     sample = subsets.describe_sample(chosen.split, split, config)
@@ -102,7 +105,13 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
         console = Console(quiet=True)
     with terminal.show_steps(console, "asking the teachers", None) as steps:
         taught = distill(
-            config, chosen.examples, split, chosen.targets, open_rows=chosen.open_rows, on_view=steps.move
+            config,
+            chosen.loaded,
+            chosen.examples,
+            split,
+            chosen.targets,
+            open_rows=chosen.open_rows,
+            on_view=steps.move,
         )
     return replace(
         chosen,

@@ -16,7 +16,7 @@ from fer_jax.data.load import find_file
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import suggest_path
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs import record
+from fer_jax.runs import record, sources
 from fer_jax.runs.location import choose_place, find_folders
 from fer_jax.runs.record import DataRecord, RunRecord
 
@@ -33,7 +33,9 @@ def check_files(config: Config) -> None:
     if config.data.drop is not None:
         drop_list.find(config.data.drop)
     for name in config.distill.teachers:
-        read_finished(Path(name))
+        found = sources.find(name)
+        for folder in found if isinstance(found, list) else ():
+            read_finished(folder)
 
 
 def check_place(

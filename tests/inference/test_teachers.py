@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import DistillConfig
+from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, write_json
+from fer_jax.inference import classifiers
 from fer_jax.inference.predictor import predict
 from fer_jax.inference.run_weights import load
 from fer_jax.inference.teachers import Distilled, distill
-from fer_jax.runs import record
+from fer_jax.runs import inputs, record, sources
 from fer_jax.train import __main__ as train
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -59,7 +62,7 @@ def distilled(
         if asked is not None:
             asked.append(done)
 
-    return distill(config, EXAMPLES, split, targets, open_rows=open_rows, on_view=on_view)
+    return distill(config, EXAMPLES, EXAMPLES, split, targets, open_rows=open_rows, on_view=on_view)
 
 
 def taught_by(folder: Path, **others: float) -> Config:
@@ -154,3 +157,72 @@ def test_an_unfinished_teacher_is_refused(
     assert train.main(words) == 4
     assert "is not finished; go on with it" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def write_released(folder: Path, **training: object) -> str:
+    """Write a copy of `tiny` with a card that says it was trained on the 14 Training rows of `few_faces`."""
+    shutil.copy(sources.WEIGHTS / "tiny.safetensors", folder / "ours.safetensors")
+    card = read_json(sources.WEIGHTS / "tiny.json")
+    card["training"] |= {"data": "14 Training rows (the official counts), 7 PublicTest rows", **training}
+    write_json(folder / "ours.json", card)
+    return str(folder / "ours.safetensors")
+
+
+@pytest.fixture
+def few_faces(monkeypatch: pytest.MonkeyPatch) -> Examples:
+    """Make 14 Training and 7 PublicTest rows, one of each class in turn, with official counts."""
+    monkeypatch.setitem(fer2013.CLASS_COUNTS, "Training", (2,) * 7)
+    monkeypatch.delitem(fer2013.CONTENT_SHA256, "Training")
+    labels, usages = np.arange(21) % 7, np.repeat([0, 1], [14, 7])
+    return replace(EXAMPLES, images=EXAMPLES.images[:21], labels=labels.astype(np.int32), usages=usages)
+
+
+def taught_by_weights(few: Examples, named: str, split: Split) -> Distilled | None:
+    config = Config(name="student", distill=DistillConfig(teachers=(named,), weight=1, temperature=1))
+    return distill(config, few, few, split, None, open_rows=split.train, on_view=lambda done, total: None)
+
+
+def test_released_weights_teach_and_know_the_training_rows(few_faces: Examples, tmp_path: Path) -> None:
+    rows = np.arange(21)
+    official = Split(rows[:14], rows[14:], rows[:0])
+    named = write_released(tmp_path)
+    taught = taught_by_weights(few_faces, named, official)
+    assert taught is not None and taught.facts["runs"] == [
+        {"run": "ours.safetensors", "name": "tiny", "seed": 0, "select": "last"}
+        | {"checkpoint": {"name": "last", "step": 35840}}
+    ]
+    wanted = classifiers.load(named).predict(few_faces.images[:14], views="flip")
+    np.testing.assert_allclose(taught.targets(0, 0)[:14], wanted, rtol=1e-5)
+    with pytest.raises(ConfigError, match=r"ours.safetensors was trained on 4 of the images that this run"):
+        taught_by_weights(few_faces, named, Split(rows[:10], rows[10:], rows[:0]))
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"data": "some photos of ours"}, "which of the images here these are is not known"),
+        ({"labels": "FER+, votes"}, "was trained on FER.'s votes, and labels.source is fer2013"),
+    ],
+)
+def test_released_weights_of_other_images_or_labels_are_refused(
+    few_faces: Examples, tmp_path: Path, training: dict[str, str], message: str
+) -> None:
+    rows = np.arange(21)
+    with pytest.raises(ConfigError, match=message):
+        taught_by_weights(
+            few_faces, write_released(tmp_path, **training), Split(rows[:14], rows[14:], rows[:0])
+        )
+
+
+def test_a_damaged_card_is_refused(few_faces: Examples, tmp_path: Path) -> None:
+    rows = np.arange(21)
+    with pytest.raises(RunError, match=r"ours.json is damaged"):
+        taught_by_weights(
+            few_faces, write_released(tmp_path, split={}), Split(rows[:14], rows[14:], rows[:0])
+        )
+
+
+def test_names_of_teachers_are_checked_before_anything_slow() -> None:
+    inputs.check_files(Config(name="a", data=DATA, distill=DistillConfig(teachers=("tiny",))))
+    with pytest.raises(RunError, match="there is no run, no weights file and no released weights 'tinny'"):
+        inputs.check_files(Config(name="a", data=DATA, distill=DistillConfig(teachers=("tinny",))))
