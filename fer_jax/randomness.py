@@ -33,6 +33,7 @@ class Stream(IntEnum):
     HOLDOUT = 15
     SWEEP = 16
     CALIBRATION = 17
+    VIEWS = 18
 
 
 def numpy_rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -76,16 +76,17 @@ def _audit(options: AuditCommand, invocation: str) -> int:
 
 def _check_targets(config: Config) -> None:
     """Refuse a config with which the networks would not judge FER2013's labels, or not out of sample."""
-    source, teachers = config.labels.source, config.distill.teachers
+    source, distill = config.labels.source, config.distill
     if source != "fer2013":
         raise ConfigError(
             f"labels.source is {source}, and an audit checks FER2013's own labels; give a --config that is "
             "trained on them (--ferplus compares the findings with FER+'s votes)"
         )
-    if teachers:
+    if distill.is_on:
+        named = f"bank names {distill.bank}" if distill.bank else f"teachers names {distill.teachers[0]}"
         raise ConfigError(
-            f"distill.teachers names {teachers[0]}, and teachers may have seen the rows that an audit "
-            "judges; give a --config without teachers"
+            f"distill.{named}, and teachers may have seen the rows that an audit judges; give a --config "
+            "without teachers"
         )
 
 

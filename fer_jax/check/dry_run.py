@@ -31,6 +31,7 @@ from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Batch
 from fer_jax.files import Json
 from fer_jax.images import augment, standardise
+from fer_jax.images.stored_views import EpochViews
 from fer_jax.inference.prepare import Prepared
 from fer_jax.metrics.counts import accuracy, mean_loss
 from fer_jax.models.cnn import make_model
@@ -110,7 +111,7 @@ def _make_batch_at(config: Config, prepared: Prepared) -> Callable[[int], Batch]
     rows, targets = prepared.split.train, prepared.targets
 
     @functools.lru_cache(maxsize=1)
-    def plan_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def plan_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray | EpochViews | None]:
         order = sampled_order(seed, epoch, rows, examples.labels[rows], sampling=config.train.sampling)
         return order, None if targets is None else targets(seed, epoch)
 

@@ -67,7 +67,7 @@ FREE = (
     "train.trackers",
 )
 # Teachers too are compared by hash when a run is resumed; its extensions are taken from its record.
-FREE_TO_RESUME = (*FREE, "distill.teachers", "train.extra_epochs")
+FREE_TO_RESUME = (*FREE, "distill.teachers", "distill.bank", "train.extra_epochs")
 
 _GPU: Final = (
     "JAX computes on a GPU where it finds one (pip install 'fer-jax[gpu]'); JAX_PLATFORMS=cpu turns it off"

@@ -46,12 +46,19 @@ class DistillConfig:
 
     teachers: tuple[str, ...] = ()
     """The teachers: folders of runs, weights that come with fer_jax such as `best`, or `.safetensors` files
-    with their card. Their logits are averaged, over each image and its flipped copy. Runs of the same config
-    make it self-distillation. A network that learnt FER+'s votes teaches with labels.source ferplus only."""
+    with their card. Their logits are averaged. Runs of the same config make it self-distillation. A network
+    that learnt FER+'s votes teaches with labels.source ferplus only."""
     weight: float = 0.5
     """Weight of the teachers in the target; the labels get the rest."""
     temperature: float = 2.0
     """What the teachers' logits are divided by: the higher, the softer the targets."""
+    views: int = 0
+    """Stored views of each training image, augmented as `augment` says (flips at random), that the teachers
+    answer to; an epoch shows one of them. 0: the teachers see the clean image and its flipped copy, and each
+    epoch augments anew."""
+    bank: str | None = None
+    """A bank: a file with teachers' answers to at least `views` views of the training images, instead of
+    `teachers`."""
 
     def __post_init__(self) -> None:
         checks = Checks(self, "distill.")
@@ -60,6 +67,16 @@ class DistillConfig:
         checks.check("teachers", is_tuple, 'a tuple of teachers, such as ("runs/mid-seed0",)')
         checks.probability("weight")
         checks.positive("temperature")
+        checks.within("views", 0, 1000, "views of an image")
+        if self.bank is not None:
+            checks.check("bank", isinstance(self.bank, str), "a path")
+            checks.check("teachers", not self.teachers, "none with distill.bank, which says who they are")
+            checks.check("views", self.views > 0, ">= 1 with distill.bank, which has answers for views")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody teaches."""
+        return bool(self.teachers) or self.bank is not None
 
 
 @dataclass(frozen=True, kw_only=True)

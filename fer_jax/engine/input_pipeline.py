@@ -13,6 +13,7 @@ from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.mixing import Mix
 from fer_jax.images.mixing import draw as draw_mix
+from fer_jax.images.stored_views import EpochViews
 from fer_jax.metrics.counts import Counts, merge
 from fer_jax.randomness import Stream, numpy_rng
 
@@ -44,7 +45,7 @@ def draw_recipe(
     seed: int,
     step: int,
     mixing: MixConfig | None = None,
-    targets: np.ndarray | None = None,
+    targets: np.ndarray | EpochViews | None = None,
 ) -> Recipe:
     """Draw one training batch: a pure function of the order, the seed and the step.
 
@@ -56,14 +57,18 @@ def draw_recipe(
         seed: the training seed.
         step: number of the batch in the run, from 0; an incomplete last batch of an epoch is left out.
         mixing: how images are mixed; None for no mixing.
-        targets: soft labels float32 [N, C] of all examples; None: their labels are the targets.
+        targets: soft labels float32 [N, C] of all examples; None: their labels are the targets. Stored views
+            bring their own augmentation, for which see `images.stored_views`.
     """
     rows, weights = cut(order, batch_size, position)
     is_flipped = None
     if config.alternate_flip:
         epoch = step // (len(order) // batch_size)
         is_flipped = alternate_flips(seed, epoch, rows, share=config.flip_probability)
-    draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size, is_flipped=is_flipped)
+    if isinstance(targets, EpochViews):
+        draws = targets.find_draws(rows)
+    else:
+        draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size, is_flipped=is_flipped)
     mix = None if mixing is None else draw_mix(numpy_rng(seed, Stream.MIX, step), mixing, batch_size)
     return Recipe(rows.astype(np.int32), weights, draws, mix, None if targets is None else targets[rows])
 

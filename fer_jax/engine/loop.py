@@ -21,7 +21,6 @@ from fer_jax.data.batches import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.data.subsets import eval_rows
-from fer_jax.data.targets import SoftLabels
 from fer_jax.engine.batch_stats import Refresh
 from fer_jax.engine.input_pipeline import Recipe, draw_recipe
 from fer_jax.engine.schedule import is_out_of_patience, list_rates, plateau_factor
@@ -30,6 +29,7 @@ from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
 from fer_jax.errors import DivergedError
 from fer_jax.images.standardise import PixelStats
+from fer_jax.images.stored_views import EpochViews, TrainTargets
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
 from fer_jax.runs import checkpoint
 from fer_jax.runtime.signals import StopError
@@ -56,7 +56,7 @@ class Job:
 
     config: Config
     examples: Examples
-    targets: SoftLabels | None
+    targets: TrainTargets | None
     split: Split
     pixel_stats: PixelStats
     stepper: Stepper
@@ -254,7 +254,7 @@ def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
         return sampled_order(seed, epoch, rows, job.examples.labels[rows], sampling=train.sampling)
 
     @lru_cache(maxsize=len(replicas))
-    def targets_of(seed: int, epoch: int) -> np.ndarray | None:
+    def targets_of(seed: int, epoch: int) -> np.ndarray | EpochViews | None:
         return None if job.targets is None else job.targets(seed, epoch)
 
     @lru_cache(maxsize=1)

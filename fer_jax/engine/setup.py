@@ -11,7 +11,6 @@ import numpy as np
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.split import Split
-from fer_jax.data.targets import SoftLabels
 from fer_jax.engine.averages import make_pace
 from fer_jax.engine.batch_stats import Refresh, make_refresh
 from fer_jax.engine.loop import Job
@@ -23,6 +22,7 @@ from fer_jax.engine.steppers import make_host_stepper, make_resident_stepper
 from fer_jax.errors import ConfigError
 from fer_jax.images import standardise
 from fer_jax.images.standardise import PixelStats
+from fer_jax.images.stored_views import TrainTargets
 from fer_jax.models.cnn import make_model
 from fer_jax.randomness import Stream, jax_key
 
@@ -48,12 +48,12 @@ class Programs:
     eval_step: EvalStep
     pixel_stats: PixelStats
     class_weights: np.ndarray
-    targets: SoftLabels | None
+    targets: TrainTargets | None
     refresh: Refresh
 
 
 def make_programs(
-    config: Config, examples: Examples, split: Split, *, targets: SoftLabels | None = None
+    config: Config, examples: Examples, split: Split, *, targets: TrainTargets | None = None
 ) -> Programs:
     """Make the programs of a config.
 

@@ -4,7 +4,9 @@
 one: `choose_labels` once, then `take_sample` for each network.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -15,9 +17,15 @@ from fer_jax.data.drop_list import apply_drop_list
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, load_targets
+from fer_jax.errors import ConfigError
 from fer_jax.files import Json
-from fer_jax.inference.teachers import distill
+from fer_jax.images.stored_views import TrainTargets
+from fer_jax.inference.distillation import ask_views, distill
+from fer_jax.inference.teachers import Student
 from fer_jax.report import terminal
+from fer_jax.runs import bank as bank_file
+from fer_jax.runs.bank import Bank
+from fer_jax.runtime.progress import Steps
 from fer_jax.text import counted
 
 
@@ -29,6 +37,7 @@ class Prepared:
         loaded: all of the data, with FER2013's labels.
         examples: the same with the labels that count: FER2013's or those of FER+.
         split: rows of each part. After `take_sample`, `train` is what is trained on.
+        own_targets: the training targets without teachers; None: the labels.
         targets: the training targets; None: the labels.
         open_rows: int64 [N], the training rows before any was left out.
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
@@ -39,7 +48,8 @@ class Prepared:
     loaded: Examples
     examples: Examples
     split: Split
-    targets: SoftLabels | None
+    own_targets: SoftLabels | None
+    targets: TrainTargets | None
     open_rows: np.ndarray
     dropped: Json | None
     teachers: Json | None
@@ -77,11 +87,13 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         kept = keep_rows(split, targets)
         notes.append(describe_kept(split, kept))
         examples, split = replace(examples, labels=targets.likeliest()), kept
+    own_targets = None if targets is None else targets.of_epoch
     return Prepared(
         loaded=loaded,
         examples=examples,
         split=split,
-        targets=None if targets is None else targets.of_epoch,
+        own_targets=own_targets,
+        targets=own_targets,
         open_rows=open_rows,
         dropped=dropped,
         teachers=None,
@@ -99,24 +111,58 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
         ConfigError: a teacher has seen images that are measured, has other classes, or learnt other labels.
         RunError: a teacher cannot be used.
     """
-    split = subsets.take_sample(chosen.split, config)
-    sample = subsets.describe_sample(chosen.split, split, config)
-    if console is None or not config.distill.teachers:
-        console = Console(quiet=True)
-    with terminal.show_steps(console, "asking the teachers", None) as steps:
-        taught = distill(
-            config,
-            chosen.loaded,
-            chosen.examples,
-            split,
-            chosen.targets,
-            open_rows=chosen.open_rows,
-            on_view=steps.move,
-        )
+    student = _to_student(config, chosen)
+    sample = subsets.describe_sample(chosen.split, student.split, config)
+    with _asking(config, console) as steps:
+        taught = distill(student, on_view=steps.move)
     return replace(
         chosen,
-        split=split,
+        split=student.split,
         targets=chosen.targets if taught is None else taught.targets,
         teachers=None if taught is None else taught.facts,
         notes=(*chosen.notes, *([sample] if sample else []), *([taught.note] if taught else [])),
     )
+
+
+def make_bank(config: Config, examples: Examples, path: Path, *, console: Console | None = None) -> Bank:
+    """Ask a config's teachers about stored views of its training images, and write their answers to a file.
+
+    The file is for `distill.bank` of runs with the same augmentation, there or elsewhere. An interrupted call
+    has cached the views that are answered.
+
+    Args:
+        config: `distill.teachers`, `distill.views`, `augment` and what decides the rows count.
+        examples: what `load_examples` loads for `config.data`.
+        path: of the file; one that is there is replaced.
+        console: shows how far the teachers are.
+
+    Raises:
+        FerJaxError: as `prepare`; the file cannot be written.
+    """
+    if not config.distill.teachers or not config.distill.views:
+        raise ConfigError(
+            "a bank holds what distill.teachers answer to distill.views views of each image; give both, such "
+            "as --distill.teachers best --distill.views 32"
+        )
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder; name the file of the bank, such as {path / 'bank.safetensors'}"
+        )
+    chosen = choose_labels(config, examples, split_examples(examples, config.split))
+    with _asking(config, console) as steps:
+        bank = ask_views(_to_student(config, chosen), on_view=steps.move)
+    bank_file.write(path, bank)
+    return bank
+
+
+def _to_student(config: Config, chosen: Prepared) -> Student:
+    """Take the rows that one network is trained on."""
+    split = subsets.take_sample(chosen.split, config)
+    return Student(config, chosen.loaded, chosen.examples, split, chosen.open_rows, chosen.own_targets)
+
+
+def _asking(config: Config, console: Console | None) -> AbstractContextManager[Steps]:
+    """Show how far the teachers are."""
+    if console is None or not config.distill.is_on:
+        console = Console(quiet=True)
+    return terminal.show_steps(console, "asking the teachers", None)

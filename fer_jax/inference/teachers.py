@@ -1,22 +1,12 @@
-"""Distillation: the answers of trained networks become a part of the training targets.
-
-Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the softened
-answers of the teachers beside the labels. Theirs is a sum of two losses, with the student's logits softened
-too and that loss scaled by the temperature squared; here the two targets are blended and the student's logits
-stay as they are, so that one loss does. The teachers see each image and its mirror image once, without
-augmentation. Teachers of the student's own architecture make it a born-again network (Furlanello et al. 2018,
-"Born-again neural networks").
-"""
+"""Teachers: the networks and banks that a config names, and whether they may teach a run."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
-from scipy.special import softmax
 
 from fer_jax.config.data import LabelSource
 from fer_jax.config.run import Config
@@ -24,16 +14,15 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError
-from fer_jax.files import Json, keep_array, read_array, reading
+from fer_jax.files import Json, reading
 from fer_jax.inference import run_weights, weights
-from fer_jax.inference.predictor import Network, average, count_views, predict_views
+from fer_jax.inference.predictor import Network
 from fer_jax.inference.rows import find_training_hashes
+from fer_jax.runs import bank as bank_file
 from fer_jax.runs import sources
+from fer_jax.runs.bank import Bank
 from fer_jax.runs.sources import Released
-from fer_jax.runtime import machine
-
-OnView = Callable[[float, int], None]
-"""Called with how many views the teachers have seen, and how many there are."""
+from fer_jax.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,65 +46,51 @@ class Teacher:
 
 
 @dataclass(frozen=True, eq=False)
-class Distilled:
-    """Training targets with the teachers' answers in them, and who they are: for JSON and in a line."""
+class Student:
+    """A run that may be taught.
 
-    targets: SoftLabels
-    facts: Json
-    note: str
-
-
-def distill(
-    config: Config,
-    loaded: Examples,
-    examples: Examples,
-    split: Split,
-    targets: SoftLabels | None,
-    *,
-    open_rows: np.ndarray,
-    on_view: OnView,
-) -> Distilled | None:
-    """Blend the answers of a config's teachers into the training targets; None where it names no teacher.
-
-    Args:
-        config: `distill`, `labels` and `model` count.
+    Attributes:
+        config: of the run.
         loaded: all of the data, with FER2013's labels.
         examples: the same with the labels that count.
         split: rows of each part, as they are trained on and measured.
-        targets: the targets without teachers; None: the labels.
         open_rows: int64 [N], the rows that the protocol trains on, also those that this run leaves out: a
             teacher may know them, and images that are copies of them.
-        on_view: called as the teachers answer.
+        targets: the targets without teachers; None: the labels.
+    """
+
+    config: Config
+    loaded: Examples
+    examples: Examples
+    split: Split
+    open_rows: np.ndarray
+    targets: SoftLabels | None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows that are trained on, each once, sorted: int64 [n]."""
+        return np.unique(self.split.train)
+
+    def make_own(self) -> SoftLabels:
+        """Make the targets without teachers; those of the labels are one-hot."""
+        one_hot = (self.examples.labels[:, None] == np.arange(self.config.model.classes)).astype(np.float32)
+        return self.targets or (lambda seed, epoch: one_hot)
+
+
+def load_teachers(student: Student) -> list[Teacher]:
+    """Load the teachers that a config names, and check that they may teach.
 
     Raises:
-        ConfigError: a teacher has seen images that this run is measured on, or may have; has other classes;
-            or learnt other labels.
+        ConfigError: a teacher has seen images that are measured, or may have; has other classes; or learnt
+            other labels.
         RunError: a teacher cannot be found or used.
     """
-    if not config.distill.teachers:
-        return None
-    teachers = [
-        teacher for name in config.distill.teachers for teacher in _load(name, loaded, examples.labels)
-    ]
-    for teacher in teachers:
-        _check(teacher, config, examples, split, open_rows)
-    rows = np.unique(split.train)
-    sha256 = _hash(teachers)
-    logits = _predict(teachers, examples.images[rows], sha256, on_view)
-    answers = np.zeros((len(examples), config.model.classes), np.float32)
-    answers[rows] = softmax(logits / config.distill.temperature, axis=1)
-    one_hot = (examples.labels[:, None] == np.arange(config.model.classes)).astype(np.float32)
-    weight = np.float32(config.distill.weight)
-
-    def blend(seed: int, epoch: int) -> np.ndarray:
-        own = one_hot if targets is None else targets(seed, epoch)
-        return (1 - weight) * own + weight * answers
-
-    names = ", ".join(teacher.facts["run"] for teacher in teachers)
-    share, temperature = 100 * config.distill.weight, config.distill.temperature
-    note = f"{share:g} % of the targets from {names}, temperature {temperature:g}"
-    facts = {"sha256": sha256, "runs": [teacher.facts for teacher in teachers]}
-    return Distilled(blend, facts, note)
+    named = student.config.distill.teachers
+    teachers = [each for name in named for each in _load(name, student.loaded, student.examples.labels)]
+    for each in teachers:
+        title = f"distill.teachers: {each.title}"
+        _check(title, each.network.classes, each.labels, each.train_hashes, student)
+    return teachers
 
 
 def _load(named: str, loaded: Examples, labels: np.ndarray) -> list[Teacher]:
@@ -162,48 +137,59 @@ def _load_released(named: str, released: Released, loaded: Examples, labels: np.
     return Teacher(named, classifier.network, classifier.own_labels.source, hashes, facts)
 
 
-def _check(teacher: Teacher, config: Config, examples: Examples, split: Split, open_rows: np.ndarray) -> None:
-    if teacher.network.classes != config.model.classes:
+def _check(title: str, classes: int, labels: LabelSource, seen: np.ndarray, student: Student) -> None:
+    """Refuse a teacher of other classes or labels, or that was trained on images that are measured."""
+    config, hashes, split = student.config, student.examples.hashes, student.split
+    if classes != config.model.classes:
         raise ConfigError(
-            f"distill.teachers: {teacher.title} has {teacher.network.classes} classes, and "
-            f"model.classes is {config.model.classes}; give a teacher with as many classes"
+            f"{title} has {classes} classes, and model.classes is {config.model.classes}; give a teacher "
+            "with as many classes"
         )
-    if teacher.labels == "ferplus" and config.labels.source == "fer2013":
+    if labels == "ferplus" and config.labels.source == "fer2013":
         raise ConfigError(
-            f"distill.teachers: {teacher.title} was trained on FER+'s votes, and labels.source is fer2013: "
-            "the run would no longer be one on FER2013's labels alone; give teachers that were trained on "
-            "these, or labels.source ferplus"
+            f"{title} was trained on FER+'s votes, and labels.source is fer2013: the run would no longer be "
+            "one on FER2013's labels alone; give a teacher that was trained on these, or labels.source "
+            "ferplus"
         )
-    held_out = examples.hashes[np.concatenate([split.val, split.test])]
-    is_seen = np.isin(held_out, teacher.train_hashes)
-    is_seen &= ~np.isin(held_out, examples.hashes[open_rows])
+    held_out = hashes[np.concatenate([split.val, split.test])]
+    is_seen = np.isin(held_out, seen) & ~np.isin(held_out, hashes[student.open_rows])
     if is_seen.any():
         raise ConfigError(
-            f"distill.teachers: {teacher.title} was trained on {is_seen.sum():,} of the images that this "
-            "run is measured on, and would give their labels away; give a teacher of the same split"
+            f"{title} was trained on {is_seen.sum():,} of the images that this run is measured on, and would "
+            "give their labels away; give a teacher of the same split"
         )
 
 
-def _predict(teachers: Sequence[Teacher], images: np.ndarray, sha256: str, on_view: OnView) -> np.ndarray:
-    """Average the teachers' logits, float64 [N, C], and cache them: for resuming, and for other seeds."""
-    # On another machine, or with other cores, the same network gives other bits.
-    key = hashlib.sha256(json.dumps([sha256, machine.describe_place()]).encode())
-    key.update(np.ascontiguousarray(images))
-    name = f"answers/{key.hexdigest()[:32]}"
-    cached = read_array(name)
-    if cached is not None:
-        return cached
-    total, done = len(teachers) * count_views(["flip"]), 0.0
+def check_bank(path: Path, bank: Bank, student: Student) -> None:
+    """Refuse a bank that is of other views or images, or of which a teacher may not teach.
 
-    def advance(share: float) -> None:
-        nonlocal done
-        done += share
-        on_view(done, total)
+    Raises:
+        ConfigError: it does not fit; the message says why.
+    """
+    config, title, (views, _, classes) = student.config, f"distill.bank: {path}", bank.answers.shape
+    _check(f"distill.bank: a teacher of {path}", classes, bank.labels, bank.seen, student)
+    if config.distill.views > views:
+        raise ConfigError(
+            f"{title} has {counted(views, 'view')} of an image, and distill.views is {config.distill.views}; "
+            "lower it, or make another bank"
+        )
+    other = bank_file.list_differences(bank.augment, config.augment)
+    if other:
+        raise ConfigError(
+            f"{title}: its views were drawn with {', '.join(other)}; train with the bank's augmentation, or "
+            "make another bank"
+        )
+    is_missing = ~np.isin(student.examples.hashes[student.rows], bank.images)
+    if is_missing.any():
+        raise ConfigError(
+            f"{title}: it has no answers for {is_missing.sum():,} of the {len(is_missing):,} images that "
+            "this run is trained on; give a bank of these images"
+        )
 
-    each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]
-    logits = average(each, [teacher.title for teacher in teachers])
-    keep_array(name, logits)
-    return logits
+
+def describe_teachers(teachers: Sequence[Teacher]) -> Json:
+    """Describe who teaches, for JSON: `sha256` of all weights, and `runs`."""
+    return {"sha256": _hash(teachers), "runs": [teacher.facts for teacher in teachers]}
 
 
 def _hash(teachers: Sequence[Teacher]) -> str:

@@ -74,7 +74,7 @@ def describe_preprocessing(stats: PixelStats) -> Json:
 def public_config(config: Config) -> Json:
     """Turn a config into JSON for publication: paths are reduced to file names."""
     fields = to_json(config)
-    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus")):
+    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus"), ("distill", "bank")):
         place = fields[section][name]
         fields[section][name] = None if place is None else Path(place).name
     fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]

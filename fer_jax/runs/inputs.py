@@ -22,7 +22,7 @@ from fer_jax.runs.record import DataRecord, RunRecord
 
 
 def check_files(config: Config) -> None:
-    """Check that the data, the votes, the drop list and the teachers that a config names are there.
+    """Check that the data, votes, drop list, teachers and bank that a config names are there.
 
     Raises:
         ConfigError, DataError: a file is not.
@@ -36,6 +36,19 @@ def check_files(config: Config) -> None:
         found = sources.find(name)
         for folder in found if isinstance(found, list) else ():
             read_finished(folder)
+    if config.distill.bank is not None:
+        check_bank(Path(config.distill.bank))
+
+
+def check_bank(path: Path) -> None:
+    """Check that the file of a bank is there.
+
+    Raises:
+        RunError: it is not.
+    """
+    if not path.is_file():
+        near = suggest_path(path) or "; give the file of a bank, or distill.teachers, whose answers make one"
+        raise RunError(f"distill.bank: there is no file {path}{near}")
 
 
 def check_place(

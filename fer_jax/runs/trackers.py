@@ -104,7 +104,7 @@ def _errors_of(name: str) -> Iterator[None]:
 
 def list_settings(config: Config) -> dict[str, Value]:
     """Flatten a config for a tracker, without what names files of this machine."""
-    hidden = (*FREE, "data.drop", "distill.teachers")
+    hidden = (*FREE, "data.drop", "distill.teachers", "distill.bank")
     return {name: value for name, value in list_leaves(to_json(config)) if field_of(name) not in hidden}
 
 

@@ -452,6 +452,7 @@ def test_without_a_search_nothing_is_trained(audited: Path, capsys: pytest.Captu
             "labels.source is ferplus, and an audit checks FER2013's own labels",
         ),
         (("--config", "{}/taught.py"), 2, "teachers may have seen the rows that an audit judges"),
+        (("--config", "{}/banked.py"), 2, "distill.bank names x, and teachers may have seen the rows"),
     ],
 )
 def test_a_slip_gives_one_message(
@@ -460,6 +461,7 @@ def test_a_slip_gives_one_message(
     for name, section in (
         ("votes", 'labels=LabelsConfig(source="ferplus")'),
         ("taught", 'distill=DistillConfig(teachers=("runs/x",))'),
+        ("banked", 'distill=DistillConfig(bank="x", views=1)'),
     ):
         (audited / f"{name}.py").write_text(
             CONFIG.replace("import Config,", "import Config, DistillConfig, LabelsConfig,").replace(

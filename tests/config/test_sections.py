@@ -71,7 +71,7 @@ CHANGED = Config(
     loss=LossConfig(label_smoothing=0.1, class_weights="sqrt", effective_beta=0.9, focal_gamma=2),
     mix=MixConfig(mixup_alpha=0.2, cutmix_alpha=1, probability=0.5),
     average=AverageConfig(swa_epochs=1, stats_examples=0),
-    distill=DistillConfig(teachers=("runs/mid-seed0",), weight=1, temperature=0.5),
+    distill=DistillConfig(bank="best.safetensors", views=32, weight=1, temperature=0.5),
     optimizer=OptimizerConfig(
         name="sgd",
         peak_rate=0.05,
@@ -223,6 +223,9 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (DistillConfig, {"weight": 1.01}),
         (DistillConfig, {"temperature": 0.0}),
         (DistillConfig, {"teachers": "runs/mid-seed0"}),
+        (DistillConfig, {"views": 1001}),
+        (DistillConfig, {"views": 0, "bank": "best.safetensors"}),
+        (DistillConfig, {"teachers": ("best",), "bank": "best.safetensors", "views": 1}),
         (OptimizerConfig, {"cooldown_epochs": 0.0}),
         (TrainConfig, {"small_epochs": 11}),
         (TrainConfig, {"small_side_px": 49}),

@@ -1,0 +1,207 @@
+"""Distillation: the answers of trained networks become a part of the training targets.
+
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student learns the softened
+answers of the teachers beside the labels. Theirs is a sum of two losses, with the student's logits softened
+too and that loss scaled by the temperature squared; here the two targets are blended and the student's logits
+stay as they are, so that one loss does. The teachers see each image and its mirror image once, without
+augmentation, or each of its stored views (see `images.stored_views`). Teachers of the student's own
+architecture make it a born-again network (Furlanello et al. 2018, "Born-again neural networks").
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import jax
+import numpy as np
+from scipy.special import softmax
+
+from fer_jax.config.model import DeviceConfig
+from fer_jax.data.batches import in_order
+from fer_jax.files import Json, keep_array, read_array
+from fer_jax.images import augment
+from fer_jax.images.augment import Draws
+from fer_jax.images.stored_views import EpochViews, StoredViews, TrainTargets, count_before, redraw
+from fer_jax.inference.predictor import LARGEST_BATCH, Network, average, count_views, predict, predict_views
+from fer_jax.inference.teachers import Student, Teacher, check_bank, describe_teachers, load_teachers
+from fer_jax.runs import bank as bank_file
+from fer_jax.runs.bank import Bank, describe_drawing, to_answers
+from fer_jax.runtime import machine
+from fer_jax.text import counted
+
+OnView = Callable[[float, int], None]
+"""Called with how many views the teachers have seen, and how many there are."""
+
+_SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
+
+_apply = jax.jit(augment.apply)
+
+
+@dataclass(frozen=True, eq=False)
+class Distilled:
+    """Training targets with the teachers' answers in them, and who they are: for JSON and in a line."""
+
+    targets: TrainTargets
+    facts: Json
+    note: str
+
+
+def distill(student: Student, *, on_view: OnView) -> Distilled | None:
+    """Blend the answers of a config's teachers into the training targets; None where it names no teacher.
+
+    Args:
+        student: the run; `distill`, `labels` and `model` of its config count, with stored views also
+            `augment` and `device`.
+        on_view: called as the teachers answer.
+
+    Raises:
+        ConfigError: a teacher has seen images that this run is measured on, or may have; has other classes;
+            or learnt other labels; a bank is of other views or images.
+        RunError: a teacher or a bank cannot be found or used.
+    """
+    distill = student.config.distill
+    if distill.bank is not None:
+        path = Path(distill.bank)
+        bank, sha256 = bank_file.read(path)
+        check_bank(path, bank, student)
+        return _teach_by_views(
+            student, bank, {"sha256": sha256, "runs": bank.teachers["runs"], "bank": path.name}
+        )
+    if not distill.teachers:
+        return None
+    if distill.views:
+        bank = ask_views(student, on_view=on_view)
+        return _teach_by_views(student, bank, bank.teachers)
+    teachers = load_teachers(student)
+    facts = describe_teachers(teachers)
+    logits = _predict(teachers, student.examples.images[student.rows], facts["sha256"], on_view)
+    answers = np.zeros((len(student.examples), student.config.model.classes), np.float32)
+    answers[student.rows] = softmax(logits / distill.temperature, axis=1)
+    weight, own = np.float32(distill.weight), student.make_own()
+
+    def blend(seed: int, epoch: int) -> np.ndarray:
+        return (1 - weight) * own(seed, epoch) + weight * answers
+
+    return Distilled(blend, facts, _describe(student, facts))
+
+
+def _predict(teachers: Sequence[Teacher], images: np.ndarray, sha256: str, on_view: OnView) -> np.ndarray:
+    """Average the teachers' logits, float64 [N, C], and cache them: for resuming, and for other seeds."""
+    # On another machine, or with other cores, the same network gives other bits.
+    key = hashlib.sha256(json.dumps([sha256, machine.describe_place()]).encode())
+    key.update(np.ascontiguousarray(images))
+    name = f"answers/{key.hexdigest()[:32]}"
+    cached = read_array(name)
+    if cached is not None:
+        return cached
+    total, done = len(teachers) * count_views(["flip"]), 0.0
+
+    def advance(share: float) -> None:
+        nonlocal done
+        done += share
+        on_view(done, total)
+
+    each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]
+    logits = average(each, [teacher.title for teacher in teachers])
+    keep_array(name, logits)
+    return logits
+
+
+def ask_views(student: Student, *, on_view: OnView) -> Bank:
+    """Ask a run's teachers about stored views of its training images: they see the very pixels that it sees.
+
+    The answers to a view are cached as soon as they are there, so that this can be interrupted. The teachers
+    compute in `device.compute_dtype`: an answer that is stored in float16 needs no more.
+
+    Raises:
+        ConfigError, RunError: as `distill`.
+    """
+    config, examples, teachers = student.config, student.examples, load_teachers(student)
+    facts, images = describe_teachers(teachers), examples.images[student.rows]
+    made = {"compute_dtype": config.device.compute_dtype, **machine.describe_place()}
+    key = hashlib.sha256(json.dumps([facts["sha256"], made, describe_drawing(config.augment)]).encode())
+    key.update(np.ascontiguousarray(images))
+    total, done = len(teachers) * config.distill.views, 0.0
+
+    def advance(share: float) -> None:
+        nonlocal done
+        done += share
+        on_view(done, total)
+
+    networks = [_in_precision(teacher.network, config.device) for teacher in teachers]
+    answers = []
+    for view in range(config.distill.views):
+        name = f"answers/{key.hexdigest()[:32]}-view{view}"
+        cached = read_array(name)
+        if cached is None:
+            faces = _show(images, redraw(view, config.augment, len(images)))
+            each = [predict(network, faces, advance=advance)[0].astype(np.float64) for network in networks]
+            cached = to_answers(average(each, [teacher.title for teacher in teachers]))
+            keep_array(name, cached)
+        else:
+            advance(len(teachers))
+        answers.append(cached)
+    is_ferplus = any(teacher.labels == "ferplus" for teacher in teachers)
+    return Bank(
+        answers=np.stack(answers),
+        images=examples.hashes[student.rows],
+        seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
+        augment=config.augment,
+        labels="ferplus" if is_ferplus else "fer2013",
+        teachers=facts,
+        made=made,
+    )
+
+
+def _in_precision(network: Network, device: DeviceConfig) -> Network:
+    """Let a network predict in a precision; its weights stay as they are."""
+    plain = DeviceConfig(kernels="plain", compute_dtype=device.compute_dtype)
+    return replace(network, model=network.model.clone(device=plain))
+
+
+def _show(images: np.ndarray, draws: Draws) -> np.ndarray:
+    """Apply the draws of n images uint8 [n, 48, 48, 1], on the device: the same bits as anywhere."""
+    parts = [
+        _apply(images[rows], Draws(*(None if each is None else each[rows] for each in draws)))
+        for rows, _ in in_order(np.arange(len(images)), LARGEST_BATCH)
+    ]
+    return np.concatenate([np.asarray(part) for part in parts])[: len(images)]
+
+
+def _teach_by_views(student: Student, bank: Bank, facts: Json) -> Distilled:
+    """Make the targets of stored views."""
+    config, rows = student.config, student.rows
+    places = np.full(len(student.examples), -1)
+    places[rows] = _find_places(bank.images, student.examples.hashes[rows])
+    logits = bank.answers[: config.distill.views].astype(np.float32)
+    answers = softmax(logits / np.float32(config.distill.temperature), axis=2)
+    stored = StoredViews(bank.augment, answers, places, config.distill.weight)
+    own, facts = student.make_own(), facts | {"views": config.distill.views}
+
+    def choose_views(seed: int, epoch: int) -> EpochViews:
+        return stored.of_epoch(seed, epoch, own(seed, epoch))
+
+    return Distilled(choose_views, facts, _describe(student, facts))
+
+
+def _find_places(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Find the places of hashes among known ones, int64; equal ones take a place each while there are any.
+
+    >>> _find_places(np.array([5, 9, 5]), np.array([9, 5, 5, 5])).tolist()
+    [1, 0, 2, 2]
+    """
+    order = np.argsort(known, kind="stable")
+    first, end = (np.searchsorted(known[order], hashes, side=side) for side in _SIDES)
+    places: np.ndarray = order[np.minimum(first + count_before(hashes), end - 1)]
+    return places
+
+
+def _describe(student: Student, facts: Json) -> str:
+    """Describe in a line who teaches."""
+    config = student.config.distill
+    names = ", ".join(run["run"] for run in facts["runs"])
+    views = f", for {counted(config.views, 'stored view')} of each image" if config.views else ""
+    return f"{100 * config.weight:g} % of the targets from {names}, temperature {config.temperature:g}{views}"
