@@ -42,7 +42,7 @@ class Parts(NamedTuple):
     """The parts of the data, which should have no image in common; networks train on the first.
 
     Attributes:
-        kind: "usages", or "seed split" if the data has Training rows only.
+        kind: "usages", or "seed split" or "holdout split" if the data has Training rows only.
         names: of the parts.
         of_row: int64 [N], index into the names; -1 for a row of no part.
     """
@@ -96,7 +96,7 @@ class AuditFindings:
 
 
 def choose_parts(examples: Examples, config: SplitConfig) -> Parts:
-    """Take the usages as parts; if there is only one, the parts of the 70/15/15 split.
+    """Take the usages as parts; if there is only one, the parts of the config's split.
 
     Raises:
         DataError: the data has no labels, or is too small to split.
@@ -107,10 +107,10 @@ def choose_parts(examples: Examples, config: SplitConfig) -> Parts:
         for number, usage in enumerate(present):
             of_row[examples.usages == usage] = number
         return Parts("usages", tuple(fer2013.USAGES[usage] for usage in present), of_row)
-    split = split_examples(examples, config)
-    for number, rows in enumerate(split.parts.values()):
+    parts = {name: rows for name, rows in split_examples(examples, config).parts.items() if len(rows)}
+    for number, rows in enumerate(parts.values()):
         of_row[rows] = number
-    return Parts("seed split", tuple(split.parts), of_row)
+    return Parts(f"{config.protocol} split", tuple(parts), of_row)
 
 
 def groups_of(names: np.ndarray) -> list[np.ndarray]:

@@ -142,7 +142,7 @@ def check_split(examples: Examples, split: Split, config: Config) -> list[Findin
     sizes = {name: len(rows) for name, rows in split.parts.items()}
     copies = count_leaks(examples, split)
     return [
-        check_data.check_copies(copies, sizes, can_group=config.split.protocol == "seed"),
+        check_data.check_copies(copies, sizes, can_group=config.split.protocol != "official"),
         check_data.check_classes(counts),
     ]
 

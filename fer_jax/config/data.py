@@ -15,6 +15,12 @@ LabelSource = Literal["fer2013", "ferplus"]
 LABEL_WORDS: Final[dict[LabelSource, str]] = {"fer2013": "FER2013", "ferplus": "FER+"}
 """The sources, for people."""
 
+HOLDOUT_NOTE: Final = (
+    "val is a hold-out of Training: compare accuracies on it with those on the same hold-out, not with "
+    "PublicTest's"
+)
+"""What a reader must know of a run with `split.protocol` holdout."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -69,12 +75,19 @@ class LabelsConfig:
 class SplitConfig:
     """Which rows are for training, which for validation and which for testing."""
 
-    protocol: Literal["seed", "official"] = "seed"
-    """seed: the Training rows, split 70/15/15 (stratified); official: Training, PublicTest, PrivateTest."""
+    protocol: Literal["seed", "official", "holdout"] = "seed"
+    """seed: the Training rows, split 70/15/15 (stratified); official: Training, PublicTest, PrivateTest;
+    holdout: the Training rows, with a share held out as val (stratified), to decide between recipes."""
     seed: int = 0
-    """Seed of the 70/15/15 split, not of training. Keep it fixed when comparing runs."""
+    """Seed of the 70/15/15 split and of the hold-out, not of training. Keep it fixed when comparing runs."""
     group_duplicates: bool = True
     """Keep exact copies of an image in the same part. False gives the notebook's plain split, which leaks."""
+    holdout_fraction: float = 0.25
+    """Share of Training that protocol holdout holds out."""
 
     def __post_init__(self) -> None:
-        Checks(self, "split.").seed("seed")
+        checks = Checks(self, "split.")
+        checks.seed("seed")
+        checks.check("holdout_fraction", 0 < self.holdout_fraction < 1, "a share in (0, 1)")
+        is_grouped = self.group_duplicates or self.protocol != "holdout"
+        checks.check("group_duplicates", is_grouped, "True for split.protocol holdout, or another protocol")

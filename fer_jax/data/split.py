@@ -1,4 +1,4 @@
-"""Which rows train, select and test: 70/15/15 by a seed, or FER2013's official usages."""
+"""Which rows train, select and test: 70/15/15 by a seed, official usages, or a hold-out of Training."""
 
 import hashlib
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Split:
     Attributes:
         train: int64 [Ntrain], sorted rows of the Examples.
         val: int64 [Nval].
-        test: int64 [Ntest]; empty where the official protocol finds no PrivateTest rows.
+        test: int64 [Ntest]; empty where the official protocol finds no PrivateTest rows, and for a hold-out.
     """
 
     train: np.ndarray
@@ -61,7 +61,14 @@ def split_examples(examples: Examples, config: SplitConfig) -> Split:
             f"{examples.description}: it has no labels, so it cannot train or test a model; "
             "use train.csv or fer2013.csv"
         )
-    split = _official(examples) if config.protocol == "official" else _seeded(examples, config)
+    if config.protocol == "official":
+        split = _official(examples)
+    elif config.protocol == "holdout":
+        rows = _list_training(examples)
+        whole = Split(rows, rows[:0], rows[:0])
+        split = hold_out(examples, whole, share=config.holdout_fraction, seed=config.seed)
+    else:
+        split = _seeded(examples, config)
     for name in ("train", "val"):
         if not len(split.parts[name]):
             raise DataError(
@@ -81,14 +88,48 @@ def _official(examples: Examples) -> Split:
     return Split(train, val, test)
 
 
-def _seeded(examples: Examples, config: SplitConfig) -> Split:
-    """Split the Training rows, and those without a usage: class by class, group by group."""
+def _list_training(examples: Examples) -> np.ndarray:
+    """List the Training rows, and those without a usage: int64 [N], sorted."""
     training = fer2013.USAGES.index("Training")
-    rows = np.flatnonzero((examples.usages == training) | (examples.usages == fer2013.UNLABELLED))
+    return np.flatnonzero((examples.usages == training) | (examples.usages == fer2013.UNLABELLED))
+
+
+def _seeded(examples: Examples, config: SplitConfig) -> Split:
+    """Split the rows of `_list_training`: class by class, group by group."""
+    rows = _list_training(examples)
     groups = examples.hashes[rows] if config.group_duplicates else np.arange(len(rows))
     middle, total = shuffle_groups(groups, examples.labels[rows], seed=config.seed, stream=Stream.SPLIT)
     part = np.searchsorted([TRAIN_SHARE, TRAIN_SHARE + VAL_SHARE], middle / total, side="right")
     return Split(rows[part == 0], rows[part == 1], rows[part == 2])
+
+
+def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Split:
+    """Hold out a share of each class of the training part; exact copies of an image stay together.
+
+    Args:
+        examples: all of them, labelled.
+        split: of these examples.
+        share: of the training rows, in (0, 1).
+        seed: in [0, 2**32).
+
+    Returns:
+        A split whose `train` and `val` together are the given training part, both sorted; its `test` is
+        empty. The given validation and test parts are not used.
+
+    Raises:
+        DataError: a part would be empty.
+    """
+    rows = np.sort(split.train)
+    middle, total = shuffle_groups(
+        examples.hashes[rows], examples.labels[rows], seed=seed, stream=Stream.HOLDOUT
+    )
+    is_val = middle < share * total
+    if is_val.all() or not is_val.any():
+        raise DataError(
+            f"{examples.description}: a hold-out of {share:g} leaves {int((~is_val).sum())} training rows "
+            f"and holds {int(is_val.sum())} out; wanted some of each: give more rows, or another share"
+        )
+    return Split(rows[~is_val], rows[is_val], rows[:0])
 
 
 def shuffle_groups(

@@ -1,4 +1,4 @@
-"""Subsets of the training part: a hold-out to choose hyper-parameters on, a limit, a bootstrap resample."""
+"""Subsets of the training part: a limit, and a bootstrap resample."""
 
 from dataclasses import replace
 
@@ -6,40 +6,9 @@ import numpy as np
 
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
-from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, shuffle_groups
-from fer_jax.errors import DataError
+from fer_jax.data.split import Split
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.text import counted
-
-
-def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Split:
-    """Hold out a share of each class of the training part; exact copies of an image stay together.
-
-    Args:
-        examples: all of them, labelled.
-        split: of these examples.
-        share: of the training rows, in (0, 1).
-        seed: in [0, 2**32).
-
-    Returns:
-        A split whose `train` and `val` together are the given training part, both sorted; its `test` is
-        empty. The given validation and test parts are not used.
-
-    Raises:
-        DataError: a part would be empty.
-    """
-    rows = np.sort(split.train)
-    middle, total = shuffle_groups(
-        examples.hashes[rows], examples.labels[rows], seed=seed, stream=Stream.HOLDOUT
-    )
-    is_val = middle < share * total
-    if is_val.all() or not is_val.any():
-        raise DataError(
-            f"{examples.description}: a hold-out of {share:g} leaves {int((~is_val).sum())} training rows "
-            f"and holds {int(is_val.sum())} out; wanted some of each: give more rows, or another share"
-        )
-    return Split(rows[~is_val], rows[is_val], rows[:0])
 
 
 def take_sample(split: Split, config: Config) -> Split:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.data import targets
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import ferplus
@@ -63,6 +64,12 @@ def describe_copies(subject: Subject, is_copy: np.ndarray | None) -> list[str]:
         ]
     copies = int(is_copy.sum())
     return [f"note: exact copies of training images: {copies:,} of {len(is_copy):,}"] if copies else []
+
+
+def describe_hold_out(subject: Subject, part: str) -> list[str]:
+    """Note that val is a hold-out of Training; nothing if it is not, or another part is measured."""
+    is_held_out = any(run.config.split.protocol == "holdout" for run in subject.runs)
+    return [f"note: {HOLDOUT_NOTE}"] if is_held_out and part == "val" else []
 
 
 def find_votes(

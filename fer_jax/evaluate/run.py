@@ -173,7 +173,7 @@ def predict_part(
     if subject.weights is not None:
         console.print(f"weights    {subject.weights.name}: {subject.weights.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows.rows):,}")
-    notes = beside.describe_copies(subject, is_copy)
+    notes = [*beside.describe_copies(subject, is_copy), *beside.describe_hold_out(subject, part)]
     for line in (*rows.notes, *notes, *(line for run in runs for line in run.notes)):
         console.print(line, style="yellow")
     each = _predict(console, subject.members, rows.images, options.views)

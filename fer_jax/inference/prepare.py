@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.run import Config
 from fer_jax.data import subsets
 from fer_jax.data.drop_list import apply_drop_list
@@ -42,7 +43,7 @@ class Prepared:
         open_rows: int64 [N], the training rows before any was left out.
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
         teachers: who the teachers are; None without teachers.
-        notes: lines for people: what was left out, and what the targets are.
+        notes: lines for people: a hold-out, what was left out, and what the targets are.
     """
 
     loaded: Examples
@@ -77,7 +78,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     """
     loaded, open_rows = examples, split.train
     split, dropped = apply_drop_list(config.data, examples, split)
-    notes = []
+    notes = [HOLDOUT_NOTE] if config.split.protocol == "holdout" else []
     if dropped:
         notes.append(
             f"left out of train: {counted(dropped['rows'], 'row')} that {dropped['list']} marks drop"

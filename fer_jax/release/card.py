@@ -44,6 +44,7 @@ MISUSE: Final = (
 _RULES: Final = {
     "official": "FER2013's usages: Training is train, PublicTest is val, PrivateTest is test",
     "seed": "the Training rows, 70/15/15, stratified by class, by the split seed",
+    "holdout": "the Training rows, a share held out as val, stratified by class, by the split seed",
 }
 _VAL_ROLES: Final = {
     "best": "the epoch was selected on it",

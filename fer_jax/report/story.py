@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fer_jax.config.changes import list_settings
+from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
@@ -171,6 +172,8 @@ class Story:
         copies = split["copies_of_training_images"]
         counted = ", ".join(f"{thousands(count)} in {part}" for part, count in copies.items())
         note = f"{sizes} images. Exact copies of training images: {counted}."
+        if self.config.split.protocol == "holdout":
+            note += f" Here {HOLDOUT_NOTE}."
         if any(copies.values()):
             note += " Such images are not a fair test. The accuracy without them is measured by evaluate."
         if split.get("dropped"):

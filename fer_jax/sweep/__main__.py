@@ -26,8 +26,8 @@ class SweepCommand(cli.ConfigCommand):
     """Search a config's hyper-parameters with Optuna, and print the command that trains the best one.
 
     A space file names the fields to change; the config has the rest. Each trial is trained in memory and
-    judged by its validation accuracy: with the seed protocol on the validation part, with the official one on
-    a share of Training that is held out; PublicTest is never used. Trials that fall behind are given up.
+    judged by its validation accuracy: with the official protocol on a share of Training that is held out,
+    with the others on the validation part; PublicTest is never used. Trials that fall behind are given up.
 
     All results are stored in a database. The same command continues a sweep that was stopped or killed, and
     several processes with the same command share the work; with a database server as --storage also on
@@ -48,7 +48,8 @@ class SweepCommand(cli.ConfigCommand):
     spared_epochs: int | None = None
     """No trial is given up before this many epochs; by default a quarter of train.epochs."""
     holdout: float = 0.15
-    """Share of Training that is held out with the official protocol; exact copies stay together."""
+    """Share of Training that is held out with the official protocol; exact copies stay together. With the
+    holdout protocol, split.holdout_fraction says it."""
     sweep_seed: int = 0
     """Seed of the sampler and of the hold-out."""
     storage: str | None = None

@@ -2,7 +2,7 @@
 
 A trial is a function of its parameters, the training seeds and the data: none writes weights, and repeating
 one gives the same result. With the official protocol a share of Training is held out, and neither PublicTest
-nor PrivateTest is used; with the seed protocol the validation part is the hold-out.
+nor PrivateTest is used; with the other protocols the validation part is the hold-out.
 """
 
 import shlex
@@ -21,8 +21,7 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
 from fer_jax.data import subsets
-from fer_jax.data.split import split_examples
-from fer_jax.data.subsets import hold_out
+from fer_jax.data.split import hold_out, split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.errors import ConfigError, DivergedError
@@ -130,7 +129,7 @@ def _choose_rows(console: Console, plan: Plan) -> Prepared:
     config = plan.config
     examples = terminal.load_data(console, config.data)
     split = split_examples(examples, config.split)
-    where = "the validation part of the seed protocol"
+    where = f"the validation part of the {config.split.protocol} protocol"
     if config.split.protocol == "official":
         split = hold_out(examples, split, share=plan.options.holdout, seed=plan.options.sweep_seed)
         where = f"{plan.options.holdout:g} of Training, held out; PublicTest and PrivateTest are not used"
@@ -293,7 +292,9 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         "name": plan.name,
         "objective": f"validation accuracy of the {plan.config.train.select} epoch",
         "protocol": plan.config.split.protocol,
-        "holdout": plan.options.holdout if plan.config.split.protocol == "official" else None,
+        "holdout": {"official": plan.options.holdout, "holdout": plan.config.split.holdout_fraction}.get(
+            plan.config.split.protocol
+        ),
         "images": {
             "train": len(subsets.take_sample(chosen.split, plan.config).train),
             "val": len(chosen.split.val),

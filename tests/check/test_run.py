@@ -286,6 +286,8 @@ def test_a_leaking_split_and_other_class_shares_are_found(examples: Examples) ->
     official = dataclasses.replace(TINY, split=SplitConfig(protocol="official"))
     copies, _ = dry_run.check_split(examples, leaking, official)
     assert copies.outcome == "warned"
+    held_out = dataclasses.replace(TINY, split=SplitConfig(protocol="holdout"))
+    assert dry_run.check_split(examples, leaking, held_out)[0].outcome == "failed"
     happy = split.val[examples.labels[split.val] == 3]
     _, classes = dry_run.check_split(examples, Split(split.train, happy, split.test), TINY)
     assert classes.outcome == "warned"

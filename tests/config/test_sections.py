@@ -31,7 +31,7 @@ CHANGED = Config(
         synthetic_seed=2**32 - 1,
     ),
     labels=LabelsConfig(source="ferplus", mode="votes", keep="voted", ferplus="fer2013new.csv"),
-    split=SplitConfig(protocol="official", seed=3, group_duplicates=False),
+    split=SplitConfig(protocol="official", seed=3, group_duplicates=False, holdout_fraction=0.5),
     augment=AugmentConfig(
         shift_probability=0.1,
         max_shift_px=24,
@@ -178,6 +178,8 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (DataConfig, {"synthetic_examples": 69}),
         (DataConfig, {"synthetic_seed": 2**32}),
         (SplitConfig, {"seed": 2**32}),
+        *((SplitConfig, {"holdout_fraction": bad}) for bad in (0.0, 1.0)),
+        (SplitConfig, {"group_duplicates": False, "protocol": "holdout"}),
         (TrainConfig, {"seed": 2**32}),
         (TrainConfig, {"epochs": 0}),
         (TrainConfig, {"batch_size": 0}),

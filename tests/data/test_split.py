@@ -8,8 +8,7 @@ import pytest
 from fer_jax import fer2013
 from fer_jax.config.data import SplitConfig
 from fer_jax.data.examples import Examples, hash_images
-from fer_jax.data.split import Split, count_leaks, shuffle_groups, split_examples
-from fer_jax.data.subsets import hold_out
+from fer_jax.data.split import Split, count_leaks, hold_out, shuffle_groups, split_examples
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream
 
@@ -159,3 +158,22 @@ def test_a_hold_out_is_a_share_of_each_class_and_keeps_copies_together() -> None
     assert held.sha256 != other.sha256
     with pytest.raises(DataError, match=r"a hold-out of 0\.001 leaves"):
         hold_out(plain, Split(every[:9], every[:0], every[:0]), share=0.001, seed=0)
+
+
+def test_the_holdout_protocol_divides_training_alone_and_no_copy_crosses() -> None:
+    examples, faces = with_copies()
+    usages = np.random.default_rng(2).integers(-1, 3, len(examples)).astype(np.int32)
+    config = SplitConfig(protocol="holdout", holdout_fraction=0.4, seed=7)
+    split = split_examples(dataclasses.replace(examples, usages=usages), config)
+    assert_every_row_once(split, np.flatnonzero(usages <= 0))
+    assert len(split.test) == 0
+    assert not set(faces[split.train]) & set(faces[split.val])
+    plain = dataclasses.replace(distinct(), usages=usages)
+    for seed in (7, 8):
+        split = split_examples(plain, dataclasses.replace(config, seed=seed))
+        for label in range(7):
+            in_training = (plain.labels[usages <= 0] == label).sum()
+            assert abs((plain.labels[split.val] == label).sum() - 0.4 * in_training) <= 1
+    assert split.sha256 != split_examples(plain, config).sha256
+    with pytest.raises(DataError, match=r"^faces\.csv: a hold-out of 0\.4 leaves 0 training rows"):
+        split_examples(dataclasses.replace(plain, usages=np.full_like(usages, 1)), config)

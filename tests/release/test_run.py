@@ -190,6 +190,9 @@ def test_the_role_of_a_part_follows_the_protocol() -> None:
     assert role("PublicTest", official, None) == role("val", seed, None) == "the epoch was selected on it"
     assert role("PublicTest", last, None).startswith("measured after each epoch; no epoch")
     assert role("PublicTest", seed, None) == role("test", seed, None) == role("PrivateTest", official, None)
+    held_out = replace(last, split=SplitConfig(protocol="holdout"))
+    assert role("val", held_out, None) == role("PublicTest", last, None)
+    assert role("PublicTest", held_out, None) == "held back from training and selection"
     taught = {"runs": [{"select": "last"}, {"select": "best"}]}
     assert role("val", last, taught).endswith("no epoch was selected on it; its teachers' epochs were")
 
