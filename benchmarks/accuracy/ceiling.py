@@ -99,7 +99,7 @@ def _measure(name: str, examples: Examples, votes_file: Path) -> Iterator[Json]:
     for source in sources:
         labelling = inference_labels.choose([classifier], source, votes_file)
         rows = inference_labels.label_rows(labelling, examples, public, part=PART)
-        is_copy = beside.find_copies(Subject([], classifier), examples, rows)
+        is_copy = beside.find_copies(Subject([], [classifier]), examples, rows)
         votes = beside.find_votes(console, labelling, examples, is_asked=True)
         for views, every in by_views.items():
             logits = every[np.isin(public, rows.rows)]

@@ -42,13 +42,18 @@ def find_copies(subject: Subject, examples: Examples, rows: LabelledRows) -> np.
         rows: the N rows that are measured.
 
     Returns:
-        None for released weights whose training images are not in the data.
+        None for released weights, if the training images of one are not in the data.
     """
     hashes = examples.hashes[rows.rows]
-    if subject.weights is None:
+    if subject.runs:
         return find_trained_on(subject.runs, hashes)
-    known = find_training_hashes(subject.weights.card, examples, rows.examples.labels)
-    return None if known is None else np.isin(hashes, known)
+    is_copy = np.zeros(len(hashes), bool)
+    for each in subject.weights:
+        known = find_training_hashes(each.card, examples, rows.examples.labels)
+        if known is None:
+            return None
+        is_copy |= np.isin(hashes, known)
+    return is_copy
 
 
 def describe_copies(subject: Subject, is_copy: np.ndarray | None) -> list[str]:
@@ -57,10 +62,9 @@ def describe_copies(subject: Subject, is_copy: np.ndarray | None) -> list[str]:
     `is_copy` is what `find_copies` returns.
     """
     if is_copy is None:
-        name = "the weights" if subject.weights is None else subject.weights.name
         return [
-            f"note: exact copies of training images: not known, for {name} was trained on images that are "
-            "not in this data"
+            f"note: exact copies of training images: not known, for {' or '.join(subject.names)} was trained "
+            "on images that are not in this data"
         ]
     copies = int(is_copy.sum())
     return [f"note: exact copies of training images: {copies:,} of {len(is_copy):,}"] if copies else []

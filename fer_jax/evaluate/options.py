@@ -13,14 +13,13 @@ from fer_jax.data.split import OWN_PARTS, Part
 from fer_jax.errors import ConfigError
 from fer_jax.images.views import ViewChoice
 from fer_jax.runs import inputs, sources
-from fer_jax.runs.sources import Released
 
 SUFFIXES: Final = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Measure a trained network: a run, several runs as an ensemble, or released weights.
+    """Measure a trained network: a run, released weights, or several of either as an ensemble.
 
     Of a run, the weights that its config selects are measured: those of its best epoch, or of its last. The
     results are printed and written into the run's folder, as evaluate_PART.json and pictures (with --views
@@ -47,13 +46,14 @@ class EvaluateOptions:
     Several runs are measured as an ensemble: the mean of their logits. The metrics of the ensemble and of
     each run are written as ensemble_RUNS_PART.json, without corruptions, mistakes and pictures.
 
-    Released weights, given by name or file, are measured on PublicTest or PrivateTest of a FER2013 file,
-    metrics only. Their thresholds are chosen on its PublicTest.
+    Released weights, given by name, file or folder, are measured on PublicTest or PrivateTest of a FER2013
+    file, metrics only; several are an ensemble. Their thresholds are chosen on its PublicTest.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """The run's folder, such as runs/run6-seed0; or the folders of several, or one that holds several; or
-    released weights: mid, or some/folder/mid.safetensors."""
+    released weights: mid, or some/folder/mid.safetensors, or several, or a folder that holds several. Cards
+    beside weights may be named too, so that some/folder/best-* is an ensemble."""
     data: Path | None = None
     """Another file to measure on; by default the data that the run was trained on."""
     split: Part = "val"
@@ -79,8 +79,8 @@ class EvaluateOptions:
     robustness: bool = True
     """Measure the corruptions too: 46 more passes over some two thousand images, or all. One run only."""
     out: Path | None = None
-    """Folder for the results of an ensemble, by default the one that holds the first run; for those of
-    released weights, by default none: they are only shown."""
+    """Folder for the results of an ensemble of runs, by default the one that holds the first run; for those
+    of released weights, by default none: they are only shown."""
     overwrite: bool = False
     """Replace a result of the same name that was made from other data, runs or views."""
     predictions: Path | None = None
@@ -99,12 +99,10 @@ def check(options: EvaluateOptions) -> None:
         _check_table(options.predictions)
     if options.ferplus is not None:
         ferplus.find(options.ferplus)
-    found = [sources.find(path) for path in options.runs]
-    released = next((each for each in found if isinstance(each, Released)), None)
-    if released is not None:
-        _check_released(released, options)
+    found, folders = sources.find_all(options.runs)
+    if found:
+        _check_released(options)
         return
-    folders = [folder for each in found if isinstance(each, list) for folder in each]
     inputs.check_data(folders[0], options.data, options.on_bad_row)
     if len(folders) > 1:
         for folder in folders:
@@ -113,11 +111,7 @@ def check(options: EvaluateOptions) -> None:
         raise ConfigError("--out is for several runs; the results of one run are written into its folder")
 
 
-def _check_released(released: Released, options: EvaluateOptions) -> None:
-    if len(options.runs) > 1:
-        raise ConfigError(
-            f"{released.name} are released weights, which are measured alone; name nothing else"
-        )
+def _check_released(options: EvaluateOptions) -> None:
     if options.split in OWN_PARTS:
         raise ConfigError(
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "

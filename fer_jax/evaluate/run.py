@@ -1,4 +1,4 @@
-"""The work of `evaluate`: one path for a run, an ensemble of runs and released weights.
+"""The work of `evaluate`: one path for runs and released weights, one or several as an ensemble.
 
 The networks are read, then the data, its labels and the rows of the part. Each network's logits are averaged
 over the views, and these over the networks. From the mean come all metrics, and a temperature. A single run
@@ -32,6 +32,7 @@ from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views
 from fer_jax.inference.rows import choose_rows, list_labelled
 from fer_jax.inference.run_weights import Trained, load_own_data
+from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
 from fer_jax.metrics.scores import copy_free, summarise
@@ -88,33 +89,40 @@ class Evaluation:
         }
 
     def _describe_networks(self) -> Json:
-        if self.subject.weights is not None:
-            card = self.subject.weights.card
-            return {"weights": {"name": card["name"], "sha256": card["tensors"]["sha256"]}}
-        if self.subject.only_run is not None:
-            return {"checkpoint": self.subject.only_run.checkpoint}
-        members = zip(self.subject.runs, self.each, strict=True)
+        facts = [*map(_describe_run, self.subject.runs), *map(_describe_weights, self.subject.weights)]
+        if len(facts) == 1:
+            return {name: facts[0][name] for name in ("checkpoint", "weights") if name in facts[0]}
         return {
             "averaged": "logits",
             "members": [
-                _describe_member(run, logits, self.rows.labels, self.is_copy) for run, logits in members
+                each | self._measure_member(logits) for each, logits in zip(facts, self.each, strict=True)
             ],
         }
 
+    def _measure_member(self, logits: np.ndarray) -> Json:
+        metrics = summarise(count_predictions(log_softmax(logits, axis=1), self.rows.labels))
+        kept = ("correct", "total", "accuracy", "accuracy_low", "accuracy_high", "loss")
+        without = copy_free(logits.argmax(axis=1) == self.rows.labels, self.is_copy)
+        return {"copy_free": without} | {name: metrics[name] for name in kept}
 
-def _describe_member(
-    run: Trained, logits: np.ndarray, labels: np.ndarray, is_copy: np.ndarray | None
-) -> Json:
-    metrics = summarise(count_predictions(log_softmax(logits, axis=1), labels))
-    kept = ("correct", "total", "accuracy", "accuracy_low", "accuracy_high", "loss")
+
+def _describe_run(run: Trained) -> Json:
     return {
         "run": run.folder.name,
         "name": run.config.name,
         "seed": run.record.seed,
         "finished": run.record.finished,
         "checkpoint": run.checkpoint,
-        "copy_free": copy_free(logits.argmax(axis=1) == labels, is_copy),
-    } | {name: metrics[name] for name in kept}
+    }
+
+
+def _describe_weights(weights: Classifier) -> Json:
+    card = weights.card
+    return {
+        "weights": {"name": card["name"], "sha256": card["tensors"]["sha256"]},
+        "name": card["config"]["name"],
+        "seed": card["training"]["seeds"]["train"],
+    }
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -170,14 +178,14 @@ def predict_part(
     refuse_other_result(subject, labelling, options, examples)
     is_copy = beside.find_copies(subject, examples, rows)
     votes = beside.find_votes(console, labelling, examples, is_asked=options.ferplus is not None)
-    if subject.weights is not None:
-        console.print(f"weights    {subject.weights.name}: {subject.weights.card['parameters']:,} parameters")
+    for each in subject.weights:
+        console.print(f"weights    {each.name}: {each.card['parameters']:,} parameters")
     console.print(f"rows       {part}: {len(rows.rows):,}")
     notes = [*beside.describe_copies(subject, is_copy), *beside.describe_hold_out(subject, part)]
     for line in (*rows.notes, *notes, *(line for run in runs for line in run.notes)):
         console.print(line, style="yellow")
-    each = _predict(console, subject.members, rows.images, options.views)
-    logits = average(each, subject.names)
+    logits_each = _predict(console, subject.members, rows.images, options.views)
+    logits = average(logits_each, subject.names)
     held_out: Predictions | None = (logits, rows.labels)
     if part != "val":
         held_out = predict_held_out(console, runs, labelling, rows.examples, options.views)
@@ -187,7 +195,7 @@ def predict_part(
         part=part,
         rows=rows,
         views=options.views,
-        each=each,
+        each=logits_each,
         logits=logits,
         held_out=held_out,
         validation=_choose_validation(console, subject, rows, options, logits, held_out),
@@ -209,15 +217,15 @@ def _choose_validation(
     Returns:
         None if the runs have no validation part at hand, or the data no PublicTest.
     """
-    if subject.weights is None:
+    if not subject.weights:
         return None if held_out is None else Validation("val", held_out)
     if options.split == beside.PUBLIC:
         return Validation(beside.PUBLIC, (logits, rows.labels))
     others = list_labelled(rows.examples, beside.PUBLIC)
     if not len(others):
         return None
-    (found,) = _predict(console, subject.members, rows.examples.images[others], options.views)
-    return Validation(beside.PUBLIC, (found, rows.examples.labels[others]))
+    found = _predict(console, subject.members, rows.examples.images[others], options.views)
+    return Validation(beside.PUBLIC, (average(found, subject.names), rows.examples.labels[others]))
 
 
 def predict_held_out(

@@ -12,6 +12,7 @@ from rich.console import Console
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
+from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.files import Json, refuse_other
 from fer_jax.images.views import CHOICES, suffix_of
@@ -26,7 +27,7 @@ from fer_jax.runs.sources import Released
 from fer_jax.runtime import compile_cache
 
 _MOST_LETTERS: Final = 120
-"""Of the names of an ensemble's runs in a file's name, which may have 255."""
+"""Of the names of an ensemble's members in a file's name, which may have 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,21 +36,21 @@ class Subject:
 
     Attributes:
         runs: one, or several for an ensemble; none if released weights are measured.
-        weights: the released weights.
+        weights: the released weights; likewise.
     """
 
     runs: list[Trained]
-    weights: Classifier | None
+    weights: list[Classifier]
 
     @property
     def members(self) -> Sequence[Predictor]:
         """The networks; a single one is an ensemble of one."""
-        return self.runs if self.weights is None else [self.weights]
+        return self.runs or self.weights
 
     @property
     def names(self) -> list[str]:
         """Of the members, for messages."""
-        return [str(run.folder) for run in self.runs] if self.weights is None else [self.weights.name]
+        return [str(run.folder) for run in self.runs] or [each.name for each in self.weights]
 
     @property
     def only_run(self) -> Trained | None:
@@ -63,16 +64,29 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
     Raises:
         FerJaxError: a user error: the command line, a run's folder or the weights.
     """
-    found = [sources.find(path) for path in options.runs]
-    released = [each for each in found if isinstance(each, Released)]
+    released, folders = sources.find_all(options.runs)
     if released:
-        return Subject([], weights.read(released[0].folder, released[0].name))
-    folders = list(dict.fromkeys(folder for each in found if isinstance(each, list) for folder in each))
+        return Subject([], _read_different(released))
     if any(record.read_config(folder).device.compile_cache for folder in folders):
         console.print(compile_cache.keep_compiled())
     if len(folders) > 1:
-        return Subject([load_finished(each, options.data, options.on_bad_row) for each in folders], None)
-    return Subject([load(folders[0], options.data, options.on_bad_row)], None)
+        return Subject([load_finished(each, options.data, options.on_bad_row) for each in folders], [])
+    return Subject([load(folders[0], options.data, options.on_bad_row)], [])
+
+
+def _read_different(released: Sequence[Released]) -> list[Classifier]:
+    """Read released weights, and refuse some that are there twice: they would count twice in the mean."""
+    read: dict[str, tuple[Released, Classifier]] = {}
+    for each in released:
+        classifier = weights.read(each.folder, each.name)
+        sha256 = classifier.card["tensors"]["sha256"]
+        if sha256 in read:
+            other = read[sha256][0]
+            raise ConfigError(
+                f"{each.folder / each.name} holds the same weights as {other.folder / other.name}; name one"
+            )
+        read[sha256] = each, classifier
+    return [classifier for _, classifier in read.values()]
 
 
 def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:
@@ -104,22 +118,23 @@ def choose_stem(subject: Subject, labelling: Labelling, options: EvaluateOptions
     labels.
     """
     views = suffix_of(options.views)
-    if subject.weights is not None:
+    if subject.weights:
         labels = f"_{options.labels}" if options.labels else ""
-        name = f"evaluate_{subject.weights.name}_{options.split}{views}{labels}"
+        kind = "evaluate" if len(subject.weights) == 1 else "ensemble"
+        name = f"{kind}_{_name_together(subject.names)}_{options.split}{views}{labels}"
         return None if options.out is None else options.out / name
     first, name = subject.runs[0].folder, f"{options.split}{views}{labelling.suffix}"
     if subject.only_run is not None:
         return first / f"evaluate_{name}"
     folder = options.out or first.resolve().parent
-    return folder / f"ensemble_{_name_together(subject.runs)}_{name}"
+    names = [run.folder.resolve().name for run in subject.runs]
+    return folder / f"ensemble_{_name_together(names)}_{name}"
 
 
-def _name_together(runs: list[Trained]) -> str:
-    """Name the runs of an ensemble; many by the first one and a hash of all."""
-    names = [run.folder.resolve().name for run in runs]
+def _name_together(names: Sequence[str]) -> str:
+    """Name the members of an ensemble; many by the first one and a hash of all."""
     together = "+".join(names)
-    if len(together) <= _MOST_LETTERS:
+    if len(names) == 1 or len(together) <= _MOST_LETTERS:
         return together
     return f"{names[0]}+{len(names) - 1}-others-{hashlib.sha256(together.encode()).hexdigest()[:8]}"
 
@@ -136,8 +151,11 @@ def refuse_other_result(
     if stem is None:
         return
     inputs: Json = {"data.sha256": examples.sha256, "views": list(CHOICES[options.views])}
-    if subject.weights is not None:
-        inputs["weights.sha256"] = subject.weights.card["tensors"]["sha256"]
+    sha256 = [each.card["tensors"]["sha256"] for each in subject.weights]
+    if len(sha256) == 1:
+        inputs["weights.sha256"] = sha256[0]
+    elif sha256:
+        inputs["members.weights.sha256"] = sha256
     elif subject.only_run is None:
         inputs["members.finished"] = [run.record.finished for run in subject.runs]
     refuse_other(stem.with_name(f"{stem.name}.json"), inputs, may_replace=options.overwrite)

@@ -23,11 +23,14 @@ def members_table(members: Sequence[Json]) -> str:
     """Lay out the results of each member alone, and their mean, for the terminal."""
     has_copies = any(tells_copies_apart(each) for each in members)
     without = ["without copies", "correct", "of"] if has_copies else []
-    rows: Table = [["run", "accuracy", "correct", "of", *without, "loss, nats"]]
+    kind = "weights" if "weights" in members[0] else "run"
+    rows: Table = [[kind, "accuracy", "correct", "of", *without, "loss, nats"]]
     for each in members:
         kinds = [each, each["copy_free"]] if has_copies else [each]
         cells = [cell for counts in kinds for cell in _accuracy_cells(counts)]
-        rows.append([each["run"], *cells, f"{each['loss']:.4f}"])
+        rows.append(
+            [each["run"] if kind == "run" else each["weights"]["name"], *cells, f"{each['loss']:.4f}"]
+        )
     rows.append(["mean", *_mean_cells(members)])
     if has_copies:
         rows[-1] += _mean_cells([each["copy_free"] for each in members])

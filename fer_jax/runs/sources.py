@@ -3,19 +3,20 @@
 Everything that takes a trained network finds it here, without JAX: a wrong name is refused at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fer_jax.config.fields import suggest
-from fer_jax.errors import RunError
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.runs.location import find_folders
 
 WEIGHTS: Final = Path(__file__).parents[1] / "weights"
 """The folder of the package that holds the released weights."""
 
 SUFFIX: Final = ".safetensors"
+CARD_SUFFIX: Final = ".json"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class Released:
 
     folder: Path
     name: str
+
+
+class Members(NamedTuple):
+    """What several names stand for, each once: either released weights or the folders of runs."""
+
+    weights: list[Released]
+    runs: list[Path]
 
 
 def list_names(folder: Path) -> list[str]:
@@ -59,6 +67,43 @@ def find(named: str | Path) -> Released | list[Path]:
         f"there is no run, no weights file and no released weights {str(named)!r}; give the folder of a run, "
         f"a {SUFFIX} file, or one of {', '.join(known)}{near}"
     )
+
+
+def find_all(named: Sequence[str | Path]) -> Members:
+    """Find what several names stand for: the members of an ensemble.
+
+    Args:
+        named: as for `find`; a folder of weights, without a run in it, stands for all of these, and a card
+            for the weights beside it: for `best-*` a shell names both.
+
+    Raises:
+        ConfigError: there are weights and runs among them.
+        RunError: there is nothing of a name, see `find`.
+    """
+    weights: dict[tuple[Path, str], Released] = {}
+    runs: dict[Path, None] = {}
+    for each in named:
+        for found in _find_members(each):
+            if isinstance(found, Released):
+                weights.setdefault((found.folder.resolve(), found.name), found)
+            else:
+                runs[found] = None
+    if weights and runs:
+        first, run = next(iter(weights.values())), next(iter(runs))
+        raise ConfigError(
+            f"{first.name} are released weights, and {run} is a run; both together are no ensemble: name "
+            "weights alone, or runs alone"
+        )
+    return Members(list(weights.values()), list(runs))
+
+
+def _find_members(named: str | Path) -> Sequence[Released | Path]:
+    path = Path(named).expanduser()
+    if path.is_dir() and not any(_list_runs(path)) and list_names(path):
+        return [Released(path, name) for name in list_names(path)]
+    is_card = path.suffix == CARD_SUFFIX and path.with_suffix(SUFFIX).is_file()
+    found = find(path.with_suffix(SUFFIX) if is_card else named)
+    return [found] if isinstance(found, Released) else found
 
 
 def _list_runs(folder: Path) -> Iterator[Path]:

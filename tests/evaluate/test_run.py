@@ -381,7 +381,7 @@ def test_many_runs_are_named_by_the_first_and_a_hash(two: list[Path]) -> None:
     many = [replace(run, folder=Path(f"runs/a-rather-long-name-seed{seed}")) for seed in range(9)]
     choose = labels.choose([run], None, None)
     options = EvaluateOptions(runs=(), split="test", out=Path("out"))
-    stems = [choose_stem(Subject(runs, None), choose, options) for runs in (many, many[:8])]
+    stems = [choose_stem(Subject(runs, []), choose, options) for runs in (many, many[:8])]
     names = [stem.name for stem in stems if stem is not None]
     hashes = [
         re.fullmatch(r"ensemble_a-rather-long-name-seed0\+\d-others-(\w{8})_test", name) for name in names

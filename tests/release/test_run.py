@@ -1,5 +1,6 @@
 """Released weights: a tiny run is released, read back, and is what its card says; slips are refused."""
 
+import hashlib
 import json
 import lzma
 import runpy
@@ -19,8 +20,10 @@ from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
+from fer_jax.data.examples import Examples
 from fer_jax.data.readers.ferplus import CHOICES, HEADER, Votes
 from fer_jax.data.readers.ferplus import read as read_votes
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.data.targets import Classes, make_targets
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.evaluate import __main__ as evaluate
@@ -31,6 +34,7 @@ from fer_jax.inference.predictor import predict, predict_choices
 from fer_jax.inference.rows import choose_rows
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
 from fer_jax.inference.weights import Classifier
+from fer_jax.metrics.predictions import measure
 from fer_jax.release import __main__ as release
 from fer_jax.release import card as release_card
 from fer_jax.runs import checkpoint, sources
@@ -374,11 +378,59 @@ def test_released_weights_are_evaluated_by_their_file(
     assert "labels     FER+: its votes decide" in capsys.readouterr().out
     for bad, status, said in (
         (words, 2, "--split val is a part of a run's own split"),
-        ([words[0], *words], 2, "which are measured alone"),
+        ([words[0], str(trained.folder)], 2, "both together are no ensemble"),
         ([str(tmp_path / "no.safetensors"), "--split", "all"], 4, "there is no run, no weights file"),
     ):
         assert evaluate.main(bad) == status
         assert said in capsys.readouterr().err
+
+
+def write_seven_faces(path: Path) -> Examples:
+    """Write a file of PublicTest alone, seven synthetic faces; no training image is in it."""
+    faces = draw_examples(seed=3, examples=7)
+    rows = (
+        f"{label},{' '.join(map(str, image.ravel()))},PublicTest"
+        for label, image in zip(faces.labels, faces.images, strict=True)
+    )
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    return faces
+
+
+def test_weights_of_several_seeds_are_an_ensemble(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = tmp_path / "kept", tmp_path / "fer2013.csv"
+    folder.mkdir()
+    faces = write_seven_faces(data)
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(weights / f"tiny{suffix}", folder / f"tiny-seed0{suffix}")
+    tensors = safetensors.numpy.load_file(weights / "tiny.safetensors")
+    tensors["params/logits/kernel"] = tensors["params/logits/kernel"][::-1].copy()
+    safetensors.numpy.save_file(tensors, folder / "tiny-seed1.safetensors")
+    card = json.loads((weights / "tiny.json").read_text())
+    sha256 = hashlib.sha256((folder / "tiny-seed1.safetensors").read_bytes()).hexdigest()
+    card |= {"name": "tiny-seed1", "tensors": card["tensors"] | {"sha256": sha256}}
+    (folder / "tiny-seed1.json").write_text(json.dumps(card))
+    words = ["--data", str(data), "--split", "PublicTest", "--out", str(tmp_path)]
+    assert evaluate.main([*sorted(map(str, folder.glob("tiny-*"))), *words]) == 0
+    found = json.loads((tmp_path / "ensemble_tiny+tiny-seed1_PublicTest.json").read_text())
+    each = [
+        inference_weights.read(folder, f"tiny-seed{seed}").predict_logits(faces.images) for seed in (0, 1)
+    ]
+    assert [member["correct"] for member in found["members"]] == [
+        int((logits.argmax(axis=1) == faces.labels).sum()) for logits in each
+    ]
+    assert [member["weights"]["name"] for member in found["members"]] == ["tiny", "tiny-seed1"]
+    wanted = measure(sum(each) / 2, faces.labels)
+    assert (found["correct"], found["confusion"]) == (wanted["correct"], wanted["confusion"])
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-6) and found["copy_free"] is None
+    assert "images: not known, for tiny or tiny-seed1 was trained" in capsys.readouterr().out
+    # The folder stands for its weights, and what is there twice would count twice.
+    assert evaluate.main([str(folder), *words]) == 0
+    shutil.copy(folder / "tiny-seed0.safetensors", folder / "tiny-seed2.safetensors")
+    shutil.copy(folder / "tiny-seed0.json", folder / "tiny-seed2.json")
+    assert evaluate.main([str(folder), *words]) == 2
+    assert "tiny-seed2 holds the same weights as" in capsys.readouterr().err
 
 
 def test_the_import_is_light() -> None:

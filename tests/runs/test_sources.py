@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fer_jax.errors import RunError
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.runs import sources
-from fer_jax.runs.sources import Released, find
+from fer_jax.runs.sources import Members, Released, find, find_all
 
 
 @pytest.fixture
@@ -34,6 +34,29 @@ def test_a_name_a_file_and_a_run_are_found(here: Path) -> None:
     assert find("runs/run4-seed0") == find(Path("runs")) == [Path("runs/run4-seed0")]
     assert find("tiny") == [Path("tiny")], "a run of this name comes first"
     assert find("mid") == Released(sources.WEIGHTS, "mid"), "an empty folder is no run"
+
+
+def test_the_members_of_an_ensemble_are_found_each_once(here: Path) -> None:
+    Path("mine.json").touch()
+    Path("kept").mkdir()
+    for seed in (0, 1):
+        for suffix in (".json", ".safetensors"):
+            Path(f"kept/best-seed{seed}{suffix}").touch()
+    both = [Released(Path("kept"), f"best-seed{seed}") for seed in (0, 1)]
+    assert find_all(sorted(Path("kept").glob("best-*"))) == Members(both, [])
+    assert find_all(["kept", "kept/best-seed1.safetensors"]) == Members(both, [])
+    assert find_all(["kept/best-seed1.json"]) == Members(both[1:], []), "a card stands for its weights"
+    assert find_all(["mine.json", "mine.safetensors", "best"]).weights == [
+        Released(Path(), "mine"),
+        Released(sources.WEIGHTS, "best"),
+    ]
+    run = Path("runs/run4-seed0")
+    assert find_all(["runs", run]) == Members([], [run])
+    with pytest.raises(ConfigError, match=r"^mine are released weights, and runs/run4-seed0 is a run; both"):
+        find_all(["mine.safetensors", "runs"])
+    Path("kept/best-seed1.safetensors").unlink()
+    with pytest.raises(RunError, match=r"there is no run, no weights file .*'kept/best-seed1\.json'"):
+        find_all(["kept/best-seed1.json"])
 
 
 @pytest.mark.parametrize(
