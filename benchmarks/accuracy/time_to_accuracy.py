@@ -133,7 +133,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as scratch:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{options.config.stem}-{name}-seed{seed}"
-            is_compiled = name == "jax" and is_cached and any(compile_cache.compiled_folder().glob("*"))
+            is_compiled = name == "jax" and is_cached and any(compile_cache.compiled_folder().glob("*-cache"))
             run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
             has_views = name == "jax" and options.views != "single"
             viewed = _measure_views(folder, options.views, run.total_s) if has_views else None

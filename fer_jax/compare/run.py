@@ -26,7 +26,7 @@ from fer_jax.metrics.scores import difference_interval as gap_interval
 from fer_jax.report import terminal
 from fer_jax.report.plots import write_png
 from fer_jax.runs.location import find_folders
-from fer_jax.runtime import compile_cache, cpu
+from fer_jax.runtime import cpu
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def compare(
     check_comparable(entries, part)
     cpu.tune_cpu()
     if entries[0].config.device.compile_cache:
-        console.print(compile_cache.keep_compiled())
+        terminal.keep_compiled(console)
     measured = measure(console, entries, data, on_bad_row, part)
     return gather(entries, measured, part=part, invocation=invocation) | {"has_speed": has_speed}
 

@@ -86,8 +86,8 @@ class DeviceConfig:
     """plain: the layers of Flax, the reference; fast: the same function, computed faster."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Data type of the activations. Weights, batch statistics, logits and loss are always float32."""
-    compile_cache: bool = False
-    """Cache compiled programs in your cache folder, readable by you only: the next start is faster."""
+    compile_cache: bool = True
+    """Keep compiled programs in your cache folder, readable by you only: the next start need not compile."""
 
     def __post_init__(self) -> None:
         Checks(self, "device.")

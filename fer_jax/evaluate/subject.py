@@ -22,9 +22,9 @@ from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.rows import choose_common_rows, choose_usage
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
 from fer_jax.inference.weights import Classifier
+from fer_jax.report import terminal
 from fer_jax.runs import record, sources
 from fer_jax.runs.sources import Released
-from fer_jax.runtime import compile_cache
 
 _MOST_LETTERS: Final = 120
 """Of the names of an ensemble's members in a file's name, which may have 255."""
@@ -66,9 +66,10 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
     """
     released, folders = sources.find_all(options.runs)
     if released:
+        terminal.keep_compiled(console)
         return Subject([], _read_different(released))
     if any(record.read_config(folder).device.compile_cache for folder in folders):
-        console.print(compile_cache.keep_compiled())
+        terminal.keep_compiled(console)
     if len(folders) > 1:
         return Subject([load_finished(each, options.data, options.on_bad_row) for each in folders], [])
     return Subject([load(folders[0], options.data, options.on_bad_row)], [])

@@ -65,6 +65,12 @@ def begin(title: str, config: Config) -> Console:
     return console
 
 
+def keep_compiled(console: Console) -> None:
+    """Let JAX keep compiled programs, or say why it cannot."""
+    words = compile_cache.keep_compiled_if_possible()
+    show_notes(console, [] if words is None else [words])
+
+
 def load_data(console: Console, config: DataConfig) -> Examples:
     """Load the images that a config asks for, and show what they are.
 

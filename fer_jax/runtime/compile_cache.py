@@ -2,19 +2,28 @@
 
 import contextlib
 import errno
+import hashlib
 import importlib
 import os
 import stat
+import sys
 import warnings
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from fer_jax.errors import RunError
 from fer_jax.files import cache_folder
+from fer_jax.runtime import machine
 
+NAME: Final = "xla"
+"""The folder's name in the user's cache folder."""
 NOT_KEPT: Final = "compiled programs are not kept"
+MOST_BYTES: Final = 2**30
+"""What all kept programs may take together. Those of a config take less than a megabyte on a CPU."""
 
+_SUFFIX: Final = "-cache"
+_OF_XLA: Final = "xla_gpu_"
+"""How the folders begin in which XLA itself keeps what it has measured on a GPU."""
 _CHECKED: Final = ".checked"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _CLOCK_SECONDS: Final = 2.0
@@ -22,42 +31,48 @@ _CLOCK_SECONDS: Final = 2.0
 
 
 def compiled_folder() -> Path:
-    """Name the folder in which `keep_compiled` keeps programs; it may not be there yet."""
-    return cache_folder() / "xla"
+    """Name the folder in which `keep_compiled` keeps the programs of this machine; it may not be there yet.
+
+    Each kind of processor, with a number of cores, has one of its own. On a home folder that machines share,
+    one would otherwise be given another's instructions; and XLA divides a program among the cores that it
+    finds, but does not ask whether a kept program was divided in the same way.
+    """
+    key = hashlib.sha256(f"{machine.describe_cpu()} {_list_instructions()}".encode()).hexdigest()
+    return cache_folder() / NAME / key[:16]
 
 
 def keep_compiled() -> str:
     """Let JAX keep compiled programs in the user's cache folder; call it before the first computation.
 
-    A compiled program runs as code. The folder is therefore private to the user, and is refused where
-    somebody else could write into it or replace it through a folder above it.
+    A compiled program runs as code. The folder is therefore private to the user, and is not used where
+    somebody else could write into it or replace it through a folder above it. A folder that the user has
+    chosen for JAX, with `JAX_COMPILATION_CACHE_DIR` or in a program, stays as it is.
 
     Returns:
-        The folder, for the start-up lines; or why there is none, for a note.
-
-    Raises:
-        RunError: the folder is not safe.
+        The folder, for the start-up lines; or why nothing is kept, for a note: it begins with `NOT_KEPT`.
     """
+    # Imported here: nothing of jax may be imported before `cpu.tune_cpu` has run.
     import jax
 
+    chosen = jax.config.jax_compilation_cache_dir
+    if chosen and not _is_ours(chosen):
+        return f"compiled programs are kept in {chosen}, as JAX was told"
     try:
-        named = compiled_folder()
-        named.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = named.resolve()
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        folder = _make_folder()
         danger = find_danger(folder)
+        if danger is None:
+            delete_torn(folder)
+            limit_size(compiled_folder().parent.resolve(), MOST_BYTES)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         return f"{NOT_KEPT}: {where}{error.strerror or error}"
     if danger:
-        raise RunError(
-            f"compiled programs cannot be kept in {folder}: {danger}, and a compiled program "
-            "runs as code; fix the permissions, choose another folder with $FER_JAX_CACHE, or give "
-            "--device.no-compile-cache"
+        return (
+            f"{NOT_KEPT} in {folder}: {danger}, and a compiled program runs as code; fix the permissions, or "
+            "choose another folder with $FER_JAX_CACHE"
         )
-    delete_torn(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Small programs too: together they take longer to compile than to read.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # Such as on a full disk. The program is compiled again the next time, which costs no more than time.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
@@ -65,20 +80,45 @@ def keep_compiled() -> str:
 
 
 def keep_compiled_if_possible() -> str | None:
-    """Let JAX keep compiled programs, for a faster start; go on without where they cannot be kept safely.
-
-    A folder that the user has chosen for JAX stays as it is.
+    """Let JAX keep compiled programs, for a faster start; see `keep_compiled`.
 
     Returns:
         Why they are not kept; None: they are.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return None
-    try:
-        words = keep_compiled()
-    except RunError as error:
-        return str(error)
+    words = keep_compiled()
     return words if words.startswith(NOT_KEPT) else None
+
+
+def _is_ours(chosen: str) -> bool:
+    """Whether the folder that JAX uses is the one that an earlier call has chosen."""
+    with contextlib.suppress(OSError):
+        return Path(chosen) == compiled_folder().resolve()
+    return False
+
+
+def _make_folder() -> Path:
+    """Make the folder of this machine's programs, private to the user, and return it without links.
+
+    Raises:
+        OSError: it cannot be made, or not be used.
+    """
+    named = compiled_folder()
+    for place in (named.parent, named):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = named.resolve()
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    return folder
+
+
+def _list_instructions() -> str:
+    """List the processor's sets of instructions, where Linux tells them: its name alone does not."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("flags", "Features"):
+                return value.strip()
+    return ""
 
 
 def find_danger(folder: Path) -> str | None:
@@ -111,13 +151,60 @@ def delete_torn(folder: Path) -> None:
         since = checked.stat().st_mtime - _CLOCK_SECONDS if checked.exists() else 0.0
         # Before they are read: one that is written meanwhile is read the next time.
         begun.touch()
-        for entry in folder.glob("*-cache"):
+        for entry in folder.glob(f"*{_SUFFIX}"):
             # Another process may have deleted it, or own it.
             with contextlib.suppress(OSError):
                 if entry.stat().st_mtime >= since and not _is_whole(entry.read_bytes()):
                     entry.unlink()
         # After they are read: a check that is killed is made again.
         begun.replace(checked)
+
+
+def limit_size(folder: Path, most_bytes: int) -> None:
+    """Delete the programs that have not been used for longest, until the others take at most so many bytes.
+
+    JAX could do it itself (`jax_compilation_cache_max_size`), but reads a file for every kept program at each
+    new one, locks the folder for each that it reads, and in version 0.10 keeps nothing more once a process
+    was killed between a program and its time of use.
+
+    Args:
+        folder: of all programs; links in it are not followed.
+        most_bytes: what they may take.
+    """
+    found = sorted(list_programs(folder))
+    total = sum(each.size for each in found)
+    for each in found:
+        if total <= most_bytes:
+            break
+        # Another process may have deleted it.
+        with contextlib.suppress(OSError):
+            each.path.unlink()
+        total -= each.size
+
+
+class Program(NamedTuple):
+    """A file with a compiled program, or one of XLA's beside it; in order of their last use."""
+
+    used: float
+    size: int
+    path: Path
+
+
+def list_programs(folder: Path) -> list[Program]:
+    """List what JAX and XLA have kept in a folder and the folders in it; links are not followed."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        is_of_xla = Path(parent).name.startswith(_OF_XLA)
+        for name in names:
+            if not is_of_xla and not name.endswith(_SUFFIX):
+                continue
+            path = Path(parent, name)
+            # Another process may have deleted it.
+            with contextlib.suppress(OSError):
+                entry = path.lstat()
+                # A disk may be mounted without times of access: then the oldest ones go first.
+                found.append(Program(max(entry.st_atime, entry.st_mtime), entry.st_size, path))
+    return found
 
 
 def _is_whole(content: bytes) -> bool:

@@ -89,7 +89,7 @@ CHANGED = Config(
         clip_value=0.1,
         sam_radius=0.05,
     ),
-    device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=True),
+    device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=False),
     train=TrainConfig(
         epochs=1,
         batch_size=1,

@@ -3,20 +3,24 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from fer_jax import files
+from fer_jax.config.files import load_config
 from fer_jax.data.readers import cache
-from fer_jax.runtime import compile_cache, cpu
+from fer_jax.report import terminal
+from fer_jax.runtime import compile_cache, cpu, machine
 from fer_jax.runtime.compile_cache import find_danger
-from fer_jax.train import __main__ as train
 
 COMPILE = """
 import jax
@@ -27,38 +31,59 @@ jax.jit(lambda x: x * 2 + 1)(3.0)
 
 
 def test_compiled_programs_are_kept_for_the_user_alone(tmp_path: Path) -> None:
-    environment = os.environ | {"FER_JAX_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"FER_JAX_CACHE": str(tmp_path / "cache"), "JAX_COMPILATION_CACHE_DIR": ""}
     words = [sys.executable, "-c", COMPILE]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
-    folder = tmp_path / "cache" / "xla"
-    assert f"kept in {folder.resolve()}" in done.stdout
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert any(path.is_file() for path in folder.iterdir())
+    (folder,) = (tmp_path.resolve() / "cache" / "xla").iterdir()
+    assert f"kept in {folder}" in done.stdout
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent)] == [0o700, 0o700]
+    assert [path.suffix for path in folder.iterdir() if path.name.endswith("-cache")]
 
 
-def test_a_cache_that_others_could_write_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_cache_that_others_could_write_is_not_used(
+    tmp_path: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path))
-    (tmp_path / "xla").mkdir()
-    (tmp_path / "xla").chmod(0o770)
-    words = ["--config", str(Path(__file__).parents[2] / "configs" / "run6.py")]
-    assert train.main([*words, "--device.compile-cache", "--run-dir", str(tmp_path / "run")]) == 4
-    assert f"{tmp_path / 'xla'} is writable by others" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    """By default programs are kept, so the lack of a safe folder is a note, and the run goes on."""
+    own_folder.mkdir(parents=True)
+    own_folder.chmod(0o770)
+    config = load_config(Path(__file__).parents[2] / "configs" / "run6.py")
+    terminal.begin("a run", config)
+    printed = capsys.readouterr().out
+    assert f"not kept in {own_folder}: {own_folder} is writable by others" in printed
+    assert "FER_JAX_CACHE" in printed
+    assert not jax.config.jax_compilation_cache_dir
+    # Nothing is even looked at where the user does not want it.
+    shutil.rmtree(tmp_path / "xla")
+    terminal.begin("a run", replace(config, device=replace(config.device, compile_cache=False)))
+    assert not (tmp_path / "xla").exists()
 
 
-def test_a_cache_that_cannot_be_made_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "file"))
-    assert (
-        compile_cache.keep_compiled()
-        == f"{compile_cache.NOT_KEPT}: {tmp_path / 'file' / 'xla'}: Not a directory"
-    )
+def test_a_folder_that_the_user_has_chosen_for_jax_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the one of these tests, which therefore leave the user's own alone."""
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    chosen = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    assert compile_cache.keep_compiled() == f"compiled programs are kept in {chosen}, as JAX was told"
+    assert jax.config.jax_compilation_cache_dir == chosen and not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_made_is_a_note(
+    tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_folder.parent.touch()
+    assert compile_cache.keep_compiled() == f"{compile_cache.NOT_KEPT}: {own_folder.parent}: File exists"
     without_home(monkeypatch)
     assert "there is no home folder; name a folder for the cache" in compile_cache.keep_compiled()
     assert compile_cache.keep_compiled_if_possible() == compile_cache.keep_compiled()
+
+
+def test_another_machine_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one that shares the home folder would be given instructions that it does not have."""
+    here = compile_cache.compiled_folder()
+    assert compile_cache.compiled_folder() == here
+    monkeypatch.setattr(machine, "describe_cpu", lambda: "another processor, 1 core")
+    assert compile_cache.compiled_folder() != here
 
 
 def test_a_user_without_a_home_reads_and_keeps_nothing(
