@@ -17,6 +17,7 @@ class Verb(NamedTuple):
 VERBS: Final = {
     "predict": Verb("PredictOptions", "find the faces in photos and videos and predict their expressions"),
     "configs": Verb("ConfigsCommand", "list the configs that come with fer_jax, or copy one to edit"),
+    "cache": Verb("CacheCommand", "show what fer_jax keeps in your cache folder, or delete it"),
     "serve": Verb("ServeOptions", "answer photos with their faces over HTTP, and show the browser demo"),
     "export": Verb("ExportOptions", "write a network as ONNX, int8 ONNX or StableHLO, and check the file"),
     "train": Verb("TrainCommand", "train the network that a config file describes"),

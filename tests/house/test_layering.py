@@ -18,6 +18,7 @@ ROWS = (
     (
         "audit",
         "bias_variance",
+        "cache",
         "check",
         "compare",
         "configs",

@@ -1,0 +1,1 @@
+"""Show and clear what fer_jax keeps in the user's cache folder."""
