@@ -16,7 +16,8 @@ class Tier:
     Attributes:
         config: its file.
         words: its description in the table.
-        is_taught: whether it is distilled from the tier `--teachers`.
+        is_taught: whether it is distilled from the tier `--teachers`. A config that names its teachers itself
+            is not.
     """
 
     config: str
@@ -32,8 +33,14 @@ TIERS: Final[dict[str, Tier]] = {
     "mid": Tier("configs/mid.py", "mid-size network"),
     "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
     "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
+    "ferplus100": Tier("configs/ferplus100.py", "large network, 100 epochs, FER+ votes"),
     "vgg": Tier("configs/vgg.py", "VGG"),
     "resnet18": Tier("configs/resnet18.py", "ResNet-18"),
     "best": Tier("configs/best.py", "large network, mixed images"),
+    "best100": Tier("configs/best100.py", "large network, 100 epochs, stronger augmentation"),
+    "best100_plain": Tier(
+        "configs/best100_plain.py",
+        "large network without squeeze-and-excite, 100 epochs, stronger augmentation",
+    ),
 }
-"""Tiers by name; a distilled one waits for its teachers."""
+"""Tiers by name; one that is taught waits for its teachers."""
