@@ -5,6 +5,7 @@ masks, and PyTorch's running variance is unbiased. It needs the extra `bench`. I
 a process can measure PyTorch alone.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,17 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.harness.arena import count_cores
+from benchmarks.pytorch.blocks import make_block
 from fer_jax import fer2013
-from fer_jax.config.model import ConvBlock, ModelConfig
+from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
 from fer_jax.errors import ConfigError
 from fer_jax.images.standardise import PixelStats
 
-# The same as in fer_jax.models, which cannot be imported without jax.
-BATCH_NORM_EPSILON = 1e-5
-FLAX_MOMENTUM = 0.9
 LAST_LAYER_STD = 0.01
+"""The same as in fer_jax.models, which cannot be imported without jax."""
 
 TrainStep = Callable[[Tensor, Tensor], Tensor]
 EvalStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -64,9 +64,8 @@ def set_up(style: Style) -> torch.device:
     torch.set_num_threads(count_cores())
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    if style.channels_last:
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high" if style.channels_last else "highest")
+    torch.backends.cudnn.benchmark = style.channels_last
     return torch.device("cuda")
 
 
@@ -83,10 +82,13 @@ class Net(nn.Module):
         _check_parts(config)
         widths = [1, *(block.features for block in config.blocks)]
         self.blocks = nn.Sequential(
-            *(_make_block(block, width, style) for block, width in zip(config.blocks, widths, strict=False))
+            *(
+                make_block(block, width, conv_bias=style.conv_bias)
+                for block, width in zip(config.blocks, widths, strict=False)
+            )
         )
         side = fer2013.IMAGE_SHAPE[0] >> sum(block.pool for block in config.blocks)
-        self.is_mean = config.head == "mean"
+        self.is_mean, self.channels = config.head == "mean", widths[-1]
         self.head = _make_head(config, widths[-1] if self.is_mean else widths[-1] * side**2)
         self.is_channels_last = style.channels_last
         self._draw_weights()
@@ -115,36 +117,19 @@ class Net(nn.Module):
 def _check_parts(config: ModelConfig) -> None:
     """Refuse a network with parts that are missing here."""
     parts = {
-        "model.blocks.kind": any(block.kind != "plain" for block in config.blocks),
-        "model.blocks.squeeze_excite": any(block.squeeze_excite for block in config.blocks),
+        "model.blocks.kind": any(block.kind == "separable" for block in config.blocks),
+        "model.skip_rate": bool(config.skip_rate),
         "model.pooling": config.pooling != "max" and any(block.pool for block in config.blocks),
         "model.head": config.head == "classes",
         "model.classes": config.classes != fer2013.CLASS_COUNT,
-        "model.dense_dropout_rate": bool(config.dense_dropout_rate and not config.dense_features),
     }
     missing = [name for name, is_used in parts.items() if is_used]
     if missing:
         raise ConfigError(
             f"the network has parts that the benchmarks' PyTorch version lacks: {', '.join(missing)}; it has "
-            "plain blocks, max pooling, the heads flatten and mean, and seven classes: use such a network, "
-            "for example configs/run7.py or benchmarks/nets/vgg.py"
+            "plain and residual blocks, max pooling, the heads flatten and mean, and seven classes: use such "
+            "a network, for example configs/run7.py or benchmarks/nets/vgg.py"
         )
-
-
-def _make_block(block: ConvBlock, inputs: int, style: Style) -> nn.Sequential:
-    has_bias = style.conv_bias or not block.batch_norm
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(inputs, block.features, 3, padding=1, bias=has_bias)
-    )
-    if block.batch_norm:
-        # Flax's momentum is the weight of the old value, PyTorch's that of the new one.
-        layers["norm"] = nn.BatchNorm2d(block.features, eps=BATCH_NORM_EPSILON, momentum=1 - FLAX_MOMENTUM)
-    layers["relu"] = nn.ReLU(inplace=True)
-    if block.pool:
-        layers["pool"] = nn.MaxPool2d(2)
-    if block.dropout_rate:
-        layers["dropout"] = nn.Dropout(block.dropout_rate)
-    return nn.Sequential(layers)
 
 
 def _make_head(config: ModelConfig, features: int) -> nn.Sequential:
@@ -152,8 +137,8 @@ def _make_head(config: ModelConfig, features: int) -> nn.Sequential:
     if config.dense_features:
         layers["dense"] = nn.Linear(features, config.dense_features)
         layers["relu"] = nn.ReLU(inplace=True)
-        if config.dense_dropout_rate:
-            layers["dropout"] = nn.Dropout(config.dense_dropout_rate)
+    if config.dense_dropout_rate:
+        layers["dropout"] = nn.Dropout(config.dense_dropout_rate)
     layers["logits"] = nn.Linear(config.dense_features or features, fer2013.CLASS_COUNT)
     return nn.Sequential(layers)
 
@@ -170,19 +155,22 @@ def carry_over(net: Net, params: Mapping[str, Any], batch_stats: Mapping[str, An
         RuntimeError: a name or a shape does not fit.
     """
     # These are missing in ours, and start from 0.
-    extra = ("conv.bias", "num_batches_tracked")
-    state = {name: torch.zeros_like(old) for name, old in net.state_dict().items() if name.endswith(extra)}
+    extra = re.compile(r"\.(conv\d?|shortcut)\.bias$|\.num_batches_tracked$")
+    state = {name: torch.zeros_like(old) for name, old in net.state_dict().items() if extra.search(name)}
     for name, layers in params.items():
         if name.startswith("block"):
             place = f"blocks.{int(name.removeprefix('block')) - 1}"
-            for layer in layers:
-                statistics = batch_stats[name][layer] if layer == "norm" else {}
-                state |= _convert(f"{place}.{layer}", layers[layer] | statistics)
+            for layer, arrays in layers.items():
+                if layer == "excite":
+                    for dense in arrays:
+                        state |= _convert(f"{place}.excite.{dense}", arrays[dense])
+                else:
+                    statistics = batch_stats.get(name, {}).get(layer, {})
+                    state |= _convert(f"{place}.{layer}", arrays | statistics)
         else:
             is_first = name == "dense" or "dense" not in params
             is_reordered = is_first and not net.is_mean and not net.is_channels_last
-            channels = len(net.get_parameter(f"blocks.{len(net.blocks) - 1}.conv.weight"))
-            state |= _convert(f"head.{name}", _reorder(layers, channels) if is_reordered else layers)
+            state |= _convert(f"head.{name}", _reorder(layers, net.channels) if is_reordered else layers)
     net.load_state_dict(state)
 
 

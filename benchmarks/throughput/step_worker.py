@@ -86,7 +86,7 @@ class Job(NamedTuple):
     class_weights: list[float]
 
 
-class _Loop(NamedTuple):
+class Loop(NamedTuple):
     """One network and its step.
 
     Attributes:
@@ -95,6 +95,7 @@ class _Loop(NamedTuple):
         device: where it computes.
         device_mib: peak memory on an accelerator; None on the CPU.
         program: the compiled step as text; None from PyTorch.
+        begin: to be called before a turn, where candidates of several styles share a process.
     """
 
     run: Callable[[], Any]
@@ -102,6 +103,7 @@ class _Loop(NamedTuple):
     device: str
     device_mib: Callable[[], float | None]
     program: Callable[[], str | None]
+    begin: Callable[[], object] = lambda: None
 
 
 def make_candidate(
@@ -166,10 +168,7 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
         job: the task.
         tuning: what was tuned in this process, for the facts.
     """
-    kind = KINDS[job.name]
-    config = from_json(Config, job.config, where="the worker's command line")
-    make_loop = _make_jax_loop if kind.library == "jax" else _make_torch_loop
-    loop = make_loop(job, config, kind.options)
+    loop = make_loop(job)
     start = time.perf_counter()
     outcome = loop.run()
     facts = {
@@ -194,6 +193,14 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
     return 0
 
 
+def make_loop(job: Job) -> Loop:
+    """Make the network of a task in this process, and its step."""
+    kind = KINDS[job.name]
+    config = from_json(Config, job.config, where="the worker's command line")
+    make = _make_jax_loop if kind.library == "jax" else _make_torch_loop
+    return make(job, config, kind.options)
+
+
 def _hash_operations(program: str | None) -> str | None:
     """Hash a compiled program without the names of its source files."""
     if program is None:
@@ -202,7 +209,7 @@ def _hash_operations(program: str | None) -> str | None:
     return hashlib.sha256(re.sub(r", metadata=\{[^}]*\}", "", "\n".join(operations)).encode()).hexdigest()
 
 
-def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
+def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> Loop:
     import jax
 
     from fer_jax.engine.optimizer import make_optimizer
@@ -248,7 +255,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
         memory = jax.devices()[0].memory_stats() or {}
         return memory["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in memory else None
 
-    return _Loop(
+    return Loop(
         train if is_train else evaluate,
         lambda outcome: (
             float(outcome.loss_sum / outcome.weight_sum) if is_train else counts.mean_loss(outcome)
@@ -259,7 +266,7 @@ def _make_jax_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
     )
 
 
-def _make_torch_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop:
+def _make_torch_loop(job: Job, config: Config, options: dict[str, Any]) -> Loop:
     import torch
 
     from benchmarks.pytorch import nets as torch_nets
@@ -288,12 +295,13 @@ def _make_torch_loop(job: Job, config: Config, options: dict[str, Any]) -> _Loop
             torch.cuda.synchronize()
         return outcome
 
-    return _Loop(
+    return Loop(
         run,
         lambda outcome: float(outcome) if job.what == "train" else float(outcome[0] / outcome[1].sum()),
         f"CUDA {torch.cuda.get_device_name()}" if is_on_gpu else "CPU",
         lambda: torch.cuda.max_memory_allocated() / 2**20 if is_on_gpu else None,
         lambda: None,
+        lambda: torch_nets.set_up(style),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
+import optax
 import tyro
 
 from fer_jax import cli, fer2013
@@ -71,7 +72,7 @@ def _step(options: StepsAlone) -> int:
     cpu.tune_cpu()
     examples = load_examples(config.data)
     split = split_examples(examples, config.split)
-    take_epoch = _prepare(config, examples, split)
+    take_epoch = prepare(config, examples, split, make_optimizer(config.optimizer), is_measured=True)
     options.run_dir.mkdir(parents=True, exist_ok=True)
     for epoch in range(1, config.train.epochs + 1):
         started = time.perf_counter()
@@ -82,9 +83,24 @@ def _step(options: StepsAlone) -> int:
     return 0
 
 
-def _prepare(config: Config, examples: Examples, split: Split) -> Epoch:
-    """Make the steps as `fer_jax.train` does, and the function that takes an epoch of them."""
-    model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
+def prepare(
+    config: Config,
+    examples: Examples,
+    split: Split,
+    optimizer: optax.GradientTransformation,
+    *,
+    is_measured: bool,
+) -> Epoch:
+    """Make the steps as `fer_jax.train` does, and the function that takes an epoch of them.
+
+    Args:
+        config: of the run.
+        examples: all of them.
+        split: rows of each part.
+        optimizer: such as the config's.
+        is_measured: whether the evaluation steps after an epoch belong to it.
+    """
+    model = make_model(config.model, config.device)
     stats = standardise.measure(examples.images[split.train])
     weights = class_weights(config.loss, class_counts(examples.labels[split.train]))
     train_step = make_train_step(
@@ -100,11 +116,18 @@ def _prepare(config: Config, examples: Examples, split: Split) -> Epoch:
     is_on_cpu = jax.devices()[0].platform == "cpu"
     is_resident = config.device.mode == "resident" or (config.device.mode == "auto" and not is_on_cpu)
     make = _make_resident_epoch if is_resident else _make_host_epoch
-    return make(config, examples, split, train_step, eval_step, state)
+    return make(config, examples, split, train_step, eval_step, state, is_measured=is_measured)
 
 
 def _make_host_epoch(
-    config: Config, examples: Examples, split: Split, train_step: Any, eval_step: Any, state: Any
+    config: Config,
+    examples: Examples,
+    split: Split,
+    train_step: Any,
+    eval_step: Any,
+    state: Any,
+    *,
+    is_measured: bool,
 ) -> Epoch:
     """Make an epoch of steps over one batch that is on the device."""
     train = config.train
@@ -136,15 +159,24 @@ def _make_host_epoch(
             # As the program does: it waits for the previous step while this one runs.
             jax.block_until_ready(pending)
             pending = objective
-        jax.block_until_ready(
-            [eval_step(state.params, state.batch_stats, eval_batch) for _ in range(eval_steps)]
-        )
+        jax.block_until_ready(pending)
+        if is_measured:
+            jax.block_until_ready(
+                [eval_step(state.params, state.batch_stats, eval_batch) for _ in range(eval_steps)]
+            )
 
     return take_epoch
 
 
 def _make_resident_epoch(
-    config: Config, examples: Examples, split: Split, train_step: Any, eval_step: Any, state: Any
+    config: Config,
+    examples: Examples,
+    split: Split,
+    train_step: Any,
+    eval_step: Any,
+    state: Any,
+    *,
+    is_measured: bool,
 ) -> Epoch:
     """Make an epoch of chunks with recipes drawn in advance; the images stay on the device."""
     train = config.train
@@ -184,7 +216,9 @@ def _make_resident_epoch(
             )
             jax.block_until_ready(pending)
             pending = objectives
-        jax.block_until_ready(stepper.evaluate([state], measured))
+        jax.block_until_ready(pending)
+        if is_measured:
+            jax.block_until_ready(stepper.evaluate([state], measured))
 
     return take_epoch
 

@@ -66,7 +66,7 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
     tensors = weights.pack(trained.network.variables, dtype=options.dtype)
     if options.into_package:
         _check_size(out, name, len(tensors))
-    card = _describe(trained, tensors, name=name, dtype=options.dtype)
+    card = describe(trained, tensors, name=name, dtype=options.dtype)
     stored = replace(trained, network=weights.build(card, tensors, where=f"the new card of {name}").network)
     card["measured_on"] = _describe_measuring(examples, scores_private_test=options.score_private_test)
     with terminal.show_steps(console, "measuring the stored weights", None):
@@ -142,7 +142,7 @@ def _check_size(out: Path, name: str, size: int) -> None:
         )
 
 
-def _describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json:
+def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json:
     """Write the card, but for what is measured."""
     layers = list_layers(trained.network.model)
     classes = next(layer.output_shape[-1] for layer in layers if layer.name == LAST_LAYER)
