@@ -3,6 +3,7 @@
     python -m benchmarks.accuracy train --data fer2013.csv --minutes 10  # repeat until all runs are finished
     python -m benchmarks.accuracy collect --data fer2013.csv  # -> results/accuracy.json
     python -m benchmarks.accuracy write  # -> docs/ and README.md
+    python -m benchmarks.accuracy keep --data fer2013.csv  # -> weights/TIER-seedS.safetensors
 
 `train` ends with status 0 when all runs are finished and with 6 while some are left for another call, so it
 can run unattended: `while python -m benchmarks.accuracy train ...; [ $? = 6 ]; do :; done`.
@@ -21,7 +22,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from benchmarks.accuracy import kept_weights
 from benchmarks.accuracy.accuracy_tables import MEASURED, list_measured, short_table, table, weights_table
+from benchmarks.accuracy.kept_weights import as_kept
 from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, swap, write_section
@@ -60,10 +63,11 @@ class Accuracy:
     Exit status 6: some runs are not finished; call again.
     """
 
-    verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
-    """train: the runs that are not finished; collect: measure and write the JSON; write: its tables."""
+    verb: Annotated[Literal["train", "collect", "write", "keep"], tyro.conf.Positional]
+    """train: the runs that are not finished; collect: measure and write the JSON; write: its tables; keep:
+    the weights of the finished runs, in float16, with their cards."""
     data: Path | None = None
-    """Kaggle's fer2013.csv, for train and collect."""
+    """Kaggle's fer2013.csv, for all but write."""
     tiers: tuple[str, ...] = tuple(TIERS)
     """Tiers to train or measure."""
     ferplus: Path | None = None
@@ -88,6 +92,8 @@ class Accuracy:
     """The JSON."""
     weights: Path = sources.WEIGHTS
     """Folder of the released weights; their cards are shown too."""
+    kept: Path = kept_weights.FOLDER
+    """Folder for the weights that are kept; together they have at most 60 MB."""
     pages: tuple[Path, ...] = PAGES
     """Pages, or folders of pages, with the sections to write."""
     configs: Path = bench.ROOT / "configs"
@@ -117,11 +123,21 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     if options.verb == "train":
         wanted = list_trainings(options, options.data)
         return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
+    if options.verb == "keep":
+        runs = [one for name in options.tiers for one in _list_finished(options, options.data, name, console)]
+        kept_weights.keep(
+            {one.folder.name: one.folder for one in runs},
+            options.kept,
+            data=options.data,
+            ferplus=options.ferplus,
+            console=console,
+        )
+        return 0
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
-        settings={"part": PART, "views": list(VIEWS)},
+        settings={"part": PART, "views": list(VIEWS), "weights": "float16"},
         results=collect(options, options.data, console),
         extra={},
     )
@@ -174,20 +190,18 @@ def _folders(options: Accuracy, tier: str, seeds: int) -> list[Path]:
 def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, Any]]:
     """Measure all finished runs of the tiers, each alone and the seeds of a tier as an ensemble.
 
+    Their weights are rounded to those that `keep` writes, so that everybody finds the same counts again.
+
     Raises:
         RunError: there are none, or one has other settings than its tier.
     """
     cpu.tune_cpu()
     rows, examples = [], None
     for name in options.tiers:
-        wanted = [_training(options, data, name, seed) for seed in range(options.seeds)]
-        finished = [one for one in wanted if is_finished(one.folder)]
+        finished = _list_finished(options, data, name, console)
         if not finished:
-            console.print(f"{name}: no finished run; left out")
             continue
-        for one in finished:
-            check_settings(one)
-        members = [run_weights.load_finished(one.folder, data, None) for one in finished]
+        members = [as_kept(run_weights.load_finished(one.folder, data, None)) for one in finished]
         examples = examples or run_weights.load_data(members[0], is_other_file=True)
         console.print(f"{name}: {len(members)} runs")
         said = {"name": name, "words": TIERS[name].words}
@@ -195,6 +209,21 @@ def collect(options: Accuracy, data: Path, console: Console) -> list[dict[str, A
     if not rows:
         raise RunError(f"{options.runs} has no finished run of a tier; train some first")
     return rows
+
+
+def _list_finished(options: Accuracy, data: Path, name: str, console: Console) -> list[Training]:
+    """List the finished runs of a tier.
+
+    Raises:
+        RunError: one has other settings than its tier.
+    """
+    wanted = [_training(options, data, name, seed) for seed in range(options.seeds)]
+    finished = [one for one in wanted if is_finished(one.folder)]
+    if not finished:
+        console.print(f"{name}: no finished run; left out")
+    for one in finished:
+        check_settings(one)
+    return finished
 
 
 def _measure(
@@ -224,19 +253,27 @@ def _score(
 ) -> dict[str, Any]:
     rows = inference_labels.label_rows(labelling, examples, chosen, part=PART)
     labels, is_kept = rows.labels, np.isin(chosen, rows.rows)
-    correct: dict[str, list[int]] = {}
-    of_ensemble: dict[str, int] = {}
+    is_copy = inference_rows.find_trained_on(members, rows.examples.hashes[rows.rows])
+    each_right: dict[str, list[np.ndarray]] = {}
+    ensemble_right: dict[str, np.ndarray] = {}
     for choice in VIEWS:
         kept = [each[choice][is_kept] for each in logits]
-        correct[choice] = [_count(each, labels) for each in kept]
-        of_ensemble[choice] = _count(average(kept, [member.folder for member in members]), labels)
+        each_right[choice] = [each.argmax(axis=1) == labels for each in kept]
+        mean = average(kept, [member.folder for member in members])
+        ensemble_right[choice] = mean.argmax(axis=1) == labels
     first, total = members[0].record, len(labels)
     return {
         "labels": labelling.words,
         "seeds": [member.record.seed for member in members],
         "total": total,
-        "correct": correct,
-        "ensemble_correct": of_ensemble,
+        "correct": {choice: [int(each.sum()) for each in right] for choice, right in each_right.items()},
+        "correct_copies": {
+            choice: [int(each[is_copy].sum()) for each in right] for choice, right in each_right.items()
+        },
+        "ensemble_correct": {choice: int(right.sum()) for choice, right in ensemble_right.items()},
+        "ensemble_correct_copies": {
+            choice: int(right[is_copy].sum()) for choice, right in ensemble_right.items()
+        },
         "oracle_correct": [_oracle(member, total) for member in members] if labelling.is_own else None,
         "select": members[0].config.train.select,
         "epochs": members[0].config.train.epochs,
@@ -245,9 +282,7 @@ def _score(
         "seconds": [member.record.seconds_total for member in members],
         "teachers": release_card.name_teachers(first.teachers),
         "are_teachers_selected": release_card.are_teachers_selected(first.teachers),
-        "copies_of_training_images": int(
-            inference_rows.find_trained_on(members, rows.examples.hashes[rows.rows]).sum()
-        ),
+        "copies_of_training_images": int(is_copy.sum()),
         "machines": sorted({_name_machine(member.record) for member in members}),
         "data_sha256": examples.sha256,
     }
@@ -255,10 +290,6 @@ def _score(
 
 def _name_machine(run: RunRecord) -> str:
     return run.machine if run.device == "CPU" else f"{run.device} with {run.machine}"
-
-
-def _count(logits: np.ndarray, labels: np.ndarray) -> int:
-    return int((logits.argmax(axis=1) == labels).sum())
 
 
 def _oracle(member: Trained, total: int) -> int:

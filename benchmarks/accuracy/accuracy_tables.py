@@ -5,9 +5,9 @@ import statistics
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from benchmarks.accuracy.tiers import PART, TIERS, VIEWS
+from benchmarks.accuracy.tiers import PART, TIERS
 from benchmarks.harness import bench
 from fer_jax.files import read_json
 from fer_jax.metrics.scores import tells_copies_apart, wilson_interval
@@ -21,8 +21,24 @@ MEASURED: Final = r"^Measured: [^\n]*(?:\n(?![A-Z]\w+: )[^\n]+)*"
 """The paragraph of a config's docstring that `list_measured` writes."""
 
 
+COPY_FREE: Final = "without copies"
+NOT_MEASURED: Final = "not measured"
+
+Counted = Literal["correct", "ensemble_correct"]
+"""The counts of a row: of each seed, or of the seeds as an ensemble."""
+
+
 def table(results: dict[str, Any]) -> str:
-    """Return the table in Markdown, with a row per tier."""
+    """Return the table in Markdown, with a row per tier, and the views that were measured.
+
+    Beside each accuracy stands the one without copies of training images, if that was counted for a tier.
+    """
+    has_copy_free = any(map(_tells_copies_apart, results["results"]))
+    views = dict.fromkeys(choice for row in results["results"] for choice in row["correct"])
+    ensembles = [choice for choice in views if choice != "single"]
+    columns = [*map(_name_views, views), *(f"ensemble, {_name_views(choice)}" for choice in ensembles)]
+    if has_copy_free:
+        columns = [head for column in columns for head in (column, COPY_FREE)]
     rows: Table = [
         [
             "network",
@@ -33,17 +49,15 @@ def table(results: dict[str, Any]) -> str:
             "epochs",
             "minutes",
             "seeds",
-            "single view",
-            "flip TTA",
-            "ten-crop TTA",
-            "ensemble, flip TTA",
-            "ensemble, ten-crop TTA",
+            *columns,
             "best epoch chosen on the test images, single view",
         ]
     ]
     for row in results["results"]:
         total = row["total"]
         minutes = statistics.median(row["seconds"]) / 60
+        cells = [each for choice in views for each in _accuracy_cells(row, "correct", choice)]
+        cells += [each for choice in ensembles for each in _accuracy_cells(row, "ensemble_correct", choice)]
         rows.append(
             [
                 _describe(row) + _from_teachers(row),
@@ -54,11 +68,7 @@ def table(results: dict[str, Any]) -> str:
                 f"{row['epochs']}, {row['select']}",
                 f"{minutes:.0f}",
                 str(len(row["seeds"])),
-                *(_in_percent(row["correct"][choice], total) for choice in VIEWS),
-                *(
-                    _in_percent([row["ensemble_correct"][choice]], total) if len(row["seeds"]) > 1 else "–"
-                    for choice in ("flip", "ten-crop")
-                ),
+                *(cells if has_copy_free else cells[::2]),
                 "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
             ]
         )
@@ -69,12 +79,40 @@ def table(results: dict[str, Any]) -> str:
         f"Accuracy in percent on the images of {PART} that have such a label: mean ± standard deviation over "
         "seeds, or, for a single number, its 95 % Wilson interval in brackets; expect intervals about that "
         f"wide everywhere. {copies} of these images are exact copies of training images, as FER2013 was "
-        "released. Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
+        f"released. {'Without copies: on the other images alone. ' if has_copy_free else ''}"
+        "Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
         "`last`, no epoch was chosen on these images, but recipes were changed after earlier attempts had "
         "been measured on them. The last column is the best epoch chosen on the test images themselves, as "
         "papers report it that select there. Minutes: for one seed, the median; approximate where runs "
         f"shared a machine. Trained on {'; '.join(machines)}."
     )
+
+
+def _tells_copies_apart(row: dict[str, Any]) -> bool:
+    """Whether the correct ones among the copies were counted; a JSON of an older program lacks that."""
+    return "correct_copies" in row
+
+
+def _name_views(choice: str) -> str:
+    return "single view" if choice == "single" else f"{choice} TTA"
+
+
+def _accuracy_cells(row: dict[str, Any], field: Counted, choice: str) -> list[str]:
+    """Write the accuracy of the seeds, or of their ensemble, in some views, and the one without copies."""
+    if field == "ensemble_correct" and len(row["seeds"]) < 2:
+        return ["–", "–"]
+    if choice not in row[field]:
+        return [NOT_MEASURED, NOT_MEASURED]
+    correct, total = _as_list(row[field][choice]), row["total"]
+    if not _tells_copies_apart(row):
+        return [_in_percent(correct, total), NOT_MEASURED]
+    among_copies = _as_list(row[f"{field}_copies"][choice])
+    others = [every - copies for every, copies in zip(correct, among_copies, strict=True)]
+    return [_in_percent(correct, total), _in_percent(others, total - row["copies_of_training_images"])]
+
+
+def _as_list(counts: int | list[int]) -> list[int]:
+    return counts if isinstance(counts, list) else [counts]
 
 
 def _in_percent(correct: Sequence[int], total: int) -> str:
@@ -100,9 +138,9 @@ def _from_teachers(row: dict[str, Any]) -> str:
 
 def short_table(results: dict[str, Any]) -> str:
     """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
-    rows: Table = [
-        ["network", "parameters", "labels", "seeds", "single view", "flip TTA", "training, one seed", "on"]
-    ]
+    has_copy_free = any(map(_tells_copies_apart, results["results"]))
+    heads = ["single view", COPY_FREE, "flip TTA", COPY_FREE][:: 1 if has_copy_free else 2]
+    rows: Table = [["network", "parameters", "labels", "seeds", *heads, "training, one seed", "on"]]
     by_name: dict[str, dict[str, Any]] = {}
     for row in results["results"]:
         by_name.setdefault(row["name"], row)
@@ -110,13 +148,14 @@ def short_table(results: dict[str, Any]) -> str:
         if name not in by_name:
             continue
         row = by_name[name]
+        cells = [each for views in ("single", "flip") for each in _accuracy_cells(row, "correct", views)]
         rows.append(
             [
                 f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
                 f"{row['parameters']:,}",
                 row["labels"],
                 str(len(row["seeds"])),
-                *(_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip")),
+                *(cells if has_copy_free else cells[::2]),
                 _duration(statistics.median(row["seconds"])),
                 "; ".join(_shorten_machine(machine) for machine in row["machines"]),
             ]
@@ -146,10 +185,15 @@ def list_measured(results: dict[str, Any], folder: Path) -> dict[Path, str]:
     for row in {row["name"]: row for row in reversed(results["results"])}.values():
         if row["name"] not in TIERS:
             continue
-        single, flip = (_in_percent(row["correct"][choice], row["total"]) for choice in ("single", "flip"))
+        (single, others), (flip, others_flip) = (
+            _accuracy_cells(row, "correct", views) for views in ("single", "flip")
+        )
+        copies = ""
+        if _tells_copies_apart(row):
+            copies = f", without copies of training images {others} and {others_flip}"
         seeds = "one seed" if len(row["seeds"]) == 1 else f"mean ± sd of {len(row['seeds'])} seeds"
         sentences.setdefault(folder / Path(TIERS[row["name"]].config).name, []).append(
-            f"{single} percent on {PART} by {row['labels']}'s labels, {flip} with flip TTA"
+            f"{single} percent on {PART} by {row['labels']}'s labels, {flip} with flip TTA{copies}"
             f"{', distilled' + _from_teachers(row) if row['teachers'] else ''} ({seeds}; the {row['select']} "
             f"epoch{', with no selection' if row['select'] == 'last' else ''})"
         )

@@ -39,6 +39,8 @@ class ReleaseOptions:
     """Test-time augmentation to measure beside the single view; see `evaluate --help`."""
     dtype: Literal["float16", "float32"] = "float16"
     """Precision of the file. float16 halves it and moves a logit by about a thousandth."""
+    measure_train: bool = True
+    """Measure the training images too, which takes the longest."""
     ferplus: Path | None = None
     """FER+'s fer2013new.csv: measure by the majority of its votes, too. By default the file that the run was
     trained with, if it was trained on FER+."""

@@ -62,7 +62,12 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
     trained = load_finished(options.run, options.data, options.on_bad_row)
     examples = load_data(trained, is_other_file=options.data is not None)
     terminal.show_data(console, examples)
-    parts = list_parts(trained, examples, scores_private_test=options.score_private_test)
+    parts = list_parts(
+        trained,
+        examples,
+        measures_train=options.measure_train,
+        scores_private_test=options.score_private_test,
+    )
     tensors = weights.pack(trained.network.variables, dtype=options.dtype)
     if options.into_package:
         _check_size(out, name, len(tensors))
@@ -172,17 +177,20 @@ def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json
     }
 
 
-def list_parts(trained: Trained, examples: Examples, *, scores_private_test: bool) -> list[str]:
+def list_parts(
+    trained: Trained, examples: Examples, *, measures_train: bool, scores_private_test: bool
+) -> list[str]:
     """List the parts to measure: those of the run's own split, PublicTest and, if asked for, PrivateTest.
 
     Raises:
         DataError: there are none, or PrivateTest is asked for and the data has none.
     """
+    left_out = () if measures_train else ("train",)
     own: list[str] = []
     if examples.sha256 == trained.record.data.sha256:
         # With the official protocol val and test are PublicTest and PrivateTest.
         names = ("train",) if trained.config.split.protocol == "official" else ("train", "val", "test")
-        own = [name for name in names if len(trained.saved[name])]
+        own = [name for name in names if name not in left_out and len(trained.saved[name])]
     there = [_PUBLIC] if len(list_labelled(examples, _PUBLIC)) else []
     if scores_private_test:
         if not len(list_labelled(examples, _PRIVATE)):

@@ -1,22 +1,30 @@
 """The tiers: two tiny ones trained side by side, one taught by the other, measured, and a table by hand."""
 
 import contextlib
+import hashlib
 import signal
+import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy import accuracy_tables
-from benchmarks.accuracy.tiers import Tier
-from benchmarks.harness import unattended
+from benchmarks.accuracy import accuracy_tables, kept_weights
+from benchmarks.accuracy.tiers import VIEWS, Tier
+from benchmarks.harness import bench, unattended
+from fer_jax.config.data import LabelsConfig
+from fer_jax.config.run import Config
 from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines, write_json
+from fer_jax.inference.labels import Labelling
+from fer_jax.runs import sources
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -85,6 +93,55 @@ def test_tiers_are_trained_in_turn_and_measured(
     log = read_json_lines(tmp_path / "runs" / "plain-seed1" / "log.jsonl")
     hits = [round(13 * record["val_accuracy"]) for record in log]
     assert plain["correct"]["single"][1] == hits[-1] and plain["oracle_correct"][1] == max(hits)
+    # The weights of each seed are kept, with cards that hold the same counts.
+    keep = ["keep", *small, "--tiers", "taught", "--kept", str(tmp_path / "kept")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_weights, "MAX_BYTES", 400)
+        assert accuracy.main(keep) == 4 and not (tmp_path / "kept").exists()
+    assert "wanted at most 400 together" in capsys.readouterr().err
+    assert accuracy.main(keep) == 0
+    assert sources.list_names(tmp_path / "kept") == ["taught-seed0", "taught-seed1"]
+    for seed in (0, 1):
+        card = read_json(tmp_path / "kept" / f"taught-seed{seed}.json")
+        assert {each["part"] for each in card["figures"]} == {"PublicTest"}
+        counts = {each["views"]: each["correct"] for each in card["figures"]}
+        assert counts == {views: taught["correct"][views][seed] for views in ("single", "flip")}
+    capsys.readouterr()
+    assert accuracy.main(keep) == 0
+    assert capsys.readouterr().out.count(": kept already") == 2
+
+
+def test_what_is_kept_is_small_and_has_cards() -> None:
+    """The weights behind the published figures, and those in the package."""
+    for folder, most in ((kept_weights.FOLDER, kept_weights.MAX_BYTES), (sources.WEIGHTS, 14_000_000)):
+        assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= most
+        for name in sources.list_names(folder):
+            card = read_json(folder / f"{name}.json")
+            assert (card["name"], card["tensors"]["dtype"]) == (name, "float16")
+            tensors = (folder / f"{name}.safetensors").read_bytes()
+            assert hashlib.sha256(tensors).hexdigest() == card["tensors"]["sha256"]
+    wheel = tomllib.loads((bench.ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert wheel["wheel"]["packages"] == ["fer_jax"]
+
+
+def test_copies_are_counted_apart_for_each_seed_and_the_ensemble() -> None:
+    """Of four images the first two are copies; one seed has 0, 1, 2 right, the other 0, 3, their mean all."""
+    examples = draw_examples(seed=0, examples=4)
+    right, wrong = 3 * np.eye(7)[examples.labels], np.eye(7)[(examples.labels + 1) % 7]
+    logits = [
+        dict.fromkeys(VIEWS, np.where(np.isin(range(4), rows)[:, None], right, wrong))
+        for rows in ([0, 1, 2], [0, 3])
+    ]
+    record = SimpleNamespace(
+        seed=0, parameters=1, macs=1, seconds_total=1.0, teachers=None, device="CPU", machine="a machine"
+    )
+    saved = {"train_hashes": examples.hashes[:2]}
+    seed: Any = SimpleNamespace(record=record, folder="a", saved=saved, config=Config(name="a"))
+    labelling = Labelling(LabelsConfig(), 7, is_own=False)
+    row = accuracy._score([seed, seed], labelling, examples, np.arange(4), logits)
+    assert row["copies_of_training_images"] == 2
+    assert row["correct"]["flip"] == [3, 2] and row["correct_copies"]["flip"] == [2, 1]
+    assert row["ensemble_correct"]["flip"] == 4 and row["ensemble_correct_copies"]["flip"] == 2
 
 
 def weights_table_of(folder: Path, card: dict[str, Any]) -> str:
@@ -155,6 +212,19 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "| a network from b-seed0, whose epochs were chosen on these images "
         "| FER2013 | 1,000 | 1,234 | 6 | 9, last | 2 | 3 | 65.0 ± 1.0 | 66.0 ± 0.0 "
         "| 67.0 ± 2.0 | 67.0 (64.0 to 69.8) | 70.0 (67.1 to 72.8) | 66.0 ± 1.0 |"
+    )
+    # With copies counted, columns beside: 40, 50, 60 of 100 are right among the copies, 600 of 900 beside.
+    among = {"single": [40, 50, 60], "flip": [60, 60, 60], "ten-crop": [50, 70, 90]}
+    counted = row | {"copies_of_training_images": 100, "correct_copies": among}
+    counted |= {"ensemble_correct_copies": {"single": 60, "flip": 70, "ten-crop": 70}}
+    both = accuracy_tables.table({"results": [counted, other]}).splitlines()
+    assert "| single view | without copies | flip TTA | without copies |" in both[0]
+    assert "| 65.0 ± 1.0 | 66.7 ± 0.0 | 66.0 ± 0.0 | 66.7 ± 0.0 | 67.0 ± 2.0 | 66.7 ± 0.0 |" in both[2]
+    assert "| 67.0 (64.0 to 69.8) | 66.7 (63.5 to 69.7) | 70.0 (67.1 to 72.8) | 70.0 (66.9 to " in both[2]
+    assert both[3].count("| not measured |") == 5
+    (sentence,) = accuracy_tables.list_measured({"results": [counted | {"name": "best"}]}, tmp_path).values()
+    assert "with flip TTA, without copies of training images 66.7 ± 0.0 and 66.7 ± 0.0," in " ".join(
+        sentence.split()
     )
     # The first row of a tier is the one by its own labels.
     assert pages["results"].read_text().splitlines()[3:-1] == [
