@@ -13,6 +13,7 @@ from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
 from fer_jax.runs import inputs, trackers
 from fer_jax.runtime import output
+from fer_jax.runtime.door import collect_rarely
 from fer_jax.runtime.signals import name_signal
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
@@ -96,6 +97,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
         extra_epochs=options.extend_epochs,
     )
     output.outlive_reader()
+    collect_rarely()
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.train import run
 

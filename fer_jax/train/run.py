@@ -27,7 +27,7 @@ from fer_jax.runs.location import Place, choose_place
 from fer_jax.runs.trackers import check_installed
 from fer_jax.runtime.disk import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
-from fer_jax.train import finish, resume
+from fer_jax.train import resume
 
 _OTHER_BYTES = 4_000_000
 """What a run of one seed writes beside its checkpoints, at most: logs, reports and pictures."""
@@ -155,6 +155,8 @@ def _run(
         _fit(console, place.configs, job, replicas, signals, clock)
     if signals:  # It may have come after the last step, too: everything is saved.
         return Outcome(place.home, signals[0])
+    from fer_jax.train import finish  # It imports matplotlib, which the first step need not wait for.
+
     finish.finish(console, place, job, replicas, every)
     return Outcome(place.home, None)
 
