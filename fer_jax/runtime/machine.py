@@ -8,10 +8,12 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_jax.runtime.cpu import tune_cpu
 from fer_jax.text import counted
+
+CPU: Final = "CPU"
 
 
 def describe_cpu() -> str:
@@ -34,7 +36,7 @@ def describe_device() -> str:
     import jax
 
     device = jax.devices()[0]
-    return "CPU" if device.platform == "cpu" else f"{device.platform.upper()} {device.device_kind}"
+    return CPU if device.platform == "cpu" else f"{device.platform.upper()} {device.device_kind}"
 
 
 def list_versions() -> dict[str, str]:

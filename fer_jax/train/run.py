@@ -25,9 +25,11 @@ from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
 from fer_jax.runs.location import Place, choose_place
 from fer_jax.runs.trackers import check_installed
+from fer_jax.runtime import machine
 from fer_jax.runtime.disk import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import resume
+from fer_jax.train.ahead import measure_ahead
 
 _OTHER_BYTES = 4_000_000
 """What a run of one seed writes beside its checkpoints, at most: logs, reports and pictures."""
@@ -144,6 +146,8 @@ def _run(
             console.print(note, style="yellow")
         for line in resume.restore(replicas):
             console.print(line, style="yellow" if line.startswith("note") else None)
+    if machine.describe_device() != machine.CPU:
+        job = measure_ahead(job, replicas)
     _check_space(place, replicas)
     hashes = prepared.examples.hashes[prepared.split.train]
     for config, replica in zip(place.configs, replicas, strict=True):
