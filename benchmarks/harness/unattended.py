@@ -27,6 +27,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines
 from fer_jax.release import card
 from fer_jax.runs import record as runs_record
+from fer_jax.runs import sources
 from fer_jax.runtime.signals import StopError, name_signal, watch_signals
 from fer_jax.train.__main__ import TrainCommand, to_config
 
@@ -179,7 +180,7 @@ def check_settings(training: Training) -> None:
     config, run = to_config(options), runs_record.read_record(training.folder)
     first = timeline.find_logs(training.folder)[0].parent
     change = runs_record.find_config_change(first, config, free=FREE_TO_RESUME)
-    teachers = [Path(name).name for name in config.distill.teachers]
+    teachers = [Path(name).name.removesuffix(sources.SUFFIX) for name in config.distill.teachers]
     for what, wanted, had in (
         ("seeds", [config.train.seed + n for n in range(options.seeds)], run.seeds or [run.seed]),
         ("teachers", teachers, card.name_teachers(run.teachers) if teachers else []),

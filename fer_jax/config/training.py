@@ -45,9 +45,9 @@ class DistillConfig:
     """Distillation: learning from trained networks as well as from the labels. Off without teachers."""
 
     teachers: tuple[str, ...] = ()
-    """The teachers: folders of runs, weights that come with fer_jax such as `best`, or `.safetensors` files
-    with their card. Their logits are averaged. Runs of the same config make it self-distillation. A network
-    that learnt FER+'s votes teaches with labels.source ferplus only."""
+    """The teachers: folders of runs, weights that come with fer_jax such as `best`, `.safetensors` files with
+    their card, or folders of these. Their logits are averaged. Runs of the same config make it
+    self-distillation. A network that learnt FER+'s votes teaches with labels.source ferplus only."""
     weight: float = 0.5
     """Weight of the teachers in the target; the labels get the rest."""
     temperature: float = 2.0

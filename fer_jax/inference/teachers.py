@@ -94,11 +94,12 @@ def load_teachers(student: Student) -> list[Teacher]:
 
 
 def _load(named: str, loaded: Examples, labels: np.ndarray) -> list[Teacher]:
-    """Load what a name stands for: released weights, a file of them, a run, or all seeds of a run."""
-    found = sources.find(named)
-    if isinstance(found, Released):
-        return [_load_released(named, found, loaded, labels)]
-    return [_load_run(folder) for folder in found]
+    """Load what a name stands for: weights, a run, or all that are in a folder."""
+    found = sources.find_all([named])
+    return [
+        *(_load_released(each, loaded, labels) for each in found.weights),
+        *(_load_run(folder) for folder in found.runs),
+    ]
 
 
 def _load_run(folder: Path) -> Teacher:
@@ -114,14 +115,15 @@ def _load_run(folder: Path) -> Teacher:
     return Teacher(str(folder), trained.network, trained.own_labels.source, hashes, facts)
 
 
-def _load_released(named: str, released: Released, loaded: Examples, labels: np.ndarray) -> Teacher:
+def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> Teacher:
     """Load released weights, whose card says which images they were trained on, if these are in the data."""
+    title = released.name if released.folder == sources.WEIGHTS else str(released.folder / released.name)
     classifier = weights.read(released.folder, released.name)
     card = classifier.card
     with reading(released.folder / f"{released.name}.json"):
         hashes = find_training_hashes(card, loaded, labels)
         facts = {
-            "run": Path(named).name,
+            "run": released.name,
             "name": classifier.name,
             "seed": card["training"]["seeds"]["train"],
             "checkpoint": card["training"]["selection"]["checkpoint"],
@@ -130,11 +132,11 @@ def _load_released(named: str, released: Released, loaded: Examples, labels: np.
         trained_on = f"{card['training']['data']}, by protocol {card['training']['split']['protocol']}"
     if hashes is None:
         raise ConfigError(
-            f"distill.teachers: {named} was trained on {trained_on}, and which of the images here these are "
+            f"distill.teachers: {title} was trained on {trained_on}, and which of the images here these are "
             "is not known, so it might give away what this run is measured on; train on FER2013 with its "
             "official Training rows, or give the folder of the teacher's run"
         )
-    return Teacher(named, classifier.network, classifier.own_labels.source, hashes, facts)
+    return Teacher(title, classifier.network, classifier.own_labels.source, hashes, facts)
 
 
 def _check(title: str, classes: int, labels: LabelSource, seen: np.ndarray, student: Student) -> None:

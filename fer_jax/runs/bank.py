@@ -154,8 +154,9 @@ def _build(header: Any, tensors: dict[str, np.ndarray], *, where: str) -> Bank:
     if header["labels"] not in get_args(LabelSource):
         raise ValueError(f"its labels are {header['labels']!r}")
     teachers = header["teachers"]
-    is_good = isinstance(teachers, dict) and isinstance(teachers["sha256"], str)
-    if not is_good or not all(isinstance(each["run"], str) for each in teachers["runs"]):
+    names = [each["run"] for each in teachers["runs"]]
+    # The names are shown.
+    if not names or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError("it does not say who the teachers are")
     return Bank(
         answers=answers,

@@ -33,8 +33,7 @@ def check_files(config: Config) -> None:
     if config.data.drop is not None:
         drop_list.find(config.data.drop)
     for name in config.distill.teachers:
-        found = sources.find(name)
-        for folder in found if isinstance(found, list) else ():
+        for folder in sources.find_all([name]).runs:
             read_finished(folder)
     if config.distill.bank is not None:
         check_bank(Path(config.distill.bank))

@@ -90,7 +90,8 @@ def test_the_student_sees_the_very_pixels_that_its_teachers_answered_to(
     config = taught_by(teachers=(str(tiny_run), str(tiny_run)))
     targets, rows, seed = taught(config).targets, SPLIT.train, 5
     assert len(teacher.seen) == 2 * VIEWS
-    steps, views_of = len(rows) // BATCH_SIZE, {}
+    steps = len(rows) // BATCH_SIZE
+    views_of: dict[int, list[int]] = {}
     for step in range(VIEWS * steps):
         epoch, position = divmod(step, steps)
         recipe = draw_recipe(
@@ -100,7 +101,7 @@ def test_the_student_sees_the_very_pixels_that_its_teachers_answered_to(
             position=position,
             seed=seed,
             step=step,
-            targets=targets(seed, epoch),  # type: ignore[arg-type]
+            targets=targets(seed, epoch),
         )
         batch = follow(recipe, EXAMPLES.images, EXAMPLES.labels)
         for row, image, target in zip(recipe.rows, batch.images, batch.labels, strict=True):
@@ -121,7 +122,8 @@ def test_the_student_sees_the_very_pixels_that_its_teachers_answered_to(
 
 
 def test_a_batch_with_views_depends_on_data_seed_and_step_alone(tiny_run: Path) -> None:
-    config, asked = taught_by(teachers=(str(tiny_run),)), []
+    config = taught_by(teachers=(str(tiny_run),))
+    asked: list[float] = []
     recipes = []
     for _ in range(2):
         shown = taught(config, asked).targets(1, 4)
@@ -273,6 +275,12 @@ def with_tensor(content: bytes, name: str, array: np.ndarray) -> bytes:
         (
             lambda content: edit_header(content, lambda about: about["teachers"].update(runs=3)),
             "damaged, or no bank",
+        ),
+        (
+            lambda content: edit_header(
+                content, lambda about: about["teachers"]["runs"][0].update(run="\x1b[2J")
+            ),
+            "does not say who the teachers are",
         ),
         (
             lambda content: edit_header(content, lambda about: about["augment"].update(max_zoom=9)),

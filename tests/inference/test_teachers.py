@@ -192,12 +192,16 @@ def test_released_weights_teach_and_know_the_training_rows(few_faces: Examples, 
     named = write_released(tmp_path)
     taught = taught_by_weights(few_faces, named, official)
     assert taught is not None and taught.facts["runs"] == [
-        {"run": "ours.safetensors", "name": "tiny", "seed": 0, "select": "last"}
+        {"run": "ours", "name": "tiny", "seed": 0, "select": "last"}
         | {"checkpoint": {"name": "last", "step": 35840}}
     ]
+    (tmp_path / "more").mkdir()
+    write_released(tmp_path / "more")
+    for where in (named, str(tmp_path / "more")):
+        assert taught_by_weights(few_faces, where, official) is not None
     wanted = classifiers.load(named).predict(few_faces.images[:14], views="flip")
     np.testing.assert_allclose(taught.targets(0, 0)[rows[:14]], wanted, rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"ours.safetensors was trained on 4 of the images that this run"):
+    with pytest.raises(ConfigError, match=r"/ours was trained on 4 of the images that this run"):
         taught_by_weights(few_faces, named, Split(rows[:10], rows[10:], rows[:0]))
 
 
