@@ -69,7 +69,7 @@ class StoredViews:
             own: float32 [N, C], the soft labels of the epoch without the teachers.
         """
         order = numpy_rng(seed, Stream.VIEWS).permutation(len(self.answers))
-        return EpochViews(self, np.roll(order, -epoch), own)
+        return EpochViews(self, order, epoch, own)
 
     def find_draws(self, views: np.ndarray, rows: np.ndarray) -> Draws:
         """Find the draws of B pairs of a view and a row of the Examples, int64 [B] each."""
@@ -90,16 +90,19 @@ class StoredViews:
 class EpochViews:
     """The views that an epoch shows, and the targets for them.
 
-    An image that is several times in a batch, as repeated augmentation has it, takes a view each.
+    An image that is several times in a batch takes a view each. With repeated augmentation each image is
+    there R times, and comes again after R epochs (`augment.repeats`): it then takes the next R views.
 
     Attributes:
         stored: the views.
-        order: int64 [V], the view of an image's first place in a batch, of its second, and so on.
+        order: int64 [V], the order in which an image takes the views.
+        epoch: from 0.
         own: float32 [N, C], the soft labels without the teachers.
     """
 
     stored: StoredViews
     order: np.ndarray
+    epoch: int
     own: np.ndarray
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
@@ -115,7 +118,9 @@ class EpochViews:
 
     def _choose(self, rows: np.ndarray) -> np.ndarray:
         """Choose the view of each row of a batch, int64 [B]."""
-        return self.order[count_before(rows) % len(self.order)]
+        repeats = int(np.unique(rows, return_counts=True)[1].min())
+        first = self.epoch // repeats * repeats
+        return self.order[(first + count_before(rows)) % len(self.order)]
 
 
 TrainTargets = Callable[[int, int], np.ndarray | EpochViews]

@@ -57,6 +57,20 @@ def test_each_view_of_an_image_comes_once_in_as_many_epochs(stored: StoredViews)
     assert len(orders) > 2
 
 
+def test_with_repeated_augmentation_each_view_comes_once_too(stored: StoredViews) -> None:
+    """Three epochs of two copies an image, each in one of two epochs: the pairs of the order 0 1 2 0 1 2."""
+    shown: list[int] = []
+    order = stored.of_epoch(0, 0, OWN).order.tolist()
+    for epoch in (1, 2, 4):
+        draws = stored.of_epoch(0, epoch, OWN).find_draws(np.array([0, 2, 0, 2])).matrix
+        drawn = [redraw(view, CONFIG, IMAGES).matrix for view in range(VIEWS)]
+        for position, row in ((0, 0), (2, 0), (1, 2), (3, 2)):
+            found = [v for v in range(VIEWS) if np.array_equal(drawn[v][PLACES[row]], draws[position])]
+            shown += found if row == 0 else []
+            assert len(found) == 1
+    assert shown == [*order, *order]
+
+
 def test_draws_and_targets_of_a_batch_are_those_of_a_plain_loop(stored: StoredViews) -> None:
     """With an image three times in it, which takes a view each."""
     seed, epoch, rows = 3, 7, np.array([3, 2, 3, 5, 3, 0])
