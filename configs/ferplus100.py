@@ -84,5 +84,5 @@ config = Config(
         eval_batch_size=256,
         train_eval_examples=1024,
     ),
-    device=DeviceConfig(compute_dtype="bfloat16", compile_cache=True),
+    device=DeviceConfig(compute_dtype="bfloat16"),
 )
