@@ -32,6 +32,8 @@ from fer_jax.text import Table, mean_and_spread, to_markdown
 BASE: Final = "base"
 SECTION: Final = "ablation"
 PARTS: Final = ("val", "test")
+SHARED: Final = ("machine", "versions", "data_sha256", "split_sha256", "seeds")
+"""Facts of the training runs that have to be equal: only one thing changes."""
 PROGRAM: Final = "python -m benchmarks.accuracy.ablation"
 QUESTION: Final = "What does each ingredient of a recipe gain?"
 
@@ -194,14 +196,25 @@ def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         if unattended.is_finished(options.runs / name):
             unattended.check_settings(_training(options, name))
     rows = [_figures(options.runs / name, name) for name in names]
-    first = rows[0]
+    return part_shared(rows)
+
+
+def part_shared(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Part the rows of all ingredients from the `SHARED` facts, which have to be those of the base.
+
+    Args:
+        rows: the base's first.
+
+    Raises:
+        RunError: an ingredient's differ.
+    """
+    shared = {key: rows[0][key] for key in SHARED}
     for row in rows[1:]:
-        for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds"):
-            if row[key] != first[key]:
+        for key, of_base in shared.items():
+            if row[key] != of_base:
                 raise RunError(
-                    f"{row['name']}: its {key} is {row[key]}, the base's is {first[key]}; train it again"
+                    f"{row['name']}: its {key} is {row[key]}, the base's is {of_base}; train it again"
                 )
-    shared = {key: first[key] for key in ("machine", "versions", "data_sha256", "split_sha256", "seeds")}
     return [{key: value for key, value in row.items() if key not in shared} for row in rows], shared
 
 

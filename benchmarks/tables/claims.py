@@ -18,6 +18,7 @@ from benchmarks.accuracy import (
     exports,
     label_errors,
     ladder,
+    long_ablation,
     tflite,
 )
 from benchmarks.harness import bench
@@ -54,6 +55,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "ladder": ("ladder", ladder.ladder_table),
     ceiling.SECTION: ("ceiling", ceiling.table),
     ablation.SECTION: ("ablation", ablation.table),
+    long_ablation.SECTION: (long_ablation.RESULTS, long_ablation.table),
     label_errors.SECTION: ("label_errors", label_errors.table),
     exports.SECTION: ("exports", exports.table),
     tflite.SECTION: ("tflite", tflite.table),
