@@ -23,7 +23,8 @@ OLD = Arm("best", {"single": 690, "flip": 700, "ten-crop": 702}, 1000, 0.95)
 
 
 def arm(flip: int, loss: float = 0.95, **more: Any) -> Arm:
-    return Arm("best100", {"single": 690, "flip": flip, **more}, 1000, loss)
+    correct: dict[Any, int] = {"single": 690, "flip": flip} | more
+    return Arm("best100", correct, 1000, loss)
 
 
 @pytest.mark.parametrize(
