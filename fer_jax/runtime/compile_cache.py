@@ -54,7 +54,7 @@ def keep_compiled() -> str:
     # Imported here: nothing of jax may be imported before `cpu.tune_cpu` has run.
     import jax
 
-    chosen = jax.config.jax_compilation_cache_dir
+    chosen = jax.config.values["jax_compilation_cache_dir"]
     if chosen and not _is_ours(chosen):
         return f"compiled programs are kept in {chosen}, as JAX was told"
     try:

@@ -1,12 +1,16 @@
 """Settings of a process that have to be made before JAX starts: the allocator and XLA's flags."""
 
+import contextlib
 import ctypes
 import functools
 import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import sys
+from pathlib import Path
+from typing import Final
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
@@ -22,18 +26,28 @@ XLA_FLAGS = {
 }
 
 
+AUTOTUNED: Final = Path(__file__).parents[1] / "autotuned"
+"""The folder of XLA's choices of kernels, one file for a card and a compiler; none is shipped yet."""
+LOAD_AUTOTUNED: Final = "--xla_gpu_load_autotune_results_from"
+_CARDS: Final = Path("/proc/driver/nvidia/gpus")
+_COMPILERS: Final = ("jax-cuda13-pjrt", "jax-cuda12-pjrt")
+"""The packages with XLA's compiler for NVIDIA's GPUs."""
+
+
 @functools.cache
 def tune_cpu() -> list[str]:
-    """Apply the settings that make XLA's CPU steps faster; call it before the first computation.
+    """Apply the settings that make XLA faster; call it before the first computation.
 
     On glibc: memory of large arrays is reused instead of being returned to the system, which would cost
     up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
-    the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. A
-    flag that `XLA_FLAGS` sets already is left alone. XLA reads them once: where JAX has computed before, in a
-    notebook say, none is set. `FER_JAX_TUNE=0` in the environment turns all of it off.
+    the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. On a
+    GPU for which there is a file of `AUTOTUNED`: XLA takes its choice of kernels from there, instead of
+    measuring them for a minute. A flag that `XLA_FLAGS` sets already is left alone. XLA reads them once:
+    where JAX has computed before, in a notebook say, none is set. `FER_JAX_TUNE=0` in the environment turns
+    all of it off.
 
     Returns:
-        What was set, for the start-up lines; nothing on other systems.
+        What was set, for the start-up lines and the record; nothing on other systems.
     """
     settings: list[str] = []
     if os.environ.get("FER_JAX_TUNE") == "0":
@@ -44,18 +58,64 @@ def tune_cpu() -> list[str]:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(_M_ARENA_MAX, 1)
         settings.append("glibc keeps freed memory")
-    is_x86 = platform.machine() == "x86_64"
-    if is_x86 and not has_started() and _computes_on_cpu():
+    if has_started():
+        return settings
+    if not _computes_on_cpu():
+        return settings + _load_autotuned()
+    if platform.machine() == "x86_64":
         jaxlib = importlib.metadata.version("jaxlib")
         if jaxlib not in XLA_VERSIONS:
             settings.append(f"our flags for XLA are left out: they were not tried with jaxlib {jaxlib}")
             return settings
-        for flag, what in XLA_FLAGS.items():
-            flags = os.environ.get("XLA_FLAGS", "")
-            if flag.split("=")[0] not in flags:
-                os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
-                settings.append(what)
+        settings += [what for flag, what in XLA_FLAGS.items() if _add_flag(flag)]
     return settings
+
+
+def name_autotuned() -> str | None:
+    """Name the file of `AUTOTUNED` for this machine, whether it is there or not.
+
+    Kernels are chosen for a card by a version of XLA: another one would refuse the file, or choose otherwise.
+
+    Returns:
+        Such as `nvidia-h100-80gb-hbm3_jax-cuda13-pjrt-0.12.0.txt`; None without NVIDIA's driver, with cards
+        that differ, and without JAX's packages for them.
+    """
+    cards = set()
+    for path in _CARDS.glob("*/information"):
+        with contextlib.suppress(OSError):
+            cards.update(re.findall(r"^Model:\s*(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE))
+    for compiler in _COMPILERS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(compiler)
+            if len(cards) == 1:
+                return f"{re.sub('[^a-z0-9]+', '-', cards.pop().lower())}_{compiler}-{version}.txt"
+    return None
+
+
+def own_flags() -> set[str]:
+    """List the flags that `tune_cpu` may have set on this machine: XLA is known to accept them."""
+    flags = set(XLA_FLAGS) if importlib.metadata.version("jaxlib") in XLA_VERSIONS else set()
+    name = name_autotuned()
+    return flags if name is None else flags | {f"{LOAD_AUTOTUNED}={AUTOTUNED / name}"}
+
+
+def _load_autotuned() -> list[str]:
+    """Let XLA take its choice of kernels from the file for this machine; return what was set."""
+    name = name_autotuned()
+    path = None if name is None else AUTOTUNED / name
+    # XLA_FLAGS is split at spaces.
+    if path is None or not path.is_file() or " " in str(path) or not _add_flag(f"{LOAD_AUTOTUNED}={path}"):
+        return []
+    return [f"XLA takes its choice of kernels from {path.name}"]
+
+
+def _add_flag(flag: str) -> bool:
+    """Add a flag for XLA, unless it is set already; return whether it was added."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flag.split("=")[0] in flags:
+        return False
+    os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+    return True
 
 
 def return_memory() -> None:

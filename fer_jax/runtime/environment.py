@@ -32,8 +32,7 @@ def check_xla_flags() -> None:
     """
     flags, jaxlib = os.environ.get("XLA_FLAGS", ""), importlib.metadata.version("jaxlib")
     # A program of ours that starts another one hands its own flags down.
-    tried_before = cpu.XLA_FLAGS if jaxlib in cpu.XLA_VERSIONS else ()
-    if cpu.has_started() or not set(flags.split()).difference(tried_before):
+    if not flags or cpu.has_started() or not set(flags.split()).difference(cpu.own_flags()):
         return
     key = f"{jaxlib} {sys.version} {flags}"
     mark = None

@@ -8,10 +8,10 @@ import filelock
 import pytest
 
 from fer_jax.cache import __main__ as cache_command
-from fer_jax.cache.run import KINDS, clear, find_kept
+from fer_jax.cache.run import KINDS, Kind, clear, find_kept
 
 HASH = "0123456789abcdef" * 2
-OURS = {
+OURS: dict[Kind, tuple[str, ...]] = {
     "images": (
         *(f"examples/{HASH}.{end}" for end in ("json", "images.npy", "labels.npy", "usages.npy")),
         f"files/{HASH}.json",

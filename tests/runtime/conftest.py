@@ -15,7 +15,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     import jax
 
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path.resolve()))
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
     yield compile_cache.compiled_folder()
     jax.config.update("jax_compilation_cache_dir", before)

@@ -51,7 +51,7 @@ def test_a_cache_that_others_could_write_is_not_used(
     printed = capsys.readouterr().out
     assert f"not kept in {own_folder}: {own_folder} is writable by others" in printed
     assert "FER_JAX_CACHE" in printed
-    assert not jax.config.jax_compilation_cache_dir
+    assert not jax.config.values["jax_compilation_cache_dir"]
     # Nothing is even looked at where the user does not want it.
     shutil.rmtree(tmp_path / "xla")
     terminal.begin("a run", replace(config, device=replace(config.device, compile_cache=False)))
@@ -65,7 +65,7 @@ def test_a_folder_that_the_user_has_chosen_for_jax_stays(
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
     chosen = os.environ["JAX_COMPILATION_CACHE_DIR"]
     assert compile_cache.keep_compiled() == f"compiled programs are kept in {chosen}, as JAX was told"
-    assert jax.config.jax_compilation_cache_dir == chosen and not (tmp_path / "cache").exists()
+    assert jax.config.values["jax_compilation_cache_dir"] == chosen and not (tmp_path / "cache").exists()
 
 
 def test_a_cache_that_cannot_be_made_is_a_note(
@@ -166,6 +166,65 @@ def test_xla_flags_are_left_alone(
         case _:
             monkeypatch.setenv("FER_JAX_TUNE", "0")
     assert xla_flags("") == ""
+
+
+CARD = """Model: \t\t NVIDIA H100 80GB HBM3
+IRQ:   \t\t 42
+GPU UUID: \t GPU-0123
+"""
+NAME = "nvidia-h100-80gb-hbm3_jax-cuda13-pjrt-0.10.2.txt"
+
+
+@pytest.fixture
+def gpu_flags(
+    tmp_path: Path, xla_flags: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
+    """Give `xla_flags` as on a machine with two cards of a kind, for which a choice of kernels is shipped."""
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ("xla_cuda13",))
+    monkeypatch.setattr(cpu, "_CARDS", tmp_path / "gpus")
+    monkeypatch.setattr(cpu, "AUTOTUNED", tmp_path)
+    for number in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / number).mkdir(parents=True)
+        (tmp_path / "gpus" / number / "information").write_text(CARD)
+    (tmp_path / NAME).touch()
+    return xla_flags
+
+
+def test_kernels_chosen_for_this_card_and_compiler_are_loaded_and_told(
+    tmp_path: Path, gpu_flags: Callable[[str], str]
+) -> None:
+    flag = f"{cpu.LOAD_AUTOTUNED}={tmp_path / NAME}"
+    assert gpu_flags("--xla_gpu_autotune_level=2").split() == ["--xla_gpu_autotune_level=2", flag]
+    assert f"XLA takes its choice of kernels from {NAME}" in cpu.tune_cpu()
+    # A program that this one starts is handed the flag, and need not try it.
+    assert flag in cpu.own_flags()
+    mine = f"{cpu.LOAD_AUTOTUNED}=/mine.txt"
+    assert gpu_flags(mine) == mine
+
+
+@pytest.mark.parametrize(
+    "change", ["another card", "cards that differ", "another compiler", "no driver", "CPU", "none shipped"]
+)
+def test_kernels_of_another_machine_are_not_loaded(
+    change: str, tmp_path: Path, gpu_flags: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = [tmp_path / "gpus" / number / "information" for number in ("0000:01:00.0", "0000:02:00.0")]
+    match change:
+        case "another card":
+            for card in cards:
+                card.write_text(CARD.replace("H100", "H200"))
+        case "cards that differ":
+            cards[0].write_text(CARD.replace("H100", "A100"))
+        case "another compiler":
+            monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.12.0")
+        case "no driver":
+            shutil.rmtree(tmp_path / "gpus")
+        case "CPU":
+            monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+        case _:
+            (tmp_path / NAME).unlink()
+    assert cpu.LOAD_AUTOTUNED not in gpu_flags("")
 
 
 KEEP_SMALL_AND_FREE_LARGE = """

@@ -47,7 +47,7 @@ def named(compiled: list[str]) -> set[str]:
 def test_what_is_compiled_ahead_is_found_and_measures_the_same() -> None:
     compiled: list[str] = []
 
-    def listen(event: str, _: float, **about: object) -> None:
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
         if (
             event.endswith("backend_compile_duration")
             and threading.current_thread() is threading.main_thread()
