@@ -21,7 +21,7 @@ from fer_jax.data.batches import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.data.subsets import eval_rows
-from fer_jax.engine.batch_stats import Refresh
+from fer_jax.engine.averages import Refresh
 from fer_jax.engine.input_pipeline import Recipe, draw_recipe
 from fer_jax.engine.schedule import is_out_of_patience, list_rates, plateau_factor
 from fer_jax.engine.state import TrainState

@@ -7,39 +7,22 @@ validation losses so far: none of it has to be stored. See `engine.schedule`.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
-import optax.contrib
 
 from fer_jax.config.training import OptimizerConfig
-from fer_jax.models.cnn import LAST_LAYER
+from fer_jax.engine.muon import is_matrix, scale_by_muon
 
 
 def _kernels(params: optax.Params) -> optax.Params:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-MUON_RMS = 0.2
-"""RMS of Muon's updates, about that of Adam's (Liu et al. 2025): one learning rate suits both."""
-
-NEWTON_SCHULZ = ((3.4445, -4.775, 2.0315),) * 5
-"""Jordan's coefficients, a row for each of Muon's iterations. For several rows Optax makes
-a loop, for one row five copies of its body: the same numbers, but slower to compile and to run on a CPU."""
-
-
-def _matrices(params: optax.Params) -> Any:
-    """Choose the weights that Muon takes as matrices [all inputs, outputs]; None for those that Adam moves.
-
-    Adam moves biases, norms, the last layer, and kernels with one input channel (the first and the depthwise
-    ones): they are no maps between features (Jordan 2024).
-    """
-
-    def matrix_of(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
-        names = [each.key for each in path]
-        if names[-1] != "kernel" or LAST_LAYER in names or leaf.shape[-2] == 1:
-            return None
-        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
-
-    return jax.tree_util.tree_map_with_path(matrix_of, params)
+def _labels(params: optax.Params) -> Any:
+    """Label each weight with the one that moves it: "muon" or "adam"."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: "muon" if is_matrix([each.key for each in path], leaf.shape) else "adam", params
+    )
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -59,16 +42,13 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     if config.name == "sgd":
         links.append(optax.trace(decay=config.momentum, nesterov=config.nesterov))
     elif config.name == "muon":
-        # The train step multiplies by minus the learning rate, so Muon must not. Its Adam is Dozat's (2016).
-        links.append(
-            optax.contrib.muon(
-                -1.0,
-                ns_coeffs=NEWTON_SCHULZ,
-                beta=config.momentum,
-                consistent_rms=MUON_RMS,
-                muon_weight_dimension_numbers=_matrices,
-            )
-        )
+        # Jordan computes in bfloat16, which CPUs are slow at. The Adam beside it is Dozat's (2016).
+        products = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        parts = {
+            "muon": scale_by_muon(beta=config.momentum, products=products),
+            "adam": optax.scale_by_adam(nesterov=True),
+        }
+        links.append(optax.partition(parts, _labels))
     else:
         links.append(optax.scale_by_adam())
     if config.weight_decay:

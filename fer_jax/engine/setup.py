@@ -11,8 +11,7 @@ import numpy as np
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.split import Split
-from fer_jax.engine.averages import make_pace
-from fer_jax.engine.batch_stats import Refresh, make_refresh
+from fer_jax.engine.averages import Refresh, make_pace, make_refresh
 from fer_jax.engine.loop import Job
 from fer_jax.engine.losses import class_weights
 from fer_jax.engine.optimizer import make_optimizer

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from fer_jax.config.model import ConvBlock, Pooling
-from fer_jax.models.layers import EXPAND, SHORTCUT_NORM, SqueezeExcite, Unit, drop
+from fer_jax.models.layers import EXCITE, EXPAND, SHORTCUT_NORM, SqueezeExcite, Unit, drop
 from fer_jax.models.pooling import pool
 
 DEPTHWISE = ("depthwise1", "depthwise2")
@@ -36,7 +36,7 @@ class ConvUnit(Unit):
             )
             x = drop(self, pool(nn.relu(x), pooling), self.device, rate=rate, is_training=is_training)
         if block.squeeze_excite:
-            x = SqueezeExcite(self.device, name="excite")(x)
+            x = SqueezeExcite(self.device, name=EXCITE)(x)
             x = drop(self, x, self.device, rate=block.dropout_rate, is_training=is_training)
         return x
 

@@ -16,6 +16,8 @@ from fer_jax.models import kernels
 from fer_jax.models.pooling import pool
 
 SHORTCUT_NORM = "shortcut_norm"
+EXCITE = "excite"
+"""Name of a squeeze-and-excite."""
 EXPAND = "expand"
 """Name of the last layer of a squeeze-and-excite."""
 BATCH_NORM_MOMENTUM = 0.9
@@ -133,7 +135,7 @@ class Unit(nn.Module):
         The block got x, float [B, H, W, C]; the branch has computed float [B, H', W', features] from it.
         """
         if self.block.squeeze_excite:
-            branch = SqueezeExcite(self.device, name="excite")(branch)
+            branch = SqueezeExcite(self.device, name=EXCITE)(branch)
         branch = skip(self, branch, self.device, rate=self.skip_rate, is_training=is_training)
         x = x[:, ::2, ::2] if pooling == "stride" else pool(x, pooling)
         if x.shape == branch.shape:

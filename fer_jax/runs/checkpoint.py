@@ -323,12 +323,16 @@ def restore(template: Any, folder: Path, *, parts: tuple[str, ...] | None = None
     for name in sorted(forms.keys() | found.keys()):
         want, came = forms.get(name), found.get(name)
         if want != came:
-            part, maker = (
-                ("optimizer", ", and the fer_jax") if name.startswith("opt_state/") else ("network", "")
-            )
+            part, advice = "network", "use the config that trained it, or train again"
+            if name.startswith("opt_state/"):
+                part = "optimizer"
+                advice = (
+                    "resume with the config and the fer_jax that trained it, or train again; "
+                    "evaluating and predicting need no optimizer"
+                )
             raise RunError(
                 f"{folder}: leaf {name} is {_describe(came)}, the config's {part} wants {_describe(want)}; "
-                f"use the config that trained it{maker}, or train again"
+                f"{advice}"
             )
     leaves = _read_arrays(folder / "arrays", found, is_partial=parts is not None)
     # Orbax gives NumPy arrays; they would go to the device again at every call.

@@ -251,8 +251,9 @@ def _measure_again(
 
 
 def _restore(programs: Programs, folder: Path) -> Any:
-    """Restore the state of a checkpoint; nothing is initialised for it."""
-    return checkpoint.restore(jax.eval_shape(programs.init, jax_key(0, Stream.INIT)), folder)
+    """Restore what evaluation needs of a checkpoint; the optimizer may be that of an older fer_jax."""
+    template = jax.eval_shape(programs.init, jax_key(0, Stream.INIT)).replace(opt_state={})
+    return checkpoint.restore(template, folder, parts=("step", "params", "batch_stats", "average"))
 
 
 def _say_place(checked: Check, run: RunRecord) -> Check:

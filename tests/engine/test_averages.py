@@ -8,8 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig
-from fer_jax.engine.averages import make_pace, move
-from fer_jax.engine.batch_stats import choose_rows, make_refresh, measure_batch
+from fer_jax.engine.averages import choose_rows, make_pace, make_refresh, measure_batch, move
 from fer_jax.engine.losses import class_weights
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import TrainState, begin_average, init_state
