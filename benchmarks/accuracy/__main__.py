@@ -41,6 +41,7 @@ from fer_jax.inference import run_weights
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import average, count_views, predict_choices
 from fer_jax.inference.run_weights import Trained
+from fer_jax.metrics.history import keep_measured
 from fer_jax.release import card as release_card
 from fer_jax.report import terminal
 from fer_jax.runs import sources
@@ -295,7 +296,7 @@ def _name_machine(run: RunRecord) -> str:
 def _oracle(member: Trained, total: int) -> int:
     """Count the correct predictions of the best epoch chosen on PublicTest (val in the official protocol)."""
     log = read_json_lines(member.folder / "log.jsonl")
-    return round(max(record["val_accuracy"] for record in log) * total)
+    return round(max(record["val_accuracy"] for record in keep_measured(log)) * total)
 
 
 if __name__ == "__main__":

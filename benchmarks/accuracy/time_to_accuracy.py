@@ -147,7 +147,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
                 "peak_rss_mib": run.peak_rss_mib,
                 "pauses_s": run.pauses_s,
                 "ends_s": run.ends_s,
-                "val_accuracy": [record["val_accuracy"] for record in run.records],
+                "val_accuracy": [record.get("val_accuracy") for record in run.records],
                 "viewed": viewed,
             }
         )
@@ -171,7 +171,7 @@ def find_targets(
     """Find the first epoch that reaches each accuracy.
 
     Args:
-        records: one per epoch, with `val_accuracy` in 0..1.
+        records: one per epoch, those that were measured with `val_accuracy` in 0..1.
         ends_s: seconds until each epoch was done.
         targets: in percent.
 
@@ -186,7 +186,7 @@ def find_targets(
         hits = (
             (epoch, seconds)
             for epoch, (record, seconds) in enumerate(zip(records, ends_s, strict=True), 1)
-            if 100 * record["val_accuracy"] >= percent
+            if 100 * record.get("val_accuracy", 0.0) >= percent
         )
         epoch, seconds = next(hits, (None, None))
         found.append({"percent": percent, "epoch": epoch, "seconds": seconds})
@@ -200,7 +200,7 @@ def _show(console: Console, rows: Sequence[dict[str, Any]], targets: Sequence[fl
             "–" if found["seconds"] is None else f"{found['seconds']:.1f} (epoch {found['epoch']})"
             for found in row["reached"]
         ]
-        best = f"{100 * max(row['val_accuracy']):.1f}"
+        best = f"{100 * max(filter(None, row['val_accuracy']), default=0.0):.1f}"
         table.add_row(f"{row['name']}, seed {row['seed']}", *cells, best, f"{row['ends_s'][-1]:.1f}")
     console.print(table)
     for row in rows:

@@ -1,5 +1,6 @@
 """The plot of the time-to-accuracy benchmark: validation accuracy over time, a line for each run."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,13 @@ def plot(content: dict[str, Any], path: Path) -> None:
 
 def _draw(axes: Axes, row: dict[str, Any], unit_s: float, unit: str) -> None:
     times = [seconds / unit_s for seconds in row["ends_s"]]
-    percents = [100 * ratio for ratio in row["val_accuracy"]]
+    percents = [math.nan if ratio is None else 100 * ratio for ratio in row["val_accuracy"]]
+    measured = [(time, value) for time, value in zip(times, percents, strict=True) if not math.isnan(value)]
     colour, is_warm = COLOURS.get(row["name"], QUIET_COLOUR), row.get("found_compiled_programs", False)
     label = f"{row['name']}, seed {row['seed']}{', compiled programs cached' if is_warm else ''}"
-    label += f": {max(percents):.1f} % at best"
+    label += f": {max(value for _, value in measured):.1f} % at best"
     axes.plot(
-        times,
-        percents,
+        *zip(*measured, strict=True),
         color=colour,
         marker="o",
         markersize=3,

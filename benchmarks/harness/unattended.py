@@ -25,6 +25,7 @@ from fer_jax import cli
 from fer_jax.config.fields import FREE_TO_RESUME
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines
+from fer_jax.metrics.history import keep_measured
 from fer_jax.release import card
 from fer_jax.runs import record as runs_record
 from fer_jax.runs import sources
@@ -241,7 +242,8 @@ def _look(shop: _Workshop, one: _Live, bars: Progress) -> None:
         records = read_json_lines(log)
         epochs = read_json(log.with_name("config.json"))["train"]["epochs"]
         note = f"{len(records)}/{epochs} epochs"
-        note += f", val {100 * records[-1]['val_accuracy']:.1f} %" if records else ""
+        seen = keep_measured(records)
+        note += f", val {100 * seen[-1]['val_accuracy']:.1f} %" if seen else ""
         bars.update(one.task, completed=len(records), total=epochs, note=note)
     if status is None:
         return

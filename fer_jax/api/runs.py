@@ -27,6 +27,7 @@ from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
+from fer_jax.metrics.history import keep_measured
 from fer_jax.report import terminal
 from fer_jax.report.plots import plot_confusion, plot_curves
 from fer_jax.runs import record as runs_record
@@ -129,7 +130,7 @@ class Run:
 
         Raises:
             ConfigError: there is no such plot or part.
-            RunError: the run has no finished epoch, or is not finished.
+            RunError: the run has no measured epoch, or is not finished.
         """
         if kind == "confusion":
             metrics = self._read_metrics()
@@ -139,9 +140,10 @@ class Run:
         if kind != "curves":
             raise ConfigError(f"there is no plot {kind!r} of a run; wanted one of {', '.join(KINDS)}")
         history = read_json_lines(self.folder / "log.jsonl")
-        if not history:
-            raise RunError(f"{self.folder} has no finished epoch to draw; train on with resume=True")
-        measured = self.record.measured_epoch or len(history)
+        seen = keep_measured(history)
+        if not seen:
+            raise RunError(f"{self.folder} has no measured epoch to draw; train on with resume=True")
+        measured = self.record.measured_epoch or seen[-1]["epoch"]
         return plot_curves(history, title=self.title, measured_epoch=measured)
 
     def evaluate(

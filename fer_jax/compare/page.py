@@ -22,7 +22,7 @@ CONTENTS: Final = {
 """Id -> heading of each section."""
 
 CURVES_NOTE: Final = (
-    "Measured after each epoch in evaluation mode, without augmentation; train on a fixed subset of the "
+    "Measured in evaluation mode, without augmentation; train on a fixed subset of the "
     "training images. A line is the mean over the seeds of a run, the band its range from the lowest to the "
     "highest seed."
 )

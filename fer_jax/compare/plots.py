@@ -82,7 +82,7 @@ def plot_curves(entries: Sequence[Json], *, title: str) -> Figure:
 
 def add_curves(axes: Axes, entries: Sequence[Json], part: str) -> None:
     """Draw the accuracy of all runs on a part over the epochs, with the same limits for every part."""
-    lengths = [len(entry["seeds"][0]["history"]["epoch"]) for entry in entries]
+    lengths = [entry["seeds"][0]["history"]["epoch"][-1] for entry in entries]
     is_log = max(lengths) > 2.5 * min(lengths)
     values = [
         100 * value

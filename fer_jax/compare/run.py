@@ -20,6 +20,7 @@ from fer_jax.inference import labels
 from fer_jax.inference.predictor import predict
 from fer_jax.inference.rows import choose_rows, find_trained_on
 from fer_jax.inference.run_weights import load, load_data
+from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.paired import LEVEL, count_discordant, difference_interval, holm, mcnemar
 from fer_jax.metrics.scores import copy_free, wilson_interval
 from fer_jax.metrics.scores import difference_interval as gap_interval
@@ -247,7 +248,7 @@ def describe_entry(
         and its 95 % interval), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
         `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if training measured
         it, `loss`, `balanced_accuracy`, `macro_f1`; for `part` and a seed that was evaluated also
-        `copy_free`), `best_epoch`, `history`.
+        `copy_free`), `best_epoch`, `history` (of the epochs that were measured).
     """
     first = entry.seeds[0].record
     words, told = _read_notebook(entry, before)
@@ -309,7 +310,8 @@ def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None, without
     if is_right is not None:
         parts[part]["copy_free"] = without
     # The first of equals: later epochs did not improve on it.
-    best = max(run.history, key=lambda record: record["val_accuracy"])
+    measured = keep_measured(run.history)
+    best = max(measured, key=lambda record: record["val_accuracy"])
     names = ("epoch", "train_accuracy", "val_accuracy")
     return {
         "seed": run.config.train.seed,
@@ -317,7 +319,7 @@ def _describe_seed(run: SeedRun, part: str, is_right: np.ndarray | None, without
         "git": run.record.git,
         "parts": parts,
         "best_epoch": best["epoch"],
-        "history": {name: [record[name] for record in run.history] for name in names},
+        "history": {name: [record[name] for record in measured] for name in names},
     }
 
 

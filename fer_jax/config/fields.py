@@ -56,13 +56,15 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# Data is compared by hash, not by path; limits, a compile cache, fewer checkpoints, trackers change no bit.
+# Data is compared by hash, not by path; limits, a compile cache, fewer checkpoints and measurements, and
+# trackers change no bit of the weights.
 FREE = (
     "data.path",
     "data.source",
     "data.max_drop_fraction",
     "labels.ferplus",
     "device.compile_cache",
+    "train.measure_epochs",
     "train.save_epochs",
     "train.trackers",
 )

@@ -46,6 +46,9 @@ class Config:
         is_whole = not (self.train.patience_epochs and self.average.swa_epochs)
         wanted = "0 with average.swa_epochs, which averages the last epochs of the plan"
         checks.check("train.patience_epochs", is_whole, wanted)
+        is_seen = optimizer.schedule != "plateau" or self.train.measure_epochs == 1
+        wanted = "1 with optimizer.schedule plateau, which looks at each epoch"
+        checks.check("train.measure_epochs", is_seen, wanted)
         if optimizer.schedule == "trapezoid":
             left, words = epochs - optimizer.warmup_epochs, "train.epochs minus optimizer.warmup_epochs"
             checks.at_most("optimizer.cooldown_epochs", left, words)

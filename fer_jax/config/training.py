@@ -1,6 +1,7 @@
 """Sections of a run's config: loss, optimizer, weight averaging, distillation, and the training itself."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, get_args
 
 from fer_jax import fer2013
@@ -172,6 +173,10 @@ class TrainConfig:
     select: Literal["best", "last"] = "best"
     """Which weights are the result of the run: those of the epoch with the best validation accuracy, or of
     the last epoch."""
+    measure_epochs: int = 1
+    """Measure train and validation accuracy and loss after every so many epochs, after the last one and
+    before each extension. More than 1 needs select last, and a schedule other than plateau: best, early
+    stopping and plateau look at each epoch."""
     save_epochs: int = 1
     """Save a checkpoint every so many epochs, after the last epoch and, for select best, after each epoch
     that is the best so far. On a GPU saving can take as long as an epoch. A killed run resumes from the
@@ -203,7 +208,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         checks = Checks(self, "train.")
         # The learning rates of all steps and the images of a batch must fit into memory.
-        limits = {"epochs": 10_000, "save_epochs": 10_000, "batch_size": 65_536, "eval_batch_size": 65_536}
+        limits = dict.fromkeys(("epochs", "measure_epochs", "save_epochs"), 10000)
+        limits |= dict.fromkeys(("batch_size", "eval_batch_size"), 65536)
         for name, most in limits.items():
             checks.check(name, 1 <= getattr(self, name) <= most, f"an integer in 1..{most}")
         is_good = all(isinstance(each, int) and each > 0 for each in self.extra_epochs)
@@ -216,6 +222,8 @@ class TrainConfig:
         checks.check(
             "patience_epochs", is_selected, "0 with train.select last: the last epoch is past the best"
         )
+        is_seen = self.select == "last" or self.measure_epochs == 1
+        checks.check("measure_epochs", is_seen, "1 with train.select best, which looks at each epoch")
         is_good = not isinstance(self.trackers, str) and all(
             each in get_args(Tracker) for each in self.trackers
         )
@@ -230,6 +238,11 @@ class TrainConfig:
     def total_epochs(self) -> int:
         """How many epochs the run has, with all extensions; early stopping may end it sooner."""
         return self.epochs + sum(self.extra_epochs)
+
+    def is_measured(self, epoch: int) -> bool:
+        """Whether train and validation are measured after an epoch, counted from 0."""
+        ends = accumulate(self.extra_epochs, initial=self.epochs)
+        return (epoch + 1) % self.measure_epochs == 0 or epoch + 1 in ends
 
     def side_px(self, epoch: int) -> int:
         """Height and width of the training images in an epoch, counted from 0."""

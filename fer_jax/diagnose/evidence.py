@@ -11,6 +11,8 @@ import numpy as np
 from fer_jax.config.run import Config
 from fer_jax.diagnose import advice
 from fer_jax.files import Json
+from fer_jax.metrics.history import keep_measured
+from fer_jax.text import counted
 
 HUMAN_ACCURACY: Final = 0.717
 """One FER+ annotator against the other nine: the mean of 70.2 % on PrivateTest and 73.3 % on PublicTest."""
@@ -127,9 +129,14 @@ class Evidence:
         return float(-(present * np.log(present)).sum())
 
     @property
+    def measured(self) -> list[Json]:
+        """The records of the epochs that were measured on train and val, at least one."""
+        return keep_measured(self.history)
+
+    @property
     def train_loss(self) -> float:
         """Cross-entropy of the training images after the last epoch, in nats."""
-        return float(self.history[-1]["train_loss"])
+        return float(self.measured[-1]["train_loss"])
 
     @property
     def has_collapsed(self) -> bool:
@@ -143,7 +150,7 @@ class Evidence:
     def line(self) -> tuple[float, float, int]:
         """Line through the last objectives: slope (nats per epoch), R², and number of epochs."""
         objective = self.values("objective")[-LINE_EPOCHS:]
-        return *fit_line(objective), len(objective)
+        return *fit_line(objective, np.arange(len(objective))), len(objective)
 
     @property
     def falls_linearly(self) -> bool:
@@ -154,12 +161,12 @@ class Evidence:
 
     @property
     def end(self) -> np.ndarray:
-        """Val accuracy of the last epochs, float64 [up to END_EPOCHS]."""
+        """Val accuracy of the last measured epochs, float64 [up to END_EPOCHS]."""
         return self.values("val_accuracy")[-END_EPOCHS:]
 
     @property
     def is_moving(self) -> bool:
-        """Whether val accuracy still changes much from epoch to epoch, up or down."""
+        """Whether val accuracy still changes much from one measured epoch to the next, up or down."""
         return float(np.ptp(self.end)) >= THRESHOLDS["still_moving"].value
 
     def share_of_error(self, part: str) -> float | None:
@@ -170,8 +177,12 @@ class Evidence:
         return float(parts[part] / parts["loss"]) if parts["loss"] else 0.0
 
     def values(self, name: str) -> np.ndarray:
-        """Return one metric of all epochs, float64 [epochs]."""
-        return np.array([record[name] for record in self.history], np.float64)
+        """Return one metric of all epochs, or of all that were measured, float64 [epochs]."""
+        return np.array([record[name] for record in self.history if name in record], np.float64)
+
+    def count_measured(self, number: int) -> str:
+        """Write a number of measured epochs; where each epoch was measured, they are just epochs."""
+        return counted(number, "epoch" if len(self.measured) == len(self.history) else "measured epoch")
 
 
 def gather(config: Config, history: list[Json], metrics: Json, decomposition: Json | None) -> Evidence:
@@ -195,22 +206,23 @@ def gather(config: Config, history: list[Json], metrics: Json, decomposition: Js
     )
 
 
-def fit_line(values: np.ndarray) -> tuple[float, float]:
-    """Fit a line to equally spaced values by least squares.
+def fit_line(values: np.ndarray, places: np.ndarray) -> tuple[float, float]:
+    """Fit a line to values by least squares.
 
     Args:
         values: float64 [N], N >= 1.
+        places: float64 [N], where they are.
 
     Returns:
-        Slope per step and R²; both are 0 if all values are equal.
+        Slope and R²; both are 0 if all values are equal.
 
-    >>> fit_line(np.array([3.0, 1.0, 2.0]))
+    >>> fit_line(np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0]))
     (-0.5, 0.25)
     """
     deviations = values - values.mean()
     total = float((deviations**2).sum())
     if not total:
         return 0.0, 0.0
-    places = np.arange(len(values)) - (len(values) - 1) / 2
+    places = places - places.mean()
     slope = float((places * deviations).sum() / (places**2).sum())
     return slope, slope**2 * float((places**2).sum()) / total

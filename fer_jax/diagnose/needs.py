@@ -16,10 +16,10 @@ Need = Callable[[Evidence], str | None]
 
 def enough_epochs(evidence: Evidence) -> str | None:
     """Need a few epochs: fewer show no trend."""
-    epochs = len(evidence.history)
+    epochs = len(evidence.measured)
     if epochs >= END_EPOCHS:
         return None
-    return f"the run has {counted(epochs, 'epoch')}, and {END_EPOCHS} are needed"
+    return f"the run has {evidence.count_measured(epochs)}, and {END_EPOCHS} are needed"
 
 
 def settled(evidence: Evidence) -> str | None:
@@ -29,7 +29,7 @@ def settled(evidence: Evidence) -> str | None:
     moved, least = float(np.ptp(evidence.end)), THRESHOLDS["still_moving"].value
     return (
         f"val accuracy moves by {decimal(100 * moved, digits=1)} points over the last "
-        f"{counted(len(evidence.end), 'epoch')}; less than {100 * least:g} is needed"
+        f"{evidence.count_measured(len(evidence.end))}; less than {100 * least:g} is needed"
     )
 
 

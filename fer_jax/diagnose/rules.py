@@ -37,7 +37,7 @@ def _apply(
 
 def _too_short(e: Evidence) -> RuleOutcome:
     end, epochs = e.end, e.config.train.epochs
-    moved, seen = float(np.ptp(end)), counted(len(end), "epoch")
+    moved, seen = float(np.ptp(end)), e.count_measured(len(end))
     is_short = len(end) < END_EPOCHS
     over = f"over the last {seen} val accuracy moves by {in_points(moved)}"
     return RuleOutcome(
@@ -172,19 +172,22 @@ def _linear_fall(e: Evidence) -> RuleOutcome:
 
 
 def _overfitting(e: Evidence) -> RuleOutcome:
-    losses, objective = e.values("val_loss"), e.values("objective")
-    lowest = int(losses.argmin())
-    rise = float(losses[-1] - losses[lowest])
+    best, last = min(e.measured, key=lambda record: record["val_loss"]), e.measured[-1]
+    rise = float(last["val_loss"] - best["val_loss"])
     return RuleOutcome(
         rule="overfitting",
-        holds=rise >= THRESHOLDS["val_rise"].value and bool(objective[-1] < objective[lowest]),
-        clause=f"val loss rises after epoch {lowest + 1} while the objective falls: overfitting",
-        says=f"val loss is lowest after epoch {lowest + 1}, {losses[lowest]:.3f} nats, and {rise:.3f} higher "
-        f"at the end; the objective goes from {objective[lowest]:.3f} to {objective[-1]:.3f}",
-        figures={"best epoch": float(lowest + 1), "rise of val loss": rise, "epochs": float(len(losses))},
+        holds=rise >= THRESHOLDS["val_rise"].value and last["objective"] < best["objective"],
+        clause=f"val loss rises after epoch {best['epoch']} while the objective falls: overfitting",
+        says=f"val loss is lowest after epoch {best['epoch']}, {best['val_loss']:.3f} nats, and {rise:.3f} "
+        f"higher at the end; the objective goes from {best['objective']:.3f} to {last['objective']:.3f}",
+        figures={
+            "best epoch": float(best["epoch"]),
+            "rise of val loss": rise,
+            "epochs": float(len(e.history)),
+        },
         thresholds=("val_rise",),
         action="stop early",
-        changes=advice.stop_early(e.config, best_epoch=lowest + 1),
+        changes=advice.stop_early(e.config, best_epoch=best["epoch"]),
     )
 
 
@@ -264,14 +267,14 @@ def _sensitive(e: Evidence) -> RuleOutcome:
 def _unfinished(e: Evidence) -> RuleOutcome:
     losses = e.values("val_loss")
     end = losses[-END_EPOCHS:]
-    slope, _ = fit_line(end)
+    slope, _ = fit_line(end, np.array([record["epoch"] for record in e.measured[-END_EPOCHS:]], np.float64))
     least, above = THRESHOLDS["val_fall"].value, float(losses[-1] - losses.min())
     epochs = e.config.train.epochs
     return RuleOutcome(
         rule="unfinished",
         holds=len(losses) >= END_EPOCHS and -slope >= least and above < least,
         clause="val loss is still falling at the end",
-        says=f"over the last {counted(len(end), 'epoch')} val loss changes by {signed(slope, digits=3)} "
+        says=f"over the last {e.count_measured(len(end))} val loss changes by {signed(slope, digits=3)} "
         f"nats per epoch, and ends {above:.3f} above its minimum",
         figures={"nats per epoch": slope, "above the minimum": above},
         thresholds=("val_fall",),

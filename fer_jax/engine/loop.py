@@ -31,6 +31,7 @@ from fer_jax.errors import DivergedError
 from fer_jax.images.standardise import PixelStats
 from fer_jax.images.stored_views import EpochViews, TrainTargets
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
+from fer_jax.metrics.history import keep_measured
 from fer_jax.runs import checkpoint
 from fer_jax.runtime.signals import StopError
 
@@ -73,7 +74,8 @@ class Progress:
     """How far a run is; with the state, all that resuming needs.
 
     Attributes:
-        history: one record for each finished epoch.
+        history: one record for each finished epoch; with the results on train and validation where they were
+            measured.
         loss_sum: summed objective of the unfinished epoch.
         weight_sum: the weights of that sum.
         seconds: what the unfinished epoch took before the run was stopped.
@@ -152,7 +154,8 @@ def run_epochs(
             _save_unfinished(job, replicas, seconds=clock() - started)
             raise
         images, trained = len(replicas) * job.epoch_steps * config.train.batch_size, clock()
-        records = _measure(job, replicas, rates=rates[:, -1])
+        is_measured = config.train.is_measured(epoch)
+        records = _record_epoch(job, replicas, rates=rates[:, -1], is_measured=is_measured)
         speed = {"seconds": clock() - started, "images_per_second": images / (trained - started)}
         is_due = (epoch + 1) % config.train.save_epochs == 0
         is_due |= config.train.select == "best" and any(record["is_best"] for record in records)
@@ -161,6 +164,8 @@ def run_epochs(
             record |= speed
             replica.progress = Progress([*replica.progress.history, record])
         is_due |= bool(stopping) or _is_over(config.train, replicas)
+        if is_due and not is_measured:
+            _refresh(job, replicas)
         for replica, record in zip(replicas, records, strict=True):
             if is_due:
                 save(job, replica, is_best=record["is_best"])
@@ -186,14 +191,16 @@ def run_unsaved(
     """Train all replicas from their start to the config's last epoch, and write nothing.
 
     The weights get the same bits as from `run_epochs`. Train and validation results are measured after the
-    last epoch, and after every one where the learning rate, the selection or `on_epoch` depends on them.
+    last epoch, and after each one that `train.measure_epochs` chooses where the learning rate, the selection
+    or `on_epoch` depends on them.
 
     Args:
         job: the run.
         replicas: at least one, at step 0; their states and progress are replaced.
         on_step: called after steps with the epoch, from 0, its steps that are done and their mean objective.
         on_selected: called with a replica when its state is the one that `train.select` chooses so far.
-        on_epoch: called after each epoch with the record of each replica. What it raises ends the training.
+        on_epoch: called after each measured epoch with the record of each replica. What it raises ends the
+            training.
 
     Returns:
         The last record of each replica.
@@ -208,11 +215,11 @@ def run_unsaved(
         rates = rates_of(replicas, epoch)
         _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=partial(on_step, epoch), signals=())
         is_last = epoch + 1 == train.total_epochs
-        if not is_watched and not is_last:
+        if not is_last and not (is_watched and train.is_measured(epoch)):
             for replica in replicas:
-                replica.progress = Progress()
+                replica.progress = Progress(replica.progress.history)
             continue
-        records = _measure(job, replicas, rates=rates[:, -1])
+        records = _record_epoch(job, replicas, rates=rates[:, -1], is_measured=True)
         for replica, record in zip(replicas, records, strict=True):
             record["epoch"] = epoch + 1
             replica.progress = Progress([*replica.progress.history, record])
@@ -234,7 +241,8 @@ def _make_rates(job: Job) -> Callable[[Sequence[Replica], int], np.ndarray]:
     rates = list_rates(optimizer, job.config.train, steps_per_epoch=job.epoch_steps)
 
     def rates_of(replicas: Sequence[Replica], epoch: int) -> np.ndarray:
-        losses = [[record["val_loss"] for record in replica.progress.history] for replica in replicas]
+        histories = [keep_measured(replica.progress.history) for replica in replicas]
+        losses = [[record["val_loss"] for record in history] for history in histories]
         factors = np.array([plateau_factor(optimizer, each) for each in losses], np.float32)
         return factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
 
@@ -324,8 +332,8 @@ def _save_unfinished(job: Job, replicas: Sequence[Replica], *, seconds: float) -
     for replica in replicas:
         norm = float(optax.tree.norm(replica.state.params))
         _check_finite(replica, norm, f"the norm of the weights after step {int(replica.state.step) - 1}")
+    _refresh(job, replicas)
     for replica in replicas:
-        replica.state = job.refresh(replica.state, replica.seed)
         replica.progress.seconds = seconds
         save(job, replica, is_best=False)
 
@@ -351,31 +359,45 @@ def _check_finite(replica: Replica, loss: float, what: str) -> None:
         )
 
 
-def _measure(job: Job, replicas: Sequence[Replica], *, rates: np.ndarray) -> list[Record]:
-    """Measure train and validation loss and accuracy in evaluation mode, without augmentation."""
+def _refresh(job: Job, replicas: Sequence[Replica]) -> None:
+    """Update the statistics of the averages, which measuring and saving need and training does not."""
     for replica in replicas:
         replica.state = job.refresh(replica.state, replica.seed)
-    split, train = job.split, job.config.train
-    rows = [[eval_rows(split.train, train, seed=each.seed), split.val] for each in replicas]
-    counted = job.stepper.evaluate([replica.state for replica in replicas], rows)
+
+
+def _record_epoch(
+    job: Job, replicas: Sequence[Replica], *, rates: np.ndarray, is_measured: bool
+) -> list[Record]:
+    """Make the records of an epoch.
+
+    Where it is measured, they have train and validation loss and accuracy, in evaluation mode and without
+    augmentation.
+    """
+    counted: list[Sequence[Counts]] = [()] * len(replicas)
+    if is_measured:
+        _refresh(job, replicas)
+        split, train = job.split, job.config.train
+        rows = [[eval_rows(split.train, train, seed=each.seed), split.val] for each in replicas]
+        counted[:] = job.stepper.evaluate([replica.state for replica in replicas], rows)
     return [
-        _record(replica, train, val, rate=float(rate))
-        for replica, (train, val), rate in zip(replicas, counted, rates, strict=True)
+        _record(replica, parts, rate=float(rate))
+        for replica, parts, rate in zip(replicas, counted, rates, strict=True)
     ]
 
 
-def _record(replica: Replica, train: Counts, val: Counts, *, rate: float) -> Record:
+def _record(replica: Replica, counted: Sequence[Counts], *, rate: float) -> Record:
+    """Make the record of an epoch from the counts on train and validation; empty: they were not measured."""
     step, history = int(replica.state.step), replica.progress.history
     figures: Record = {}
-    for name, counts in {"train": train, "val": val}.items():
+    for name, counts in zip(("train", "val"), counted, strict=False):
         figures[f"{name}_loss"], figures[f"{name}_accuracy"] = mean_loss(counts), accuracy(counts)
         _check_finite(replica, figures[f"{name}_loss"], f"the {name} loss after step {step - 1}")
-    best = max((record["val_accuracy"] for record in history), default=-1.0)
+    best = max((record["val_accuracy"] for record in keep_measured(history)), default=-1.0)
     return {
         "epoch": len(history) + 1,
         "step": step,
         "rate": rate,
         "objective": replica.progress.loss_sum / replica.progress.weight_sum,
         **figures,
-        "is_best": figures["val_accuracy"] > best,
+        "is_best": figures.get("val_accuracy", -1.0) > best,
     }

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from fer_jax import fer2013
+from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import wilson_interval
 from fer_jax.report import plots
 from fer_jax.text import percent
@@ -92,10 +93,10 @@ def curve_charts(history: Sequence[Mapping[str, Any]], measured_epoch: int) -> l
     """Draw accuracy, loss and learning rate over the epochs.
 
     Args:
-        history: one record per epoch, at least one, as `report.markdown.epoch_line` takes.
+        history: one record per epoch, at least one of them measured, as `report.markdown.epoch_line` takes.
         measured_epoch: the epoch whose weights are the result; it is marked.
     """
-    last = history[-1]
+    last = keep_measured(history)[-1]
     panels: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         ("Accuracy", "%", plots.add_accuracy, ("train_accuracy", "val_accuracy")),
         ("Cross-entropy", "nats", plots.add_loss, ("train_loss", "val_loss", "objective")),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, write_text
+from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.report.story import (
     CURVES_NOTE,
@@ -36,6 +37,7 @@ from fer_jax.text import (
 REPORT: Final = "report.md"
 """Name of a run's report in its folder."""
 
+_MEASURED_LETTERS: Final = 42
 _COVERAGES_SHOWN: Final = (1.0, 0.9, 0.8, 0.7, 0.5)
 
 SYNTHETIC_NOTICE: Final = (
@@ -47,16 +49,21 @@ def epoch_line(record: Json, *, epochs: int) -> str:
     """Write an epoch as one line; the lines of a run form columns.
 
     Args:
-        record: `epoch` (from 1), `objective`, `train_loss`, `val_loss` (nats), `train_accuracy`,
-            `val_accuracy` (0..1), `rate`, `images_per_second`, `seconds`, `is_best`.
+        record: `epoch` (from 1), `objective` (nats), `rate`, `images_per_second`, `seconds`, `is_best`; if
+            the epoch was measured also `train_loss`, `val_loss` (nats), `train_accuracy` and `val_accuracy`
+            (0..1).
         epochs: number of epochs of the run.
     """
-    width = len(str(epochs))
+    width, measured = len(str(epochs)), " " * _MEASURED_LETTERS
+    if keep_measured([record]):
+        measured = (
+            f"  train {record['train_loss']:6.3f} {100 * record['train_accuracy']:5.1f} %"
+            f"  val {record['val_loss']:6.3f} {100 * record['val_accuracy']:5.1f} %"
+        )
     line = (
         f"epoch {record['epoch']:{width}}/{epochs}"
         f"  objective {record['objective']:6.3f}"
-        f"  train {record['train_loss']:6.3f} {100 * record['train_accuracy']:5.1f} %"
-        f"  val {record['val_loss']:6.3f} {100 * record['val_accuracy']:5.1f} %"
+        f"{measured}"
         f"  rate {record['rate']:.1e}"
         f"  {record['images_per_second']:6,.0f} img/s"
         f"  {record['seconds']:6.1f} s"

@@ -49,6 +49,8 @@ STYLE: list[Any] = [
 
 History = Sequence[Mapping[str, Any]]
 """One record per epoch."""
+Curve = tuple[list[int], list[float]]
+"""Epochs and values."""
 
 WIDE_DPI = 1600 / 9
 """Dots per inch of a figure that is 9 inches and 1600 pixels wide."""
@@ -58,8 +60,8 @@ def plot_curves(history: History, *, title: str, measured_epoch: int) -> Figure:
     """Draw accuracy, loss and learning rate over the epochs; 1600 × 800 pixels.
 
     Args:
-        history: one record per epoch, at least one, with `epoch` (from 1), `train_accuracy` and
-            `val_accuracy` (0..1), `train_loss`, `val_loss` and `objective` (nats) and `rate`.
+        history: one record per epoch, with `epoch` (from 1), `objective` (nats) and `rate`; those that were
+            measured, at least one, have `train_accuracy`, `val_accuracy` (0..1), `train_loss` and `val_loss`.
         title: above the panels.
         measured_epoch: the epoch whose weights are the result; it is marked.
     """
@@ -76,10 +78,10 @@ def plot_curves(history: History, *, title: str, measured_epoch: int) -> Figure:
 def add_accuracy(axes: Axes, history: History, measured_epoch: int) -> None:
     """Draw train and val accuracy in percent over the epochs, and the gap at the measured one."""
     curves = {
-        "train": (TRAIN_COLOUR, [100 * record["train_accuracy"] for record in history]),
-        "val": (VAL_COLOUR, [100 * record["val_accuracy"] for record in history]),
+        "train": (TRAIN_COLOUR, _curve(history, "train_accuracy", scale=100)),
+        "val": (VAL_COLOUR, _curve(history, "val_accuracy", scale=100)),
     }
-    values = [value for _, ys in curves.values() for value in ys]
+    values = [value for _, (_, ys) in curves.values() for value in ys]
     # Show at least ten points, so that a flat curve looks flat.
     span = max(max(values) - min(values), 10)
     middle = (max(values) + min(values)) / 2
@@ -103,11 +105,11 @@ def add_accuracy(axes: Axes, history: History, measured_epoch: int) -> None:
 def add_loss(axes: Axes, history: History, measured_epoch: int) -> None:
     """Draw train loss, val loss and objective in nats over the epochs."""
     curves = {
-        "train": (TRAIN_COLOUR, [record["train_loss"] for record in history]),
-        "val": (VAL_COLOUR, [record["val_loss"] for record in history]),
-        "objective": (OBJECTIVE_COLOUR, [record["objective"] for record in history]),
+        "train": (TRAIN_COLOUR, _curve(history, "train_loss")),
+        "val": (VAL_COLOUR, _curve(history, "val_loss")),
+        "objective": (OBJECTIVE_COLOUR, _curve(history, "objective")),
     }
-    values = [value for _, ys in curves.values() for value in ys]
+    values = [value for _, (_, ys) in curves.values() for value in ys]
     span = max(max(values) - min(values), 0.1)
     axes.set_ylim(min(values) - 0.06 * span, min(values) + 1.06 * span)
     _draw_curves(axes, history, curves, measured_epoch)
@@ -117,9 +119,9 @@ def add_loss(axes: Axes, history: History, measured_epoch: int) -> None:
 
 def add_rate(axes: Axes, history: History, measured_epoch: int) -> None:
     """Draw the learning rate over the epochs."""
-    rates = [record["rate"] for record in history]
+    rates = _curve(history, "rate")
     # A run of a single epoch whose schedule ends at 0 has no other learning rate.
-    top = max(rates) or 1.0
+    top = max(rates[1]) or 1.0
     axes.set_ylim(0, 1.2 * top)
     _draw_curves(axes, history, {"": (RATE_COLOUR, rates)}, measured_epoch)
     axes.set_yticks([0, top], ["0", f"{top:.2g}"])
@@ -127,17 +129,23 @@ def add_rate(axes: Axes, history: History, measured_epoch: int) -> None:
     axes.set_xlabel("epoch")
 
 
+def _curve(history: History, name: str, *, scale: int = 1) -> Curve:
+    """Read a curve from the records that have it."""
+    there = [record for record in history if name in record]
+    return [record["epoch"] for record in there], [scale * record[name] for record in there]
+
+
 def _draw_curves(
-    axes: Axes, history: History, curves: dict[str, tuple[str, list[float]]], measured_epoch: int
+    axes: Axes, history: History, curves: dict[str, tuple[str, Curve]], measured_epoch: int
 ) -> None:
     """Draw lines with their names at the right end, and mark an epoch. The y limits must be set before."""
     epochs = [record["epoch"] for record in history]
     low, high = axes.get_ylim()
-    heights = spread([(ys[-1] - low) / (high - low) for _, ys in curves.values()], min_gap=0.075)
-    # A line of one point is invisible, and a short line is easier to read with dots.
-    look: Any = {"marker": "o" if len(epochs) <= 12 else "", "markersize": 4, "zorder": 2}
-    for (name, (colour, ys)), height in zip(curves.items(), heights, strict=True):
-        axes.plot(epochs, ys, color=colour, **look)
+    heights = spread([(ys[-1] - low) / (high - low) for _, (_, ys) in curves.values()], min_gap=0.075)
+    for (name, (colour, (xs, ys))), height in zip(curves.items(), heights, strict=True):
+        # A line of one point is invisible, and a short line is easier to read with dots.
+        look: Any = {"marker": "o" if len(xs) <= 12 else "", "markersize": 4, "zorder": 2}
+        axes.plot(xs, ys, color=colour, **look)
         axes.text(1.015, height, name, color=colour, fontweight="bold", va="center", transform=axes.transAxes)
     axes.axvline(measured_epoch, color=QUIET_COLOUR, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)

@@ -6,6 +6,7 @@ from typing import Final
 
 from fer_jax.config.overrides import to_option
 from fer_jax.files import Json
+from fer_jax.metrics.history import keep_measured
 from fer_jax.report import story as run_story
 from fer_jax.report.charts import curve_charts
 from fer_jax.report.html import write_page
@@ -73,7 +74,8 @@ def write(folder: Path) -> Path:
     story = gather(folder)
     measured = describe_parts(story)
     history = story.history
-    measured_epoch = story.run.get("measured_epoch", len(history))
+    seen = keep_measured(history)
+    measured_epoch = story.run.get("measured_epoch", seen[-1]["epoch"] if seen else None)
     unmeasured = {key: words for key, words in MEASURED.items() if not any(each[key] for each in measured)}
     left_out = unmeasured.keys() if unmeasured else {"unmeasured"}
     return write_page(
@@ -86,7 +88,7 @@ def write(folder: Path) -> Path:
         run=story.run,
         metrics=story.metrics,
         notes=run_story,
-        curves=curve_charts(history, measured_epoch) if history else None,
+        curves=curve_charts(history, measured_epoch) if seen else None,
         measured=measured,
         unmeasured=unmeasured,
         intervals=interval_rows(measured),

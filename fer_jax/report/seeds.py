@@ -5,14 +5,16 @@ Accuracies are ratios (0..1) in the records, and percent in the text.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from fer_jax.metrics.history import keep_measured
 from fer_jax.report.markdown import SYNTHETIC_NOTICE
-from fer_jax.report.story import SCORES_NOTE
+from fer_jax.report.story import SCORES_NOTE, no_better_note
 from fer_jax.text import Table, align, interval, mean_and_spread, percent, thousands, to_markdown
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 COUNTS = ("correct", "total")
+_MEASURED_LETTERS: Final = 58
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Part (`train`, `val` and, if there are test images, `test`) -> what `metrics.scores.summarise` returns."""
@@ -26,14 +28,18 @@ def epoch_line(records: Sequence[dict[str, Any]], *, epochs: int) -> str:
         epochs: number of epochs of the run.
     """
     first, width = records[0], len(str(epochs))
-    train, val = ([100 * record[f"{part}_accuracy"] for record in records] for part in ("train", "val"))
-    objective = statistics.mean(record["objective"] for record in records)
-    spread, ends = f"{statistics.mean(val):5.1f} ± {statistics.stdev(val):4.1f} %", [min(val), max(val)]
+    objective, measured = statistics.mean(record["objective"] for record in records), " " * _MEASURED_LETTERS
+    if keep_measured([first]):
+        train, val = ([100 * record[f"{part}_accuracy"] for record in records] for part in ("train", "val"))
+        spread, ends = f"{statistics.mean(val):5.1f} ± {statistics.stdev(val):4.1f} %", [min(val), max(val)]
+        measured = (
+            f"  train {statistics.mean(train):5.1f} ± {statistics.stdev(train):4.1f} %"
+            f"  val {spread} {f'({ends[0]:.1f} to {ends[1]:.1f})':>16}"
+        )
     return (
         f"epoch {first['epoch']:{width}}/{epochs}"
         f"  objective {objective:6.3f}"
-        f"  train {statistics.mean(train):5.1f} ± {statistics.stdev(train):4.1f} %"
-        f"  val {spread} {f'({ends[0]:.1f} to {ends[1]:.1f})':>16}"
+        f"{measured}"
         f"  {first['images_per_second']:6.0f} img/s"
         f"  {first['seconds']:6.1f} s"
     )
@@ -102,7 +108,8 @@ def best_epoch_note(histories: Sequence[Sequence[dict[str, Any]]], *, is_selecte
         histories: of each seed, at least two: one record per epoch.
         is_selected: whether the best epochs on val are reported, rather than the last.
     """
-    curves = [[100 * record["val_accuracy"] for record in history] for history in histories]
+    seen = [keep_measured(history) for history in histories]
+    curves = [[100 * record["val_accuracy"] for record in history] for history in seen]
     if is_selected:
         last = mean_and_spread([curve[-1] for curve in curves])
         return (
@@ -110,7 +117,7 @@ def best_epoch_note(histories: Sequence[Sequence[dict[str, Any]]], *, is_selecte
             f"have {last} %."
         )
     if all(curve[-1] == max(curve) for curve in curves):
-        return "No other epoch has a higher val accuracy."
+        return no_better_note(histories[0])
     best = mean_and_spread([max(curve) for curve in curves])
     return (
         f"The epochs with the highest val accuracy have {best} %. They are not reported: chosen on the "

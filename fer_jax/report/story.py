@@ -12,6 +12,7 @@ from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
+from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import difference_interval, tells_copies_apart
 from fer_jax.text import MISSING, Table, counted, duration, percent, signed, thousands
 
@@ -34,7 +35,7 @@ RESULT_NOTE: Final = (
     f"{SCORES_NOTE}"
 )
 CURVES_NOTE: Final = (
-    "Measured after each epoch in evaluation mode on images without augmentation, so neither dropout nor "
+    "Train and val are measured in evaluation mode on images without augmentation, so neither dropout nor "
     "augmentation hides the gap. The objective is the training loss, with augmentation, dropout, label "
     "smoothing and class weights where the run uses them. The dashed line marks the epoch whose weights are "
     "the result."
@@ -319,11 +320,11 @@ def best_epoch_note(history: Sequence[Json], *, measured_epoch: int, is_selected
     An accuracy on val is optimistic only if the epoch was chosen for it.
 
     Args:
-        history: one record per epoch, at least one.
+        history: one record per epoch, of which the last and the reported one are measured.
         measured_epoch: the epoch whose weights are the result.
         is_selected: whether it was chosen for its val accuracy.
     """
-    accuracies = {record["epoch"]: record["val_accuracy"] for record in history}
+    accuracies = {record["epoch"]: record["val_accuracy"] for record in keep_measured(history)}
     last, best = history[-1]["epoch"], max(accuracies, key=lambda epoch: accuracies[epoch])
     if is_selected:
         note = "It was chosen for its val accuracy, which is therefore optimistic"
@@ -333,11 +334,18 @@ def best_epoch_note(history: Sequence[Json], *, measured_epoch: int, is_selected
         return f"{note}{others}."
     # Several epochs may be as good as the best.
     if accuracies[measured_epoch] == accuracies[best]:
-        return "No other epoch has a higher val accuracy."
+        return no_better_note(history)
+    those = "" if len(accuracies) == len(history) else " of the measured epochs"
     return (
-        f"Epoch {best} has the highest val accuracy, {percent(accuracies[best], digits=2)}. It is not "
+        f"Epoch {best} has the highest val accuracy{those}, {percent(accuracies[best], digits=2)}. It is not "
         "reported: chosen on the images that it is measured on, it would be optimistic."
     )
+
+
+def no_better_note(history: Sequence[Json]) -> str:
+    """Say that the reported epoch is the best one on val, of those that were measured."""
+    epoch = "epoch" if len(keep_measured(history)) == len(history) else "measured epoch"
+    return f"No other {epoch} has a higher val accuracy."
 
 
 def _find_evaluation(folder: Path, part: str) -> str | None:

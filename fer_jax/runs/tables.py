@@ -37,7 +37,7 @@ def read_log(runs: Runs) -> "pd.DataFrame":
     Returns:
         `run`, `name`, `seed`, then what `log.jsonl` holds: `epoch` (from 1), `step`, `rate` (the learning
         rate), `objective`, `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`, `is_best`, `seconds`
-        (of the epoch), `images_per_second`.
+        (of the epoch), `images_per_second`. Losses and accuracies are NaN where they were not measured.
 
     Raises:
         RunError: there is no such run, or its log is missing or damaged.

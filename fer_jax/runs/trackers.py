@@ -24,7 +24,7 @@ from fer_jax.files import Json, write_text
 Add = Callable[[Json], None]
 
 SCALARS: Final = ("rate", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-"""What a tracker is told about an epoch, from its record, at the record's `step`."""
+"""What a tracker is told about an epoch, from its record, at the record's `step`; not all were measured."""
 PROJECT: Final = "fer-jax"
 """Name of the project (wandb) or experiment (mlflow) of all runs."""
 EXTRAS: Final[Mapping[Tracker, str]] = {"wandb": "wandb", "mlflow": "mlflow"}
@@ -118,7 +118,8 @@ def open_tensorboard(folder: Path, config: Config, history: Sequence[Json]) -> I
 
         def add(record: Json) -> None:
             for name in SCALARS:
-                board.add_scalar(name, record[name], record["step"])
+                if name in record:
+                    board.add_scalar(name, record[name], record["step"])
 
         for record in history:
             add(record)
@@ -156,7 +157,7 @@ def open_wandb(folder: Path, config: Config, history: Sequence[Json]) -> Iterato
     )
 
     def add(record: Json) -> None:
-        run.log({name: record[name] for name in SCALARS}, step=record["step"])
+        run.log({name: record[name] for name in SCALARS if name in record}, step=record["step"])
 
     if not known.exists():
         write_text(known, f"{run.id}\n")
@@ -184,7 +185,8 @@ def open_mlflow(folder: Path, config: Config, history: Sequence[Json]) -> Iterat
 
     def add(record: Json) -> None:
         for name in SCALARS:
-            client.log_metric(number, name, record[name], step=record["step"])
+            if name in record:
+                client.log_metric(number, name, record[name], step=record["step"])
 
     client.update_run(number, status="RUNNING")
     for record in history if is_new else ():

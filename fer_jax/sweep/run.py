@@ -27,6 +27,7 @@ from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.files import Json, refuse_other, write_json
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
+from fer_jax.metrics.history import keep_measured
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
@@ -247,7 +248,7 @@ def _run_trial(plan: Plan, chosen: Prepared, board: Board, turn: Turn, *, tell: 
 
 
 def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, tell: Tell) -> list[float]:
-    """Train, and report each epoch to the study.
+    """Train, and report each measured epoch to the study.
 
     Returns:
         The validation accuracy of each seed, in the best epoch or the last one, as `train.select` says.
@@ -274,7 +275,8 @@ def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, te
             raise optuna.TrialPruned(f"given up after epoch {epoch} at {100 * accuracy:.1f} %")
 
     run_unsaved(job, replicas, on_step=on_step, on_selected=lambda replica: None, on_epoch=on_epoch)
-    curves = [[record["val_accuracy"] for record in replica.progress.history] for replica in replicas]
+    histories = [keep_measured(replica.progress.history) for replica in replicas]
+    curves = [[record["val_accuracy"] for record in history] for history in histories]
     is_best = config.train.select == "best"
     return [max(curve) if is_best else curve[-1] for curve in curves]
 

@@ -77,7 +77,7 @@ CHANGED = Config(
         peak_rate=0.05,
         momentum=0.0,
         nesterov=True,
-        schedule="plateau",
+        schedule="step",
         warmup_epochs=0.5,
         decay_epochs=1,
         decay_factor=0.5,
@@ -99,6 +99,7 @@ CHANGED = Config(
         max_examples=1,
         resample=1,
         small_epochs=1,
+        measure_epochs=2,
         save_epochs=2,
         small_side_px=24,
         select="last",
@@ -182,6 +183,7 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (SplitConfig, {"group_duplicates": False, "protocol": "holdout"}),
         (TrainConfig, {"seed": 2**32}),
         (TrainConfig, {"epochs": 0}),
+        (TrainConfig, {"measure_epochs": 2}),
         (TrainConfig, {"batch_size": 0}),
         (TrainConfig, {"eval_batch_size": 0}),
         *(
@@ -262,6 +264,13 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
         (
             {"optimizer": OptimizerConfig(schedule="trapezoid", warmup_epochs=1, cooldown_epochs=9.5)},
             "cooldown_epochs is 9.5; wanted at most train.epochs minus optimizer.warmup_epochs, which is 9",
+        ),
+        (
+            {
+                "train": TrainConfig(measure_epochs=2, select="last"),
+                "optimizer": OptimizerConfig(schedule="plateau"),
+            },
+            "train.measure_epochs is 2; wanted 1 with optimizer.schedule plateau",
         ),
         ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
     ],

@@ -1,5 +1,6 @@
 """The training loop over a scripted stepper: no network, so that every number is known in advance."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
 from fer_jax.images.standardise import PixelStats
 from fer_jax.metrics.counts import Counts
+from fer_jax.metrics.history import keep_measured
 from fer_jax.runs import checkpoint
 from fer_jax.runtime.signals import StopError
 from fer_jax.train import resume
@@ -248,6 +250,41 @@ def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy(
     )
     chosen = [epoch for epoch, better in enumerate(is_best, start=1) if better]
     assert [epoch for seed, epoch in selected if seed == SEEDS[0]] == chosen
+
+
+def test_epochs_that_are_not_measured_have_the_objective_alone_and_are_refreshed_for_a_save(
+    tmp_path: Path,
+) -> None:
+    train = TrainConfig(
+        epochs=5, extra_epochs=(2,), batch_size=BATCH_SIZE, select="last", measure_epochs=3, save_epochs=2
+    )
+    rising, replicas = (range(7), range(7)), begin(tmp_path)
+    refreshed: list[tuple[int, int]] = []
+
+    def refresh(state: TrainState, seed: int) -> TrainState:
+        refreshed.append((int(state.step) // EPOCH_STEPS, seed))
+        return state
+
+    job = make_job(Script(correct=rising, losses=((1.0,) * 7,) * 2), train=train)
+    run(dataclasses.replace(job, refresh=refresh), replicas)
+    for replica in replicas:
+        history = replica.progress.history
+        assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6, 7]
+        # Every third, the last of the plan, and the last of the extension.
+        assert [record["epoch"] for record in keep_measured(history)] == [3, 5, 6, 7]
+        assert [record["epoch"] for record in history if record["is_best"]] == [3, 5, 6, 7]
+        assert "train_loss" not in history[0] and history[0]["objective"] > 0
+    # For what is measured, and for the checkpoints after 2, 4, 6 and 7.
+    assert refreshed == [(epoch, seed) for epoch in (2, 3, 4, 5, 6, 7) for seed in SEEDS]
+    told: list[int] = []
+    run_unsaved(
+        make_job(Script(correct=rising, losses=((1.0,) * 7,) * 2), train=train),
+        begin(tmp_path / "unsaved"),
+        on_step=lambda *_: None,
+        on_selected=lambda _: None,
+        on_epoch=lambda records: told.append(records[0]["epoch"]),
+    )
+    assert told == [3, 5, 6, 7]
 
 
 def objectives_by_hand(k: int) -> list[float]:

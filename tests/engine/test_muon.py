@@ -85,7 +85,7 @@ def newton_schulz(matrix: np.ndarray) -> np.ndarray:
     return x
 
 
-@pytest.mark.parametrize(("products", "most"), [("float32", 1e-5), ("bfloat16", 0.06)])
+@pytest.mark.parametrize(("products", "most"), [("float32", 1e-5), ("bfloat16", 0.1)])
 def test_each_matrix_of_a_batch_is_that_of_the_plain_loop(products: str, most: float) -> None:
     rng = np.random.default_rng(0)
     matrices = [rng.normal(size=shape).astype(np.float32) for shape in ((36, 6), (6, 13), (9, 6), (1, 4))]
