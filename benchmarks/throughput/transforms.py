@@ -42,6 +42,8 @@ class Transform:
                     f"config field augment.{name} is {value!r}, which the OpenCV and PIL versions lack; "
                     f"set it to {type(value)()!r}"
                 )
+        if config.repeats > 1:
+            raise ConfigError("the OpenCV and PIL versions lack augment.repeats; set it to 1")
         self.config, self.stats = config, stats
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

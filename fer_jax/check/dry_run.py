@@ -4,7 +4,6 @@ No weights are kept. Some twenty steps at the peak learning rate, one batch to o
 range test all start from the run's own initial weights, with its order, augmentation and dropout.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,17 +20,16 @@ from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
 from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.data.batches import epoch_order, sampled_order
+from fer_jax.data.batches import epoch_order
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.split import Split, count_leaks
-from fer_jax.engine.input_pipeline import draw_recipe, eval_batches, evaluate, follow
+from fer_jax.engine.input_pipeline import eval_batches, evaluate, follow, make_recipe_at
 from fer_jax.engine.losses import cross_entropy
 from fer_jax.engine.setup import Programs, make_programs
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Batch
 from fer_jax.files import Json
 from fer_jax.images import augment, standardise
-from fer_jax.images.stored_views import EpochViews
 from fer_jax.inference.prepare import Prepared
 from fer_jax.metrics.counts import accuracy, mean_loss
 from fer_jax.models.cnn import make_model
@@ -107,28 +105,11 @@ def make_dry_run(config: Config, prepared: Prepared) -> DryRun:
 
 def _make_batch_at(config: Config, prepared: Prepared) -> Callable[[int], Batch]:
     """Make the function from the number of a step to its batch."""
-    seed, size, examples = config.train.seed, config.train.batch_size, prepared.examples
-    rows, targets = prepared.split.train, prepared.targets
-
-    @functools.lru_cache(maxsize=1)
-    def plan_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray | EpochViews | None]:
-        order = sampled_order(seed, epoch, rows, examples.labels[rows], sampling=config.train.sampling)
-        return order, None if targets is None else targets(seed, epoch)
+    examples, rows, targets = prepared.examples, prepared.split.train, prepared.targets
+    recipe_at = make_recipe_at(config, examples.labels, rows, targets=targets, seeds=1)
 
     def batch_at(step: int) -> Batch:
-        epoch, position = divmod(step, len(rows) // size)
-        order, soft_labels = plan_epoch(epoch)
-        recipe = draw_recipe(
-            order,
-            config.augment,
-            batch_size=size,
-            position=position,
-            seed=seed,
-            step=step,
-            mixing=config.mix,
-            targets=soft_labels,
-        )
-        return follow(recipe, examples.images, examples.labels)
+        return follow(recipe_at(config.train.seed, step), examples.images, examples.labels)
 
     return batch_at
 

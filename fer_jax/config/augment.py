@@ -55,8 +55,14 @@ class AugmentConfig:
     max_erase_fraction: float = 0.15
     """Largest erased area, as a fraction of the image's area."""
 
+    repeats: int = 1
+    """Repeated augmentation: how many times each image is in its batch, every time augmented anew. The batch
+    size and the steps of an epoch stay, so an epoch shows one in so many images, and so many epochs show all.
+    With `alternate_flip` the copies alternate."""
+
     def __post_init__(self) -> None:
         checks = Checks(self, "augment.")
+        checks.at_least(1, "repeats")
         checks.probability(*(each.name for each in fields(self) if each.name.endswith("_probability")))
         for name, least, most, unit in (
             ("max_shift_px", 0, 24, "pixels"),

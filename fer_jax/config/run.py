@@ -52,6 +52,9 @@ class Config:
         if optimizer.schedule == "trapezoid":
             left, words = epochs - optimizer.warmup_epochs, "train.epochs minus optimizer.warmup_epochs"
             checks.at_most("optimizer.cooldown_epochs", left, words)
+        size, repeats = self.train.batch_size, self.augment.repeats
+        wanted = f"1, or a divisor of train.batch_size, which is {size}, that leaves at least two images"
+        checks.check("augment.repeats", repeats == 1 or (size % repeats == 0 and size >= 2 * repeats), wanted)
         if self.train.small_epochs:
             self._check_small_images(checks)
 

@@ -10,7 +10,10 @@ from fer_jax.randomness import Stream, numpy_rng
 
 
 def epoch_order(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
-    """Shuffle the training rows, int [N], for one epoch, from 0, of a training seed."""
+    """Shuffle the training rows, int [N], for one epoch, from 0, of a training seed.
+
+    With `augment.repeats` R an order serves R epochs, and `epoch` is its number.
+    """
     return numpy_rng(seed, Stream.EPOCH_ORDER, epoch).permutation(indices)
 
 
@@ -58,24 +61,25 @@ def _apportion(shares: np.ndarray, total: int) -> np.ndarray:
     return parts
 
 
-def alternate_flips(seed: int, epoch: int, rows: np.ndarray, *, share: float) -> np.ndarray:
-    """Choose the images that `augment.alternate_flip` mirrors in an epoch: each in turn, with a random start.
+def alternate_flips(seed: int, showing: int | np.ndarray, rows: np.ndarray, *, share: float) -> np.ndarray:
+    """Choose the images that `augment.alternate_flip` mirrors: each in turn, with a random start.
 
-    With share 1/2 an image is seen both ways in any two consecutive epochs (Jordan 2024, "94% on CIFAR-10 in
-    3.29 Seconds on a Single GPU").
+    With share 1/2 an image is seen both ways in any two consecutive showings (Jordan 2024, "94% on CIFAR-10
+    in 3.29 Seconds on a Single GPU").
 
     Args:
         seed: the training seed.
-        epoch: from 0.
+        showing: how often the images have been shown before, int or int [B]; an epoch shows each image once,
+            so this is its number, from 0.
         rows: int [B], of the Examples.
-        share: of the epochs in which an image is mirrored, in [0, 1].
+        share: of the showings in which an image is mirrored, in [0, 1].
 
     Returns:
-        bool [B]. In any n consecutive epochs a row is mirrored n × share times, rounded up or down.
+        bool [B]. In any n consecutive showings a row is mirrored n × share times, rounded up or down.
     """
     # A byte for each row up to the last one needed: a row's byte does not depend on the rows after it.
     starts = np.frombuffer(numpy_rng(seed, Stream.AUGMENT).bytes(int(rows.max()) + 1), np.uint8)[rows] / 256
-    return np.floor(starts + (epoch + 1) * share) > np.floor(starts + epoch * share)
+    return np.floor(starts + (showing + 1) * share) > np.floor(starts + showing * share)
 
 
 def cut(order: np.ndarray, batch_size: int, position: int) -> tuple[np.ndarray, np.ndarray]:

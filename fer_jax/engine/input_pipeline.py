@@ -1,19 +1,21 @@
 """Batches for the steps: rows and random numbers from the host, fixed shapes for the device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fer_jax.config.augment import AugmentConfig, MixConfig
-from fer_jax.data.batches import alternate_flips, cut, in_order
+from fer_jax.config.run import Config
+from fer_jax.data.batches import alternate_flips, cut, in_order, sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.engine.step import Batch, EvalStep
 from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.mixing import Mix
 from fer_jax.images.mixing import draw as draw_mix
-from fer_jax.images.stored_views import EpochViews
+from fer_jax.images.stored_views import EpochViews, TrainTargets
 from fer_jax.metrics.counts import Counts, merge
 from fer_jax.randomness import Stream, numpy_rng
 
@@ -36,6 +38,48 @@ class Recipe(NamedTuple):
     targets: Any
 
 
+RecipeAt = Callable[[int, int], Recipe]
+"""(training seed, step from 0) -> the recipe of the step's batch."""
+
+
+def make_recipe_at(
+    config: Config, labels: np.ndarray, rows: np.ndarray, *, targets: TrainTargets | None, seeds: int
+) -> RecipeAt:
+    """Make the function that draws the batch of any step of a training.
+
+    Args:
+        config: of the run; its seed does not matter.
+        labels: int [N], of all examples.
+        rows: int [Ntrain], the training part, at least a batch.
+        targets: the training targets; None: the labels.
+        seeds: how many are trained together; what belongs to an epoch is kept for as many.
+    """
+    size, repeats = config.train.batch_size, config.augment.repeats
+
+    @lru_cache(maxsize=seeds)
+    def order_of(seed: int, cycle: int) -> np.ndarray:
+        return sampled_order(seed, cycle, rows, labels[rows], sampling=config.train.sampling)
+
+    @lru_cache(maxsize=seeds)
+    def targets_of(seed: int, epoch: int) -> np.ndarray | EpochViews | None:
+        return None if targets is None else targets(seed, epoch)
+
+    def recipe_at(seed: int, step: int) -> Recipe:
+        epoch, position = divmod(step, len(rows) // size)
+        return draw_recipe(
+            order_of(seed, epoch // repeats),
+            config.augment,
+            batch_size=size,
+            position=position,
+            seed=seed,
+            step=step,
+            mixing=config.mix,
+            targets=targets_of(seed, epoch),
+        )
+
+    return recipe_at
+
+
 def draw_recipe(
     order: np.ndarray,
     config: AugmentConfig,
@@ -49,25 +93,34 @@ def draw_recipe(
 ) -> Recipe:
     """Draw one training batch: a pure function of the order, the seed and the step.
 
+    With `repeats` R the order serves R epochs, and a batch has B / R images, one after the other, R times
+    over (Hoffer et al. 2020, "Augment your batch"; at equal compute Fort et al. 2021, "Drawing multiple
+    augmentation samples per image during training efficiently decreases test error"). So neighbours, which
+    mixing brings together, are different images. Alternating flips alternate between the copies of an image:
+    with a flip probability of 1/2 every second copy is mirrored.
+
     Args:
-        order: int [Ntrain], the epoch's order, see `epoch_order`.
+        order: int [Ntrain], the order of the epoch, or of R epochs, see `epoch_order`.
         config: which augmentation.
         batch_size: B.
-        position: number of the batch in the epoch, from 0.
+        position: number of the batch in its epoch, from 0.
         seed: the training seed.
         step: number of the batch in the run, from 0; an incomplete last batch of an epoch is left out.
         mixing: how images are mixed; None for no mixing.
         targets: soft labels float32 [N, C] of all examples; None: their labels are the targets. Stored views
             bring their own augmentation, for which see `images.stored_views`.
     """
-    rows, weights = cut(order, batch_size, position)
-    is_flipped = None
-    if config.alternate_flip:
-        epoch = step // (len(order) // batch_size)
-        is_flipped = alternate_flips(seed, epoch, rows, share=config.flip_probability)
+    repeats, epoch_steps = config.repeats, max(1, len(order) // batch_size)
+    epoch = step // epoch_steps
+    images, place = batch_size // repeats, epoch % repeats * epoch_steps + position
+    rows, weights = (np.tile(part, repeats) for part in cut(order, images, place))
     if isinstance(targets, EpochViews):
         draws = targets.find_draws(rows)
     else:
+        is_flipped = None
+        if config.alternate_flip:
+            showing = epoch // repeats * repeats + np.repeat(np.arange(repeats), images)
+            is_flipped = alternate_flips(seed, showing, rows, share=config.flip_probability)
         draws = augment.draw(numpy_rng(seed, Stream.AUGMENT, step), config, batch_size, is_flipped=is_flipped)
     mix = None if mixing is None else draw_mix(numpy_rng(seed, Stream.MIX, step), mixing, batch_size)
     return Recipe(rows.astype(np.int32), weights, draws, mix, None if targets is None else targets[rows])

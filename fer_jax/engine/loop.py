@@ -17,19 +17,18 @@ import optax
 
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
-from fer_jax.data.batches import sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.data.subsets import eval_rows
 from fer_jax.engine.averages import Refresh
-from fer_jax.engine.input_pipeline import Recipe, draw_recipe
+from fer_jax.engine.input_pipeline import Recipe, make_recipe_at
 from fer_jax.engine.schedule import is_out_of_patience, list_rates, plateau_factor
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
 from fer_jax.errors import DivergedError
 from fer_jax.images.standardise import PixelStats
-from fer_jax.images.stored_views import EpochViews, TrainTargets
+from fer_jax.images.stored_views import TrainTargets
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
 from fer_jax.metrics.history import keep_measured
 from fer_jax.runs import checkpoint
@@ -254,36 +253,14 @@ def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
 
     The last chunk is cached, so that it can be drawn while the device is busy with the one before.
     """
-    train, last = job.config.train, job.epoch_steps
-
-    @lru_cache(maxsize=len(replicas))
-    def order_of(seed: int, epoch: int) -> np.ndarray:
-        rows = job.split.train
-        return sampled_order(seed, epoch, rows, job.examples.labels[rows], sampling=train.sampling)
-
-    @lru_cache(maxsize=len(replicas))
-    def targets_of(seed: int, epoch: int) -> np.ndarray | EpochViews | None:
-        return None if job.targets is None else job.targets(seed, epoch)
+    labels, rows, last = job.examples.labels, job.split.train, job.epoch_steps
+    recipe_at = make_recipe_at(job.config, labels, rows, targets=job.targets, seeds=len(replicas))
 
     @lru_cache(maxsize=1)
     def plan(step: int) -> list[list[Recipe]]:
-        epoch, first = divmod(step, last)
-        return [
-            [
-                draw_recipe(
-                    order_of(replica.seed, epoch),
-                    job.config.augment,
-                    batch_size=train.batch_size,
-                    position=position,
-                    seed=replica.seed,
-                    step=epoch * last + position,
-                    mixing=job.config.mix,
-                    targets=targets_of(replica.seed, epoch),
-                )
-                for position in range(first, min(first + job.stepper.chunk_steps, last))
-            ]
-            for replica in replicas
-        ]
+        epoch_end = (step // last + 1) * last
+        steps = range(step, min(step + job.stepper.chunk_steps, epoch_end))
+        return [[recipe_at(replica.seed, each) for each in steps] for replica in replicas]
 
     return plan
 

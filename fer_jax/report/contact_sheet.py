@@ -211,6 +211,8 @@ def describe(config: AugmentConfig) -> str:
     'shifted by up to 6 px (100 %), flipped (50 %)'
     >>> describe(AugmentConfig())
     'no augmentation'
+    >>> describe(AugmentConfig(flip_probability=0.5, repeats=4))
+    'flipped (50 %); each image 4 times in a batch'
     """
     changes = (
         (f"rotated by up to {config.max_rotation_deg:g}°", config.rotate_probability),
@@ -226,7 +228,8 @@ def describe(config: AugmentConfig) -> str:
         (f"up to {100 * config.max_erase_fraction:g} % of the area erased", config.erase_probability),
     )
     words = [f"{what} ({100 * probability:g} %)" for what, probability in changes if probability]
-    return ", ".join(words) or "no augmentation"
+    repeats = f"; each image {config.repeats} times in a batch" if config.repeats > 1 else ""
+    return (", ".join(words) or "no augmentation") + repeats
 
 
 def lay_out_augmented(

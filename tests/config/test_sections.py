@@ -45,6 +45,7 @@ CHANGED = Config(
         max_stretch=1.0,
         flip_probability=0.3,
         alternate_flip=True,
+        repeats=2,
         sharpness_probability=0.7,
         max_sharpness=0.5,
         gamma_probability=0.8,
@@ -92,7 +93,7 @@ CHANGED = Config(
     device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=False),
     train=TrainConfig(
         epochs=1,
-        batch_size=1,
+        batch_size=4,
         seed=2**32 - 1,
         eval_batch_size=1,
         train_eval_examples=0,
@@ -184,6 +185,7 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (TrainConfig, {"seed": 2**32}),
         (TrainConfig, {"epochs": 0}),
         (TrainConfig, {"measure_epochs": 2}),
+        (AugmentConfig, {"repeats": 0}),
         (TrainConfig, {"batch_size": 0}),
         (TrainConfig, {"eval_batch_size": 0}),
         *(
@@ -272,6 +274,11 @@ POOLED = ModelConfig(blocks=(ConvBlock(pool=True),) * 3, head="mean")
             },
             "train.measure_epochs is 2; wanted 1 with optimizer.schedule plateau",
         ),
+        (
+            {"augment": AugmentConfig(repeats=2), "train": TrainConfig(batch_size=2)},
+            "augment.repeats is 2; wanted 1, or a divisor of train.batch_size, which is 2, that leaves",
+        ),
+        ({"augment": AugmentConfig(repeats=3)}, "augment.repeats is 3; wanted 1, or a divisor of"),
         ({"average": AverageConfig(swa_epochs=11)}, "average.swa_epochs is 11; wanted at most train.epochs"),
     ],
     ids=str,

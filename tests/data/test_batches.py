@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from fer_jax.config.augment import AugmentConfig
-from fer_jax.config.training import Sampling
+from fer_jax.config.run import Config
+from fer_jax.config.training import Sampling, TrainConfig
 from fer_jax.data.batches import alternate_flips, cut, epoch_order, in_order, sampled_order
 from fer_jax.data.examples import Examples
-from fer_jax.engine.input_pipeline import draw_recipe, eval_batches, follow
+from fer_jax.engine.input_pipeline import draw_recipe, eval_batches, follow, make_recipe_at
 
 ROWS = np.array([3, 5, 8, 13, 21, 34, 55])
 
@@ -95,6 +96,41 @@ def test_a_batch_is_mirrored_in_turn_with_the_epoch_of_its_step() -> None:
         is_mirrored = alternate_flips(4, step // 2, rows, share=0.5)[:, None, None, None]
         faces = examples.images[rows]
         np.testing.assert_array_equal(batch.images, np.where(is_mirrored, faces[:, :, ::-1], faces))
+
+
+def test_repeats_show_each_image_so_often_in_a_batch_and_all_of_them_in_so_many_epochs() -> None:
+    rows, labels = np.arange(20, 46), np.arange(60) % 7
+    augment = AugmentConfig(rotate_probability=1.0, repeats=2)
+    config = Config(name="a", augment=augment, train=TrainConfig(batch_size=8))
+    recipe_at = make_recipe_at(config, labels, rows, targets=None, seeds=1)
+    recipes = [recipe_at(5, step) for step in range(12)]
+    for recipe in recipes:
+        np.testing.assert_array_equal(recipe.rows[:4], recipe.rows[4:])
+        np.testing.assert_array_equal(recipe.weights, np.ones(8, np.float32))
+        assert (np.roll(recipe.rows, 1) != recipe.rows).all(), "an image would be mixed with itself"
+        assert (recipe.draws.matrix[:4] != recipe.draws.matrix[4:]).any(axis=(1, 2)).all()
+    # Three steps an epoch, so 24 of the 26 rows in two epochs, which share an order.
+    for cycle in (0, 1):
+        shown = np.concatenate([recipe.rows[:4] for recipe in recipes[6 * cycle : 6 * cycle + 6]])
+        np.testing.assert_array_equal(shown, epoch_order(5, cycle, rows)[:24])
+
+
+@pytest.mark.parametrize(("share", "mirrored"), [(0.5, {1}), (0.25, {0, 1})])
+def test_of_two_copies_of_an_image_in_a_batch_every_second_one_is_mirrored(
+    share: float, mirrored: set[int]
+) -> None:
+    examples, rows = some_examples(), np.arange(60)
+    columns = np.broadcast_to(np.arange(48, dtype=np.uint8)[None, None, :, None], examples.images.shape)
+    augment = AugmentConfig(flip_probability=share, alternate_flip=True, repeats=2)
+    config = Config(name="a", augment=augment, train=TrainConfig(batch_size=20))
+    recipe_at = make_recipe_at(config, examples.labels, rows, targets=None, seeds=1)
+    times = np.zeros(60, int)
+    for step in range(12):  # Two cycles of two epochs of three steps: each image is shown four times.
+        recipe = recipe_at(3, step)
+        is_mirrored = follow(recipe, columns, examples.labels).images[:, 0, 0, 0] == 47
+        assert set((is_mirrored[:10].astype(int) + is_mirrored[10:]).tolist()) == mirrored
+        np.add.at(times, recipe.rows, is_mirrored)
+    assert set(times.tolist()) == {round(4 * share)}
 
 
 def test_a_pass_in_order_sees_every_row_once_and_pads_with_weight_0() -> None:

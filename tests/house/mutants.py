@@ -77,22 +77,22 @@ class Mutant(NamedTuple):
 MUTANTS: Final = (
     Mutant(
         "same-draws-in-every-epoch",
-        "fer_jax.engine.loop",
-        "step=epoch * last + position,",
-        "step=position,",
+        "fer_jax.engine.input_pipeline",
+        "            step=step,\n            mixing=config.mix,",
+        "            step=position,\n            mixing=config.mix,",
         (f"{LOOP}test_every_step_of_every_seed_has_draws_of_its_own", RECIPES),
     ),
     Mutant(
         "same-draws-for-every-seed",
         "fer_jax.engine.loop",
-        "seed=replica.seed,",
-        "seed=replicas[0].seed,",
+        "recipe_at(replica.seed, each)",
+        "recipe_at(replicas[0].seed, each)",
         (f"{LOOP}test_every_step_of_every_seed_has_draws_of_its_own", RECIPES),
     ),
     Mutant(
         "same-order-in-every-epoch",
-        "fer_jax.engine.loop",
-        "sampled_order(seed, epoch, rows,",
+        "fer_jax.engine.input_pipeline",
+        "sampled_order(seed, cycle, rows,",
         "sampled_order(seed, 0, rows,",
         (f"{LOOP}test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order", RECIPES),
     ),
@@ -191,9 +191,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "same-targets-in-every-epoch",
-        "fer_jax.engine.loop",
-        "job.targets(seed, epoch)",
-        "job.targets(seed, 0)",
+        "fer_jax.engine.input_pipeline",
+        "else targets(seed, epoch)",
+        "else targets(seed, 0)",
         (RECIPES,),
     ),
     Mutant(
@@ -213,8 +213,8 @@ MUTANTS: Final = (
     Mutant(
         "plateau-by-the-first-seed",
         "fer_jax.engine.loop",
-        "for record in replica.progress.history] for replica in replicas]",
-        "for record in replicas[0].progress.history] for replica in replicas]",
+        "keep_measured(replica.progress.history) for replica in replicas]",
+        "keep_measured(replicas[0].progress.history) for _ in replicas]",
         (
             f"{LOOP}test_the_plateau_cuts_each_seed_by_its_own_losses",
             RATES,
@@ -251,15 +251,15 @@ MUTANTS: Final = (
     Mutant(
         "best-is-better-than-the-previous-epoch",
         "fer_jax.engine.loop",
-        'best = max((record["val_accuracy"] for record in history), default=-1.0)',
+        'best = max((record["val_accuracy"] for record in keep_measured(history)), default=-1.0)',
         'best = history[-1]["val_accuracy"] if history else -1.0',
         (BEST,),
     ),
     Mutant(
         "best-is-the-last-of-equals",
         "fer_jax.engine.loop",
-        '"is_best": figures["val_accuracy"] > best',
-        '"is_best": figures["val_accuracy"] >= best',
+        '"is_best": figures.get("val_accuracy", -1.0) > best',
+        '"is_best": figures.get("val_accuracy", -1.0) >= best',
         (BEST,),
     ),
     Mutant(
@@ -300,7 +300,7 @@ MUTANTS: Final = (
     Mutant(
         "objective-of-all-epochs-unwatched",
         "fer_jax.engine.loop",
-        "replica.progress = Progress()\n",
+        "replica.progress = Progress(replica.progress.history)\n",
         "pass\n",
         (UNSAVED,),
     ),
