@@ -1,6 +1,7 @@
 """Steppers: the same batches everywhere, and the states of each seed trained alone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -137,15 +138,16 @@ def test_replicas_on_the_host_are_bit_equal_to_each_seed_alone(alone: Any) -> No
             assert part.loss_sum == wanted.loss_sum
 
 
-@pytest.mark.parametrize(
-    ("seeds", "is_fused"),
-    [((0, 1, 2), False), ((1,), True), ((0, 1, 2), True)],
-    ids=["resident", "resident, scanned", "resident, scanned and vmapped"],
-)
-def test_resident_replicas_are_close_to_each_seed_on_the_host(
-    alone: Any, seeds: Sequence[int], is_fused: bool
+@pytest.mark.parametrize("is_fused", [False, True], ids=["resident", "resident, scanned"])
+def test_resident_replicas_are_bit_equal_to_each_seed_alone_and_close_to_the_host(
+    alone: Any, is_fused: bool
 ) -> None:
-    found = train(lambda seeds: resident(seeds, is_fused=is_fused), seeds)
+    make, seeds = partial(resident, is_fused=is_fused), (0, 1, 2)
+    found = train(make, seeds)
+    (own,), own_losses, ((_, own_counts),) = train(make, seeds[1:2])
+    assert state_hash(own) == state_hash(found[0][1])
+    np.testing.assert_array_equal(own_losses[0], found[1][1])
+    np.testing.assert_array_equal(own_counts.confusion, found[2][1][1].confusion)
     for seed, state, loss, counts in zip(seeds, *found, strict=True):
         wanted_state, wanted_loss, wanted_counts = alone[seed]
         assert int(state.step) == EPOCH_STEPS
@@ -189,6 +191,22 @@ def test_the_craft_in_one_program_is_the_craft_on_the_host() -> None:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), ours, theirs)
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), theirs.average["params"], theirs.params)
         assert all(jax.tree.leaves(moved)), "an average that is the weights would be equal for nothing"
+
+
+def test_any_batch_size_of_the_evaluation_gives_the_same_counts(alone: Any) -> None:
+    state, _, wanted = alone[0]
+    for size in (1, 7, 40):
+        parts = keys_of([0]), TRAIN_STEP, EVAL_STEP, EXAMPLES
+        steppers = [make_host_stepper(*parts, eval_batch_size=size)]
+        if size == 7:
+            steppers.append(
+                make_resident_stepper(*parts, eval_batch_size=size, epoch_steps=EPOCH_STEPS, is_fused=True)
+            )
+        for stepper in steppers:
+            (counts,) = stepper.evaluate([state], [PARTS])
+            for found, part in zip(counts, wanted, strict=True):
+                np.testing.assert_array_equal(found.confusion, part.confusion)
+                np.testing.assert_allclose(found.loss_sum, part.loss_sum, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("epoch_steps", "chunk_steps"), [(1, 1), (64, 64), (65, 33), (157, 53)])
