@@ -157,6 +157,21 @@ def test_a_run_whose_val_loss_still_falls_is_unfinished() -> None:
     assert "unfinished" not in holding(made(FLAT, [1.6, 1.5, 1.4, 1.2, 1.3, 1.28]))
 
 
+def test_epochs_that_were_not_measured_are_passed_over() -> None:
+    objective = [2 - 0.03 * k for k in range(12)]
+    for losses, rule in (
+        ([1.9 - 0.05 * k for k in range(12)], "unfinished"),
+        ([1.0, 0.9, 0.8, 0.7, *(0.8 + 0.1 * k for k in range(8))], "overfitting"),
+    ):
+        every, sparse = made(objective, losses), made(objective, losses)
+        for record in sparse.history[0::2]:
+            del record["train_loss"], record["val_loss"], record["val_accuracy"]
+        found, wanted = ({each.rule: each for each in judge(e)}[rule] for e in (sparse, every))
+        assert found.holds and wanted.holds
+        assert found.figures == pytest.approx(wanted.figures)
+    assert "measured epochs" in {each.rule: each for each in judge(sparse)}["too short"].says
+
+
 def test_no_better_than_the_frequent_class_is_a_collapse() -> None:
     counts = (100, 100, 100, 400, 100, 100, 100)
     assert "collapsed" in holding(made(FLAT, train=0.42, val=0.4, counts=counts))

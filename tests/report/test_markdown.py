@@ -8,6 +8,7 @@ import pytest
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.report import seeds
 from fer_jax.report.markdown import confusion_table, epoch_line, layer_table, metrics_table, render
 from fer_jax.report.story import Story, best_epoch_note, describe_gap
 
@@ -110,6 +111,16 @@ def test_epoch_lines_stand_in_columns() -> None:
     late = epoch_line(make_record(epoch=100, train_accuracy=1.0, seconds=100.0), epochs=100)
     assert len(early) == len(late)
     assert early.index("val") == late.index("val")
+
+
+def test_the_line_of_an_epoch_that_was_not_measured_has_the_same_columns() -> None:
+    record = make_record()
+    unmeasured = {name: value for name, value in record.items() if name[:3] not in ("val", "tra")}
+    whole, line = (epoch_line(each, epochs=10) for each in (record, unmeasured))
+    assert len(line) == len(whole) and line.split("  rate")[1] == whole.split("  rate")[1]
+    assert "val" not in line
+    every, some = ([each] * 2 for each in (record, unmeasured))
+    assert len(seeds.epoch_line(some, epochs=10)) == len(seeds.epoch_line(every, epochs=10))
 
 
 def test_metrics_table() -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from fer_jax.api.runs import open_run
 from fer_jax.config.data import DataConfig
 from fer_jax.config.files import load_config
+from fer_jax.diagnose import __main__ as diagnose
 from fer_jax.train import __main__ as train
 from fer_jax.train import run as train_run
 
@@ -103,8 +105,16 @@ def test_a_run_leaves_everything_behind(finished: Path) -> None:
 
 def test_the_same_run_gives_the_same_bits_and_another_seed_others(finished: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    assert run_train(again, "--train.save-epochs", "3", "--train.select", "last") == 0
+    words = ("--train.save-epochs", "3", "--train.select", "last", "--train.measure-epochs", "2")
+    assert run_train(again, *words) == 0
     assert last_hash(again) == last_hash(finished)
+    # Measured after epoch 2 and the last one; every report copes.
+    log, every = ((folder / "log.jsonl").read_text().splitlines() for folder in (again, finished))
+    seen = [json.loads(line).get("val_accuracy") for line in log]
+    assert seen == [None, *(json.loads(line)["val_accuracy"] for line in every[1:])]
+    assert diagnose.main([str(again)]) == 0
+    assert (again / "report.html").exists() and "epoch 3 of 3" in (again / "report.md").read_text()
+    assert open_run(again).plot("curves").axes
     # Saved at the start and after epoch 3 alone.
     assert read(again / "checkpoints" / "previous" / "meta.json")["step"] == 0
     assert run_train(tmp_path / "other", "--train.seed", "1") == 0
