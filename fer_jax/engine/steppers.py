@@ -119,7 +119,7 @@ def make_resident_stepper(
 
     def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int) -> Moved:
         moved = [
-            train_chunk(data, key, state, _stack(own), own_rates, side_px=side_px)
+            train_chunk(key, data, state, _stack(own), own_rates, side_px=side_px)
             for key, state, own, own_rates in zip(keys, states, recipes, rates, strict=True)
         ]
         return [state for state, _ in moved], [objective for _, objective in moved]
@@ -141,10 +141,10 @@ def make_resident_stepper(
 
 
 def _make_train_chunk(train_step: TrainStep, *, is_fused: bool) -> Callable[..., Any]:
-    """Make the program (data, key, state, recipes, rates, *, side_px) -> (state, objectives), of [steps]."""
+    """Make the program (key, data, state, recipes, rates, *, side_px) -> (state, objectives), of [steps]."""
 
     def train_chunk(
-        data: Data, key: jax.Array, state: TrainState, recipes: Recipe, rates: jax.Array, *, side_px: int
+        key: jax.Array, data: Data, state: TrainState, recipes: Recipe, rates: jax.Array, *, side_px: int
     ) -> tuple[TrainState, Objective]:
         def take_step(state: TrainState, inputs: tuple[Recipe, jax.Array]) -> tuple[TrainState, Objective]:
             recipe, rate = inputs
