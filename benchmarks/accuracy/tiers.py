@@ -6,7 +6,7 @@ from typing import Final
 from fer_jax.images.views import ViewChoice
 
 PART: Final = "PublicTest"
-VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "ten-crop")
+VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "flip-zooms", "ten-crop")
 
 
 @dataclass(frozen=True)
