@@ -109,15 +109,16 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
     return Timeline(read_json_lines(find_logs(folder)[0]), ends_s, now, peak_rss_mib, pauses_s)
 
 
-def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def call(argv: Sequence[str], environment: Mapping[str, str] | None = None, *, status: int = 0) -> str:
     """Run a program to its end, in the root of the repository, and return what it printed.
 
     Args:
         argv: its command line.
         environment: variables in addition to those of this process.
+        status: the exit status that is wanted.
 
     Raises:
-        RunError: it failed; the message contains the end of what it printed.
+        RunError: it ended with another one; the message contains the end of what it printed.
     """
     done = subprocess.run(
         argv,
@@ -128,7 +129,7 @@ def call(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> s
         stderr=subprocess.STDOUT,
         check=False,
     )
-    if done.returncode:
+    if done.returncode != status:
         raise _failure(argv, done.returncode, done.stdout)
     return done.stdout.decode()
 

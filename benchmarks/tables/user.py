@@ -151,11 +151,14 @@ def _host_lines(content: Content) -> Table:
 
 def _startup_lines(content: Content) -> Table:
     starts = {result.name: result for result in _results(content)}
-    others = {"PyTorch": starts.get("torch")}
+    others, cold = {"PyTorch": starts.get("torch")}, {"PyTorch": starts.get("torch-first")}
     show, what = _show_seconds, _named(content, "from launch to the first step")
     return [
         *_compare("`--help`", starts.get("help"), {}, show),
-        *_compare(f"{what}, cold start", starts.get("ours-first"), {}, show),
+        *(_compare("a misspelt option", starts["slip"], {}, show) if "slip" in starts else []),
+        *_compare(
+            f"{what}, cold start", starts.get("ours-first"), cold if "torch-first" in starts else {}, show
+        ),
         *_compare("the same, data cached", starts.get("ours"), others, show),
         *_compare("the same, data and compiled programs cached", starts.get("ours-compiled"), others, show),
     ]

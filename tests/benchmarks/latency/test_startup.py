@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.harness import bench
 from benchmarks.latency import startup
+from fer_jax.runtime import cpu
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -22,23 +23,29 @@ config = Config(
 '''
 
 
-def test_starts_are_timed_in_their_parts(tmp_path: Path) -> None:
+def test_starts_are_timed_in_their_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "name_autotuned", lambda: None)
     config, out = tmp_path / "tiny.py", tmp_path / "out.json"
     config.write_text(RECORD)
-    cases = ["python", "ours-compiled", *(["torch"] if bench.is_installed("torch") else [])]
-    words = ["--config", str(config), "--examples", "70", "--rounds", "1", "--out", str(out)]
+    has_torch = bench.is_installed("torch")
+    cases = ["python", "slip", "ours-autotuned", "ours-compiled", *(["torch"] if has_torch else [])]
+    words = ["--config", str(config), "--examples", "70", "--rounds", "1", "--whole-epoch", "--out", str(out)]
     assert startup.main([*words, "--cases", *cases]) == 0
+    cases.remove("ours-autotuned")
+    assert "left out: ours-autotuned" in capsys.readouterr().out
     rows = {row["name"]: row["facts"] for row in json.loads(out.read_text())["results"]}
     assert list(rows) == cases
-    assert list(rows["python"]["stages_s"]) == ["total_s"]
-    for name in cases[1:]:
+    assert list(rows["python"]["stages_s"]) == list(rows["slip"]["stages_s"]) == ["total_s"]
+    for name in cases[2:]:
         seconds = {stage: values[0] for stage, values in rows[name]["stages_s"].items()}
-        parts = seconds["import_s"] + seconds["data_s"] + seconds["compile_s"]
-        assert seconds["data_s"] > 0 and parts < seconds["total_s"]
+        parts = [seconds[part] for part in ("import_s", "data_s", "trace_s", "compile_s")]
+        assert seconds["data_s"] > 0 and sum(parts) < seconds["total_s"] < seconds["epoch_s"]
     ours = rows["ours-compiled"]
     # What the uncounted start compiled, the counted one found.
     assert 0 < ours["cache_hits"] <= ours["programs"]
-    assert ours["stages_s"]["compile_s"][0] > 0
+    assert ours["stages_s"]["compile_s"][0] > 0 and ours["stages_s"]["trace_s"][0] > 0
 
 
 def test_a_failing_program_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
