@@ -29,11 +29,11 @@ class MuonState(NamedTuple):
     """State of `scale_by_muon`.
 
     Attributes:
-        count: int32 [], steps taken.
+        steps: int32 [], taken.
         mu: momentum, like the parameters.
     """
 
-    count: jax.Array
+    steps: jax.Array
     mu: Any
 
 
@@ -79,12 +79,12 @@ def scale_by_muon(*, beta: float, products: Any) -> optax.GradientTransformation
         grads: optax.Updates, state: MuonState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, MuonState]:
         del params
-        count = optax.safe_increment(state.count)
+        steps = optax.safe_increment(state.steps)
         mu = optax.tree.update_moment(grads, state.mu, beta, 1)
         ahead = jax.tree.map(
             lambda m, g: beta * m + (1 - beta) * g,
-            optax.tree.bias_correction(mu, beta, optax.safe_increment(count)),
-            optax.tree.bias_correction(grads, beta, count),
+            optax.tree.bias_correction(mu, beta, optax.safe_increment(steps)),
+            optax.tree.bias_correction(grads, beta, steps),
         )
         kernels, structure = jax.tree.flatten(ahead)
         matrices = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
@@ -92,7 +92,7 @@ def scale_by_muon(*, beta: float, products: Any) -> optax.GradientTransformation
             (RMS * math.sqrt(max(matrix.shape)) * matrix).reshape(kernel.shape)
             for kernel, matrix in zip(kernels, orthogonalise(matrices, products=products), strict=True)
         ]
-        return jax.tree.unflatten(structure, updates), MuonState(count, mu)
+        return jax.tree.unflatten(structure, updates), MuonState(steps, mu)
 
     return optax.GradientTransformation(init, update)
 

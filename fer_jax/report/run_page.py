@@ -75,7 +75,9 @@ def write(folder: Path) -> Path:
     measured = describe_parts(story)
     history = story.history
     seen = keep_measured(history)
-    measured_epoch = story.run.get("measured_epoch", seen[-1]["epoch"] if seen else None)
+    curves = None
+    if seen:
+        curves = curve_charts(history, story.run.get("measured_epoch", int(seen[-1]["epoch"])))
     unmeasured = {key: words for key, words in MEASURED.items() if not any(each[key] for each in measured)}
     left_out = unmeasured.keys() if unmeasured else {"unmeasured"}
     return write_page(
@@ -88,7 +90,7 @@ def write(folder: Path) -> Path:
         run=story.run,
         metrics=story.metrics,
         notes=run_story,
-        curves=curve_charts(history, measured_epoch) if seen else None,
+        curves=curves,
         measured=measured,
         unmeasured=unmeasured,
         intervals=interval_rows(measured),
