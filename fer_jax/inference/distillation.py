@@ -17,7 +17,6 @@ from typing import Final, Literal
 
 import jax
 import numpy as np
-from scipy.special import softmax
 
 from fer_jax.config.model import DeviceConfig
 from fer_jax.data.batches import in_order
@@ -79,6 +78,8 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
     facts = describe_teachers(teachers)
     logits = _predict(teachers, student.examples.images[student.rows], facts["sha256"], on_view)
     answers = np.zeros((len(student.examples), student.config.model.classes), np.float32)
+    from scipy.special import softmax  # A training without teachers need not wait for it.
+
     answers[student.rows] = softmax(logits / distill.temperature, axis=1)
     weight, own = np.float32(distill.weight), student.make_own()
 
@@ -177,6 +178,8 @@ def _teach_by_views(student: Student, bank: Bank, facts: Json) -> Distilled:
     places = np.full(len(student.examples), -1)
     places[rows] = _find_places(bank.images, student.examples.hashes[rows])
     logits = bank.answers[: config.distill.views].astype(np.float32)
+    from scipy.special import softmax  # A training without teachers need not wait for it.
+
     answers = softmax(logits / np.float32(config.distill.temperature), axis=2)
     stored = StoredViews(bank.augment, answers, places, config.distill.weight)
     own, facts = student.make_own(), facts | {"views": config.distill.views}

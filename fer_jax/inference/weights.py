@@ -18,7 +18,6 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
-from scipy.special import softmax
 
 from fer_jax import fer2013
 from fer_jax.config.data import LabelsConfig
@@ -156,6 +155,8 @@ class Classifier:
                 "divided by 255, leave that out",
                 stacklevel=2,
             )
+        from scipy.special import softmax  # Training, which reads teachers with this module, need not wait.
+
         probabilities: np.ndarray = softmax(logits, axis=1).astype(np.float32)
         if abstain_below is not None:
             # Of the same precision: a threshold that is the confidence of an image leaves this image in.
