@@ -138,6 +138,8 @@ def probe_ours(words: list[str], *, is_whole_epoch: bool) -> int:
 
 def probe_torch(words: list[str], *, is_whole_epoch: bool) -> int:
     """Run `python -m benchmarks.pytorch.train` until its first step, or its first epoch, is done."""
+    import torch
+
     from benchmarks.pytorch import epochs as torch_epochs
     from benchmarks.pytorch import train as torch_train
 
@@ -148,8 +150,8 @@ def probe_torch(words: list[str], *, is_whole_epoch: bool) -> int:
         def watch(batches: Iterable[Any]) -> Iterator[Any]:
             for batch in batches:
                 yield batch
-                if torch_epochs.torch.cuda.is_available():
-                    torch_epochs.torch.cuda.synchronize()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 stages.step()
 
         def train(net: Any, batches: Iterable[Any], *args: Any) -> Any:
