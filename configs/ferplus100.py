@@ -81,6 +81,7 @@ config = Config(
         batch_size=256,
         select="last",
         save_epochs=100,
+        measure_epochs=10,
         eval_batch_size=256,
         train_eval_examples=1024,
     ),

@@ -79,6 +79,7 @@ config = Config(
         batch_size=128,
         select="last",
         save_epochs=2,
+        measure_epochs=4,
         train_eval_examples=1024,
         small_epochs=44,
         small_side_px=32,

@@ -70,6 +70,7 @@ config = Config(
         batch_size=64,
         select="last",
         save_epochs=5,
+        measure_epochs=10,
         train_eval_examples=1024,
     ),
 )

@@ -52,7 +52,7 @@ COMPARED: Final[ViewChoice] = "flip"
 MATCHED: Final[ViewChoice] = "flip-zooms"
 """The views that match the training images, compared with `COMPARED` on the same weights."""
 
-_SELDOM: Final = "--train.save-epochs 5"
+_SELDOM: Final = "--train.measure-epochs 10 --train.save-epochs 5"
 """Options of all runs: only the last epoch is measured for the table."""
 _TAUGHT: Final = (
     "--distill.teachers best --distill.weight 0.8 --distill.temperature 1.5 --loss.label-smoothing 0"
@@ -74,6 +74,7 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
         "--train.batch-size 256 --optimizer.peak-rate 0.01 --optimizer.weight-decay 0.04 "
         "--average.ema-decay 0.992",
     ),
+    "repeats": ("each image of a batch in two augmentations", "--augment.repeats 2"),
     "clean-teacher": (
         "0.8 of the target from `best`, asked once, about the image and its mirror image",
         _TAUGHT,
