@@ -7,10 +7,9 @@
 
 Each part of the step is timed alone, in JAX and in PyTorch (tuned, channels last), on prepared arrays: the
 forward pass of each convolution and dense layer, its gradients with respect to the input and to the kernel,
-the rest of a block (batch norm, ReLU, pooling, dropout) forward and backward, and the optimizer's update. Two
-alternatives are timed too: XLA's convolution for the first layer, and the forward pass of Winograd's F(2 × 2,
-3 × 3) for the others. Winograd's outputs stay in four arrays, one for each place in a window; assembling them
-would cost extra.
+the rest of a block (batch norm, ReLU, pooling, dropout) forward and backward, and the optimizer's update.
+XLA's convolution is timed too where the step uses another: in the first layer, and in layers with many
+channels, which use Winograd's.
 
 A part takes at least as long as its FLOP at the machine's peak (matrix products, `benchmarks.harness.gemm`),
 and at least as long as its bytes at the memory bandwidth (`y = 2 x` on a large array, read and written): the

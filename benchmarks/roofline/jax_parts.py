@@ -6,10 +6,8 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
-from benchmarks.latency.winograd import winograd
 from benchmarks.roofline.operations import (
     GRADIENT,
     INPUT,
@@ -26,7 +24,7 @@ from benchmarks.roofline.operations import (
 from fer_jax.config.run import Config
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import init_state
-from fer_jax.models import kernels
+from fer_jax.models import kernels, winograd
 from fer_jax.models.cnn import make_model
 from fer_jax.models.pooling import max_pool_2x2
 from fer_jax.randomness import Stream, jax_key
@@ -48,16 +46,13 @@ def make_parts(config: Config, *, batch_size: int, scale_numbers: int) -> Parts:
 
 
 def _list_block(conv: Conv, batch_size: int, place: Place) -> Iterator[Call]:
-    """List the calls of a block: the step's, XLA's convolution if the step uses another, and Winograd's."""
+    """List the calls of a block: the step's, and XLA's convolution if the step uses another."""
     block, side = conv.block, conv.side
     x = place(INPUT, (batch_size, side, side, conv.inputs))
     kernel = place(KERNEL, (3, 3, conv.inputs, block.features))
     before = place(INPUT, (batch_size, side, side, block.features))
     grad = place(GRADIENT, before.shape)
-
-    def xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        dimensions = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+    xla = winograd.plain_conv
 
     if block.batch_norm and conv.inputs == 1:
         one_channel = partial(kernels.conv_one_channel, is_pooled=block.pool)
@@ -65,12 +60,11 @@ def _list_block(conv: Conv, batch_size: int, place: Place) -> Iterator[Call]:
         yield from _list_conv(conv, "JAX", one_channel, x, kernel, cut(grad))
         yield from _list_conv(conv, "XLA", xla, x, kernel, grad)
         before = cut(before)
+    elif block.batch_norm and winograd.suits(x, block.features):
+        yield from _list_conv(conv, "JAX", winograd.conv, x, kernel, grad)
+        yield from _list_conv(conv, "XLA", xla, x, kernel, grad)
     else:
         yield from _list_conv(conv, "JAX", xla, x, kernel, grad)
-    if conv.inputs > 1 and side % 2 == 0:
-        constants = np.asarray(kernel)
-        outputs = jax.jit(lambda x: [each for row in winograd(x, constants) for each in row])
-        yield Call(conv.name, "convolution", "Winograd", partial(outputs, x))
     yield from _list_rest(conv, before, batch_size, place)
 
 

@@ -7,9 +7,11 @@ twice, and times the second call.
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.harness import arena
+from benchmarks.roofline.operations import Call
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.runtime import cpu
@@ -54,6 +56,21 @@ def main() -> int:
         "cores": arena.count_cores(),
         "tuning": tuning,
     }
+    serve_calls(calls, wait, norms, facts)
+    return 0
+
+
+def serve_calls(
+    calls: Sequence[Call], wait: Callable[[Any], Any], norms: Sequence[float], facts: dict[str, Any]
+) -> None:
+    """Be a worker of which one iteration calls everything twice, and times the second calls.
+
+    Args:
+        calls: what to time.
+        wait: waits until a result is computed.
+        norms: of the calls' results.
+        facts: to report at the start; at the end, `calls` has each call's name, norm and samples.
+    """
     cycles: list[list[float]] = []
 
     def cycle() -> list[float]:
@@ -76,7 +93,6 @@ def main() -> int:
     for _ in range(WARM_UP_CYCLES):
         cycle()
     arena.serve(facts, lambda: cycles.append(cycle()), at_end=last_words)
-    return 0
 
 
 def measure_norm(result: Any) -> float:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.config.model import ConvBlock, DeviceConfig, Pooling
-from fer_jax.models import kernels
+from fer_jax.models import kernels, winograd
 from fer_jax.models.pooling import pool
 
 SHORTCUT_NORM = "shortcut_norm"
@@ -63,9 +63,12 @@ class Unit(nn.Module):
         if x.shape[-1] == 1 and side == 3 and not has_bias and self.is_fast(is_training=is_training):
             kernel = self.variables["params"][name]["kernel"].astype(x.dtype)
             return kernels.conv_one_channel(x, kernel, is_pooled=has_windows, stride=stride)
+        features = self.block.features
+        is_usual = side == 3 and stride == 1 and not has_bias
+        if is_usual and self.is_fast(is_training=is_training) and winograd.suits(x, features):
+            return winograd.conv(x, self.variables["params"][name]["kernel"])
         # Strided as in ResNet: around the places 0, 2, 4, ...
         padding = "SAME" if stride == 1 else side // 2
-        features = self.block.features
         return self._plain_conv(
             name, features, side=side, strides=stride, padding=padding, use_bias=has_bias
         )(x)
