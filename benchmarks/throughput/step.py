@@ -3,14 +3,18 @@
     python -m benchmarks.throughput.step --config configs/run6.py
     python -m benchmarks.throughput.step --config benchmarks/nets/vgg.py --what train \
         --candidates jax torch gemm
+    python -m benchmarks.throughput.step --what train --candidates jax \
+        --pythons ../other-environment/bin/python
 
 The same network, loss, optimizer and batch on both sides, in live processes that take turns. The first step,
 which compiles, is reported separately. The machine's peak in multiplying matrices is measured in the same
-turns, and each step is compared with it. Writes benchmarks/results/step-CONFIG.json, with all raw samples.
+turns, and each step is compared with it. With `--pythons`, JAX's candidates run in other environments too, so
+that versions of JAX can be compared. Writes benchmarks/results/step-CONFIG.json, with all raw samples.
 """
 
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import arena, bench, gemm
-from benchmarks.throughput.step_worker import KINDS, RATE, What, count_macs, make_candidate
+from benchmarks.throughput.step_worker import KINDS, RATE, Kind, What, count_macs, make_candidate
 from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
@@ -61,6 +65,9 @@ class Step:
     candidates: tuple[Name, ...] = ()
     """Candidates; `gemm` is the machine's peak. By default all except jax-untuned; on a CPU also without
     compiled PyTorch, which compiles for minutes, and without bfloat16 where the processor lacks it."""
+    pythons: tuple[Path, ...] = ()
+    """Python interpreters of other environments with the dependencies of fer_jax. JAX's candidates are
+    measured there too; their rows end with the version of jax."""
     batch_size: int | None = None
     """Images per step; by default the config's."""
     rounds: int = 7
@@ -83,7 +90,8 @@ def _measure(options: Step, argv: list[str] | None) -> int:
     config = load_config(options.config)
     batch_size = options.batch_size or config.train.batch_size
     names = _choose(options, console)
-    runs = {what: _run(what, names, config, batch_size, options) for what in options.what}
+    others = {_find_jax(python): python for python in options.pythons}
+    runs = {what: _run(what, names, others, config, batch_size, options) for what in options.what}
     # Not before: it starts JAX in this process, which on a GPU would take memory from the workers.
     macs = count_macs(config)
     rows = []
@@ -118,13 +126,38 @@ def _choose(options: Step, console: Console) -> list[str]:
     return names
 
 
+def _find_jax(python: Path) -> str:
+    """Find the version of jax in the environment of an interpreter.
+
+    Raises:
+        ConfigError: it does not start, or there is no jax.
+    """
+    code = "import importlib.metadata; print(importlib.metadata.version('jax'))"
+    try:
+        return subprocess.run([python, "-c", code], capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ConfigError(
+            f"--pythons {python}: it is not a Python interpreter with jax ({error}); name the bin/python of "
+            "an environment with the dependencies of fer_jax"
+        ) from error
+
+
 def _run(
-    what: What, names: Sequence[str], config: Config, batch_size: int, options: Step
+    what: What,
+    names: Sequence[str],
+    others: Mapping[str, Path],
+    config: Config,
+    batch_size: int,
+    options: Step,
 ) -> list[arena.Result]:
     candidates = [make_candidate(name, name, what, config, batch_size) for name in names if name != "gemm"]
+    for version, python in others.items():
+        for own in [each for each in candidates if _kind_of(each.name).library == "jax"]:
+            command = (str(python.absolute()), *own.command[1:])
+            candidates.append(arena.Candidate(f"{own.name} {version}", command, own.environment))
     if "gemm" in names:
         libraries: tuple[arena.Library, ...] = ("jax", "torch") if bench.is_installed("torch") else ("jax",)
-        dtypes = dict.fromkeys(KINDS[each.name].dtype for each in candidates)
+        dtypes = dict.fromkeys(_kind_of(each.name).dtype for each in candidates)
         candidates += gemm.make_candidates(libraries=libraries, dtypes=tuple(dtypes), size=options.gemm_size)
     return arena.compare(candidates, rounds=options.rounds, iterations=options.iterations)
 
@@ -135,19 +168,29 @@ def _figures(
     """Compute one row: rates, the fraction of its dtype's peak, and speed-ups over the others."""
     median = arena.median_s(result)
     row = arena.to_row(result)
-    if result.name not in KINDS:
+    if not _is_step(result.name):
         return row | {"title": result.name, "flop_per_s": 2 * result.facts["size"] ** 3 / median}
-    kind = KINDS[result.name]
+    kind = _kind_of(result.name)
     peak = gemm.find_peaks(results).get(kind.dtype)
     flop_per_s = flop_per_image * batch_size / median
-    others = [each for each in results if each.name in KINDS and each is not result]
+    others = [each for each in results if _is_step(each.name) and each is not result]
     return row | {
-        "title": kind.title,
+        "title": f"{kind.title}{result.name.removeprefix(result.name.split()[0])}",
         "images_per_s": batch_size / median,
         "flop_per_s": flop_per_s,
         "share_of_peak": flop_per_s / peak if peak else None,
         "ratios": {each.name: arena.ratios(result, each) for each in others},
     }
+
+
+def _kind_of(name: str) -> Kind:
+    """Return the kind of a candidate; in another environment, its name ends with the version of jax."""
+    return KINDS[name.split()[0]]
+
+
+def _is_step(name: str) -> bool:
+    """Whether a candidate takes steps; the others multiply matrices."""
+    return name.split()[0] in KINDS
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:

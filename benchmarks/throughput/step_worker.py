@@ -4,7 +4,9 @@
 """
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 import re
 import sys
 import time
@@ -175,6 +177,8 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
         "first_step_s": time.perf_counter() - start,
         "first_loss": loop.mean_loss(outcome),
         "device": loop.device,
+        "python": platform.python_version(),
+        "library": f"{kind.library} {importlib.metadata.version(kind.library)}",
         "cores": arena.count_cores(),
         "tuning": tuning,
         "program_sha256": _hash_operations(loop.program()),

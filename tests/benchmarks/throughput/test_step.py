@@ -155,6 +155,20 @@ def test_the_eval_step_needs_no_pytorch(tmp_path: Path) -> None:
     assert fast["facts"]["first_loss"] == pytest.approx(plain["facts"]["first_loss"], rel=1e-4)
 
 
+def test_other_environments_are_compared(tmp_path: Path) -> None:
+    rows = measure(tmp_path, f"--what eval --candidates jax --pythons {sys.executable}")["results"]
+    name = f"jax {jax.__version__}"
+    assert [row["name"] for row in rows] == ["jax", name]
+    assert {row["facts"]["library"] for row in rows} == {name}
+    assert len(rows[0]["ratios"][name]) == 2 and rows[1]["title"] == f"JAX, fast kernels {jax.__version__}"
+
+
+@pytest.mark.parametrize("python", ["/nowhere/bin/python", "/bin/false"])
+def test_an_interpreter_without_jax_is_named(python: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert step.main(["--candidates", "jax", "--pythons", python]) == 2
+    assert f"--pythons {python}: it is not a Python interpreter with jax" in capsys.readouterr().err
+
+
 def test_without_pytorch_its_rows_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
