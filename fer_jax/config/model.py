@@ -83,7 +83,7 @@ class DeviceConfig:
     """host: NumPy augments each batch, which is then sent to the device; resident: all images stay on the
     device and are augmented there, many steps in one program; auto: resident on GPU and TPU, host on CPU."""
     kernels: Literal["fast", "plain"] = "fast"
-    """plain: the layers of Flax, the reference; fast: the same function, computed faster."""
+    """plain: the layers of Flax, the reference; fast: the same function up to rounding, computed faster."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Data type of the activations. Weights, batch statistics, logits and loss are always float32."""
     compile_cache: bool = True
