@@ -91,6 +91,10 @@ def _measure(options: Step, argv: list[str] | None) -> int:
     batch_size = options.batch_size or config.train.batch_size
     names = _choose(options, console)
     others = {_find_jax(python): python for python in options.pythons}
+    if len(others) < len(options.pythons):
+        raise ConfigError(
+            "--pythons: two of these environments have the same version of jax; name one of them"
+        )
     runs = {what: _run(what, names, others, config, batch_size, options) for what in options.what}
     # Not before: it starts JAX in this process, which on a GPU would take memory from the workers.
     macs = count_macs(config)

@@ -169,6 +169,11 @@ def test_an_interpreter_without_jax_is_named(python: str, capsys: pytest.Capture
     assert f"--pythons {python}: it is not a Python interpreter with jax" in capsys.readouterr().err
 
 
+def test_two_environments_with_the_same_jax_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert step.main(["--candidates", "jax", "--pythons", sys.executable, sys.executable]) == 2
+    assert "the same version of jax" in capsys.readouterr().err
+
+
 def test_without_pytorch_its_rows_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
