@@ -73,7 +73,7 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
         _check_size(out, name, len(tensors))
     card = describe(trained, tensors, name=name, dtype=options.dtype)
     stored = replace(trained, network=weights.build(card, tensors, where=f"the new card of {name}").network)
-    card["measured_on"] = _describe_measuring(examples, scores_private_test=options.score_private_test)
+    card["measured_on"] = describe_measuring(examples, scores_private_test=options.score_private_test)
     with terminal.show_steps(console, "measuring the stored weights", None):
         for result in _measure(stored, examples, parts, options.views, options.ferplus):
             card["figures"].append(result)
@@ -111,11 +111,11 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
             console.print(_line(measured[-1]))
     card = dict(classifier.card) | {"name": options.name, "figures": measured}
     card["tensors"] = card["tensors"] | {"file": f"{options.name}.safetensors"}
-    card["measured_on"] = _describe_measuring(examples, scores_private_test=options.score_private_test)
+    card["measured_on"] = describe_measuring(examples, scores_private_test=options.score_private_test)
     return card, (found.folder / f"{found.name}.safetensors").read_bytes()
 
 
-def _describe_measuring(examples: Examples, *, scores_private_test: bool) -> Json:
+def describe_measuring(examples: Examples, *, scores_private_test: bool) -> Json:
     """Describe on what, where and with which commit a card is measured."""
     place = {name: value for name, value in machine.describe().items() if name not in ("tuning", "xla_flags")}
     return {

@@ -1,0 +1,95 @@
+"""From the options of a call to its session, and how it ended."""
+
+from pathlib import Path
+from typing import Final
+
+import jax
+from rich.table import Table
+
+from benchmarks.gpu import tiny
+from benchmarks.gpu.pieces import list_pieces
+from benchmarks.gpu.session import FINISHED, INDEX, UNFINISHED, Piece, Session, run
+from benchmarks.harness import bench
+from fer_jax.config.fields import suggest
+from fer_jax.errors import ConfigError
+from fer_jax.runtime import compile_cache, cpu, machine
+
+WIDTH: Final = 160
+VOTES: Final = "fer2013new.csv"
+
+
+def measure(
+    *,
+    data: Path | None,
+    ferplus: Path | None,
+    out: Path,
+    names: tuple[str, ...],
+    is_tiny: bool,
+    command: str,
+    ends_at: float,
+) -> int:
+    """Measure pieces until they are done or the time is up, and return the exit status.
+
+    Args:
+        data: FER2013's CSV; at tiny size it is made.
+        ferplus: the votes of FER+; None: those beside the data.
+        out: folder of the results.
+        names: of the pieces, in their order; none: all.
+        is_tiny: whether to try the program only.
+        command: the command line, for the JSONs.
+        ends_at: moment of `time.monotonic` at which the program has to have ended.
+
+    Raises:
+        ConfigError: a piece has another name, or there is no accelerator.
+    """
+    console = bench.make_console(WIDTH)
+    cpu.tune_cpu()
+    known = list_pieces()
+    wanted = _choose(known, names)
+    if jax.devices()[0].platform == "cpu" and not is_tiny:
+        raise ConfigError(
+            "JAX found no accelerator, only the CPU; install fer_jax with the extra gpu on a machine that "
+            "has one, or try the program with --tiny"
+        )
+    note = compile_cache.keep_compiled_if_possible()
+    if note is not None:
+        console.print(note)
+    out.mkdir(parents=True, exist_ok=True)
+    if is_tiny:
+        data, ferplus = tiny.write_data(out / "tiny")
+    elif ferplus is None and data is not None and (data.parent / VOTES).exists():
+        ferplus = data.parent / VOTES
+    session = Session(
+        data=data,
+        ferplus=ferplus,
+        out=out,
+        is_tiny=is_tiny,
+        command=command,
+        console=console,
+        ends_at=ends_at,
+    )
+    console.print(
+        f"runs on    {machine.describe_device()}; {machine.describe_cpu()}; {session.left_s():.0f} s"
+    )
+    outcomes = run(session, wanted, known)
+    table = Table("piece", "status", "")
+    for outcome in outcomes:
+        table.add_row(outcome.name, outcome.status, outcome.reason)
+    console.print(table)
+    left = sum(outcome.status not in FINISHED for outcome in outcomes)
+    if left:
+        console.print(f"{left} of {len(wanted)} pieces are left, see {out / INDEX}; call again")
+    if is_tiny:
+        console.print("tiny: these results only show that the program works")
+    return UNFINISHED if left else 0
+
+
+def _choose(known: list[Piece], names: tuple[str, ...]) -> list[Piece]:
+    by_name = {piece.name: piece for piece in known}
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(
+                f"--pieces: there is no {name}; the pieces are {', '.join(by_name)}"
+                f"{suggest(name, list(by_name))}"
+            )
+    return [by_name[name] for name in names] if names else known

@@ -1,0 +1,112 @@
+"""How long does a train step take in JAX and in PyTorch on this card? Candidates in one process, in turns."""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.gpu import epochs, tiny
+from benchmarks.gpu.session import Content, Session
+from benchmarks.harness import arena, bench
+from benchmarks.throughput import step_worker
+from benchmarks.throughput.step_worker import KINDS, Loop
+from fer_jax.config.files import load_config, to_json
+from fer_jax.config.run import Config
+
+ROUNDS: Final = 7
+ITERATIONS: Final = 10
+OURS: Final = ("jax", "jax-bf16")
+THEIRS: Final = ("torch-users", "torch", "torch-bf16", "torch-compile-bf16")
+AUTOTUNED: Final = ("jax-bf16", "torch-graphs-bf16")
+"""PyTorch's autotuning takes minutes, so it is a piece of its own."""
+NO_TORCH: Final = f"PyTorch is not installed: {bench.HOW_TO_INSTALL}"
+NETS: Final = {
+    "run6": Path("configs/run6.py"),
+    "vgg": Path("benchmarks/nets/vgg.py"),
+    "best": Path("configs/best.py"),
+}
+
+
+def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Content]:
+    """Make the function that measures a network's train step.
+
+    With `best`, both libraries update by SGD: PyTorch's Muon takes no convolutions. A row of ours beside them
+    is with Muon. Where PyTorch is not installed, only JAX's rows are measured, and the JSON says so.
+    """
+
+    def measure(session: Session) -> Content:
+        config = load_config(bench.ROOT / NETS[net])
+        if session.is_tiny:
+            config = tiny.shrink(config)
+        plain = epochs.with_sgd(config) if config.optimizer.name == "muon" else config
+        has_torch = bench.is_installed("torch")
+        names = [name for name in candidates if has_torch or KINDS[name].library == "jax"]
+        if session.is_tiny:
+            # Compiling for a CPU takes PyTorch a minute, and needs a C++ compiler.
+            names = [name for name in names if "compile_mode" not in KINDS[name].options]
+        jobs = [(KINDS[name].title, name, plain) for name in names]
+        if plain is not config and "jax-bf16" in names:
+            jobs.append(("JAX, fast, bfloat16, Muon", "jax-bf16", config))
+        rows = take_turns(jobs, rounds=2 if session.is_tiny else ROUNDS)
+        missing = [] if has_torch else [NO_TORCH]
+        settings = {"config": to_json(plain), "batch_size": plain.train.batch_size, "rate": step_worker.RATE}
+        flops = 6 * step_worker.count_macs(plain) * plain.train.batch_size
+        return Content(
+            rows, settings | {"rounds": ROUNDS, "iterations": ITERATIONS}, {"flop": flops, "missing": missing}
+        )
+
+    return measure
+
+
+def take_turns(jobs: Sequence[tuple[str, str, Config]], *, rounds: int) -> list[dict[str, Any]]:
+    """Make each candidate's network and step, and let them take turns: rows as of `arena.to_row`.
+
+    Args:
+        jobs: title, kind and config of each candidate.
+        rounds: turns of each.
+
+    Returns:
+        A row for each candidate, with its speed-up over the others of each round in `ratios`.
+    """
+    loops: list[tuple[str, Loop, dict[str, Any]]] = []
+    for title, kind, config in jobs:
+        loop = step_worker.make_loop(step_worker.make_job(kind, "train", config, config.train.batch_size))
+        loop.begin()
+        started = time.perf_counter()
+        outcome = loop.run()
+        facts = {"kind": kind, "first_step_s": time.perf_counter() - started, "device": loop.device}
+        facts["first_loss"] = loop.mean_loss(outcome)
+        loops.append((title, loop, facts))
+    samples: dict[str, list[list[float]]] = {title: [] for title, _, _ in loops}
+    for _ in range(rounds):
+        for title, loop, _ in loops:
+            loop.begin()
+            for _ in range(step_worker.WARM_UP_STEPS):
+                loop.run()
+            samples[title].append([_time(loop.run) for _ in range(ITERATIONS)])
+    results = [arena.Result(title, facts, samples[title]) for title, _, facts in loops]
+    del loops
+    _free_memory()
+    return [
+        arena.to_row(result)
+        | {"ratios": {other.name: arena.ratios(result, other) for other in results if other is not result}}
+        for result in results
+    ]
+
+
+def _free_memory() -> None:
+    """Give the card's memory that PyTorch holds back to it, for JAX."""
+    # Its networks hold memory in cycles.
+    gc.collect()
+    if "torch" in sys.modules:
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+def _time(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

@@ -1,0 +1,166 @@
+"""The order, the budget and the saving of pieces that compute nothing, and what the docs say about pieces."""
+
+import contextlib
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import session as gpu_session
+from benchmarks.gpu import unmeasured
+from benchmarks.gpu.pieces import describe_plan, list_pieces
+from benchmarks.gpu.session import Content, OutOfTimeError, Piece, Session
+from benchmarks.harness import bench
+from fer_jax.errors import RunError
+from fer_jax.files import read_json, write_json
+
+README = bench.ROOT / "benchmarks" / "README.md"
+
+
+def make_session(out: Path, *, seconds: float | None = None) -> Session:
+    return Session(
+        data=None,
+        ferplus=None,
+        out=out,
+        is_tiny=True,
+        command="python -m benchmarks.gpu",
+        console=Console(quiet=True),
+        ends_at=None if seconds is None else time.monotonic() + seconds,
+        source="source",
+    )
+
+
+def make_piece(
+    name: str, seconds: float = 0.0, after: tuple[str, ...] = (), files: tuple[str, ...] = ()
+) -> Piece:
+    def measure(session: Session) -> Content:
+        for file in files:
+            (session.out / file).touch()
+        return Content([{"name": name}], files=files)
+
+    return Piece(name, f"What is {name}?", lambda session: seconds, measure, after=after)
+
+
+def stand(session: Session, pieces: list[Piece]) -> dict[str, tuple[str, str]]:
+    outcomes = gpu_session.run(session, pieces, pieces)
+    index = {row["name"]: row["status"] for row in read_json(session.out / "pieces.json")["pieces"]}
+    assert index == {outcome.name: outcome.status for outcome in outcomes}
+    return {outcome.name: (outcome.status, outcome.reason) for outcome in outcomes}
+
+
+def test_a_piece_that_does_not_fit_is_left_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    pieces = [
+        make_piece("a"),
+        make_piece("long", seconds=50),
+        make_piece("b", after=("long",)),
+        make_piece("c"),
+    ]
+    found = stand(make_session(tmp_path, seconds=40), pieces)
+    assert found["a"] == found["c"] == ("done", "")
+    assert found["long"][0] == "left"
+    assert re.fullmatch(r"it takes about 50 s, and (29|30) s are left", found["long"][1])
+    assert found["b"] == ("left", "it needs the results of long")
+    assert read_json(tmp_path / "gpu-a.json")["results"] == [{"name": "a"}]
+    again = {name: status for name, (status, _) in stand(make_session(tmp_path), pieces).items()}
+    assert again == {"a": "kept", "long": "done", "b": "done", "c": "kept"}
+
+
+def test_a_result_of_another_source_or_without_its_files_is_measured_again(tmp_path: Path) -> None:
+    pieces = [make_piece("a", files=("a.safetensors",)), make_piece("b")]
+    stand(make_session(tmp_path), pieces)
+    (tmp_path / "a.safetensors").unlink()
+    write_json(tmp_path / "gpu-b.json", read_json(tmp_path / "gpu-b.json") | {"source_sha256": "another"})
+    assert {status for status, _ in stand(make_session(tmp_path), pieces).values()} == {"done"}
+
+
+def test_a_piece_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    def break_down(session: Session) -> Content:
+        raise ZeroDivisionError("by zero")
+
+    def refuse(session: Session) -> Content:
+        raise RunError("no such run")
+
+    pieces = [
+        Piece("bug", "", lambda session: 0, break_down),
+        Piece("refused", "", lambda session: 0, refuse),
+        make_piece("b"),
+    ]
+    found = stand(make_session(tmp_path), pieces)
+    assert found["bug"] == ("failed", "ZeroDivisionError: by zero")
+    assert "break_down" in (tmp_path / "bug.error.txt").read_text()
+    assert found["refused"] == ("failed", "no such run") and found["b"][0] == "done"
+    assert not (tmp_path / "gpu-bug.json").exists()
+
+
+def test_a_piece_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_session, "SAVING_S", 60.0)
+
+    def oversleep(session: Session) -> Content:
+        with contextlib.suppress(Exception):  # As a library might.
+            time.sleep(30)
+        return Content([])
+
+    pieces = [Piece("slow", "", lambda session: 0, oversleep), make_piece("b")]
+    started = time.monotonic()
+    found = stand(make_session(tmp_path, seconds=60.3), pieces)
+    assert time.monotonic() - started < 20
+    assert found["slow"][0] == "left" and "the time was up" in found["slow"][1]
+    assert found["b"][0] == "left" and not (tmp_path / "gpu-slow.json").exists()
+    assert not issubclass(OutOfTimeError, Exception)
+
+
+def test_a_cpu_is_refused_in_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert gpu.main(["--data", "fer2013.csv", *out]) == 2
+    assert "found no accelerator" in capsys.readouterr().err
+    assert gpu.main(out) == 2 and "--data is missing" in capsys.readouterr().err
+    assert gpu.main(["--tiny", "--out", str(bench.RESULTS)]) == 2
+    assert "--tiny measures nothing" in capsys.readouterr().err
+    assert gpu.main(["--tiny", "--pieces", "epoch", *out]) == 2
+    assert "did you mean 'epochs'?" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_docs_say_what_the_pieces_are() -> None:
+    assert gpu.__doc__ is not None and "\n".join(f"    {line}" for line in describe_plan()) in gpu.__doc__
+    names = [piece.name for piece in list_pieces()]
+    assert len(set(names)) == len(names)
+    assert all(name in names[:place] for place, piece in enumerate(list_pieces()) for name in piece.after)
+
+
+def test_the_readme_lists_what_is_not_measured(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    assert f"<!-- unmeasured -->\n{unmeasured.describe(bench.RESULTS)}\n<!-- /unmeasured -->" in text, (
+        "run python -m benchmarks.gpu write"
+    )
+    for number, piece in enumerate(list_pieces()):
+        write_json(tmp_path / f"gpu-{piece.name}.json", {"is_tiny": False})
+        if not number:
+            assert f"`{piece.name}`" not in unmeasured.describe(tmp_path)
+    assert unmeasured.describe(tmp_path) == "Every piece of `benchmarks.gpu` is measured."
+    write_json(tmp_path / "gpu-bits.json", {"is_tiny": True})
+    with pytest.raises(RunError, match="--tiny, and is no result"):
+        unmeasured.describe(tmp_path)
+
+
+def test_the_readme_has_every_program() -> None:
+    """Workers, which other programs start, are left out."""
+    text = README.read_text(encoding="utf-8")
+    named = set(re.findall(r"python -m (benchmarks[\w.]*)", text))
+    paths = sorted((bench.ROOT / "benchmarks").glob("*/*.py"))
+    names = {
+        ".".join(path.relative_to(bench.ROOT).with_suffix("").parts).removesuffix(".__main__"): path
+        for path in paths
+    }
+    programs = {
+        name
+        for name, path in names.items()
+        if f"python -m {name}" in path.read_text(encoding="utf-8").split('"""')[1]
+    }
+    assert programs - {"benchmarks.harness.gemm"} <= named, programs - named
+    for name in named - {"benchmarks.X"}:
+        path = bench.ROOT / Path(*name.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
