@@ -15,7 +15,7 @@ networks"). Those below round about half as much as the usual 0, ±1, ±2, and m
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ LEAST_CHANNELS = 128
 """Of inputs and outputs, for `suits`."""
 POINTS = {3: (0.0, 1.0, -1.0, 2.0), 4: (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))}
 """By the outputs along a side of the tile; the point at infinity is always the last."""
+_Function = Callable[..., jax.Array]
 
 
 class Transforms(NamedTuple):
@@ -88,12 +89,16 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _convolve(x, kernel)
 
 
+def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _convolve(x, kernel), (x, kernel)
+
+
 def _backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     return _differentiate_by_input(grad, kernel), _differentiate_by_kernel(x, grad)
 
 
-conv.defvjp(lambda x, kernel: (_convolve(x, kernel), (x, kernel)), _backward)
+conv.defvjp(_forward, _backward)
 
 
 def plain_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -112,18 +117,18 @@ def _plain_by_kernel(x: jax.Array, grad: jax.Array) -> jax.Array:
     return jax.linear_transpose(partial(plain_conv, x), jnp.zeros(shape, x.dtype))(grad)[0]
 
 
-def _plain_under_vmap(plain: Callable[..., jax.Array]) -> Callable[[Callable[..., jax.Array]], Any]:
+def _plain_under_vmap(plain: _Function) -> Callable[[_Function], _Function]:
     """Decorate a function of arrays so that `vmap` maps `plain` instead."""
 
-    def decorate(function: Callable[..., jax.Array]) -> Any:
-        function = jax.custom_batching.custom_vmap(function)
+    def decorate(function: _Function) -> _Function:
+        mapped = jax.custom_batching.custom_vmap(function)
 
-        @function.def_vmap
         def batched(axis_size: int, in_batched: Sequence[bool], *arrays: jax.Array) -> tuple[jax.Array, bool]:
             axes = [0 if is_batched else None for is_batched in in_batched]
             return jax.vmap(plain, axes, axis_size=axis_size)(*arrays), True
 
-        return function
+        mapped.def_vmap(batched)
+        return mapped
 
     return decorate
 
