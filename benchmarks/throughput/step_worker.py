@@ -170,7 +170,7 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
         job: the task.
         tuning: what was tuned in this process, for the facts.
     """
-    loop = make_loop(job)
+    loop, library = make_loop(job), KINDS[job.name].library
     start = time.perf_counter()
     outcome = loop.run()
     facts = {
@@ -178,7 +178,7 @@ def serve_steps(job: Job, tuning: list[str]) -> int:
         "first_loss": loop.mean_loss(outcome),
         "device": loop.device,
         "python": platform.python_version(),
-        "library": f"{kind.library} {importlib.metadata.version(kind.library)}",
+        "library": f"{library} {importlib.metadata.version(library)}",
         "cores": arena.count_cores(),
         "tuning": tuning,
         "program_sha256": _hash_operations(loop.program()),
