@@ -45,7 +45,7 @@ def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Con
         names = [name for name in candidates if has_torch or KINDS[name].library == "jax"]
         if session.is_tiny:
             # Compiling for a CPU takes PyTorch a minute, and needs a C++ compiler.
-            names = [name for name in names if "compile_mode" not in KINDS[name].options]
+            names = [name for name in names if "compile_mode" not in KINDS[name].options and name != "jax"]
         jobs = [(KINDS[name].title, name, plain) for name in names]
         if plain is not config and "jax-bf16" in names:
             jobs.append(("JAX, fast, bfloat16, Muon", "jax-bf16", config))
