@@ -22,8 +22,8 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 5. `engine`, state, step and loop; `inference`, anything that predicts
 6. the commands, one folder each, and none imports another: `predict`, `serve`, `export`, `train`,
    `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`, `sweep`, `release`, `verify`,
-   `show`, `configs`, `cache`. In each, `__main__` is the command line (it imports the rest late, since JAX takes
-   seconds to import), `run` the work, `text` words and tables, `plots` pictures, `page` HTML.
+   `show`, `configs`, `cache`. In each, `__main__` is the command line (it imports the rest late, since JAX
+   takes seconds to import), `run` the work, `text` words and tables, `plots` pictures, `page` HTML.
 7. `api`, what Python code and notebooks use: the work of the commands as functions
 
 Letters for shapes, in all docstrings:

@@ -24,7 +24,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {
     "images": rf"(examples/{_HASH}\.(json|(images|labels|usages)\.npy)|files/{_HASH}\.json)",
-    "answers": rf"answers/{_HASH}\.npz",
+    "answers": rf"answers/{_HASH}(-view\d+)?\.npz",
     "programs": rf"({compile_cache.NAME}/.*/?\.checked(-begun)?|xla_flags/{_HASH})",
 }
 """The names of a kind's files below the cache folder, but for those of the libraries."""

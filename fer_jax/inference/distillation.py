@@ -133,8 +133,9 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
         on_view(done, total)
 
     networks = [_in_precision(teacher.network, config.device) for teacher in teachers]
-    answers = []
-    for view in range(config.distill.views):
+    views, answers = config.distill.views, dict[int, np.ndarray]()
+    # Two seeds that begin at the same time begin with other views, and find each other's answers.
+    for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
         name = f"answers/{key.hexdigest()[:32]}-view{view}"
         cached = read_array(name)
         if cached is None:
@@ -144,10 +145,10 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
             keep_array(name, cached)
         else:
             advance(len(teachers))
-        answers.append(cached)
+        answers[view] = cached
     is_ferplus = any(teacher.labels == "ferplus" for teacher in teachers)
     return Bank(
-        answers=np.stack(answers),
+        answers=np.stack([answers[view] for view in range(views)]),
         images=examples.hashes[student.rows],
         seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
         augment=config.augment,

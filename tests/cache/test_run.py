@@ -17,7 +17,11 @@ OURS: dict[Kind, tuple[str, ...]] = {
         f"files/{HASH}.json",
         f"tfds/{HASH}{HASH}/fer_rows/1.0.0/features.json",
     ),
-    "answers": (f"answers/{HASH}.npz", f"answers/.{HASH}.npz.01234567.tmp"),
+    "answers": (
+        f"answers/{HASH}.npz",
+        f"answers/{HASH}-view12.npz",
+        f"answers/.{HASH}.npz.01234567.tmp",
+    ),
     "programs": ("xla/old-cache", "xla/0123/jit-cache", "xla/0123/.checked", f"xla_flags/{HASH}"),
 }
 THEIRS = (

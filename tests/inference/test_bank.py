@@ -23,7 +23,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines
 from fer_jax.images.stored_views import EpochViews
 from fer_jax.inference import distillation
-from fer_jax.inference.distillation import Distilled, distill
+from fer_jax.inference.distillation import Distilled, ask_views, distill
 from fer_jax.inference.prepare import make_bank
 from fer_jax.inference.teachers import Student
 from fer_jax.runs import bank as bank_file
@@ -151,6 +151,7 @@ def test_answers_that_are_interrupted_go_on_with_the_next_view(
     tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = taught_by(teachers=(str(tiny_run),))
+    other_seed = replace(config, train=replace(config.train, seed=1))
 
     class Stopping(Recorder):
         def __call__(self, network: object, images: np.ndarray, *, advance: Callable[[float], None]) -> Any:
@@ -158,13 +159,18 @@ def test_answers_that_are_interrupted_go_on_with_the_next_view(
                 raise KeyboardInterrupt
             return super().__call__(network, images, advance=advance)
 
-    monkeypatch.setattr(distillation, "predict", Stopping())
+    stopping = Stopping()
+    monkeypatch.setattr(distillation, "predict", stopping)
     with pytest.raises(KeyboardInterrupt):
         taught(config)
     rest = Recorder()
     monkeypatch.setattr(distillation, "predict", rest)
-    taught(config)
+    taught(other_seed)
     assert len(rest.seen) == 1
+    # It began with another view than the first seed; each view has its own answers.
+    answers = ask_views(student_of(other_seed), on_view=lambda done, total: None).answers
+    for view, logits in enumerate((*stopping.logits, *rest.logits)):
+        np.testing.assert_array_equal(answers[view], bank_file.to_answers(logits))
 
 
 @pytest.fixture(scope="module")
