@@ -14,7 +14,7 @@ from fer_jax.text import Table, align, interval, mean_and_spread, percent, thous
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 COUNTS = ("correct", "total")
-_MEASURED_LETTERS: Final = 58
+_MEASURED_LETTERS: Final = 59
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Part (`train`, `val` and, if there are test images, `test`) -> what `metrics.scores.summarise` returns."""
