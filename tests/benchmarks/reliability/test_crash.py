@@ -14,6 +14,8 @@ import pytest
 from benchmarks.harness import bench
 from benchmarks.reliability import crash, crash_points
 from benchmarks.reliability.crash_points import POINTS, Point
+from benchmarks.reliability.crash_runs import STEPS, VARIANTS
+from fer_jax.files import read_json
 
 SLICE = (
     *("--variants", "one seed", "--parts", "points", "random", "cycles"),
@@ -90,3 +92,21 @@ def test_a_point_that_no_run_comes_to_does_not_keep_the_others_waiting(tmp_path:
 def test_each_point_has_a_name_of_its_own() -> None:
     names = [str(point) for point in POINTS]
     assert len(set(names)) == len(names)
+
+
+def test_thousands_of_kills_lost_nothing() -> None:
+    content = read_json(bench.RESULTS / "reliability-crash.json")
+    assert content["failures"] == []
+    rows = content["results"]
+    assert {(row["part"], row["kind"]) for row in rows if row["part"] != "cycles"} == {
+        (part, kind) for part in ("steps", "points", "random") for kind in VARIANTS
+    }
+    assert all(row["runs"] == row["kills"] == STEPS + 1 for row in rows if row["part"] == "steps")
+    assert {each["point"] for each in content["points"]} == {str(point) for point in POINTS}
+    assert all(each["kills"] >= 10 for each in content["points"])
+    at_random = [row for row in rows if row["part"] == "random"]
+    kills = sum(row["kills"] for row in at_random)
+    assert kills >= 1000
+    assert sum(row["while_saving"] for row in at_random) >= 0.49 * kills
+    assert content["cycles"]["count"] == 500
+    assert "dirty" not in content["git"]
