@@ -124,6 +124,9 @@ def _list_instructions() -> str:
 def find_danger(folder: Path) -> str | None:
     """Find out whether somebody else could write into a folder, without symbolic links, or replace it.
 
+    The user's own group does not count: on Ubuntu and Fedora each user has one, and by default its members,
+    the user alone, may write into every new folder (umask 002).
+
     Returns:
         The first problem, with its folder; None where there is none, and on systems without POSIX owners.
     """
@@ -135,9 +138,24 @@ def find_danger(folder: Path) -> str | None:
         is_sticky = bool(found.st_mode & stat.S_ISVTX) and place != folder
         if found.st_uid not in ({os.geteuid()} if place == folder else {os.geteuid(), 0}):
             return f"{place} belongs to another user"
-        if found.st_mode & 0o022 and not is_sticky:
+        writers = stat.S_IWOTH if _is_own_group(found.st_gid) else stat.S_IWOTH | stat.S_IWGRP
+        if found.st_mode & writers and not is_sticky:
             return f"{place} is writable by others"
     return None
+
+
+def _is_own_group(number: int) -> bool:
+    """Whether a group is the one of the user's name, and has no other member; never root's."""
+    # Imported here: Windows has neither.
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)
+    except KeyError:  # As with `docker run --user`.
+        return False
+    is_named = number == user.pw_gid != 0 and group.gr_name == user.pw_name
+    return is_named and set(group.gr_mem) <= {user.pw_name}
 
 
 def delete_torn(folder: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -45,7 +46,7 @@ def test_a_cache_that_others_could_write_is_not_used(
 ) -> None:
     """By default programs are kept, so the lack of a safe folder is a note, and the run goes on."""
     own_folder.mkdir(parents=True)
-    own_folder.chmod(0o770)
+    own_folder.chmod(0o777)
     config = load_config(Path(__file__).parents[2] / "configs" / "run6.py")
     terminal.begin("a run", config)
     printed = capsys.readouterr().out
@@ -118,6 +119,23 @@ def test_danger_is_seen_in_the_folder_and_above_it(tmp_path: Path, monkeypatch: 
     assert find_danger(folder) == f"{folder} is writable by others"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert find_danger(folder) == f"{folder} belongs to another user"
+
+
+def test_the_users_own_group_is_no_danger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With umask 002, the default of Ubuntu and Fedora, the folders of a cache are writable by it."""
+    folder = tmp_path.resolve() / "fer_jax" / "xla"
+    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.chmod(0o775)
+    number, members = os.getgid() or 1000, ["ada"]
+    os.chown(folder.parent, -1, number)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="ada", pw_gid=number))
+    monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name="ada", gr_mem=members))
+    assert find_danger(folder) is None
+    members.append("eve")
+    assert find_danger(folder) == f"{folder.parent} is writable by others"
+    members.pop()
+    folder.parent.chmod(0o777)
+    assert find_danger(folder) == f"{folder.parent} is writable by others"
 
 
 @pytest.fixture
