@@ -13,8 +13,6 @@ networks"). Those below round about half as much as the usual 0, ±1, ±2, and m
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,7 +23,6 @@ LEAST_CHANNELS = 128
 """Of inputs and outputs, for `suits`."""
 POINTS = {3: (0.0, 1.0, -1.0, 2.0), 4: (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))}
 """By the outputs along a side of the tile; the point at infinity is always the last."""
-_Function = Callable[..., jax.Array]
 
 
 class Transforms(NamedTuple):
@@ -77,8 +74,6 @@ def suits(x: jax.Array, features: int) -> bool:
 def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve 3 × 3 with zero padding and stride 1.
 
-    Under `vmap` it is XLA's convolution.
-
     Args:
         x: float32 [B, H, W, C].
         kernel: float32 [3, 3, C, D].
@@ -89,16 +84,12 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _convolve(x, kernel)
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolve(x, kernel), (x, kernel)
-
-
 def _backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     return _differentiate_by_input(grad, kernel), _differentiate_by_kernel(x, grad)
 
 
-conv.defvjp(_forward, _backward)
+conv.defvjp(lambda x, kernel: (_convolve(x, kernel), (x, kernel)), _backward)
 
 
 def plain_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -107,33 +98,6 @@ def plain_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
-def _plain_by_input(grad: jax.Array, kernel: jax.Array) -> jax.Array:
-    shape = (*grad.shape[:3], kernel.shape[2])
-    return jax.linear_transpose(partial(plain_conv, kernel=kernel), jnp.zeros(shape, grad.dtype))(grad)[0]
-
-
-def _plain_by_kernel(x: jax.Array, grad: jax.Array) -> jax.Array:
-    shape = (3, 3, x.shape[-1], grad.shape[-1])
-    return jax.linear_transpose(partial(plain_conv, x), jnp.zeros(shape, x.dtype))(grad)[0]
-
-
-def _plain_under_vmap(plain: _Function) -> Callable[[_Function], _Function]:
-    """Decorate a function of arrays so that `vmap` maps `plain` instead."""
-
-    def decorate(function: _Function) -> _Function:
-        mapped = jax.custom_batching.custom_vmap(function)
-
-        def batched(axis_size: int, in_batched: Sequence[bool], *arrays: jax.Array) -> tuple[jax.Array, bool]:
-            axes = [0 if is_batched else None for is_batched in in_batched]
-            return jax.vmap(plain, axes, axis_size=axis_size)(*arrays), True
-
-        mapped.def_vmap(batched)
-        return mapped
-
-    return decorate
-
-
-@_plain_under_vmap(plain_conv)
 def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     side = choose_side(*x.shape[1:3])
     transforms = make_transforms(side)
@@ -143,13 +107,11 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _join(_transform(transforms.outputs, products.reshape(side + 2, side + 2, *products.shape[1:])), x)
 
 
-@_plain_under_vmap(_plain_by_input)
 def _differentiate_by_input(grad: jax.Array, kernel: jax.Array) -> jax.Array:
     # The gradient is a convolution too, from outputs to inputs, with the kernel turned around.
     return _convolve(grad, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
-@_plain_under_vmap(_plain_by_kernel)
 def _differentiate_by_kernel(x: jax.Array, grad: jax.Array) -> jax.Array:
     side = choose_side(*x.shape[1:3])
     transforms = make_transforms(side)
