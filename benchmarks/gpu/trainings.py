@@ -46,12 +46,21 @@ def make_config(session: Session, name: str, changes: Mapping[str, Any]) -> Conf
         }
     if config.labels.source == "ferplus":
         changes = {**changes, "labels.ferplus": str(session.ferplus)}
-    settings = {**QUIET, **changes}
+    settings = {**QUIET, **_shorten_decay(config, changes), **changes}
     for field in settings:
         if not any(overrides.find_field(to_json(config), field)):
             raise ConfigError(f"benchmarks.gpu: the config {name} has no field {field}")
     config = overrides.apply(config, settings, where="benchmarks.gpu")
     return overrides.with_data(config, session.data, None)
+
+
+def _shorten_decay(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the change that a shorter training needs: its decay has to fit in after the warm-up."""
+    optimizer = config.optimizer
+    if optimizer.schedule != "trapezoid" or "train.epochs" not in changes:
+        return {}
+    most = changes["train.epochs"] - optimizer.warmup_epochs
+    return {"optimizer.cooldown_epochs": min(optimizer.cooldown_epochs, most)}
 
 
 def train(session: Session, folder: Path, config: Config, *, clock: Clock = time.perf_counter) -> Path:

@@ -1,6 +1,7 @@
 """The order, the budget and the saving of pieces that compute nothing, and what the docs say about pieces."""
 
 import contextlib
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.accuracy import decision
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import session as gpu_session
 from benchmarks.gpu import unmeasured
 from benchmarks.gpu.pieces import describe_plan, list_pieces
+from benchmarks.gpu.recipes import at_length
 from benchmarks.gpu.session import Content, OutOfTimeError, Piece, Session
+from benchmarks.gpu.trainings import make_config
 from benchmarks.harness import bench
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, write_json
@@ -110,6 +114,18 @@ def test_a_piece_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
     assert found["slow"][0] == "left" and "the time was up" in found["slow"][1]
     assert found["b"][0] == "left" and not (tmp_path / "gpu-slow.json").exists()
     assert not issubclass(OutOfTimeError, Exception)
+
+
+@pytest.mark.parametrize("epochs", [decision.NEW_EPOCHS, decision.OLD_EPOCHS, decision.SLOW_EPOCHS])
+def test_every_length_that_the_rules_choose_is_a_config(tmp_path: Path, epochs: int) -> None:
+    session = dataclasses.replace(make_session(tmp_path), is_tiny=False)
+    for recipe in ("best", "best100"):
+        config = make_config(session, recipe, at_length(epochs))
+        optimizer = config.optimizer
+        assert config.train.epochs == epochs
+        assert optimizer.cooldown_epochs == min(
+            25 if recipe == "best" else 70, epochs - optimizer.warmup_epochs
+        )
 
 
 def test_a_cpu_is_refused_in_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
