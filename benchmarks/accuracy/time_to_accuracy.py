@@ -115,8 +115,16 @@ def _draw(content: dict[str, Any], path: Path) -> None:
     plot(content, path)
 
 
-def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
-    """Run each program with each seed to its end."""
+def train(
+    options: TimeToAccuracy, console: Console, environment: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Run each program with each seed to its end.
+
+    Args:
+        options: what to run.
+        console: for people.
+        environment: variables of the trainings alone, in addition to those of this process.
+    """
     needs: dict[str, tuple[str, ...]] = {
         name: () if name == "jax" else ("torch", *{"cv2"}.intersection(PROGRAMS[name][1]))
         for name in options.programs
@@ -134,7 +142,7 @@ def train(options: TimeToAccuracy, console: Console) -> list[dict[str, Any]]:
             home = Path(scratch) if options.keep is None else options.keep.resolve()
             folder = home / f"{options.config.stem}-{name}-seed{seed}"
             is_compiled = name == "jax" and is_cached and any(compile_cache.compiled_folder().glob("*-cache"))
-            run = timeline.watch([*argv, "--run-dir", str(folder)], folder)
+            run = timeline.watch([*argv, "--run-dir", str(folder)], folder, environment)
             has_views = name == "jax" and options.views != "single"
             viewed = _measure_views(folder, options.views, run.total_s) if has_views else None
         rows.append(

@@ -70,12 +70,13 @@ def name_data(data: Path | None) -> str:
     return "synthetic" if data is None else data.name
 
 
-def watch(argv: Sequence[str], folder: Path) -> Timeline:
+def watch(argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Timeline:
     """Run a program to its end and note when each epoch was done.
 
     Args:
         argv: its command line; it runs in the root of the repository.
         folder: its run folder, which has no log yet.
+        environment: variables in addition to those of this process.
 
     Raises:
         RunError: it failed, or logged no epoch; the message contains the end of what it printed.
@@ -86,7 +87,8 @@ def watch(argv: Sequence[str], folder: Path) -> Timeline:
     peak_rss_mib: float | None = None
     with tempfile.TemporaryFile() as output, watch_signals() as signals:
         started = time.perf_counter()
-        process = subprocess.Popen(argv, cwd=bench.ROOT, stdout=output, stderr=output)
+        variables = os.environ | dict(environment or {})
+        process = subprocess.Popen(argv, cwd=bench.ROOT, env=variables, stdout=output, stderr=output)
         try:
             is_running = True
             while is_running and not signals:
