@@ -97,7 +97,8 @@ def with_sgd(config: Config) -> Config:
     """Return a config as both libraries can take its step: SGD, no mixing, no averaging, no skipping."""
     return replace(
         config,
-        optimizer=SGD,
+        # PyTorch's kernel has the penalty in it; decoupled decay would be a further launch for each kernel.
+        optimizer=replace(SGD, weight_decay=0.0, l2=SGD.weight_decay),
         mix=type(config.mix)(),
         average=type(config.average)(),
         model=replace(config.model, skip_rate=0.0),

@@ -16,10 +16,10 @@ MOST_WORKERS = 8
 
 
 def measure(session: Session) -> Content:
-    """Run both programs for a few epochs, in new processes; only ours where PyTorch is not installed."""
+    """Run both programs for a few epochs, in new processes; only ours where PyTorch cannot be compared."""
     config = tiny.write_config(session.out / "tiny") if session.is_tiny else CONFIG
-    has_torch = bench.is_installed("torch")
-    names = ["jax", "torch-tuned-bf16"] if has_torch else ["jax"]
+    lack = steps.find_lack_of_torch(session)
+    names = ["jax", "torch-tuned-bf16"] if lack is None else ["jax"]
     workers = 0 if session.is_tiny else min(MOST_WORKERS, arena.count_cores())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "epoch.json"
@@ -30,6 +30,4 @@ def measure(session: Session) -> Content:
         if status:
             raise RunError(f"benchmarks.throughput.epoch ended with status {status}; see its message above")
         content = read_json(out)
-    return Content(
-        content["results"], content["settings"], {"missing": [] if has_torch else [steps.NO_TORCH]}
-    )
+    return Content(content["results"], content["settings"], {"missing": [] if lack is None else [lack]})

@@ -21,7 +21,6 @@ OURS: Final = ("jax", "jax-bf16")
 THEIRS: Final = ("torch-users", "torch", "torch-bf16", "torch-compile-bf16")
 AUTOTUNED: Final = ("jax-bf16", "torch-graphs-bf16")
 """PyTorch's autotuning takes minutes, so it is a piece of its own."""
-NO_TORCH: Final = f"PyTorch is not installed: {bench.HOW_TO_INSTALL}"
 NETS: Final = {
     "run6": Path("configs/run6.py"),
     "vgg": Path("benchmarks/nets/vgg.py"),
@@ -33,7 +32,8 @@ def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Con
     """Make the function that measures a network's train step.
 
     With `best`, both libraries update by SGD: PyTorch's Muon takes no convolutions. A row of ours beside them
-    is with Muon. Where PyTorch is not installed, only JAX's rows are measured, and the JSON says so.
+    is with Muon. A candidate that cannot be measured, such as PyTorch's compiler without Triton, is left out,
+    and the JSON says why.
     """
 
     def measure(session: Session) -> Content:
@@ -41,16 +41,16 @@ def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Con
         if session.is_tiny:
             config = tiny.shrink(config)
         plain = epochs.with_sgd(config) if config.optimizer.name == "muon" else config
-        has_torch = bench.is_installed("torch")
-        names = [name for name in candidates if has_torch or KINDS[name].library == "jax"]
+        lack = find_lack_of_torch(session)
+        names = [name for name in candidates if lack is None or KINDS[name].library == "jax"]
         if session.is_tiny:
             # Compiling for a CPU takes PyTorch a minute, and needs a C++ compiler.
             names = [name for name in names if "compile_mode" not in KINDS[name].options and name != "jax"]
         jobs = [(KINDS[name].title, name, plain) for name in names]
         if plain is not config and "jax-bf16" in names:
             jobs.append(("JAX, fast, bfloat16, Muon", "jax-bf16", config))
-        rows = take_turns(jobs, rounds=2 if session.is_tiny else ROUNDS)
-        missing = [] if has_torch else [NO_TORCH]
+        rows, problems = take_turns(jobs, rounds=2 if session.is_tiny else ROUNDS)
+        missing = [*([] if lack is None else [lack]), *problems]
         settings = {"config": to_json(plain), "batch_size": plain.train.batch_size, "rate": step_worker.RATE}
         flops = 6 * step_worker.count_macs(plain) * plain.train.batch_size
         return Content(
@@ -60,7 +60,21 @@ def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Con
     return measure
 
 
-def take_turns(jobs: Sequence[tuple[str, str, Config]], *, rounds: int) -> list[dict[str, Any]]:
+def find_lack_of_torch(session: Session) -> str | None:
+    """Say why PyTorch cannot be compared on the device of JAX; None: it can."""
+    if not bench.is_installed("torch"):
+        return f"PyTorch is not installed: {bench.HOW_TO_INSTALL}"
+    import torch
+
+    # A build for CPUs would be compared with a GPU, and take most of the time.
+    if not session.is_tiny and not torch.cuda.is_available():
+        return f"PyTorch {torch.__version__} finds no accelerator: install a build for this one"
+    return None
+
+
+def take_turns(
+    jobs: Sequence[tuple[str, str, Config]], *, rounds: int
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Make each candidate's network and step, and let them take turns: rows as of `arena.to_row`.
 
     Args:
@@ -68,17 +82,16 @@ def take_turns(jobs: Sequence[tuple[str, str, Config]], *, rounds: int) -> list[
         rounds: turns of each.
 
     Returns:
-        A row for each candidate, with its speed-up over the others of each round in `ratios`.
+        A row for each candidate, with its speed-up over the others of each round in `ratios`; and what is
+        wrong with the candidates that did not take their first step.
     """
     loops: list[tuple[str, Loop, dict[str, Any]]] = []
+    problems: list[str] = []
     for title, kind, config in jobs:
-        loop = step_worker.make_loop(step_worker.make_job(kind, "train", config, config.train.batch_size))
-        loop.begin()
-        started = time.perf_counter()
-        outcome = loop.run()
-        facts = {"kind": kind, "first_step_s": time.perf_counter() - started, "device": loop.device}
-        facts["first_loss"] = loop.mean_loss(outcome)
-        loops.append((title, loop, facts))
+        try:
+            loops.append((title, *_begin(kind, config)))
+        except Exception as error:  # One candidate in trouble must not take the others with it.
+            problems.append(f"{title}: {type(error).__name__}: {error}")
     samples: dict[str, list[list[float]]] = {title: [] for title, _, _ in loops}
     for _ in range(rounds):
         for title, loop, _ in loops:
@@ -89,11 +102,22 @@ def take_turns(jobs: Sequence[tuple[str, str, Config]], *, rounds: int) -> list[
     results = [arena.Result(title, facts, samples[title]) for title, _, facts in loops]
     del loops
     _free_memory()
-    return [
+    rows = [
         arena.to_row(result)
         | {"ratios": {other.name: arena.ratios(result, other) for other in results if other is not result}}
         for result in results
     ]
+    return rows, problems
+
+
+def _begin(kind: str, config: Config) -> tuple[Loop, dict[str, Any]]:
+    """Make a candidate's step, take the first one, and return it with the facts about it."""
+    loop = step_worker.make_loop(step_worker.make_job(kind, "train", config, config.train.batch_size))
+    loop.begin()
+    started = time.perf_counter()
+    outcome = loop.run()
+    facts = {"kind": kind, "first_step_s": time.perf_counter() - started, "device": loop.device}
+    return loop, facts | {"first_loss": loop.mean_loss(outcome)}
 
 
 def _free_memory() -> None:
