@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.accuracy import decision
 from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import recipes
 from benchmarks.gpu.kernels import Event, summarise
 from benchmarks.gpu.pieces import list_pieces
 from fer_jax.files import read_json
@@ -23,6 +24,8 @@ LIKE_OTHERS = ("steps-run6", "steps-vgg", "steps-autotuned", "plain-seed0", "pla
 def test_the_whole_program_works_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(decision, "SEEDS", 1)
+    monkeypatch.setattr(recipes, "SECOND", ("second-seed0",))
+    monkeypatch.setattr(recipes, "FERPLUS", ("ferplus-seed0",))
     names = [piece.name for piece in list_pieces() if piece.name not in STARTED + LIKE_OTHERS]
     words = ["--tiny", "--out", str(tmp_path / "out"), "--minutes", "60", "--pieces", *names]
     assert gpu.main(words) == 0
@@ -58,9 +61,7 @@ def check_results(found: dict[str, Any], out: Path) -> None:
     rows = found["scores-second"]["results"]
     assert {tuple(row["networks"]) for row in rows} == {
         ("second-seed0",),
-        ("second-seed1",),
-        ("second-seed0", "second-seed1"),
-        ("second-seed0", "second-seed1", "best-seed0"),
+        ("second-seed0", "best-seed0"),
     }
     assert {row["views"] for row in rows} == {"single", "flip", "flip-zooms"}
     assert all(row["copy_free"]["total"] + row["copies_of_training_images"] == row["total"] for row in rows)
