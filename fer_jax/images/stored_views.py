@@ -43,7 +43,7 @@ def redraw(view: int, config: AugmentConfig, images: int) -> Draws:
 class StoredViews:
     """The stored views of n images, and what teachers say about each.
 
-    Drawn views are kept, 44 bytes an image and view, or 300 where the augmentation changes gray levels.
+    Drawn views are kept: about 40 bytes an image and view, and 256 more where gray levels change.
 
     Attributes:
         augment: how the views are drawn.

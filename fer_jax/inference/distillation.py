@@ -63,7 +63,7 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
     """
     distill = student.config.distill
     if distill.bank is not None:
-        path = Path(distill.bank)
+        path = Path(distill.bank).expanduser()
         bank, sha256 = bank_file.read(path)
         check_bank(path, bank, student)
         return _teach_by_views(

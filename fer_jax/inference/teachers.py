@@ -81,14 +81,18 @@ def load_teachers(student: Student) -> list[Teacher]:
     """Load the teachers that a config names, and check that they may teach.
 
     Raises:
-        ConfigError: a teacher has seen images that are measured, or may have; has other classes; or learnt
-            other labels.
+        ConfigError: a teacher has seen images that are measured, or may have; has other classes; learnt other
+            labels; or is there twice, and would count twice in the mean.
         RunError: a teacher cannot be found or used.
     """
     named = student.config.distill.teachers
     teachers = [each for name in named for each in _load(name, student.loaded, student.examples.labels)]
+    known: dict[str, Teacher] = {}
     for each in teachers:
         title = f"distill.teachers: {each.title}"
+        first = known.setdefault(_hash([each]), each)
+        if first is not each:
+            raise ConfigError(f"{title} has the same weights as {first.title}; name one of them")
         _check(title, each.network.classes, each.labels, each.train_hashes, student)
     return teachers
 

@@ -36,7 +36,7 @@ def check_files(config: Config) -> None:
         for folder in sources.find_all([name]).runs:
             read_finished(folder)
     if config.distill.bank is not None:
-        check_bank(Path(config.distill.bank))
+        check_bank(Path(config.distill.bank).expanduser())
 
 
 def check_bank(path: Path) -> None:

@@ -81,20 +81,20 @@ def find_all(named: Sequence[str | Path]) -> Members:
         RunError: there is nothing of a name, see `find`.
     """
     weights: dict[tuple[Path, str], Released] = {}
-    runs: dict[Path, None] = {}
+    runs: dict[Path, Path] = {}
     for each in named:
         for found in _find_members(each):
             if isinstance(found, Released):
                 weights.setdefault((found.folder.resolve(), found.name), found)
             else:
-                runs[found] = None
+                runs.setdefault(found.resolve(), found)
     if weights and runs:
-        first, run = next(iter(weights.values())), next(iter(runs))
+        first, run = next(iter(weights.values())), next(iter(runs.values()))
         raise ConfigError(
             f"{first.name} are released weights, and {run} is a run; both together are no ensemble: name "
             "weights alone, or runs alone"
         )
-    return Members(list(weights.values()), list(runs))
+    return Members(list(weights.values()), list(runs.values()))
 
 
 def _find_members(named: str | Path) -> Sequence[Released | Path]:

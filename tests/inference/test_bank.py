@@ -25,7 +25,7 @@ from fer_jax.images.stored_views import EpochViews
 from fer_jax.inference import distillation
 from fer_jax.inference.distillation import Distilled, ask_views, distill
 from fer_jax.inference.prepare import make_bank
-from fer_jax.inference.teachers import Student
+from fer_jax.inference.teachers import Student, load_teachers
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank
 from fer_jax.train import __main__ as train
@@ -87,7 +87,9 @@ def test_the_student_sees_the_very_pixels_that_its_teachers_answered_to(
 ) -> None:
     teacher = Recorder()
     monkeypatch.setattr(distillation, "predict", teacher)
-    config = taught_by(teachers=(str(tiny_run), str(tiny_run)))
+    config = taught_by(teachers=(str(tiny_run),))
+    both = 2 * load_teachers(student_of(config))
+    monkeypatch.setattr(distillation, "load_teachers", lambda student: both)
     targets, rows, seed = taught(config).targets, SPLIT.train, 5
     assert len(teacher.seen) == 2 * VIEWS
     steps = len(rows) // BATCH_SIZE

@@ -91,6 +91,13 @@ def test_the_targets_are_labels_and_softened_answers_of_image_and_mirror_image(t
     np.testing.assert_array_equal(blended.targets(0, 0), halves)
 
 
+def test_a_teacher_that_is_there_twice_is_refused(teacher: Path) -> None:
+    """It would count twice in the mean."""
+    config = replace(taught_by(teacher), distill=DistillConfig(teachers=(str(teacher), str(teacher.parent))))
+    with pytest.raises(ConfigError, match=r"teacher has the same weights as .*teacher; name one of them"):
+        distilled(config)
+
+
 def test_teachers_are_asked_once(teacher: Path, tmp_path: Path) -> None:
     first = distilled(taught_by(teacher))
     asked: list[float] = []

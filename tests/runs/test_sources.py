@@ -51,7 +51,7 @@ def test_the_members_of_an_ensemble_are_found_each_once(here: Path) -> None:
         Released(sources.WEIGHTS, "best"),
     ]
     run = Path("runs/run4-seed0")
-    assert find_all(["runs", run]) == Members([], [run])
+    assert find_all(["runs", run, here / run]) == Members([], [run])
     with pytest.raises(ConfigError, match=r"^mine are released weights, and runs/run4-seed0 is a run; both"):
         find_all(["mine.safetensors", "runs"])
     Path("kept/best-seed1.safetensors").unlink()
