@@ -2,7 +2,8 @@
 
 A piece is one measurement with one JSON. A session skips the pieces whose JSON is there already, from the
 same source; it starts a piece only if it is expected to fit into what is left of the time, and it ends in
-time whatever a piece does: a training saves a checkpoint, anything else is given up.
+time whatever a piece does: a training saves a checkpoint, anything else is given up. A piece in which an
+earlier call crashed, inside a library say, comes last.
 """
 
 import hashlib
@@ -71,6 +72,7 @@ class Session:
         console: for people.
         ends_at: moment of `time.monotonic` at which the program has to have ended; None: no limit.
         has_rung: whether the time is up.
+        begun: the mark of the piece in work; None before the first.
     """
 
     data: Path | None
@@ -81,6 +83,7 @@ class Session:
     console: Console
     ends_at: float | None
     has_rung: bool = False
+    begun: Path | None = None
     source: str = field(default_factory=lambda: hash_source())
 
     def left_s(self) -> float:
@@ -95,6 +98,10 @@ class Session:
     def path(self, name: str) -> Path:
         """Return the JSON of a piece."""
         return self.out / f"{PREFIX}{name}.json"
+
+    def mark(self, name: str) -> Path:
+        """Name the file that is there while a piece is measured, and afterwards if the process crashed."""
+        return self.out / f"{name}.begun"
 
     def find(self, name: str) -> Json | None:
         """Read the JSON of a piece; None if there is none of this source, or a file of it is missing."""
@@ -192,6 +199,8 @@ def run(session: Session, wanted: Sequence[Piece], known: Sequence[Piece]) -> li
     """
     outcomes: list[Outcome] = []
     by_name = {piece.name: piece for piece in known}
+    # Else a crash would meet every further call at the same place.
+    wanted = sorted(wanted, key=lambda piece: session.mark(piece.name).exists())
     with _limited(session):
         for piece in wanted:
             outcome = _run_piece(session, piece, by_name)
@@ -214,6 +223,8 @@ def _run_piece(session: Session, piece: Piece, known: Mapping[str, Piece]) -> Ou
         return Outcome(piece.name, "left", obstacle)
     started = time.monotonic()
     session.console.rule(f"{piece.name}: {piece.question}")
+    session.begun = session.mark(piece.name)
+    session.begun.touch()
     try:
         content = piece.measure(session)
     except (OutOfTimeError, SystemExit):
@@ -227,6 +238,8 @@ def _run_piece(session: Session, piece: Piece, known: Mapping[str, Piece]) -> Ou
     except Exception as error:  # One piece in trouble must not take the others with it.
         write_text(session.out / f"{piece.name}.error.txt", traceback.format_exc())
         return Outcome(piece.name, "failed", f"{type(error).__name__}: {error}")
+    finally:
+        session.begun.unlink(missing_ok=True)
     session.save(piece.name, piece.question, content, round(time.monotonic() - started, 3))
     return Outcome(piece.name, "done")
 
@@ -269,6 +282,8 @@ def _limited(session: Session) -> Iterator[None]:
 
     def leave() -> None:
         # A call of a library that does not come back, such as a compilation: all finished pieces are saved.
+        if session.begun is not None:
+            session.begun.unlink(missing_ok=True)
         sys.stderr.write("\nthe time is up; the piece in work is given up; call again for the rest\n")
         sys.stderr.flush()
         os._exit(UNFINISHED)

@@ -99,6 +99,14 @@ def test_a_piece_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "gpu-bug.json").exists()
 
 
+def test_a_piece_that_crashed_the_process_comes_last(tmp_path: Path) -> None:
+    (tmp_path / "crash.begun").touch()
+    pieces = [make_piece("a"), make_piece("crash"), make_piece("b")]
+    found = stand(make_session(tmp_path), pieces)
+    assert list(found) == ["a", "b", "crash"] and {status for status, _ in found.values()} == {"done"}
+    assert not list(tmp_path.glob("*.begun"))
+
+
 def test_a_piece_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_session, "SAVING_S", 60.0)
 
