@@ -30,7 +30,6 @@ CONFIG: Final = bench.ROOT / "configs" / "best.py"
 TARGETS: Final = (60, 65, 66, 68, 70, 71, 72)
 LONG: Final = "best100"
 SEVERAL: Final = 2
-CHECK: Final = "from fer_jax.runtime.environment import check_xla_flags; check_xla_flags()"
 DUMP: Final = "--xla_gpu_dump_autotune_results_to"
 AUTOTUNED: Final = "autotuned"
 """Folder of XLA's choice of kernels, in a file named as `fer_jax` looks for it."""
@@ -92,7 +91,7 @@ def _time(session: Session, name: str, home: Path, flags: str) -> dict[str, Any]
     with _environment(home):
         training = {"XLA_FLAGS": " ".join(filter(None, [os.environ.get("XLA_FLAGS"), flags]))}
         # Tried and remembered before the clock starts: the flags are this benchmark's, not a user's.
-        timeline.call([sys.executable, "-c", CHECK], training)
+        timeline.call([sys.executable, *timeline.CHECK_FLAGS], training)
         (row,) = time_to_accuracy.train(options, session.console, training)
     return {**row, "name": name, "xla_flags": flags.replace(f"{session.out.resolve()}{os.sep}", "")}
 

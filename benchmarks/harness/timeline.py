@@ -27,6 +27,9 @@ POLL_SECONDS = 0.1
 """How often the log is read: often enough for epochs of a second, and hardly any work."""
 PAUSE_SECONDS = 1.0
 """If two looks at the log are further apart, the machine was paused, as virtual machines can be."""
+CHECK_FLAGS = ("-c", "from fer_jax.runtime.environment import check_xla_flags; check_xla_flags()")
+"""Arguments of Python that let fer_jax try XLA's flags, and remember them in its cache. A program that a
+benchmark gives flags to would otherwise spend seconds of its measured start on it."""
 
 
 @dataclass(frozen=True)

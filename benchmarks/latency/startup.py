@@ -121,7 +121,7 @@ def _measure(options: Startup, argv: list[str] | None) -> int:
     words = ["--config", str(options.config.resolve()), *timeline.data_words(options.data, options.examples)]
     end = "epoch" if options.whole_epoch else "step"
     with tempfile.TemporaryDirectory() as cache:
-        _prepare(names, words, cache, console)
+        _prepare(names, words, cache, console, end=end)
         starts: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         for number in range(1, options.rounds + 1):
             for name in names:
@@ -161,15 +161,15 @@ def _choose(options: Startup, console: Console) -> list[str]:
     return names
 
 
-def _prepare(names: list[str], words: Sequence[str], cache: str, console: Console) -> None:
+def _prepare(names: list[str], words: Sequence[str], cache: str, console: Console, *, end: str) -> None:
     """Fill the caches with starts that are not counted; leave out the case for which nothing is there."""
     for name in names:
         if CASES[name].has_cache and CASES[name].program == "ours":
-            _start(CASES[name], words, cache, end="step", flags="")
+            _start(CASES[name], words, cache, end=end, flags="")
     if "ours-autotuned" in names:
         if cpu.name_autotuned() is not None:
             dump = f"--xla_gpu_dump_autotune_results_to={cache}/{AUTOTUNED}"
-            _start(CASES["ours-first"], words, cache, end="step", flags=dump)
+            _start(CASES["ours-first"], words, cache, end=end, flags=dump)
         if not Path(cache, AUTOTUNED).exists():
             console.print("left out: ours-autotuned, for which XLA must have chosen kernels on a GPU")
             names.remove("ours-autotuned")
@@ -191,6 +191,8 @@ def _start(case: Case, words: Sequence[str], cache: str, *, end: str, flags: str
             started = time.monotonic()
             timeline.call([sys.executable, *case.argv], environment, status=case.status)
             return {"total_s": time.monotonic() - started}
+        if flags:
+            timeline.call([sys.executable, *timeline.CHECK_FLAGS], environment)
         answer = Path(scratch) / "answer.json"
         program = [case.program, end, *words, *case.words, "--run-dir", f"{scratch}/run"]
         probe = timeline.python("benchmarks.latency.startup_probe", str(answer))
