@@ -21,6 +21,7 @@ from fer_jax.evaluate.subject import (
     Subject,
     choose_stem,
     choose_subject_rows,
+    describe_weights,
     load_subject,
     load_subject_data,
     refuse_other_result,
@@ -32,7 +33,6 @@ from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views
 from fer_jax.inference.rows import choose_rows, list_labelled
 from fer_jax.inference.run_weights import Trained, load_own_data
-from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.counts import count_predictions
 from fer_jax.metrics.predictions import Predictions, calibrate, measure
 from fer_jax.metrics.scores import copy_free, summarise
@@ -89,7 +89,7 @@ class Evaluation:
         }
 
     def _describe_networks(self) -> Json:
-        facts = [*map(_describe_run, self.subject.runs), *map(_describe_weights, self.subject.weights)]
+        facts = [*map(_describe_run, self.subject.runs), *map(describe_weights, self.subject.weights)]
         if len(facts) == 1:
             return {name: facts[0][name] for name in ("checkpoint", "weights") if name in facts[0]}
         return {
@@ -113,15 +113,6 @@ def _describe_run(run: Trained) -> Json:
         "seed": run.record.seed,
         "finished": run.record.finished,
         "checkpoint": run.checkpoint,
-    }
-
-
-def _describe_weights(weights: Classifier) -> Json:
-    card = weights.card
-    return {
-        "weights": {"name": card["name"], "sha256": card["tensors"]["sha256"]},
-        "name": card["config"]["name"],
-        "seed": card["training"]["seeds"]["train"],
     }
 
 

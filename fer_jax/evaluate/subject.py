@@ -14,7 +14,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
-from fer_jax.files import Json, refuse_other
+from fer_jax.files import Json, reading, refuse_other
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.inference import weights
 from fer_jax.inference.labels import Labelling
@@ -76,11 +76,17 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
 
 
 def _read_different(released: Sequence[Released]) -> list[Classifier]:
-    """Read released weights, and refuse some that are there twice: they would count twice in the mean."""
+    """Read released weights, and refuse some that are there twice: they would count twice in the mean.
+
+    Raises:
+        ConfigError: two are the same.
+        RunError: a file is missing or damaged.
+    """
     read: dict[str, tuple[Released, Classifier]] = {}
     for each in released:
         classifier = weights.read(each.folder, each.name)
-        sha256 = classifier.card["tensors"]["sha256"]
+        with reading(each.folder / f"{each.name}.json"):
+            sha256 = describe_weights(classifier)["weights"]["sha256"]
         if sha256 in read:
             other = read[sha256][0]
             raise ConfigError(
@@ -88,6 +94,16 @@ def _read_different(released: Sequence[Released]) -> list[Classifier]:
             )
         read[sha256] = each, classifier
     return [classifier for _, classifier in read.values()]
+
+
+def describe_weights(classifier: Classifier) -> Json:
+    """Describe released weights, for JSON."""
+    card = classifier.card
+    return {
+        "weights": {"name": card["name"], "sha256": card["tensors"]["sha256"]},
+        "name": card["config"]["name"],
+        "seed": card["training"]["seeds"]["train"],
+    }
 
 
 def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:

@@ -431,6 +431,11 @@ def test_weights_of_several_seeds_are_an_ensemble(
     shutil.copy(folder / "tiny-seed0.json", folder / "tiny-seed2.json")
     assert evaluate.main([str(folder), *words]) == 2
     assert "tiny-seed2 holds the same weights as" in capsys.readouterr().err
+    card = json.loads((folder / "tiny-seed2.json").read_text())
+    del card["config"]
+    (folder / "tiny-seed2.json").write_text(json.dumps(card))
+    assert evaluate.main([str(folder / "tiny-seed2.safetensors"), *words]) == 4
+    assert "tiny-seed2.json is damaged: KeyError('config') in it" in capsys.readouterr().err
 
 
 def test_the_import_is_light() -> None:
