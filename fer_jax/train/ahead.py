@@ -21,7 +21,7 @@ def measure_ahead(job: Job, replicas: Sequence[Replica]) -> Job:
     """Begin to compile the programs that measure the replicas, each in a thread of its own.
 
     JAX has no other way to compile what a later call will find than the same call: each program runs once, on
-    a state of zeros and the fewest rows, and its result is dropped.
+    a state of zeros, the evaluation on a single row, and its result is dropped.
 
     Args:
         job: of a training that begins or goes on.
@@ -35,14 +35,19 @@ def measure_ahead(job: Job, replicas: Sequence[Replica]) -> Job:
     ]
     rows = [[job.split.train[:1]] for _ in replicas]
     threads = ThreadPoolExecutor(max_workers=2)
-    evaluated = threads.submit(job.stepper.evaluate, zeros, rows)
-    refreshed = threads.submit(job.refresh, zeros[0], replicas[0].seed)
+    evaluated = threads.submit(_run, job.stepper.evaluate, zeros, rows)
+    refreshed = threads.submit(_run, job.refresh, zeros[0], replicas[0].seed)
     threads.shutdown(wait=False)
     stepper = job.stepper._replace(evaluate=_after(evaluated, job.stepper.evaluate))
     return replace(job, stepper=stepper, refresh=_after(refreshed, job.refresh))
 
 
-def _after(begun: Future[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+def _run(function: Callable[..., Any], *args: Any) -> None:
+    """Call a function and drop its result: a future would keep it on the device as long as the job lives."""
+    function(*args)
+
+
+def _after(begun: Future[None], function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a function that must wait until its program is compiled: else it would be compiled twice."""
 
     def call(*args: Any) -> Any:
