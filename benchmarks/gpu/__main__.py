@@ -26,17 +26,17 @@ The pieces in their order; the seconds of each and their sum are estimates for o
     steps-best         80  1236  How long does a train step take in JAX and in PyTorch?
     steps-vgg          50  1286  How long does a train step take in JAX and in PyTorch?
     kernels            40  1326  Which kernels does a train step spend its time in?
-    clock             130  1456  How many seconds from the command to an accuracy?
-    clock-autotuned    70  1526  How many, if the kernels are chosen already?
-    epoch-run6         60  1586  How long does an epoch take in JAX and in PyTorch?
-    steps-autotuned   150  1736  How long does a train step take in JAX and in PyTorch?
-    ferplus-seed0     146  1882  What does the large network from FER+'s votes learn?
-    plain-seed0       146  2027  What does a second architecture learn?
-    plain-seed1        95  2123  What does a second architecture learn?
-    ferplus-seed1      95  2218  What does the large network from FER+'s votes learn?
-    scores-ferplus     25  2243  How accurate are the networks on PublicTest?
-    scores-plain       25  2268  How accurate are the networks on PublicTest?
-    clock-several     280  2548  How many seconds until several networks are trained and measured together?
+    clock             190  1516  How many seconds from the command to an accuracy?
+    clock-autotuned    70  1586  How many, if the kernels are chosen already?
+    epoch-run6         60  1646  How long does an epoch take in JAX and in PyTorch?
+    steps-autotuned   150  1796  How long does a train step take in JAX and in PyTorch?
+    ferplus-seed0     146  1942  What does the large network from FER+'s votes learn?
+    plain-seed0       146  2087  What does a second architecture learn?
+    plain-seed1        95  2183  What does a second architecture learn?
+    ferplus-seed1      95  2278  What does the large network from FER+'s votes learn?
+    scores-ferplus     25  2303  How accurate are the networks on PublicTest?
+    scores-plain       25  2328  How accurate are the networks on PublicTest?
+    clock-several     280  2608  How many seconds until several networks are trained and measured together?
 
 The trainings' seconds are estimated again once `epochs` has measured an epoch. The rules of the decision were
 written down before it is made: `benchmarks/accuracy/decision.py`.

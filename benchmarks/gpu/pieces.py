@@ -121,7 +121,7 @@ def _list_speed() -> list[Piece]:
     return [
         *pieces,
         Piece("kernels", "Which kernels does a train step spend its time in?", _about(40), kernels.measure),
-        Piece("clock", "How many seconds from the command to an accuracy?", _about(130), clock.measure),
+        Piece("clock", "How many seconds from the command to an accuracy?", _about(190), clock.measure),
         Piece(
             "clock-autotuned",
             "How many, if the kernels are chosen already?",
