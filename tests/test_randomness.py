@@ -30,6 +30,7 @@ def test_the_recipe_has_not_changed() -> None:
         "HOLDOUT": 15,
         "SWEEP": 16,
         "CALIBRATION": 17,
+        "VIEWS": 18,
     }
     assert numpy_rng(SEED, Stream.AUGMENT, 6, 7).integers(2**32, size=3).tolist() == [
         640712461,

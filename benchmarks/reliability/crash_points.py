@@ -65,7 +65,7 @@ FUNCTIONS: Final = {
     "building the network": ("fer_jax.train.run", "_build", 0.3),
     "restoring": ("fer_jax.train.resume", "restore", 0.05),
     "training": ("fer_jax.engine.loop", "_take_steps", 0.1),
-    "evaluation": ("fer_jax.engine.loop", "_measure", 0.05),
+    "evaluation": ("fer_jax.engine.loop", "_record_epoch", 0.05),
     "saving": ("fer_jax.runs.checkpoint", "save", 0.1),
     "checking a checkpoint": ("fer_jax.runs.checkpoint", "find_damage", 0.004),
     "final measurement and reports": ("fer_jax.train.finish", "finish", 1.0),

@@ -77,6 +77,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "export a-seed0 --to onnx --out exported",
     "serve": "serve --weights a-seed0 --port 0",
     "verify": "verify a-seed0",
+    "cache": "cache clear",
 }
 """What is tried, in a folder with two runs, a space file, a photo and a CSV of faces."""
 
