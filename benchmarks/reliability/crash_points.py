@@ -172,7 +172,7 @@ class Watch:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         self.is_armed = True
 
-    def mend(self) -> None:
+    def lift_limit(self) -> None:
         """Take the limit back."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         self.is_armed = False
@@ -269,7 +269,7 @@ def _wrap_events(watched: Watch) -> None:
             watched.tear(Path(writer.path).stat().st_size)
         flush(writer)
         if is_chosen:
-            watched.mend()  # There was less to write than the limit.
+            watched.lift_limit()  # There was less to write than the limit.
 
     setattr(owner, last, wrapped)
 
@@ -330,7 +330,7 @@ def _hear_main(watched: Watch, event: str, path: str, *, is_new: bool) -> None:
         if not watched.removals:
             die()
     if watched.is_armed and (is_new or event == "os.rename"):
-        watched.mend()  # What was opened before has been written, and was shorter than the limit.
+        watched.lift_limit()  # What was opened before has been written, and was shorter than the limit.
     if watched.is_log_due and is_new and path.endswith(LOG_NAME):
         watched.is_log_due = False
         watched.tear(Path(path).stat().st_size)

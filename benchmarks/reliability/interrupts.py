@@ -84,7 +84,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class InterruptsOptions:
-    """Interrupt every command at random times, and write what came of it."""
+    """Interrupt every command at random times, and write the outcome."""
 
     tries: int = 24
     """How many of each command."""
@@ -187,7 +187,7 @@ def _run(options: InterruptsOptions, argv: Sequence[str]) -> int:
 
 
 def count(command: str, tries: Sequence[Try]) -> Json:
-    """Count what came of the tries of a command."""
+    """Count the outcomes of the tries of a command."""
     worked = [each.seconds for each in tries if each.moment == "work"]
     return {
         "command": command,

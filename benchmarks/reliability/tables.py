@@ -102,7 +102,7 @@ def fuzz(content: Content) -> str:
         numbers = [f"{each.get(name, 0):,}" for name in ("inputs", "accepted", "refused", "failed")]
         grown = each["peak_mib"] - each["start_mib"]
         rows.append([each["reader"], *numbers, f"{each['slowest_ms']:,.0f} ms", f"+ {grown:,} MiB"])
-    bombs: Table = [["bomb", "what came", "after", "memory"]]
+    bombs: Table = [["bomb", "outcome", "after", "memory"]]
     for each in content["bombs"]:
         grown = each["peak_mib"] - each["start_mib"]
         bombs.append([each["bomb"], each["came"], f"{each['ms']:,.0f} ms", f"+ {grown:,} MiB"])

@@ -24,11 +24,10 @@ import tyro
 from fer_jax import cli, fer2013
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
-from fer_jax.data.batches import epoch_order
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
-from fer_jax.engine.input_pipeline import draw_recipe, follow
+from fer_jax.engine.input_pipeline import draw_recipe, follow, make_recipe_at
 from fer_jax.engine.losses import class_weights
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.state import init_state
@@ -190,19 +189,8 @@ def _make_resident_epoch(
         epoch_steps=steps,
         is_fused=jax.devices()[0].platform != "cpu",
     )
-    order = epoch_order(train.seed, 0, split.train)
-    recipes = [
-        draw_recipe(
-            order,
-            config.augment,
-            batch_size=train.batch_size,
-            position=step,
-            seed=train.seed,
-            step=step,
-            mixing=config.mix,
-        )
-        for step in range(steps)
-    ]
+    recipe_at = make_recipe_at(config, examples.labels, split.train, targets=None, seeds=1)
+    recipes = [recipe_at(train.seed, step) for step in range(steps)]
     bounds = [*range(0, steps, stepper.chunk_steps), steps]
     chunks = [recipes[start:end] for start, end in itertools.pairwise(bounds)]
     measured = [[split.train[: _measured(config, split)], split.val]]
