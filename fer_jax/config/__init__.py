@@ -5,6 +5,7 @@ Everything a config file needs can be imported from here.
 
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
+from fer_jax.config.init import InitConfig
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
@@ -17,6 +18,7 @@ __all__ = [
     "DataConfig",
     "DeviceConfig",
     "DistillConfig",
+    "InitConfig",
     "LabelsConfig",
     "LossConfig",
     "MixConfig",

@@ -33,6 +33,13 @@ class DataConfig:
     read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
     on_bad_row: BadRow = "stop"
     """stop: the first malformed row is an error; skip: malformed rows are left out, counted and listed."""
+    fit: Literal["refuse", "resize", "detect"] = "refuse"
+    """How pictures of your own become 48 × 48 gray. refuse: they must be so already; resize: each picture is
+    a face, cut to a square and resized; detect: the face is found in it, as `predict` finds it."""
+    class_map: str = "fer2013"
+    """Which label is which class: the usual names of a data set (fer2013, ferplus, affectnet7, affectnet8,
+    raf-db, ck+, kdef, jaffe, expw), `folders` for classes named as your labels are, or a mapping file (.json)
+    that renames, merges or drops labels."""
     drop: str | None = None
     """An audit.csv of this data: training leaves out the rows marked `drop` in it."""
     max_drop_fraction: float = 0.4
@@ -75,13 +82,17 @@ class LabelsConfig:
 class SplitConfig:
     """Which rows are for training, which for validation and which for testing."""
 
-    protocol: Literal["seed", "official", "holdout"] = "seed"
+    protocol: Literal["seed", "official", "holdout", "given"] = "seed"
     """seed: the Training rows, split 70/15/15 (stratified); official: Training, PublicTest, PrivateTest;
-    holdout: the Training rows, with a share held out as val (stratified), to decide between recipes."""
+    holdout: the Training rows, with a share held out as val (stratified), to decide between recipes; given:
+    the parts that pictures of your own name, in a manifest's column or in folders."""
     seed: int = 0
     """Seed of the 70/15/15 split and of the hold-out, not of training. Keep it fixed when comparing runs."""
     group_duplicates: bool = True
     """Keep exact copies of an image in the same part. False gives the notebook's plain split, which leaks."""
+    group_near_copies: bool = False
+    """Keep near copies of an image in the same part too, such as frames of one video; a given split that
+    divides them is refused."""
     holdout_fraction: float = 0.25
     """Share of Training that protocol holdout holds out."""
 

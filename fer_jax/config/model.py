@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from fer_jax import fer2013
 from fer_jax.config.checks import Checks
 
 
@@ -57,8 +58,12 @@ class ModelConfig:
     skip_rate: float = 0.0
     """Stochastic depth: the probability that training skips the residual branch of the last residual or
     separable block, drawn per image; it falls linearly towards the first block."""
-    classes: Literal[7, 8] = 7
-    """Number of classes: FER2013's seven, or eight (with contempt) for labels.source ferplus."""
+    classes: int = 7
+    """Number of classes, 2 to 20: FER2013's seven, or eight (with contempt) for labels.source ferplus. With
+    classes of your own it follows from data.class_map."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, in the order of the network's outputs; by default FER2013's and FER+'s. With
+    classes of your own they follow from data.class_map; name them to choose the order."""
 
     def __post_init__(self) -> None:
         checks = Checks(self, "model.")
@@ -70,15 +75,27 @@ class ModelConfig:
         wanted = "0: model.head is classes, which has no hidden dense layer"
         checks.check("dense_features", self.head != "classes" or self.dense_features == 0, wanted)
         checks.rate("dense_dropout_rate", "skip_rate")
+        checks.within("classes", 2, 20, "classes")
+        is_tuple = not isinstance(self.class_names, str)
+        checks.check("class_names", is_tuple, 'a tuple of names, such as ("calm", "angry")')
+        is_whole = not self.class_names or len(set(self.class_names)) == len(self.class_names) == self.classes
+        checks.check("class_names", is_whole, f"{self.classes} different names: model.classes is that")
         can_skip = any(block.kind != "plain" for block in self.blocks)
         wanted = "0: no block of model.blocks is residual or separable, so there is nothing to skip"
         checks.check("skip_rate", self.skip_rate == 0 or can_skip, wanted)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs."""
+        return self.class_names or fer2013.names_of(self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceConfig:
     """How the machine is used. None of these settings changes which batches are drawn."""
 
+    count: int | Literal["all"] = 1
+    """Devices of this machine that share each batch (data parallel): a number, or all."""
     mode: Literal["auto", "host", "resident"] = "auto"
     """host: NumPy augments each batch, which is then sent to the device; resident: all images stay on the
     device and are augmented there, many steps in one program; auto: resident on GPU and TPU, host on CPU."""

@@ -9,6 +9,7 @@ from fer_jax import fer2013
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.checks import Checks
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
+from fer_jax.config.init import InitConfig
 from fer_jax.config.model import DeviceConfig, ModelConfig
 from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
 
@@ -28,6 +29,7 @@ class Config:
     mix: MixConfig = field(default_factory=MixConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     average: AverageConfig = field(default_factory=AverageConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
@@ -37,9 +39,15 @@ class Config:
         is_name = 0 < len(self.name) <= 100 and all(c.isalnum() or c in "._-" for c in self.name)
         wanted = "1 to 100 letters, digits, '.', '_' and '-': it names a folder"
         checks.check("name", is_name and self.name[0] != ".", wanted)
-        has_labels = self.model.classes == fer2013.CLASS_COUNT or self.labels.source == "ferplus"
-        wanted = "7, or labels.source ferplus: FER2013's own labels have no contempt, FER+'s votes do"
-        checks.check("model.classes", has_labels, wanted)
+        if self.data.class_map == "fer2013":
+            has_labels = self.model.classes == fer2013.CLASS_COUNT or (
+                self.model.classes == len(fer2013.NAMES) and self.labels.source == "ferplus"
+            )
+            wanted = (
+                "7, or 8 with labels.source ferplus: FER2013's own labels have no contempt, FER+'s votes do; "
+                "for classes of your own, see data.class_map"
+            )
+            checks.check("model.classes", has_labels, wanted)
         wanted = f"less than train.epochs, which is {epochs}"
         checks.check("optimizer.warmup_epochs", optimizer.warmup_epochs < epochs, wanted)
         checks.at_most("average.swa_epochs", epochs, "train.epochs")

@@ -18,14 +18,18 @@ class Examples:
     Attributes:
         images: uint8 [N, 48, 48, 1], 0 black to 255 white.
         labels: int32 [N], 0..6 as in `fer2013.LABELS`, or -1 where the file gives none; with FER+'s labels
-            also 7, contempt, see `fer2013.NAMES`.
-        usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none.
+            also 7, contempt, see `fer2013.NAMES`; with classes of their own 0..C-1 as in `class_names`.
+        usages: int32 [N], index into `fer2013.USAGES`, or -1 where the file gives none. For pictures with
+            classes of their own or a manifest, the part that they are given for: 0 train, 1 val, 2 test.
         contents: one line for people: what the data is, without its place.
         sha256: of the arrays above, hex; the same data has the same hash whatever file it came from.
         source: the file or folder that was read; None: the images are synthetic.
         cautions: what was assumed or left out, and the user should know, for people.
         skipped_rows: messages of the rows that `--on-bad-row skip` left out.
         notes: what happened to the cache while the file was read, for people.
+        class_names: of classes of their own; empty: FER2013's.
+        groups: int64 [N], equal for rows that must stay in one part, such as those of one person; None: the
+            data names no groups.
     """
 
     images: np.ndarray
@@ -37,6 +41,8 @@ class Examples:
     cautions: tuple[str, ...] = ()
     skipped_rows: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
