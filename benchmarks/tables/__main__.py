@@ -51,8 +51,9 @@ NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
 BASELINE = "torch"
 HOW_TO_READ = (
     "Median (smallest..largest); ratios are taken round by round. The GEMM peak is the fastest large matrix\n"
-    "product on this machine in the row's precision, measured at the same time. The last table shows the\n"
-    "fastest variant of each library."
+    "product on this machine in the row's precision, measured at the same time; a share counts the\n"
+    "operations of the direct convolution, and can exceed 100 % where Winograd's needs fewer. The last\n"
+    "table shows the fastest variant of each library."
 )
 
 

@@ -62,7 +62,9 @@ def _draw(axes: Axes, rows: Rows) -> None:
             axes.vlines(peak, place - 0.42, place + 0.42, color=QUIET_COLOUR, linewidth=2)
         if words not in told:
             told.add(words)
-            where, words = (peak + 0.008 * right, words) if is_near else (right, f"{words} →")
+            # Winograd multiplies less than is counted, so a bar can end beyond the peak.
+            after = max(peak, *ends) + 0.008 * right
+            where, words = (after, words) if is_near else (right, f"{words} →")
             axes.text(where, place, words, color=QUIET_COLOUR, va="center", ha="left" if is_near else "right")
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
