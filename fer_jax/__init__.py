@@ -15,10 +15,10 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`,
    `strict_json`, `text`
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process (its `door`,
-   signals, output) and the machine
+   signals, output) and the machine; `faces`, where faces are in pictures and videos, and the crop that a
+   network sees (never jax)
 3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `cli`
-4. `runs`, run folders and checkpoints; `report`, text, pictures and pages; `faces`, where faces are in
-   pictures and videos, and the crop that a network sees (never jax)
+4. `runs`, run folders and checkpoints; `report`, text, pictures and pages
 5. `engine`, state, step and loop; `inference`, anything that predicts
 6. the commands, one folder each, and none imports another: `predict`, `serve`, `export`, `train`,
    `evaluate`, `compare`, `diagnose`, `bias_variance`, `check`, `audit`, `sweep`, `release`, `verify`,

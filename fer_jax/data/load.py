@@ -9,9 +9,9 @@ from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import archives, cache, file_kinds, image_folder
 from fer_jax.data.readers.file_kinds import printable
-from fer_jax.data.readers.folder_names import SUFFIXES, is_litter
+from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.errors import DataError
-from fer_jax.files import suggest_path
+from fer_jax.files import is_litter, suggest_path
 
 DEFAULT_FOLDER: Final = Path("data")
 VARIABLE: Final = "FER_JAX_DATA"

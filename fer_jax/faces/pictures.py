@@ -20,7 +20,6 @@ from typing import IO, Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fer_jax.data.orientation import find_turn
 from fer_jax.errors import DataError
 from fer_jax.text import thousands
 
@@ -39,6 +38,16 @@ _DEFAULT_FRAME_S: Final = 0.1
 """How long browsers show a frame of an animation that does not say."""
 
 _SUBFILE_TAG: Final = 254
+_ORIENTATION_TAG: Final = 0x0112
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_SUFFIXES: Final = (".heic", ".heif", ".hif")
@@ -121,6 +130,18 @@ def read_frames(
             yield Picture(name, number, None if duration_s is None else time_s, upright)
             number += 1
             time_s += duration_s or 0
+
+
+def find_turn(image: Image.Image) -> Image.Transpose | None:
+    """Find what makes a picture upright, by EXIF; None where it is, or says nothing, or is damaged.
+
+    Args:
+        image: loaded, since Pillow turns a TIFF upright as it loads it, and removes its orientation.
+    """
+    try:
+        return _UPRIGHT.get(int(image.getexif().get(_ORIENTATION_TAG, 1)))
+    except Exception:  # The parser of EXIF can raise anything; the pixels are good all the same.
+        return None
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

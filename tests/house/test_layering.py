@@ -11,9 +11,9 @@ PACKAGE = ROOT / "fer_jax"
 
 ROWS = (
     ("errors", "fer2013", "randomness", "files", "strict_json", "text"),
-    ("config", "metrics", "runtime"),
+    ("config", "metrics", "runtime", "faces"),
     ("images", "data", "models", "cli"),
-    ("runs", "report", "faces"),
+    ("runs", "report"),
     ("engine", "inference"),
     (
         "audit",

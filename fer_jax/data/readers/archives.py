@@ -18,8 +18,9 @@ from typing import IO, Any, Final
 
 from fer_jax.data.readers import file_kinds
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
-from fer_jax.data.readers.folder_names import SUFFIXES, is_litter
+from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.errors import DataError, FerJaxError
+from fer_jax.files import is_litter
 
 NAME_ENDS: Final = (
     *(".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz"),

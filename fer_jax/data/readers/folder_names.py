@@ -28,15 +28,6 @@ PARTS: Final = {
 }
 """Folder name -> the usage that its rows have if their class counts are that part's."""
 
-_LITTER: Final = frozenset(
-    {
-        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information"),
-        *("@eadir", "#recycle", "#snapshot", "lost+found"),
-    }
-)
-# Windows' mark of a download, however a copy spells the colon.
-_ZONE_MARK: Final = "zone.identifier"
-
 FERPLUS_OUTPUT: Final = (
     "this is the output of FER+'s own program, whose votes are matched here by the rows of FER2013's file; "
     "give the two files it was made from: fer2013.csv with --data, and fer2013new.csv with --labels.ferplus"
@@ -45,21 +36,6 @@ FERPLUS_OUTPUT: Final = (
 _RAF_DB: Final = "1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad, 6 angry, 7 neutral"
 _AFFECTNET: Final = "0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 angry, 7 contempt"
 _RENAME: Final = "rename the folders to words, such as happy, so that nothing is guessed"
-
-
-def is_litter(name: str) -> bool:
-    """Whether a system made a file, or any folder that it is in: .DS_Store, __MACOSX/…, Thumbs.db.
-
-    >>> [is_litter(name) for name in ("__MACOSX/train/._1.png", "a/.DS_Store", "./train/sad/1.png")]
-    [True, True, False]
-    >>> [is_litter(name) for name in ("0.png:Zone.Identifier", "~$faces.csv", "@eaDir/sad/1.png")]
-    [True, True, True]
-    """
-    parts = [part for part in name.split("/") if part != "."]
-    return any(
-        part.startswith((".", "__", "~$")) or part.lower() in _LITTER or _ZONE_MARK in part.lower()
-        for part in parts
-    )
 
 
 def parse_label(name: str) -> int | None:
