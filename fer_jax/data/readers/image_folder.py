@@ -20,9 +20,9 @@ from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.readers import folder_names, official
 from fer_jax.data.readers.archives import MOST_IMAGE_BYTES
-from fer_jax.data.readers.csv_rows import Rows
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import PARTS, SUFFIXES, parse_label
+from fer_jax.data.readers.kaggle_csv.rows import Rows
 from fer_jax.errors import DataError
 from fer_jax.faces.pictures import find_turn
 from fer_jax.files import is_litter

@@ -15,8 +15,6 @@ from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples, class_counts, hash_arrays
 from fer_jax.data.readers import (
     archives,
-    csv_header,
-    csv_rows,
     file_kinds,
     folder_names,
     image_folder,
@@ -24,6 +22,8 @@ from fer_jax.data.readers import (
 )
 from fer_jax.data.readers.archives import Archive
 from fer_jax.data.readers.file_kinds import printable
+from fer_jax.data.readers.kaggle_csv.header import WANTED_HEADER, read_header
+from fer_jax.data.readers.kaggle_csv.rows import Rows, parse
 from fer_jax.errors import DataError
 from fer_jax.text import counted
 
@@ -58,7 +58,7 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
         raise DataError(f"{path}: cannot read it: {error.strerror or error}; give another --data") from None
 
 
-def _make_examples(rows: csv_rows.Rows, path: Path, *, words: list[str], cautions: list[str]) -> Examples:
+def _make_examples(rows: Rows, path: Path, *, words: list[str], cautions: list[str]) -> Examples:
     """Describe and hash the rows; the words begin their description."""
     skipped = [f"{len(rows.skipped)} bad left out"] if rows.skipped else []
     contents = "; ".join([*words, official.describe_rows(rows.labels, rows.usages, rows.images), *skipped])
@@ -70,7 +70,7 @@ def _from_csv(text: bytes, path: Path, where: str, *, on_bad_row: BadRow) -> Exa
     # Hashing releases the GIL: it costs nothing beside the parsing.
     with ThreadPoolExecutor(1) as pool:
         md5 = pool.submit(lambda: hashlib.md5(text, usedforsecurity=False).hexdigest())
-        rows = csv_rows.parse(text, where=where, on_bad_row=on_bad_row)
+        rows = parse(text, where=where, on_bad_row=on_bad_row)
         known_as = fer2013.KNOWN_MD5.get(md5.result())
     labels, usages = rows.labels, rows.usages
     counts = class_counts(labels)
@@ -114,7 +114,7 @@ def _refuse_foreign(archive: Archive, path: Path) -> None:
             "pandas.read_excel(FILE).to_csv('fer2013.csv', index=False)"
         )
     if names and all(name.endswith(".npy") for name in names):
-        raise DataError(f"{path}: these are NumPy arrays; save their rows as CSV, {csv_header.WANTED_HEADER}")
+        raise DataError(f"{path}: these are NumPy arrays; save their rows as CSV, {WANTED_HEADER}")
     if not any(name.lower().endswith((".csv", *folder_names.SUFFIXES)) for name in names):
         inner = next((name for name in names if name.lower().endswith(archives.NAME_ENDS)), None)
         if inner is not None:
@@ -132,7 +132,7 @@ def _choose_table(archive: Archive, path: Path) -> str | None:
         if name.lower().endswith(".csv"):
             try:
                 where = f"{path}, member {printable(name)}"
-                columns[name] = csv_header.read_header(archive.read_start(name), where)
+                columns[name] = read_header(archive.read_start(name), where)
             except DataError as error:  # Such as example_submission.csv in Kaggle's archive.
                 errors.append(error)
     if not columns:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import image_folder, kaggle, official
-from fer_jax.data.readers.csv_rows import Rows
+from fer_jax.data.readers.kaggle_csv.rows import Rows
 from fer_jax.errors import DataError
 
 FACES = np.random.default_rng(0).integers(0, 256, (9, 48, 48), np.uint8)

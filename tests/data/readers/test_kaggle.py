@@ -17,7 +17,8 @@ import pytest
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import archives, cache, csv_header, csv_rows, file_kinds, kaggle
+from fer_jax.data.readers import archives, cache, file_kinds, kaggle
+from fer_jax.data.readers.kaggle_csv import header, rows
 from fer_jax.errors import DataError
 
 ROWS = 70  # More than one chunk of the reader.
@@ -216,8 +217,8 @@ def test_the_fast_and_the_careful_reader_agree() -> None:
         row = np.frombuffer(LINES[1 + trial % 5], np.uint8).copy()
         row[rng.integers(0, len(row))] = rng.choice(alphabet)
         lines = [LINES[6], row.tobytes(), LINES[7]]
-        fast = csv_rows._parse_chunk(lines, csv_header.COLUMNS)
-        careful, messages = csv_rows._parse_one_by_one(lines, csv_header.COLUMNS, first_number=2)
+        fast = rows._parse_chunk(lines, header.COLUMNS)
+        careful, messages = rows._parse_one_by_one(lines, header.COLUMNS, first_number=2)
         assert (fast is None) == bool(messages)
         agreed[fast is None] += 1
         if fast is not None:

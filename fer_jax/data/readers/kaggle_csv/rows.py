@@ -17,9 +17,9 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.readers import official
-from fer_jax.data.readers.csv_header import read_header
 from fer_jax.data.readers.file_kinds import shorten
 from fer_jax.data.readers.folder_names import describe_order, parse_label
+from fer_jax.data.readers.kaggle_csv.header import read_header
 from fer_jax.errors import DataError
 
 _CURE: Final = "correct or delete it, or leave bad rows out with --on-bad-row skip"
