@@ -13,7 +13,7 @@ The data's way is a straight line:
 A room is a package, or a module here at the root. It imports rooms of lower rows only:
 
 1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`,
-   `strict_json`, `text`
+   `litter` (files that systems make), `strict_json`, `text`
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process (its `door`,
    signals, output) and the machine; `faces`, where faces are in pictures and videos, and the crop that a
    network sees (never jax)

@@ -1,4 +1,4 @@
-"""Files: their names, atomic writes, JSON, and arrays in the user's cache folder."""
+"""Files: atomic writes, JSON, and arrays in the user's cache folder."""
 
 import contextlib
 import difflib
@@ -43,15 +43,6 @@ _CURES = {
 _DISK_ERRORS = {getattr(errno, name): cure for name, cure in _CURES.items() if hasattr(errno, name)}
 _MOST_JSON_BYTES = 256 * 2**20
 
-_LITTER = frozenset(
-    {
-        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information"),
-        *("@eadir", "#recycle", "#snapshot", "lost+found"),
-    }
-)
-# Windows' mark of a download, however a copy spells the colon.
-_ZONE_MARK = "zone.identifier"
-
 
 def cache_folder() -> Path:
     """$FER_JAX_CACHE, else fer_jax in the user's cache folder.
@@ -65,21 +56,6 @@ def cache_folder() -> Path:
     except RuntimeError:
         why = "there is no home folder; name a folder for the cache in $FER_JAX_CACHE"
         raise FileNotFoundError(errno.ENOENT, why) from None
-
-
-def is_litter(name: str) -> bool:
-    """Whether a system made a file, or any folder that it is in: .DS_Store, __MACOSX/…, Thumbs.db.
-
-    >>> [is_litter(name) for name in ("__MACOSX/train/._1.png", "a/.DS_Store", "./train/sad/1.png")]
-    [True, True, False]
-    >>> [is_litter(name) for name in ("0.png:Zone.Identifier", "~$faces.csv", "@eaDir/sad/1.png")]
-    [True, True, True]
-    """
-    parts = [part for part in name.split("/") if part != "."]
-    return any(
-        part.startswith((".", "__", "~$")) or part.lower() in _LITTER or _ZONE_MARK in part.lower()
-        for part in parts
-    )
 
 
 def suggest_path(path: Path) -> str:

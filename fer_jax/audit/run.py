@@ -25,7 +25,7 @@ from fer_jax.config.run import Config
 from fer_jax.data import drop_list
 from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.load import find_file, load_examples, name_data
+from fer_jax.data.load import complete, find_file, load_examples, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.engine.loop import Clock
 from fer_jax.errors import DataError, RunError
@@ -121,6 +121,7 @@ def _look(
     with terminal.show_steps(console, "reading the data", None):
         examples = load_examples(config.data)
     terminal.show_data(console, examples)
+    config, examples = complete(config, examples)
     _refuse_other_audit(out, options, config, examples)
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(

@@ -107,7 +107,7 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
     """
     config, part = options.to_config(), options.split
     console = terminal.begin(f"fer_jax bias_variance of {config.name}, on {part}", config)
-    examples = terminal.load_data(console, config.data)
+    config, examples = terminal.load_training_data(console, config)
     study = _plan(console, options, config, examples)
     path = options.out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
     inputs = {"name": config.name, "part": part, "width": options.width, "data.sha256": examples.sha256}

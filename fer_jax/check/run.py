@@ -67,7 +67,7 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
     """
     folder = out or CHECKS / f"{config.name}-{name_data(config.data)}"
     console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
-    examples = terminal.load_data(console, config.data)
+    config, examples = terminal.load_training_data(console, config)
     inputs = {"name": config.name, "data.sha256": examples.sha256}
     refuse_other(folder / RESULT, inputs, may_replace=may_replace)
     prepared = prepare(config, examples, console=console)

@@ -12,6 +12,12 @@ LabelSource = Literal["fer2013", "ferplus"]
 """Whose labels: FER2013's own, or FER+'s, the votes of ten annotators on the same images."""
 
 
+CLASS_MAPS: Final = (
+    *("fer2013", "ferplus", "affectnet7", "affectnet8", "raf-db", "ck+", "kdef", "jaffe", "expw"),
+    "folders",
+)
+"""Values of `data.class_map` beside mapping files; all but `folders` are in `data.readers.own.presets`."""
+
 LABEL_WORDS: Final[dict[LabelSource, str]] = {"fer2013": "FER2013", "ferplus": "FER+"}
 """The sources, for people."""
 
@@ -27,7 +33,8 @@ class DataConfig:
     """Where the faces come from."""
 
     path: str | None = None
-    """Kaggle CSV, .zip or folder of images. Without it: $FER_JAX_DATA, then data/, then synthetic faces."""
+    """Kaggle CSV, .zip or folder of images, or a manifest of pictures. Without it: $FER_JAX_DATA, then data/,
+    then synthetic faces."""
     source: Literal["auto", "kaggle", "tfds", "synthetic"] = "auto"
     """auto: a file if one is found, otherwise synthetic faces; kaggle: a file, or an error; tfds: a file,
     read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
@@ -52,9 +59,18 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         checks = Checks(self, "data.")
+        # A finished run has the content of its mapping file in its place.
+        is_mapping = self.class_map.endswith(".json") or self.class_map.startswith("{")
+        wanted = f"one of {', '.join(CLASS_MAPS)}, or a mapping file whose name ends in .json"
+        checks.check("class_map", self.class_map in CLASS_MAPS or is_mapping, wanted)
         checks.within("max_drop_fraction", 0, 1, "a fraction")
         checks.at_least(70, "synthetic_examples")
         checks.seed("synthetic_seed")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these settings are for pictures of one's own; a manifest is for them whatever they are."""
+        return self.fit != "refuse" or self.class_map != "fer2013"
 
 
 @dataclass(frozen=True, kw_only=True)

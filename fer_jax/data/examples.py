@@ -30,6 +30,8 @@ class Examples:
         class_names: of classes of their own; empty: FER2013's.
         groups: int64 [N], equal for rows that must stay in one part, such as those of one person; None: the
             data names no groups.
+        is_own: whether these are pictures of the user's own: no row is FER2013's, and `usages` are the parts
+            that they are given for.
     """
 
     images: np.ndarray
@@ -43,9 +45,15 @@ class Examples:
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
+    is_own: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, by label."""
+        return self.class_names or fer2013.LABELS
 
     @property
     def is_synthetic(self) -> bool:

@@ -1,17 +1,26 @@
 """Where the images of a run come from: the search for a file, and the choice of a reader."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
+from fer_jax.config.model import ModelConfig
+from fer_jax.config.run import Config
 from fer_jax.data import synthetic
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.readers import archives, cache, file_kinds, image_folder
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
-from fer_jax.errors import DataError
-from fer_jax.files import is_litter, suggest_path
+from fer_jax.data.readers.own import classes, manifest
+from fer_jax.errors import ConfigError, DataError
+from fer_jax.files import suggest_path
+from fer_jax.litter import is_litter
 
 DEFAULT_FOLDER: Final = Path("data")
 VARIABLE: Final = "FER_JAX_DATA"
@@ -74,12 +83,155 @@ def load_examples(config: DataConfig) -> Examples:
     """
     path = find_file(config)
     if path is None:
+        _refuse_synthetic(config)
         return synthetic.draw_examples(seed=config.synthetic_seed, examples=config.synthetic_examples)
+    if is_own(path, config):
+        if config.source == "tfds":
+            raise ConfigError("data.source is tfds, which is for FER2013; leave it out for your own pictures")
+        return replace(cache.read_cached(path, on_bad_row=config.on_bad_row, own=config), is_own=True)
     if config.source == "tfds":
         from fer_jax.data.readers import tfds  # Not available on every platform.
 
         return tfds.read(path, on_bad_row=config.on_bad_row)
     return cache.read_cached(path, on_bad_row=config.on_bad_row)
+
+
+def is_own(path: Path | None, config: DataConfig) -> bool:
+    """Whether what `find_file` has found is read as pictures of the user's own."""
+    if path is None:
+        return False
+    start = manifest.read_start(path)
+    return manifest.is_manifest(start) or (config.is_own and not manifest.is_pixels(start))
+
+
+def check_own(config: Config) -> None:
+    """Refuse what is for FER2013's rows alone where the data is pictures of one's own.
+
+    Nothing is read but the beginning of a file.
+
+    Raises:
+        ConfigError: FER+'s votes or the official split are asked for.
+        DataError: as `find_file`.
+    """
+    if is_own(find_file(config.data), config.data):
+        _refuse_fer2013_only(config)
+
+
+def _refuse_fer2013_only(config: Config) -> None:
+    if config.labels.source == "ferplus":
+        raise ConfigError(
+            "labels.source is ferplus, and FER+'s votes are about FER2013's images, not about pictures of "
+            "your own; leave it out"
+        )
+    if config.split.protocol == "official":
+        raise ConfigError(
+            "split.protocol is official, which is FER2013's split; for pictures of your own: seed, which "
+            "cuts them 70/15/15, given, for parts that they name, or holdout"
+        )
+
+
+def complete(config: Config, examples: Examples) -> tuple[Config, Examples]:
+    """Complete a config by the classes of the data that it is to be trained on.
+
+    Returns:
+        The config with `model.classes` and `model.class_names` of the data, and with the content of a mapping
+        file in `data.class_map`; the examples with labels in the order of these names. FER2013's classes
+        leave both as they are.
+
+    Raises:
+        ConfigError: the config names other classes than the data has.
+        DataError: a class has no picture.
+    """
+    names, model = examples.names, config.model
+    if examples.is_own:
+        _refuse_fer2013_only(config)
+        _check_classes(examples)
+    elif config.data.is_own:
+        raise ConfigError(
+            f"data.fit is {config.data.fit} and data.class_map {config.data.class_map[:80]}, which are for "
+            f"pictures of your own, and {examples.source} has FER2013's rows of pixels; leave them out"
+        )
+    elif model.class_names in ((), fer2013.names_of(model.classes)):
+        return config, examples
+    if not examples.class_names and not model.class_names:
+        return config, examples
+    known = f"the data has {len(names)} classes, {', '.join(names)}"
+    if model.class_names and set(model.class_names) != set(names):
+        raise ConfigError(
+            f"model.class_names is {', '.join(model.class_names)}, and {known}; name these, in the order "
+            "that the outputs shall have, or leave model.class_names out"
+        )
+    if not model.class_names and model.classes not in (ModelConfig().classes, len(names)):
+        raise ConfigError(f"model.classes is {model.classes}, and {known}; leave model.classes out")
+    ordered = model.class_names or names
+    model = replace(model, classes=len(ordered), class_names=ordered)
+    data = replace(config.data, class_map=classes.settle(config.data.class_map))
+    return replace(config, model=model, data=data), order_classes(examples, ordered)
+
+
+def _check_classes(examples: Examples) -> None:
+    """Refuse pictures of one's own of fewer than two classes, or without one of a class.
+
+    Raises:
+        DataError: they are such.
+    """
+    counts = class_counts(examples.labels, classes=len(examples.names))
+    empty = [name for name, count in zip(examples.names, counts, strict=True) if not count]
+    if len(empty) > len(examples.names) - 2:
+        there = ", ".join(name for name in examples.names if name not in empty)
+        raise DataError(f"{examples.description}: all are of one class, {there}; wanted 2 to 20 classes")
+    if empty:
+        raise DataError(
+            f"{examples.description}: there is no picture of {', '.join(empty)}, and a network cannot learn "
+            "a class from none; add some, or leave the class out: data.class_map folders takes the "
+            "classes that there are, and a mapping file those that it names"
+        )
+
+
+def order_classes(examples: Examples, names: Sequence[str]) -> Examples:
+    """Renumber the labels as a network numbers them.
+
+    Args:
+        examples: of FER2013's classes, or of classes of their own.
+        names: of the network's classes, in the order of its outputs.
+
+    Returns:
+        The same examples where they are numbered so, or where they are FER2013's and the network knows these
+        in their order; their hash stays that of the data.
+
+    Raises:
+        DataError: the data has rows of a class that the network does not know.
+    """
+    if tuple(names[: len(examples.names)]) == examples.names:
+        return examples
+    position = {name: label for label, name in enumerate(names)}
+    new = np.array([position.get(name, fer2013.UNLABELLED) for name in examples.names], np.int32)
+    counts = class_counts(examples.labels, classes=len(examples.names))
+    unknown = [
+        f"{name} ({count:,})"
+        for name, count in zip(examples.names, counts, strict=True)
+        if count and name not in position
+    ]
+    if unknown:
+        raise DataError(
+            f"{examples.description}: the network does not know {', '.join(unknown)}; its classes are "
+            f"{', '.join(names)}; rename, merge or leave out the others with a mapping file (data.class_map)"
+        )
+    labels = np.where(examples.labels == fer2013.UNLABELLED, fer2013.UNLABELLED, new[examples.labels])
+    return replace(examples, labels=labels.astype(np.int32), class_names=tuple(names))
+
+
+def _refuse_synthetic(config: DataConfig) -> None:
+    """Refuse settings for pictures of one's own where there are none.
+
+    Raises:
+        ConfigError: there are.
+    """
+    if config.is_own:
+        raise ConfigError(
+            f"data.fit is {config.fit} and data.class_map {config.class_map[:80]}, and the synthetic faces "
+            "are FER2013's classes at their size; name your pictures with --data"
+        )
 
 
 def name_data(config: DataConfig) -> str:
@@ -95,7 +247,7 @@ def name_data(config: DataConfig) -> str:
 def find_file(config: DataConfig) -> Path | None:
     """Find what `load_examples` reads: the config's path, else $FER_JAX_DATA, else a file in data/.
 
-    A folder is a folder of images, or holds one of `FILE_NAMES`.
+    A folder is a folder of images, or holds one of `FILE_NAMES`, or, of one's own pictures, a manifest.
 
     Returns:
         The path; None: synthetic faces.
@@ -109,7 +261,13 @@ def find_file(config: DataConfig) -> Path | None:
     given = {"data.path (--data)": config.path, f"${VARIABLE}": os.environ.get(VARIABLE) or None}
     for name, text in given.items():
         if text is not None:
-            return _find_given(text, name)
+            return _find_given(text, name, is_own=config.is_own)
+    if config.is_own:
+        raise DataError(
+            f"data.fit is {config.fit} and data.class_map {config.class_map[:80]}, which are for pictures of "
+            "your own, and none are named; give a folder of class folders, an archive of it, or a manifest "
+            "with --data"
+        )
     if os.path.lexists(DEFAULT_FOLDER):
         found = _find_in(DEFAULT_FOLDER)
         if found is not None:
@@ -125,7 +283,7 @@ def find_file(config: DataConfig) -> Path | None:
     return None
 
 
-def _find_given(text: str, name: str) -> Path:
+def _find_given(text: str, name: str, *, is_own: bool) -> Path:
     try:
         path = Path(text).expanduser()
         is_there, is_folder = path.exists(), path.is_dir()
@@ -137,6 +295,8 @@ def _find_given(text: str, name: str) -> Path:
         raise DataError(f"{name} is {printable(text)}, and nothing is there{near}")
     if not is_folder:
         return path
+    if is_own:
+        return next((path / each for each in manifest.NAMES if (path / each).is_file()), path)
     found = _find_in(path)
     if found is None:
         why = _describe_unread(path) or "give the file itself"

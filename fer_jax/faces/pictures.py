@@ -52,6 +52,9 @@ _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"m
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_SUFFIXES: Final = (".heic", ".heif", ".hif")
 
+TRAITS: Final = ("lying or mirrored", "more than 8 bits", "transparent", "palette", "CMYK")
+"""What is lost when a stored picture becomes upright RGB of 8 bits."""
+
 _WARNINGS = threading.RLock()
 """`warnings.catch_warnings` acts on the whole process, so one thread at a time is in it."""
 
@@ -65,12 +68,14 @@ class Picture:
         frame: its number in the source, from 0.
         time_s: when it is shown, in seconds from the start; None of a still picture or a page.
         image: uint8 [H, W, 3], RGB, upright.
+        traits: what the picture was stored as, of `TRAITS`.
     """
 
     source: str
     frame: int
     time_s: float | None
     image: np.ndarray
+    traits: frozenset[str] = frozenset()
 
 
 @functools.cache
@@ -127,7 +132,8 @@ def read_frames(
             if _is_smaller_copy(image, index):
                 continue
             upright, duration_s = _decode(image, name, max_pixels)
-            yield Picture(name, number, None if duration_s is None else time_s, upright)
+            shown_s = None if duration_s is None else time_s
+            yield Picture(name, number, shown_s, upright, _list_traits(image))
             number += 1
             time_s += duration_s or 0
 
@@ -175,6 +181,18 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     if turn is not None:
         image = image.transpose(turn)
     return image.convert("RGB")
+
+
+def _list_traits(image: Image.Image) -> frozenset[str]:
+    """List which of `TRAITS` a decoded picture has."""
+    has = (
+        find_turn(image) is not None,
+        image.mode.startswith("I;16") or image.mode in ("I", "F"),
+        image.has_transparency_data,
+        image.mode in ("P", "PA"),
+        image.mode == "CMYK",
+    )
+    return frozenset(trait for trait, is_there in zip(TRAITS, has, strict=True) if is_there)
 
 
 def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:

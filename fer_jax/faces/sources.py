@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
-from fer_jax.files import is_litter, suggest_path
+from fer_jax.files import suggest_path
+from fer_jax.litter import is_litter
 from fer_jax.text import counted
 
 Kind = Literal["picture", "video", "camera", "stdin"]

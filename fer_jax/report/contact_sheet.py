@@ -166,23 +166,26 @@ def _wrap(text: str, width_px: int, font: ImageFont.FreeTypeFont) -> list[str]:
     return textwrap.wrap(text, width=int(width_px / letter_width))
 
 
-def draw_rows(rng: np.random.Generator, labels: np.ndarray, *, per_class: int) -> dict[str, np.ndarray]:
+def draw_rows(
+    rng: np.random.Generator, labels: np.ndarray, names: Sequence[str], *, per_class: int
+) -> dict[str, np.ndarray]:
     """Draw random rows of each class.
 
     Args:
         rng: source of the randomness.
-        labels: int32 [N], 0..6, or -1 for unlabelled.
+        labels: int32 [N], 0..C-1, or -1 for unlabelled.
+        names: of the C classes.
         per_class: number of rows of a class; fewer if the class has fewer.
 
     Returns:
         Label name -> int [up to per_class], distinct rows; classes without rows are left out.
 
-    >>> draw_rows(np.random.default_rng(0), np.array([3, 0, -1]), per_class=5)
+    >>> draw_rows(np.random.default_rng(0), np.array([3, 0, -1]), fer2013.LABELS, per_class=5)
     {'angry': array([1]), 'happy': array([0])}
     """
-    rows = [np.flatnonzero(labels == label) for label in range(fer2013.CLASS_COUNT)]
+    rows = [np.flatnonzero(labels == label) for label in range(len(names))]
     picked = [rng.permutation(of_class)[:per_class] for of_class in rows]
-    return {name: some for name, some in zip(fer2013.LABELS, picked, strict=True) if len(some)}
+    return {name: some for name, some in zip(names, picked, strict=True) if len(some)}
 
 
 def draw_augmented_grid(
@@ -268,13 +271,13 @@ def lay_out_plain(rng: np.random.Generator, examples: Examples, *, per_class: in
         [examples.images[rows] for rows in picked.values()],
         row_labels=list(picked),
         column_labels=[""] * max(map(len, picked.values())),
-        title="Faces by expression",
+        title="Pictures as a network sees them" if examples.is_own else "Faces by expression",
         subtitle=examples.description,
     )
 
 
 def _draw_labelled(rng: np.random.Generator, examples: Examples, *, per_class: int) -> dict[str, np.ndarray]:
-    picked = draw_rows(rng, examples.labels, per_class=per_class)
+    picked = draw_rows(rng, examples.labels, examples.names, per_class=per_class)
     if not picked:
         raise DataError(f"{examples.description}: no image has a label; give a labelled file with --data")
     return picked

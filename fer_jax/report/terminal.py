@@ -9,13 +9,13 @@ from rich.console import Console
 from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.load import HOW_TO_GET, load_examples
+from fer_jax.data.load import HOW_TO_GET, complete, load_examples
 from fer_jax.data.split import Split
 from fer_jax.fer2013 import names_of
 from fer_jax.runtime import compile_cache, cpu, environment, machine, progress
 from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
-from fer_jax.text import counted
+from fer_jax.text import align, counted, thousands
 
 COMPILING: Final = "compiling; the first step takes longer than the others"
 
@@ -83,6 +83,31 @@ def load_data(console: Console, config: DataConfig) -> Examples:
         show_notice(console, is_chosen=config.source == "synthetic")
     show_data(console, examples)
     return examples
+
+
+def load_training_data(console: Console, config: Config) -> tuple[Config, Examples]:
+    """Load the images to train on, complete the config by their classes, and show what they are.
+
+    Returns:
+        See `data.load.complete`.
+
+    Raises:
+        DataError: the file is missing, malformed or refused, or a class has no picture.
+        ConfigError: the config names other classes.
+    """
+    config, examples = complete(config, load_data(console, config.data))
+    if examples.is_own:
+        show_classes(console, examples)
+    return config, examples
+
+
+def show_classes(console: Console, examples: Examples) -> None:
+    """Show the classes of pictures of one's own, in the order of the network's outputs."""
+    names = examples.names
+    counts = class_counts(examples.labels, classes=len(names))
+    rows = [[name, str(output), thousands(counts[output])] for output, name in enumerate(names)]
+    for line in align([["class", "output", "pictures"], *rows]).splitlines():
+        console.print(f"           {line}")
 
 
 def show_notice(console: Console, *, is_chosen: bool) -> None:

@@ -12,7 +12,7 @@ from fer_jax.config.data import BadRow, DataConfig
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data import drop_list, targets
-from fer_jax.data.load import find_file
+from fer_jax.data.load import check_own, find_file
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import suggest_path
 from fer_jax.runs import folder as runs_folder
@@ -29,6 +29,7 @@ def check_files(config: Config) -> None:
         RunError: a teacher is not there, or not finished.
     """
     find_file(config.data)
+    check_own(config)
     targets.find_votes(config.labels)
     if config.data.drop is not None:
         drop_list.find(config.data.drop)

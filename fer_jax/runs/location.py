@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_jax.config.fields import FREE_TO_RESUME
 from fer_jax.config.run import Config
+from fer_jax.data.readers.own import classes
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, suggest_path
 from fer_jax.runs import folder as runs_folder
@@ -78,6 +79,7 @@ def choose_place(
     trained = record.read_record(home).seeds or seeds
     if trained != seeds:
         raise RunError(f"{home} has the seeds {trained}, and {seeds} were asked for; ask for the same")
+    configs = [_adopt_classes(one, folder) for one, folder in zip(configs, folders, strict=True)]
     for one, folder in zip(configs, folders, strict=True):
         change = record.find_config_change(folder, one, free=FREE_TO_RESUME)
         if change:
@@ -90,6 +92,20 @@ def choose_place(
     longer_train = [replace(each.train, extra_epochs=extensions) for each in configs]
     longer_configs = [replace(one, train=train) for one, train in zip(configs, longer_train, strict=True)]
     return Place(longer_configs, folders, home)
+
+
+def _adopt_classes(config: Config, folder: Path) -> Config:
+    """Take the classes that a run has from its data, where the config to resume it with names none.
+
+    Whether the data still has these is checked when it is loaded.
+    """
+    trained = record.read_config(folder)
+    data = replace(config.data, class_map=classes.settle(config.data.class_map))
+    if data.class_map != trained.data.class_map or config.model.class_names:
+        return replace(config, data=data)
+    names = trained.model.class_names
+    count = trained.model.classes if names else config.model.classes
+    return replace(config, data=data, model=replace(config.model, classes=count, class_names=names))
 
 
 def _find_extensions(config: Config, folders: Sequence[Path]) -> tuple[int, ...]:

@@ -73,7 +73,11 @@ def _show(show: ShowCommand) -> int:
             sheet.save(new, format="PNG", optimize=True, pnginfo=facts)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
-    terminal.make_console().print(f"{examples.description}\nwrote {out}")
+    console = terminal.make_console()
+    console.print(examples.description)
+    if examples.is_own:
+        terminal.show_classes(console, examples)
+    console.print(f"wrote {out}")
     return 0
 
 

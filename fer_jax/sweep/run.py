@@ -21,6 +21,7 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
 from fer_jax.data import subsets
+from fer_jax.data.examples import Examples
 from fer_jax.data.split import hold_out, split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs
@@ -97,7 +98,9 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
     """
     started = clock()
     console = terminal.begin(f"fer_jax sweep {plan.name} -> {plan.folder}", plan.config)
-    chosen = _choose_rows(console, plan)
+    config, examples = terminal.load_training_data(console, plan.config)
+    plan = replace(plan, config=config)
+    chosen = _choose_rows(console, plan, examples)
     refuse_other(plan.folder / RESULT, _describe_inputs(plan, chosen), may_replace=plan.options.overwrite)
     default = runs_folder.RUNS / "sweeps" / f"{plan.name}.db"
     storage = plan.options.storage or f"sqlite:///{default}"
@@ -125,10 +128,9 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
     return status
 
 
-def _choose_rows(console: Console, plan: Plan) -> Prepared:
-    """Load the data, and choose the rows that all trials train on and are measured on."""
+def _choose_rows(console: Console, plan: Plan, examples: Examples) -> Prepared:
+    """Choose the rows that all trials train on and are measured on."""
     config = plan.config
-    examples = terminal.load_data(console, config.data)
     split = split_examples(examples, config.split)
     where = f"the validation part of the {config.split.protocol} protocol"
     if config.split.protocol == "official":

@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
+from fer_jax.data.examples import Examples
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
 from fer_jax.engine.schedule import describe_extension
 from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.errors import RunError
-from fer_jax.files import Json, remove_temporaries, write_json
+from fer_jax.files import Json, remove_temporaries, replacing, write_json
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.models.summary import Layer, list_layers
-from fer_jax.randomness import Stream, jax_key
+from fer_jax.randomness import Stream, jax_key, numpy_rng
 from fer_jax.report import markdown, terminal
 from fer_jax.report import seeds as report_seeds
 from fer_jax.report.story import extension_note
@@ -30,6 +31,9 @@ from fer_jax.runtime.disk import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import resume
 from fer_jax.train.ahead import measure_ahead
+
+PICTURES = "pictures.png"
+"""A sheet of one's own pictures, in the folder of a run."""
 
 _OTHER_BYTES = 4_000_000
 """What a run of one seed writes beside its checkpoints, at most: logs, reports and pictures."""
@@ -90,7 +94,10 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
     """Load the data, and run; see `train`. The folders are locked."""
     config = place.configs[0]
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
-    examples = terminal.load_data(console, config.data)
+    config, examples = terminal.load_training_data(console, config)
+    # The seeds differ in nothing that the data decides.
+    configs = [replace(each, data=config.data, model=config.model) for each in place.configs]
+    place = replace(place, configs=configs)
     prepared = prepare(config, examples, console=console)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
@@ -155,6 +162,8 @@ def _run(
         if not is_resumed or not (replica.checkpoints / checkpoint.LAST).exists():
             save(job, replica, is_best=False)
     write_json(place.home / "run.json", every[place.home])
+    if prepared.loaded.is_own:
+        _show_pictures(place, prepared.loaded)
     with watch_signals() as signals, suppress(StopError):
         _fit(console, place.configs, job, replicas, signals, clock)
     if signals:  # It may have come after the last step, too: everything is saved.
@@ -163,6 +172,15 @@ def _run(
 
     finish.finish(console, place, job, replicas, every)
     return Outcome(place.home, None)
+
+
+def _show_pictures(place: Place, examples: Examples) -> None:
+    """Write a sheet of one's own pictures as the network sees them, to be looked at while it trains."""
+    from fer_jax.report import contact_sheet  # It imports matplotlib, which takes a second.
+
+    rng = numpy_rng(place.seeds[0], Stream.SHOW)
+    with replacing(place.home / PICTURES) as new:
+        contact_sheet.lay_out_plain(rng, examples, per_class=10).save(new, format="PNG", optimize=True)
 
 
 def _check_space(place: Place, replicas: Sequence[Replica]) -> None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fer_jax"
 
 ROWS = (
-    ("errors", "fer2013", "randomness", "files", "strict_json", "text"),
+    ("errors", "fer2013", "litter", "randomness", "files", "strict_json", "text"),
     ("config", "metrics", "runtime", "faces"),
     ("images", "data", "models", "cli"),
     ("runs", "report"),
@@ -45,7 +45,10 @@ IN_THE_GROUND = {("files", "errors"), ("files", "strict_json")}
 DOORS = ("fer_jax", "fer_jax.config")
 """The packages that re-export: where users write code."""
 
-HOST_HALF = ("errors", "fer2013", "files", "strict_json", "text", "config", "images", "data", "cli", "faces")
+HOST_HALF = (
+    *("errors", "fer2013", "litter", "files", "strict_json", "text"),
+    *("config", "faces", "images", "data", "cli"),
+)
 DEVICE_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax")
 
 MAX_ROOT_MODULES = 10

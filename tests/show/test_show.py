@@ -24,7 +24,7 @@ config = Config(
 
 def test_a_sheet_holds_every_image_at_three_times_its_size() -> None:
     examples = draw_examples(seed=0, examples=70)
-    picked = draw_rows(np.random.default_rng(0), examples.labels, per_class=2)
+    picked = draw_rows(np.random.default_rng(0), examples.labels, examples.names, per_class=2)
     sheet = np.asarray(lay_out_plain(np.random.default_rng(0), examples, per_class=2))
     windows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], (144, 144))[:, :, ::3, ::3]
     for rows in picked.values():

@@ -16,9 +16,10 @@ from typing import Any, Final
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import BadRow
+from fer_jax.config.data import BadRow, DataConfig
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import file_kinds, image_folder, kaggle
+from fer_jax.data.readers.own import reading
 from fer_jax.files import cache_folder, write_array, write_json
 from fer_jax.strict_json import parse_json
 
@@ -31,41 +32,51 @@ _ARRAYS: Final = ("images", "labels", "usages")
 _TICK_NS: Final = 2_000_000_000
 
 
-def read_cached(path: Path, *, on_bad_row: BadRow) -> Examples:
+def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None) -> Examples:
     """Read a file as `kaggle.read` does, from the cache where it holds this content.
+
+    With `own` it is read as `own.reading.read` does, by these settings.
 
     Two processes may do so at once: each file is replaced atomically, and both write the same. The notes say
     so where a damaged cache was rebuilt, or where the cache could not be written.
     """
+
+    def read() -> Examples:
+        return kaggle.read(path, on_bad_row=on_bad_row) if own is None else reading.read(path, own)
+
+    how = [on_bad_row] if own is None else reading.describe_how(own)
     try:
         cache = cache_folder()
     except OSError as error:
-        uncached = kaggle.read(path, on_bad_row=on_bad_row)
-        return dataclasses.replace(uncached, notes=(f"not cached: {error.strerror}",))
+        return dataclasses.replace(read(), notes=(f"not cached: {error.strerror}",))
     try:
-        file_kinds.check_source(path)  # Before all of it is hashed.
-        key = _key(path, cache, on_bad_row)
+        if own is None:
+            file_kinds.check_source(path)  # Before all of it is hashed.
+        key = _key(path, cache, how, is_own=own is not None)
         stem = cache / "examples" / key
         examples = _load(stem, path)
-    except OSError:  # `kaggle.read` raises the error with its cause.
-        return kaggle.read(path, on_bad_row=on_bad_row)
+    except OSError:  # The reader raises the error with its cause.
+        return read()
     if examples is not None:
         return examples
     notes = ("the damaged cache was rebuilt",) if stem.with_suffix(".json").exists() else ()
-    examples = kaggle.read(path, on_bad_row=on_bad_row)
+    examples = read()
     try:
         # A file that changed meanwhile would be stored under its old key.
-        if _key(path, cache, on_bad_row) == key:
+        if _key(path, cache, how, is_own=own is not None) == key:
             _save(stem, examples)
     except OSError as error:
         notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
     return dataclasses.replace(examples, notes=notes)
 
 
-def _key(path: Path, cache: Path, on_bad_row: str) -> str:
+def _key(path: Path, cache: Path, how: list[Any], *, is_own: bool) -> str:
     """Hash the content of a file or folder and how it is read: 32 hex digits."""
-    content = _list_files(path) if path.is_dir() else _file_hash(path, cache)
-    return _hash([_FORMAT, on_bad_row, content])[:32]
+    if is_own:
+        content = [_stamp_all(path), None if path.is_dir() else _file_hash(path, cache)]
+    else:
+        content = _list_files(path) if path.is_dir() else _file_hash(path, cache)
+    return _hash([_FORMAT, *how, content])[:32]
 
 
 def _hash(value: Any) -> str:
@@ -81,6 +92,17 @@ def _stamp(path: Path) -> list[int]:
 def _list_files(path: Path) -> list[Any]:
     names = sorted(image_folder.list_folder(path).names)
     return [str(path.resolve()), [[name, _stamp(path / name)] for name in names]]
+
+
+def _stamp_all(path: Path) -> list[Any]:
+    """Stamp the pictures that a folder or a manifest names; a missing one is no error here."""
+
+    def stamp(each: Path) -> list[int] | None:
+        with contextlib.suppress(OSError, ValueError):
+            return _stamp(each)
+        return None
+
+    return [str(path.resolve()), [[str(each), stamp(each)] for each in reading.list_content(path)]]
 
 
 def _file_hash(path: Path, cache: Path) -> str:
@@ -116,7 +138,12 @@ def _load(stem: Path, source: Path) -> Examples | None:
         )
         texts = (facts["description"], facts["sha256"], source)
         told = (tuple(facts["cautions"]), tuple(facts["skipped_rows"]))
-        return Examples(images, labels, usages, *texts, *told) if is_good else None
+        groups = facts.get("groups")
+        own: dict[str, Any] = {
+            "class_names": tuple(facts.get("class_names", ())),
+            "groups": None if groups is None else np.array(groups, np.int64),
+        }
+        return Examples(images, labels, usages, *texts, *told, **own) if is_good else None
     except Exception:  # Damage may raise anything; the cure is the same.
         return None
 
@@ -129,5 +156,7 @@ def _save(stem: Path, examples: Examples) -> None:
         "sha256": examples.sha256,
         "cautions": examples.cautions,
         "skipped_rows": examples.skipped_rows,
+        "class_names": examples.class_names,
+        "groups": None if examples.groups is None else examples.groups.tolist(),
     }
     write_json(stem.with_suffix(".json"), facts)

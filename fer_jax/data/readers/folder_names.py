@@ -19,7 +19,8 @@ _LABEL_WORDS: Final = (
     ("neutral", "neutrality"),
     ("contempt", "contemptuous"),
 )
-_LABEL_OF_WORD: Final = {word: label for label, words in enumerate(_LABEL_WORDS) for word in words}
+LABEL_OF_WORD: Final = {word: label for label, words in enumerate(_LABEL_WORDS) for word in words}
+"""The usual words for an expression, in lower case -> its label, as in `fer2013.NAMES`."""
 
 PARTS: Final = {
     **dict.fromkeys(("train", "training"), "Training"),
@@ -49,7 +50,7 @@ def parse_label(name: str) -> int | None:
     """
     match = re.fullmatch(r"([0-9])?[ _.-]*([a-z]+)?", name.strip().casefold(), re.ASCII)
     number, word = match.groups() if match else (None, None)
-    of_word = _LABEL_OF_WORD.get(word) if word else None
+    of_word = LABEL_OF_WORD.get(word) if word else None
     if word is None:
         return int(number) if number and int(number) < fer2013.CLASS_COUNT else None
     return of_word if number is None or of_word == int(number) else None

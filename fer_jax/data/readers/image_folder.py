@@ -25,7 +25,7 @@ from fer_jax.data.readers.folder_names import PARTS, SUFFIXES, parse_label
 from fer_jax.data.readers.kaggle_csv.rows import Rows
 from fer_jax.errors import DataError
 from fer_jax.faces.pictures import find_turn
-from fer_jax.files import is_litter
+from fer_jax.litter import is_litter
 from fer_jax.text import counted
 
 _FORMATS: Final = ("PNG", "JPEG")

@@ -48,7 +48,7 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
         file_kinds.check_source(path)
         if path.is_dir():
             return _from_images(image_folder.list_folder(path), path, on_bad_row=on_bad_row)
-        with archives.opened(path) as archive:
+        with archives.opened(path, keeps_images=True) as archive:
             if archive is not None:
                 return _from_archive(archive, path, on_bad_row=on_bad_row)
         if path.name.lower().endswith(archives.NAME_ENDS):
