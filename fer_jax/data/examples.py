@@ -1,13 +1,14 @@
 """Examples: labelled images of faces as arrays; every reader returns its data in this form."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.errors import DataError
 from fer_jax.files import Json
 
 
@@ -52,7 +53,7 @@ class Examples:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes, by label."""
+        """Names of the labels."""
         return self.class_names or fer2013.LABELS
 
     @property
@@ -75,6 +76,31 @@ class Examples:
     def hashes(self) -> np.ndarray:
         """The hash of each image, uint64 [N], see `hash_images`; computed at the first use."""
         return hash_images(self.images)
+
+
+def number_labels(examples: Examples, names: tuple[str, ...]) -> Examples:
+    """Give the labels of some data the numbers of a network's classes; they are matched by name.
+
+    Args:
+        examples: the data.
+        names: of the network's classes, in the order of its logits; they may be more than those of the data.
+
+    Raises:
+        DataError: the data has rows of a class that the network lacks.
+    """
+    own = examples.names
+    if names[: len(own)] == own:
+        return examples
+    lacking = [name for k, name in enumerate(own) if name not in names and (examples.labels == k).any()]
+    if lacking:
+        raise DataError(
+            f"{examples.description}: it has the classes {', '.join(own)}, and the network has the classes "
+            f"{', '.join(names)}; give data without {', '.join(lacking)}, or data of the network's classes"
+        )
+    # The last one is for label -1: a row without a label.
+    numbers = [names.index(name) if name in names else fer2013.UNLABELLED for name in own]
+    labels = np.array([*numbers, fer2013.UNLABELLED], np.int32)[examples.labels]
+    return replace(examples, labels=labels, class_names=names)
 
 
 def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> tuple[int, ...]:

@@ -1,19 +1,16 @@
 """Where the images of a run come from: the search for a file, and the choice of a reader."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.data import synthetic
-from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.examples import Examples, class_counts, number_labels
 from fer_jax.data.readers import archives, cache, file_kinds, image_folder
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
@@ -166,7 +163,7 @@ def complete(config: Config, examples: Examples) -> tuple[Config, Examples]:
     ordered = model.class_names or names
     model = replace(model, classes=len(ordered), class_names=ordered)
     data = replace(config.data, class_map=classes.settle(config.data.class_map))
-    return replace(config, model=model, data=data), order_classes(examples, ordered)
+    return replace(config, model=model, data=data), number_labels(examples, ordered)
 
 
 def _check_classes(examples: Examples) -> None:
@@ -186,39 +183,6 @@ def _check_classes(examples: Examples) -> None:
             "a class from none; add some, or leave the class out: data.class_map folders takes the "
             "classes that there are, and a mapping file those that it names"
         )
-
-
-def order_classes(examples: Examples, names: Sequence[str]) -> Examples:
-    """Renumber the labels as a network numbers them.
-
-    Args:
-        examples: of FER2013's classes, or of classes of their own.
-        names: of the network's classes, in the order of its outputs.
-
-    Returns:
-        The same examples where they are numbered so, or where they are FER2013's and the network knows these
-        in their order; their hash stays that of the data.
-
-    Raises:
-        DataError: the data has rows of a class that the network does not know.
-    """
-    if tuple(names[: len(examples.names)]) == examples.names:
-        return examples
-    position = {name: label for label, name in enumerate(names)}
-    new = np.array([position.get(name, fer2013.UNLABELLED) for name in examples.names], np.int32)
-    counts = class_counts(examples.labels, classes=len(examples.names))
-    unknown = [
-        f"{name} ({count:,})"
-        for name, count in zip(examples.names, counts, strict=True)
-        if count and name not in position
-    ]
-    if unknown:
-        raise DataError(
-            f"{examples.description}: the network does not know {', '.join(unknown)}; its classes are "
-            f"{', '.join(names)}; rename, merge or leave out the others with a mapping file (data.class_map)"
-        )
-    labels = np.where(examples.labels == fer2013.UNLABELLED, fer2013.UNLABELLED, new[examples.labels])
-    return replace(examples, labels=labels.astype(np.int32), class_names=tuple(names))
 
 
 def _refuse_synthetic(config: DataConfig) -> None:

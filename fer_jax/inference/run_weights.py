@@ -9,8 +9,8 @@ import numpy as np
 from fer_jax.config.data import BadRow, LabelsConfig
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
-from fer_jax.data.examples import Examples
-from fer_jax.data.load import load_examples, order_classes
+from fer_jax.data.examples import Examples, number_labels
+from fer_jax.data.load import load_examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
@@ -144,7 +144,7 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
     """
     config, trained_on = trained.config, trained.record.data
     if is_other_file:
-        return order_classes(load_examples(config.data), config.model.names)
+        return number_labels(load_examples(config.data), config.model.names)
     examples = load_examples(inputs.find_trained_on(config.data, trained_on))
     if examples.sha256 != trained_on.sha256:
         if trained_on.is_synthetic:
@@ -157,7 +157,7 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
             f"the run was trained on {trained_on.description}, and {examples.description} was found; "
             "give the file to measure on with --data"
         )
-    return order_classes(examples, config.model.names)
+    return number_labels(examples, config.model.names)
 
 
 def load_own_data(trained: Trained) -> Examples:
