@@ -3,6 +3,7 @@
 Source of the counts: Kaggle's *Challenges in Representation Learning* (2013), checked against the files.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -50,13 +51,18 @@ NAMES: Final = (*LABELS, "contempt")
 """Names of FER+'s eight classes: FER2013's seven in their order, and contempt."""
 
 
+def are_known(names: Sequence[str]) -> bool:
+    """Whether names of classes are FER2013's or FER+'s, in their order, and not those of other data."""
+    return tuple(names) in (LABELS, NAMES)
+
+
 def names_of(count: int) -> tuple[str, ...]:
-    """Return the class names of a network, in the order of its outputs.
+    """Return the names of classes that nobody named, in the order of a network's outputs.
 
     Args:
-        count: its outputs, 7 or 8.
+        count: its outputs; of 7 or 8 they are the classes of FER2013 or of FER+.
 
-    >>> names_of(8)[6:]
-    ('neutral', 'contempt')
+    >>> names_of(8)[6:], names_of(2)
+    (('neutral', 'contempt'), ('0', '1'))
     """
-    return NAMES[:count]
+    return NAMES[:count] if count in (CLASS_COUNT, len(NAMES)) else tuple(map(str, range(count)))

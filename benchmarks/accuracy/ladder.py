@@ -21,7 +21,7 @@ import tyro
 
 from benchmarks.harness import bench
 from benchmarks.harness.sections import swap, write_section
-from fer_jax import cli
+from fer_jax import cli, fer2013
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.config.files import load_config
 from fer_jax.errors import RunError
@@ -202,7 +202,7 @@ def _draw(row: dict[str, Any]) -> list[Path]:
             seed["history"], title=name, measured_epoch=seed["measured_epoch"]
         ),
         folder / "confusion_val.png": report_plots.plot_confusion(
-            np.array(seed["val_confusion"]), title=f"{name}: validation"
+            np.array(seed["val_confusion"]), fer2013.LABELS, title=f"{name}: validation"
         ),
     }
     for path, figure in figures.items():

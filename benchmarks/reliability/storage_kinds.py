@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.harness.bench import is_installed
+from fer_jax import fer2013
 from fer_jax.config.run import Config
 from fer_jax.data.readers.cache import read_cached
 from fer_jax.data.split import Split
@@ -118,7 +119,8 @@ def _report(run: Path) -> Callable[[Path, int], None]:
 
 def _picture(folder: Path, version: int) -> None:
     counts = _rng(version).integers(1, 900, size=(7, 7))
-    plots.write_png(plots.plot_confusion(counts, title=f"version {version}"), folder / "confusion.png")
+    figure = plots.plot_confusion(counts, fer2013.LABELS, title=f"version {version}")
+    plots.write_png(figure, folder / "confusion.png")
 
 
 def _cache(folder: Path, version: int) -> None:

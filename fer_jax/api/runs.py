@@ -28,6 +28,7 @@ from fer_jax.images.views import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.history import keep_measured
+from fer_jax.metrics.scores import list_names
 from fer_jax.report import terminal
 from fer_jax.report.plots import plot_confusion, plot_curves
 from fer_jax.runs import record as runs_record
@@ -136,7 +137,8 @@ class Run:
             metrics = self._read_metrics()
             if part not in metrics:
                 raise ConfigError(f"{self.folder} has no part {part!r}; wanted one of {', '.join(metrics)}")
-            return plot_confusion(np.array(metrics[part]["confusion"]), title=f"{self.title}: {part}")
+            confusion, names = np.array(metrics[part]["confusion"]), list_names(metrics[part])
+            return plot_confusion(confusion, names, title=f"{self.title}: {part}")
         if kind != "curves":
             raise ConfigError(f"there is no plot {kind!r} of a run; wanted one of {', '.join(KINDS)}")
         history = read_json_lines(self.folder / "log.jsonl")

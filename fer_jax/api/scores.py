@@ -8,13 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_jax.api import display
+from fer_jax.config.model import LEAST_CLASSES, MOST_CLASSES, find_name_fault
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.evaluate import plots, text
-from fer_jax.fer2013 import names_of
+from fer_jax.fer2013 import CLASS_COUNT, NAMES, names_of
 from fer_jax.files import Json
 from fer_jax.metrics import abstention
 from fer_jax.metrics.predictions import calibrate, measure
-from fer_jax.metrics.scores import tells_copies_apart
+from fer_jax.metrics.scores import list_names, tells_copies_apart
 from fer_jax.report.plots import plot_confusion
 from fer_jax.text import Table, decimal, interval, percent, thousands
 
@@ -127,7 +128,7 @@ class Scores:
         """How many images of a class, a row, were predicted as each class, a column."""
         import pandas as pd
 
-        names = [each["label"] for each in self.facts["per_class"]]
+        names = list_names(self.facts)
         frame = pd.DataFrame(self.facts["confusion"], index=names, columns=names)
         return frame.rename_axis(index="true", columns="predicted")
 
@@ -154,7 +155,7 @@ class Scores:
             ConfigError: there is no such plot, or robustness was not measured.
         """
         if kind == "confusion":
-            return plot_confusion(np.array(self.facts["confusion"]), title=self.title)
+            return plot_confusion(np.array(self.facts["confusion"]), list_names(self.facts), title=self.title)
         if kind == "reliability":
             return plots.plot_reliability(self.facts["calibration"], title=self.title)
         if kind == "abstention":
@@ -191,22 +192,29 @@ class Scores:
 
 
 def evaluate_predictions(
-    labels: Sequence[int] | Sequence[str] | np.ndarray, probabilities: Any, *, title: str = "predictions"
+    labels: Sequence[int] | Sequence[str] | np.ndarray,
+    probabilities: Any,
+    *,
+    names: Sequence[str] = (),
+    title: str = "predictions",
 ) -> Scores:
     """Measure the predictions of any model, with 95 % intervals and calibration.
 
     Args:
         labels: int [N], 0..C-1, or the names of the classes.
-        probabilities: float [N, C], the predicted probabilities, each row adding up to 1; C is 7, the classes
-            of FER2013 in their order, or 8, with contempt at the end. One below 1e-15 counts as 1e-15.
+        probabilities: float [N, C], the predicted probabilities, each row adding up to 1; C is 2 to 20. One
+            below 1e-15 counts as 1e-15.
+        names: of the C classes, in the order of the columns; by default FER2013's seven, or these and
+            contempt.
         title: for tables and pictures.
 
     Raises:
         DataError: labels and probabilities do not go together, or are none.
     """
     logits = np.log(np.maximum(_check_probabilities(probabilities), _LEAST_PROBABILITY))
-    numbers = _check_labels(labels, images=len(logits), classes=logits.shape[1])
-    facts = measure(logits, numbers) | {
+    names = _check_names(names, classes=logits.shape[1])
+    numbers = _check_labels(labels, names, images=len(logits))
+    facts = measure(logits, numbers, names) | {
         "split": title,
         "views": ["identity"],
         "calibration": calibrate((logits, numbers), None),
@@ -218,11 +226,11 @@ def evaluate_predictions(
 
 def _check_probabilities(probabilities: Any) -> np.ndarray:
     came = np.asarray(probabilities)
-    has_shape = came.ndim == 2 and len(came) > 0 and came.shape[1] in (7, 8)
+    has_shape = came.ndim == 2 and len(came) > 0 and LEAST_CLASSES <= came.shape[1] <= MOST_CLASSES
     if not has_shape or not np.issubdtype(came.dtype, np.floating):
         raise DataError(
-            f"the probabilities came as {came.dtype} {list(came.shape)}; wanted float [N, 7] or [N, 8], a "
-            "row an image and a column a class"
+            f"the probabilities came as {came.dtype} {list(came.shape)}; wanted float [N, C], a row "
+            f"an image and a column a class, {LEAST_CLASSES} to {MOST_CLASSES} of them"
         )
     if (no_answer := np.isnan(came).all(axis=1)).any():
         raise DataError(
@@ -239,8 +247,21 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
     return came.astype(np.float64)
 
 
-def _check_labels(labels: Any, *, images: int, classes: int) -> np.ndarray:
-    came, names = np.asarray(labels), names_of(classes)
+def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
+    if not names and classes in (CLASS_COUNT, len(NAMES)):
+        return names_of(classes)
+    if len(names) != classes:
+        raise DataError(
+            f"the probabilities have {classes} columns, and {len(names)} names were given; name the classes "
+            'with names=("calm", "angry", ...), in the order of the columns'
+        )
+    if fault := find_name_fault(names):
+        raise DataError(f"the names are {', '.join(map(repr, names))}; wanted {fault}")
+    return tuple(names)
+
+
+def _check_labels(labels: Any, names: Sequence[str], *, images: int) -> np.ndarray:
+    came, classes = np.asarray(labels), len(names)
     if came.dtype.kind in "OU":
         unknown = sorted({str(each) for each in came.ravel()} - set(names))
         if unknown:

@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 from scipy.special import softmax
 
-from fer_jax import fer2013
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
@@ -34,7 +33,7 @@ class CrossValidated:
     """What K networks predict for the rows that they were not trained on.
 
     Attributes:
-        probabilities: float64 [N, 7], each row sums to 1.
+        probabilities: float64 [N, C], each row sums to 1.
         folds: int64 [N], the fold of each row.
         seconds: time of training and prediction, over all folds and sessions.
         kept: number of folds that were read back from an earlier session.
@@ -50,7 +49,7 @@ def assign_folds(labels: np.ndarray, groups: np.ndarray, *, folds: int, seed: in
     """Assign the rows to folds, stratified by class, with all copies of an image in one fold.
 
     Args:
-        labels: int [N], 0..6.
+        labels: int [N], 0..C-1.
         groups: int [N], equal for copies; the class of a group is that of its first row.
         folds: K, >= 2.
         seed: in [0, 2**32).
@@ -92,7 +91,7 @@ def cross_validate(
     """
     fold_of_row = assign_folds(examples.labels, groups, folds=folds, seed=config.train.seed)
     work.mkdir(parents=True, exist_ok=True)
-    logits = np.empty((len(examples), fer2013.CLASS_COUNT), np.float32)
+    logits = np.empty((len(examples), config.model.classes), np.float32)
     seconds, kept = 0.0, 0
     for fold in range(folds):
         held, rows = np.flatnonzero(fold_of_row == fold), np.flatnonzero(fold_of_row != fold)
@@ -128,7 +127,7 @@ def _hash_inputs(config: Config, examples: Examples, rows: np.ndarray) -> str:
 def _run_fold(
     console: Console, config: Config, examples: Examples, split: Split, work: Path, *, title: str
 ) -> np.ndarray:
-    """Train on `train` behind a progress bar, and return the logits of `val`, float32 [H, 7]."""
+    """Train on `train` behind a progress bar, and return the logits of `val`, float32 [H, C]."""
     config, train = _without_selection(config), config.train
     programs = make_programs(config, examples, split)
     job = make_job(config, [train.seed], examples, split, programs)
@@ -142,7 +141,7 @@ def _run_fold(
 
         run_unsaved(job, [replica], on_step=on_step, on_selected=lambda replica: None)
     model = make_predicting_model(config.model)
-    network = Network(model, config.model.classes, replica.state.predictor, programs.pixel_stats)
+    network = Network(model, config.model.names, replica.state.predictor, programs.pixel_stats)
     return predict(network, examples.images[split.val])[0]
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from fer_jax import fer2013
 from fer_jax.audit import near_copies, not_faces, text
 from fer_jax.audit.plots import add_precision, plot_precision
 from fer_jax.audit.rules import AuditFindings, groups_of, list_label_errors
@@ -101,7 +100,7 @@ def _precision_chart(votes: Json) -> Chart:
 def _face(findings: AuditFindings, row: int, words: Iterable[str]) -> Face:
     buffer = io.BytesIO()
     Image.fromarray(findings.examples.images[row, :, :, 0]).save(buffer, format="PNG", optimize=True)
-    label = fer2013.LABELS[findings.examples.labels[row]]
+    label = findings.examples.names[findings.examples.labels[row]]
     lines = [f"row {row}", *words, *_votes_in_words(findings, row)]
     alt = f"the image of row {row}, labelled {label}"
     return {"png": buffer.getvalue(), "alt": alt, "label": label, "words": lines}
@@ -156,5 +155,5 @@ def _label_errors(findings: AuditFindings) -> list[Face]:
     for row in list_label_errors(findings)[:MAX_FACES].tolist():
         likely = findings.confident.likely[row]
         share = f"{100 * findings.probabilities[row, likely]:.0f}\N{NO-BREAK SPACE}%"
-        faces.append(_face(findings, row, [f"likely {fer2013.LABELS[likely]}, {share}"]))
+        faces.append(_face(findings, row, [f"likely {findings.examples.names[likely]}, {share}"]))
     return faces

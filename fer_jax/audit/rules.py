@@ -62,7 +62,7 @@ class AuditFindings:
         copies: exact and near ones.
         not_faces: flat and strange images.
         votes: those of FER+, row by row; None if not given.
-        probabilities: float64 [N, 7], out of sample; None if label errors were not searched for.
+        probabilities: float64 [N, C], out of sample; None if label errors were not searched for.
         confident: the result of confident learning on them.
     """
 
@@ -106,7 +106,7 @@ def choose_parts(examples: Examples, config: SplitConfig) -> Parts:
     if len(present) > 1:
         for number, usage in enumerate(present):
             of_row[examples.usages == usage] = number
-        return Parts("usages", tuple(fer2013.USAGES[usage] for usage in present), of_row)
+        return Parts("usages", tuple(examples.usage_names[usage] for usage in present), of_row)
     parts = {name: rows for name, rows in split_examples(examples, config).parts.items() if len(rows)}
     for number, rows in enumerate(parts.values()):
         of_row[rows] = number
@@ -274,11 +274,11 @@ def make_lines(findings: AuditFindings) -> list[Line]:
     return [
         Line(
             row=row,
-            usage=_name(fer2013.USAGES, int(examples.usages[row])) or "",
-            label=fer2013.LABELS[examples.labels[row]],
+            usage=_name(examples.usage_names, int(examples.usages[row])) or "",
+            label=examples.names[examples.labels[row]],
             reason="; ".join(mark.reasons),
             group=int(near[row]) if group_size[near[row]] > 1 else None,
-            suggested=_name(fer2013.LABELS, mark.suggested),
+            suggested=_name(examples.names, mark.suggested),
             confidence=mark.confidence,
             action="drop" if mark.is_dropped else "keep",
         )

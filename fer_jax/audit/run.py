@@ -28,7 +28,7 @@ from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import complete, find_file, load_examples, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.engine.loop import Clock
-from fer_jax.errors import DataError, RunError
+from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json, read_json, refuse_other, write_json, write_text
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu, machine
@@ -128,6 +128,10 @@ def _look(
             f"{examples.description}: some rows have no label, and an audit checks labels; "
             "use train.csv or fer2013.csv"
         )
+    if options.ferplus is not None and examples.class_names:
+        raise ConfigError(
+            f"FER+ has no votes for the classes {', '.join(examples.class_names)}; leave out --ferplus"
+        )
     votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())
@@ -184,13 +188,15 @@ def _describe_label_errors(
     found, labels = findings.confident, findings.examples.labels
     if found is None or crossed is None:
         return None
-    rows, counts = list_label_errors(findings), class_counts(labels)
+    names = findings.examples.names
+    rows, counts = list_label_errors(findings), class_counts(labels, classes=len(names))
     dropped = list_dropped_errors(findings)
     estimate = confident_learning.estimate_joint(found.joint, np.array(counts))
     return {
         "config": config.name,
         "epochs": config.train.total_epochs,
         "seed": config.train.seed,
+        "classes": list(names),
         "folds": int(crossed.folds.max()) + 1,
         "correct": findings.correct,
         "total": len(labels),

@@ -43,8 +43,9 @@ def joint_table(label_errors: Json | None) -> Table | None:
     """Lay out the confident joint: given labels by likely ones."""
     if label_errors is None:
         return None
-    rows = [["given \\ likely", *fer2013.LABELS]]
-    for label, counts in zip(fer2013.LABELS, label_errors["confident_joint"], strict=True):
+    names = label_errors.get("classes", fer2013.LABELS)
+    rows = [["given \\ likely", *names]]
+    for label, counts in zip(names, label_errors["confident_joint"], strict=True):
         rows.append([label, *(f"{count:,}" for count in counts)])
     return rows
 

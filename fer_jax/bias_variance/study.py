@@ -30,7 +30,7 @@ from fer_jax.data.readers import ferplus
 from fer_jax.data.split import split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs
-from fer_jax.errors import DataError, RunError
+from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json, read_arrays, refuse_other, write_arrays, write_json
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
@@ -163,6 +163,10 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
     # Teachers that cannot be used are refused before any training; their answers are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
+    if options.ferplus is not None and examples.class_names:
+        raise ConfigError(
+            f"FER+ has no votes for the classes {', '.join(examples.class_names)}; leave out --ferplus"
+        )
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(
@@ -246,7 +250,7 @@ def _train_replicas(
         )
 
     def on_selected(replica: Replica) -> None:
-        network = Network(model, config.model.classes, replica.state.predictor, programs.pixel_stats)
+        network = Network(model, config.model.names, replica.state.predictor, programs.pixel_stats)
         logits[replica.seed], _ = predict(network, data.examples.images[study.rows])
 
     started = clock()

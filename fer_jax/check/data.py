@@ -1,11 +1,10 @@
 """Sanity checks of the data before a run: what augmentation leaves of a face, and how the data was split."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fer_jax import fer2013
 from fer_jax.check.finding import Finding, make_finding
 from fer_jax.text import percent
 
@@ -57,16 +56,16 @@ def check_copies(copies: Mapping[str, int], sizes: Mapping[str, int], *, can_gro
     )
 
 
-def check_classes(counts: Mapping[str, tuple[int, ...]]) -> Finding:
+def check_classes(counts: Mapping[str, tuple[int, ...]], names: Sequence[str]) -> Finding:
     """Judge whether the classes have the same shares in all parts.
 
     Args:
         counts: rows of each class by part; the others are compared with "train", empty ones left out.
+        names: of the classes.
     """
-    labels = fer2013.names_of(len(counts["train"]))
     train = np.array(counts["train"]) / sum(counts["train"])
     worst, worst_off, is_chance, missing = "", 0.0, True, []
-    for name, rows in counts.items():
+    for part, rows in counts.items():
         total = sum(rows)
         if not total:
             continue
@@ -74,9 +73,9 @@ def check_classes(counts: Mapping[str, tuple[int, ...]]) -> Finding:
         label = int(off.argmax())
         error = math.sqrt(train[label] * (1 - train[label]) / total)
         if off[label] > worst_off:
-            worst, worst_off = f"{labels[label]} in {name}", float(off[label])
+            worst, worst_off = f"{names[label]} in {part}", float(off[label])
             is_chance = worst_off <= 3 * error
-        missing += [f"{name} has no {labels[label]}" for label, n in enumerate(rows) if not n]
+        missing += [f"{part} has no {names[label]}" for label, n in enumerate(rows) if not n]
     difference = f"shares differ from train's by at most {100 * worst_off:.1f} points" + (
         f" ({worst})" if worst else ""
     )

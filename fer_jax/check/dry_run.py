@@ -124,7 +124,7 @@ def check_split(examples: Examples, split: Split, config: Config) -> list[Findin
     copies = count_leaks(examples, split)
     return [
         check_data.check_copies(copies, sizes, can_group=config.split.protocol != "official"),
-        check_data.check_classes(counts),
+        check_data.check_classes(counts, config.model.names),
     ]
 
 

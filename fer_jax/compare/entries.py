@@ -135,12 +135,18 @@ def check_comparable(entries: Sequence[Entry], part: str) -> None:
     names = tuple(dict.fromkeys(("val", "test", *(["train"] if part == "train" else []))))
     rows = record.read_split(first.folder)
     for run in (run for entry in entries for run in entry.seeds):
-        mine, other = ((each.config.labels.source, each.config.model.classes) for each in (first, run))
-        if mine != other:
+        mine, other = first.config, run.config
+        if mine.model.names != other.model.names and (mine.has_own_data or other.has_own_data):
             raise RunError(
-                f"{run.folder} has {other[1]} classes of {LABEL_WORDS[other[0]]}'s labels, {first.folder} "
-                f"has {mine[1]} of {LABEL_WORDS[mine[0]]}'s; compare runs with the same labels, or measure "
-                "each run with either labels by `python -m fer_jax.evaluate RUN --labels`"
+                f"{run.folder} has the classes {', '.join(other.model.names)}, {first.folder} "
+                f"{', '.join(mine.model.names)}; compare runs with the same classes in the same order"
+            )
+        if (mine.labels.source, mine.model.names) != (other.labels.source, other.model.names):
+            raise RunError(
+                f"{run.folder} has {other.model.classes} classes of {LABEL_WORDS[other.labels.source]}'s "
+                f"labels, {first.folder} has {mine.model.classes} of {LABEL_WORDS[mine.labels.source]}'s; "
+                "compare runs with the same labels, or measure each run with either labels by `python -m "
+                "fer_jax.evaluate RUN --labels`"
             )
         ours, theirs = first.record.data.sha256, run.record.data.sha256
         if ours != theirs:

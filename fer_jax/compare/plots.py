@@ -220,7 +220,7 @@ def add_accuracies(figure: Figure, entries: Sequence[Json], parts: Sequence[str]
         for place, part in enumerate(parts):
             height = row + 0.22 * (place - (len(parts) - 1) / 2)
             _draw_accuracy(axes, entry, part, height, marks[part])
-    chance = 100 / fer2013.CLASS_COUNT
+    chance = 100 / len(entries[0].get("class_names", fer2013.LABELS))
     axes.axvline(chance, color=QUIET_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
     axes.text(chance, -0.62, " chance", color=QUIET_COLOUR, fontsize=9, va="center")
     axes.set_yticks(range(len(entries)), [entry["label"] for entry in entries])

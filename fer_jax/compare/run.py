@@ -14,6 +14,7 @@ from fer_jax.compare import notebook, page, plots, records, text
 from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
 from fer_jax.config.data import LABEL_WORDS, BadRow
+from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
@@ -212,7 +213,7 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         "part": part,
         "parts": [*known, *([part] if part not in PARTS else [])],
         "images": len(is_right[0][0]),
-        "labels": LABEL_WORDS[entries[0].config.labels.source],
+        "labels": describe_labels(entries[0].config),
         "data": {
             "description": measured.examples.contents,
             "sha256": measured.examples.sha256,
@@ -223,6 +224,11 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         "pairs": compare_pairs([rights[0] for rights in is_right], runs, part),
         "command": invocation,
     }
+
+
+def describe_labels(config: Config) -> str:
+    """Name the labels of a run, for people."""
+    return "the data" if config.has_own_data else LABEL_WORDS[config.labels.source]
 
 
 def describe_entry(
@@ -243,12 +249,12 @@ def describe_entry(
 
     Returns:
         `label`, `before` (the label above it, or None), `change` (words) and `changes` (rows of setting,
-        before, now), `notebook` (None, or part -> percent as text), `parameters`, `macs`, `epochs`,
-        `images_per_second`, `seconds_per_epoch`, `gap` and `gap_ends` (of each seed, in points: train − val
-        and its 95 % interval), `selection`, `machine`, `versions`, `seeds_together`, and `seeds`: `seed`,
-        `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if training measured
-        it, `loss`, `balanced_accuracy`, `macro_f1`; for `part` and a seed that was evaluated also
-        `copy_free`), `best_epoch`, `history` (of the epochs that were measured).
+        before, now), `class_names`, `notebook` (None, or part -> percent as text), `parameters`, `macs`,
+        `epochs`, `images_per_second`, `seconds_per_epoch`, `gap` and `gap_ends` (of each seed, in points:
+        train − val and its 95 % interval), `selection`, `machine`, `versions`, `seeds_together`, and
+        `seeds`: `seed`, `folder` (name), `git`, `parts` (part -> `correct`, `total`, `low`, `high` and, if
+        training measured it, `loss`, `balanced_accuracy`, `macro_f1`; for `part` and a seed that was
+        evaluated also `copy_free`), `best_epoch`, `history` (of the epochs that were measured).
     """
     first = entry.seeds[0].record
     words, told = _read_notebook(entry, before)
@@ -267,6 +273,7 @@ def describe_entry(
         "before": None if before is None else before.label,
         "change": words,
         "changes": changes,
+        "class_names": list(entry.config.model.names),
         "notebook": told,
         "parameters": first.parameters,
         "macs": first.macs,

@@ -1,7 +1,9 @@
 """Sections of a run's config: the network, and the device it runs on."""
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from fer_jax import fer2013
 from fer_jax.config.checks import Checks
@@ -35,6 +37,45 @@ class ConvBlock:
 
 Pooling = Literal["max", "blur", "mean", "stride"]
 """How a block halves height and width."""
+
+
+LEAST_CLASSES: Final = 2
+MOST_CLASSES: Final = 20
+LONGEST_NAME: Final = 40
+"""Letters of a class's name, which heads columns and labels pictures."""
+
+_MARKS: Final = " -_.'&+()"
+_TAKEN: Final = ("unsure", "smooth_")
+
+
+def find_name_fault(names: Sequence[object]) -> str:
+    """Say what names must be to name classes; empty where these are so.
+
+    Names come from folders and files of others, and go into tables, pages and pictures: letters and digits
+    of any script and a few marks, with a letter or digit first.
+
+    >>> find_name_fault(("calm", "very angry")), find_name_fault(("calm", "Calm"))
+    ('', 'names that differ in more than their case')
+    """
+    if not LEAST_CLASSES <= len(names) <= MOST_CLASSES:
+        return f"{LEAST_CLASSES} to {MOST_CLASSES} names"
+    for name in names:
+        if not isinstance(name, str) or not _is_name(name):
+            return (
+                f"names of 1 to {LONGEST_NAME} letters, digits and marks of {_MARKS.strip()!r} or single "
+                "spaces, with a letter or digit first"
+            )
+    if any(str(name).casefold().startswith(_TAKEN) for name in names):
+        return "other names than unsure and smooth_…, which `predict` writes in their place"
+    if len({name.casefold() for name in names if isinstance(name, str)}) < len(names):
+        return "names that differ in more than their case"
+    return ""
+
+
+def _is_name(name: str) -> bool:
+    is_known = all(unicodedata.category(letter)[0] in "LMN" or letter in _MARKS for letter in name)
+    is_neat = name == " ".join(name.split()) and name[:1].isalnum()
+    return is_known and is_neat and len(name) <= LONGEST_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +116,14 @@ class ModelConfig:
         wanted = "0: model.head is classes, which has no hidden dense layer"
         checks.check("dense_features", self.head != "classes" or self.dense_features == 0, wanted)
         checks.rate("dense_dropout_rate", "skip_rate")
-        checks.within("classes", 2, 20, "classes")
+        checks.within("classes", LEAST_CLASSES, MOST_CLASSES, "classes")
         is_tuple = not isinstance(self.class_names, str)
         checks.check("class_names", is_tuple, 'a tuple of names, such as ("calm", "angry")')
-        is_whole = not self.class_names or len(set(self.class_names)) == len(self.class_names) == self.classes
-        checks.check("class_names", is_whole, f"{self.classes} different names: model.classes is that")
+        if self.class_names:
+            fault = find_name_fault(self.class_names)
+            checks.check("class_names", not fault, fault)
+            is_whole = len(self.class_names) == self.classes
+            checks.check("class_names", is_whole, f"{self.classes} names: model.classes is that")
         can_skip = any(block.kind != "plain" for block in self.blocks)
         wanted = "0: no block of model.blocks is residual or separable, so there is nothing to skip"
         checks.check("skip_rate", self.skip_rate == 0 or can_skip, wanted)

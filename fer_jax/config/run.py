@@ -34,6 +34,11 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
+    @property
+    def has_own_data(self) -> bool:
+        """Whether it is for pictures of the user's own: they are made to fit, or their labels are mapped."""
+        return self.data.fit != "refuse" or self.data.class_map != "fer2013" or bool(self.model.class_names)
+
     def __post_init__(self) -> None:
         checks, epochs, optimizer = Checks(self, ""), self.train.epochs, self.optimizer
         is_name = 0 < len(self.name) <= 100 and all(c.isalnum() or c in "._-" for c in self.name)
@@ -48,6 +53,9 @@ class Config:
                 "for classes of your own, see data.class_map"
             )
             checks.check("model.classes", has_labels, wanted)
+        is_fer2013 = self.data.class_map == "fer2013" and fer2013.are_known(self.model.names)
+        wanted = "fer2013: FER+ has votes on FER2013's images alone, and data.class_map names other classes"
+        checks.check("labels.source", self.labels.source == "fer2013" or is_fer2013, wanted)
         wanted = f"less than train.epochs, which is {epochs}"
         checks.check("optimizer.warmup_epochs", optimizer.warmup_epochs < epochs, wanted)
         checks.at_most("average.swa_epochs", epochs, "train.epochs")

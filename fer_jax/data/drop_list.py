@@ -6,14 +6,13 @@ its data, and a list for other data is refused.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers.file_kinds import check_source, printable
@@ -149,20 +148,23 @@ def _parse(fields: dict[str, str | None], where: str, examples: Examples) -> tup
     return int(row), action
 
 
-def leave_out(split: Split, dropped: np.ndarray, labels: np.ndarray, *, max_fraction: float) -> Split:
+def leave_out(
+    split: Split, dropped: np.ndarray, labels: np.ndarray, names: Sequence[str], *, max_fraction: float
+) -> Split:
     """Take rows, int [D], out of the training part; the other parts stay, so that results are comparable.
 
     Args:
         split: rows of each part.
         dropped: rows to leave out.
         labels: int [N], of all rows.
+        names: of the classes.
         max_fraction: of the training part that may be left out, 0..1.
 
     Raises:
         DataError: a class vanishes from the training part, or more of it goes.
 
     >>> split = Split(np.array([0, 1, 4]), np.array([2]), np.array([3]))
-    >>> left = leave_out(split, np.array([1, 2]), np.zeros(5, np.int64), max_fraction=0.5)
+    >>> left = leave_out(split, np.array([1, 2]), np.zeros(5, np.int64), ["calm"], max_fraction=0.5)
     >>> left.train.tolist(), left.val.tolist()
     ([0, 4], [2])
     """
@@ -171,9 +173,9 @@ def leave_out(split: Split, dropped: np.ndarray, labels: np.ndarray, *, max_frac
     of_part = f"{gone:,} of the {len(split.train):,} rows of the training part"
     vanished = np.setdiff1d(labels[split.train], labels[train])
     if len(vanished):
-        names = join([fer2013.LABELS[label] for label in vanished])
+        lost = join([names[label] for label in vanished])
         raise DataError(
-            f"the list drops {of_part}, and nothing is left of {names}; change `drop` to `keep` for some of "
+            f"the list drops {of_part}, and nothing is left of {lost}; change `drop` to `keep` for some of "
             "them, or leave out --drop"
         )
     if gone > max_fraction * len(split.train):
@@ -198,5 +200,5 @@ def apply_drop_list(config: DataConfig, examples: Examples, split: Split) -> tup
     if config.drop is None:
         return split, None
     dropped = read_dropped(find(config.drop), examples)
-    left = leave_out(split, dropped, examples.labels, max_fraction=config.max_drop_fraction)
+    left = leave_out(split, dropped, examples.labels, examples.names, max_fraction=config.max_drop_fraction)
     return left, {"list": config.drop, "rows": len(split.train) - len(left.train)}

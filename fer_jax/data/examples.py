@@ -4,12 +4,15 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.errors import DataError
 from fer_jax.files import Json
+
+_OWN_USAGES: Final = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,11 @@ class Examples:
     def names(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.class_names or fer2013.LABELS
+
+    @property
+    def usage_names(self) -> tuple[str, ...]:
+        """Names of the usages: Kaggle's, and of pictures of one's own those of the parts."""
+        return _OWN_USAGES if self.is_own else fer2013.USAGES
 
     @property
     def is_synthetic(self) -> bool:
@@ -104,7 +112,7 @@ def number_labels(examples: Examples, names: tuple[str, ...]) -> Examples:
 
 
 def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> tuple[int, ...]:
-    """Count the rows of each of C classes, in the order of `fer2013.NAMES`; label -1 is not counted.
+    """Count the rows of each of C classes, in the order of their labels; label -1 is not counted.
 
     >>> class_counts(np.array([3, 3, 0, -1]))
     (1, 0, 0, 2, 0, 0, 0)

@@ -35,6 +35,15 @@ DEFAULT_FILE: Final = Path("data/fer2013new.csv")
 _LEAST_VOTES: Final = 2
 
 
+def limit_classes(count: int) -> Classes:
+    """Choose between FER+'s classes by the number of a network's: seven, or all eight.
+
+    >>> limit_classes(8)
+    8
+    """
+    return 7 if count == fer2013.CLASS_COUNT else 8
+
+
 @dataclass(frozen=True, eq=False)
 class Targets:
     """Targets and labels of N rows.

@@ -12,6 +12,7 @@ from fer_jax.config.run import Config
 from fer_jax.diagnose import advice
 from fer_jax.files import Json
 from fer_jax.metrics.history import keep_measured
+from fer_jax.metrics.scores import list_names
 from fer_jax.text import counted
 
 HUMAN_ACCURACY: Final = 0.717
@@ -72,6 +73,7 @@ class Evidence:
         train_accuracy: of the selected weights, without augmentation.
         val_accuracy: the same on the validation images.
         counts: validation images of each class.
+        names: of the classes.
         recalls: validation recall of each class; None for a class without images.
         decomposition: the JSON of `bias_variance` for this config, or None.
     """
@@ -81,6 +83,7 @@ class Evidence:
     train_accuracy: float
     val_accuracy: float
     counts: tuple[int, ...]
+    names: tuple[str, ...]
     recalls: tuple[float | None, ...]
     decomposition: Json | None
 
@@ -201,6 +204,7 @@ def gather(config: Config, history: list[Json], metrics: Json, decomposition: Js
         train_accuracy=metrics["train"]["accuracy"],
         val_accuracy=metrics["val"]["accuracy"],
         counts=tuple(row["count"] for row in per_class),
+        names=list_names(metrics["val"]),
         recalls=tuple(row["recall"] for row in per_class),
         decomposition=decomposition,
     )

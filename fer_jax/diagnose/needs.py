@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from fer_jax.diagnose.evidence import END_EPOCHS, MIN_RARE_IMAGES, MIN_VAL_IMAGES, THRESHOLDS, Evidence
-from fer_jax.fer2013 import NAMES
 from fer_jax.text import counted, decimal
 
 Need = Callable[[Evidence], str | None]
@@ -41,10 +40,17 @@ def enough_images(evidence: Evidence) -> str | None:
     return f"val has {counted(images, 'image')}, and {MIN_VAL_IMAGES} are needed"
 
 
+def known_people(evidence: Evidence) -> str | None:
+    """Need to know how well people do: without, nobody can say whether an accuracy is low."""
+    if not evidence.config.has_own_data:
+        return None
+    return "how well one person tells these classes apart is not known, as it is for FER2013's"
+
+
 def enough_rare_images(evidence: Evidence) -> str | None:
     """Need enough validation images of the rarest class for its recall."""
     rare = int(np.argmin(evidence.counts))
     images = evidence.counts[rare]
     if images >= MIN_RARE_IMAGES:
         return None
-    return f"val has {counted(images, 'image')} of {NAMES[rare]}, and {MIN_RARE_IMAGES} are needed"
+    return f"val has {counted(images, 'image')} of {evidence.names[rare]}, and {MIN_RARE_IMAGES} are needed"

@@ -16,7 +16,6 @@ from fer_jax.diagnose import advice, needs
 from fer_jax.diagnose.advice import Change
 from fer_jax.diagnose.evidence import END_EPOCHS, HUMAN_ACCURACY, THRESHOLDS, Evidence, fit_line
 from fer_jax.diagnose.outcome import RuleOutcome, below_human, in_points
-from fer_jax.fer2013 import NAMES
 from fer_jax.text import counted, percent, signed
 
 
@@ -53,7 +52,7 @@ def _too_short(e: Evidence) -> RuleOutcome:
 
 
 def _collapsed(e: Evidence) -> RuleOutcome:
-    most, label = float(e.shares.max()), NAMES[int(e.shares.argmax())]
+    most, label = float(e.shares.max()), e.names[int(e.shares.argmax())]
     return RuleOutcome(
         rule="collapsed",
         holds=e.has_collapsed,
@@ -208,7 +207,7 @@ def _unbalanced(e: Evidence) -> RuleOutcome:
     rare, most = min(present, key=lambda k: e.counts[k]), max(present, key=lambda k: e.counts[k])
     rarity = e.counts[most] / e.counts[rare]
     low, high = e.recalls[rare] or 0.0, e.recalls[most] or 0.0
-    few, many = NAMES[rare], NAMES[most]
+    few, many = e.names[rare], e.names[most]
     is_missed = rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high
     return RuleOutcome(
         rule="unbalanced classes",
@@ -284,20 +283,21 @@ def _unfinished(e: Evidence) -> RuleOutcome:
 
 
 _LEVELS: Final = (needs.enough_epochs, needs.settled, needs.enough_images)
+_AGAINST_PEOPLE: Final = (needs.known_people, *_LEVELS)
 _TRENDS: Final = (needs.enough_epochs,)
 
 RULES: Final[tuple[tuple[Callable[[Evidence], RuleOutcome], tuple[needs.Need, ...]], ...]] = (
     (_too_short, ()),
     (_collapsed, _LEVELS),
-    (_bias, _LEVELS),
-    (_over_regularised, _LEVELS),
-    (_too_simple, _LEVELS),
+    (_bias, _AGAINST_PEOPLE),
+    (_over_regularised, _AGAINST_PEOPLE),
+    (_too_simple, _AGAINST_PEOPLE),
     (_variance, _LEVELS),
     (_linear_fall, _TRENDS),
     (_overfitting, _TRENDS),
-    (_acceptable, _LEVELS),
+    (_acceptable, _AGAINST_PEOPLE),
     (_unbalanced, (*_LEVELS, needs.enough_rare_images)),
-    (_poor_features, _LEVELS),
+    (_poor_features, _AGAINST_PEOPLE),
     (_sensitive, ()),
     (_unfinished, _TRENDS),
 )

@@ -17,7 +17,6 @@ from matplotlib import colormaps
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
 from fer_jax.evaluate import saliency
-from fer_jax.fer2013 import NAMES
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.inference.labels import LabelledRows
 from fer_jax.inference.predictor import LARGEST_BATCH, predict
@@ -175,7 +174,7 @@ def write_pictures(
         images; and picture -> file name, of `mistakes` (1040 × 1968 pixels if full), `saliency` (1559 × 1684:
         3 faces of each class) and `neighbours` (1262 × 1466: 5 of the mistakes, of different kinds first).
     """
-    examples, rows, labels = part.examples, part.rows, part.labels
+    examples, rows, labels, names = part.examples, part.rows, part.labels, trained.network.names
     mistakes = find_mistakes(logits, labels, rows, count=MISTAKE_COUNT)
     wrong = np.array([each.row for each in mistakes], np.int64)
     features = predict(trained.network, examples.images[wrong])[1]
@@ -186,12 +185,13 @@ def write_pictures(
             "mistakes": _lay_out_mistakes(
                 examples,
                 mistakes,
+                names,
                 title=f"{trained.title}: {wrong_count:,} of {counted(len(rows), 'image')} misclassified",
             ),
             "saliency": _lay_out_saliency(trained, examples, rows, logits),
-            "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, title=trained.title),
+            "neighbours": _lay_out_neighbours(examples, mistakes, neighbours, names, title=trained.title),
         }
-    names = {}
+    files = {}
     for name, sheet in sheets.items():
         path = stem.with_name(f"{stem.name}_{name}.png")
         # A picture of an earlier evaluation would look as if it belonged to this one.
@@ -199,27 +199,29 @@ def write_pictures(
         if sheet is not None:
             with replacing(path) as new:
                 tile_sheet(sheet).save(new, format="PNG", optimize=True)
-            names[name] = path.name
+            files[name] = path.name
     tiles = {name: sheet_record(sheet) for name, sheet in sheets.items() if sheet is not None}
     write_json(stem.with_name(f"{stem.name}_faces.json"), tiles)
-    return [_to_json(*each) for each in zip(mistakes, neighbours, strict=True)], names
+    return [_to_json(*each, names) for each in zip(mistakes, neighbours, strict=True)], files
 
 
-def _name(label: int) -> str:
+def _name(label: int, names: Sequence[str]) -> str:
     # FER+ decides no label for some of the images that a run was trained on.
-    return "undecided" if label == fer2013.UNLABELLED else NAMES[label]
+    return "undecided" if label == fer2013.UNLABELLED else names[label]
 
 
-def _to_json(mistake: Mistake, neighbours: list[Neighbour]) -> Json:
-    near = [each._asdict() | {"label": _name(each.label)} for each in neighbours]
-    words = {"true": NAMES[mistake.true], "predicted": NAMES[mistake.predicted]}
+def _to_json(mistake: Mistake, neighbours: list[Neighbour], names: Sequence[str]) -> Json:
+    near = [each._asdict() | {"label": _name(each.label, names)} for each in neighbours]
+    words = {"true": names[mistake.true], "predicted": names[mistake.predicted]}
     return mistake._asdict() | words | {"neighbours": near}
 
 
-def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title: str) -> Sheet | None:
+def _lay_out_mistakes(
+    examples: Examples, mistakes: Sequence[Mistake], names: Sequence[str], *, title: str
+) -> Sheet | None:
     if not mistakes:
         return None
-    tiles = [Tile(examples.images[each.row], _caption(each)) for each in mistakes]
+    tiles = [Tile(examples.images[each.row], _caption(each, names)) for each in mistakes]
     rows = [tiles[start : start + _COLUMNS] for start in range(0, len(tiles), _COLUMNS)]
     return Sheet(
         rows=rows,
@@ -233,13 +235,18 @@ def _lay_out_mistakes(examples: Examples, mistakes: Sequence[Mistake], *, title:
     )
 
 
-def _caption(mistake: Mistake) -> Caption:
-    words = f"{NAMES[mistake.true]} → {NAMES[mistake.predicted]}"
+def _caption(mistake: Mistake, names: Sequence[str]) -> Caption:
+    words = f"{names[mistake.true]} → {names[mistake.predicted]}"
     return (words, "plain"), (confidence(mistake.confidence), "quiet")
 
 
 def _lay_out_neighbours(
-    examples: Examples, mistakes: Sequence[Mistake], neighbours: list[list[Neighbour]], *, title: str
+    examples: Examples,
+    mistakes: Sequence[Mistake],
+    neighbours: list[list[Neighbour]],
+    names: Sequence[str],
+    *,
+    title: str,
 ) -> Sheet | None:
     if not any(neighbours):
         return None
@@ -254,10 +261,10 @@ def _lay_out_neighbours(
     for number in chosen:
         mistake = mistakes[number]
         roles: dict[int, Role] = {mistake.true: "right", mistake.predicted: "wrong"}
-        rows.append([Tile(examples.images[mistake.row], _caption(mistake))])
+        rows.append([Tile(examples.images[mistake.row], _caption(mistake, names))])
         for near in neighbours[number]:
             role = roles.get(near.label, "plain")
-            caption: Caption = (_name(near.label), role), (f"distance {near.distance:.3f}", "quiet")
+            caption: Caption = (_name(near.label, names), role), (f"distance {near.distance:.3f}", "quiet")
             rows[-1].append(Tile(examples.images[near.row], caption))
     return Sheet(
         rows=rows,
@@ -274,14 +281,14 @@ def _lay_out_neighbours(
 def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, logits: np.ndarray) -> Sheet:
     labels, (predicted, confidences) = examples.labels[rows], _answers(logits)
     of_class = (np.flatnonzero(labels == label) for label in range(logits.shape[1]))
+    network = trained.network
     picked = {
-        NAMES[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
+        network.names[label]: numpy_rng(0, Stream.SHOW, label).permutation(places)[:FACES_PER_CLASS]
         for label, places in enumerate(of_class)
         if len(places)
     }
     places = np.concatenate(list(picked.values()))
     faces = examples.images[rows[places]]
-    network = trained.network
     cams, gradients = (
         np.asarray(
             show(network.model, network.variables, faces, predicted[places], pixel_stats=network.pixel_stats)
@@ -290,7 +297,7 @@ def _lay_out_saliency(trained: Trained, examples: Examples, rows: np.ndarray, lo
     )
     triples = []
     for number, place in enumerate(places):
-        is_right, said = predicted[place] == labels[place], NAMES[predicted[place]]
+        is_right, said = predicted[place] == labels[place], network.names[predicted[place]]
         first: tuple[str, Role] = (f"✓ {said}", "right") if is_right else (f"✗ {said}", "wrong")
         caption: Caption = (first, (confidence(confidences[place]), "quiet"))
         maps = (_overlay(faces[number, ..., 0], cams[number]), _colour(_stretch(gradients[number])))

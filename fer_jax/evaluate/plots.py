@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from fer_jax.metrics.scores import list_names
 from fer_jax.report.charts import add_abstention, add_corruption, add_histogram, add_reliability
 from fer_jax.report.plots import WIDE_DPI, drawing, plot_confusion, write_png
 
@@ -94,7 +95,7 @@ def draw(result: dict[str, Any], *, title: str, stem: Path) -> dict[str, str]:
     """
     same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
     figures = {
-        "confusion": plot_confusion(np.array(result["confusion"]), title=title),
+        "confusion": plot_confusion(np.array(result["confusion"]), list_names(result), title=title),
         "reliability": plot_reliability(result["calibration"], title=title + same),
         "abstention": plot_abstention(result["abstention"], title=title),
     }

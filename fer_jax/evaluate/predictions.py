@@ -1,20 +1,23 @@
 """The table of predictions: a row an image, as CSV or Parquet."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from fer_jax.fer2013 import USAGES, names_of
 from fer_jax.inference.labels import LabelledRows
 
 
-def make_table(part: LabelledRows, logits: np.ndarray, is_copy: np.ndarray | None) -> Any:
+def make_table(
+    part: LabelledRows, logits: np.ndarray, names: Sequence[str], is_copy: np.ndarray | None
+) -> Any:
     """Make the pandas table of some predictions.
 
     Args:
         part: the N rows that were predicted.
         logits: float64 [N, C].
+        names: of the C classes.
         is_copy: bool [N], exact copies of training images; None if these are not known.
 
     Returns:
@@ -24,9 +27,9 @@ def make_table(part: LabelledRows, logits: np.ndarray, is_copy: np.ndarray | Non
     """
     import pandas as pd  # It takes a moment, and is needed here alone.
 
-    names = np.array(names_of(logits.shape[1]))
+    names = np.array(names)
     # An index of -1, a row without a usage, is the last of these.
-    usages = np.array([*USAGES, None])[part.examples.usages[part.rows]]
+    usages = np.array([*part.examples.usage_names, None])[part.examples.usages[part.rows]]
     probabilities = softmax(logits, axis=1)
     return pd.DataFrame(
         {

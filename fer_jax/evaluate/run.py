@@ -70,11 +70,16 @@ class Evaluation:
     is_copy: np.ndarray | None
     votes: np.ndarray | None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the C classes."""
+        return self.subject.members[0].network.names
+
     def to_json(self) -> Json:
         """Compute all metrics, with the facts that they depend on; `robustness` is None."""
         measured = (self.logits, self.rows.labels)
         examples = self.rows.examples
-        return measure(*measured) | {
+        return measure(*measured, self.names) | {
             "split": self.part,
             **self.rows.facts,
             "data": {"description": examples.description, "sha256": examples.sha256},
@@ -100,7 +105,8 @@ class Evaluation:
         }
 
     def _measure_member(self, logits: np.ndarray) -> Json:
-        metrics = summarise(count_predictions(log_softmax(logits, axis=1), self.rows.labels))
+        counts = count_predictions(log_softmax(logits, axis=1), self.rows.labels)
+        metrics = summarise(counts, self.names)
         kept = ("correct", "total", "accuracy", "accuracy_low", "accuracy_high", "loss")
         without = copy_free(logits.argmax(axis=1) == self.rows.labels, self.is_copy)
         return {"copy_free": without} | {name: metrics[name] for name in kept}
@@ -127,7 +133,9 @@ def evaluate(options: EvaluateOptions) -> None:
     console.print(text.describe(result))
     write(console, evaluation, result, options)
     if options.predictions is not None:
-        table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
+        table = predictions.make_table(
+            evaluation.rows, evaluation.logits, evaluation.names, evaluation.is_copy
+        )
         write_table(options.predictions, table, is_parquet=options.predictions.suffix == ".parquet")
         console.print(f"predictions of {counted(len(table), 'image')} written to {options.predictions}")
 

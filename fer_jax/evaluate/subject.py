@@ -9,15 +9,13 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
-from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.files import Json, reading, refuse_other
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.inference import weights
-from fer_jax.inference.labels import Labelling
+from fer_jax.inference.labels import Labelling, load_for
 from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.rows import choose_common_rows, choose_usage
 from fer_jax.inference.run_weights import Trained, load, load_data, load_finished
@@ -114,9 +112,7 @@ def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:
     """
     if subject.runs:
         return load_data(subject.runs[0], is_other_file=options.data is not None)
-    path = None if options.data is None else str(options.data)
-    # With this source there are no synthetic images: only a file will do.
-    return load_examples(DataConfig(path=path, source="kaggle", on_bad_row=options.on_bad_row or "stop"))
+    return load_for(subject.weights[0], options.data, options.on_bad_row)
 
 
 def choose_subject_rows(subject: Subject, examples: Examples, part: str) -> np.ndarray:

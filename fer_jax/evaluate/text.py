@@ -50,7 +50,7 @@ def _mean_cells(counts: Sequence[Json]) -> list[str]:
 def describe(result: Json) -> str:
     """Lay out an evaluation for the terminal, in tables."""
     parts = [members_table(result["members"])] if "members" in result else []
-    parts += [_metrics_table(result), _class_table(result), markdown.confusion_table(result["confusion"])]
+    parts += [_metrics_table(result), _class_table(result), markdown.confusion_table(result)]
     parts.append(_calibration_lines(result))
     if "abstention" in result:
         abstention = result["abstention"]

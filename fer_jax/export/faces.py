@@ -1,12 +1,12 @@
 """The faces that exports are compared and calibrated on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.config.data import LABEL_WORDS, LabelsConfig, LabelSource
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, number_labels
 from fer_jax.data.targets import find_votes
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.export.options import ExportOptions
@@ -47,11 +47,13 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
     Raises:
         FerJaxError: there is no face, or the votes cannot be used.
     """
-    part, rows = "PublicTest", np.flatnonzero(examples.usages == _PUBLIC)
+    examples = _match_labels(examples, classifier.network.names)
+    part, rows = examples.usage_names[_PUBLIC], np.flatnonzero(examples.usages == _PUBLIC)
     if not len(rows):
         part, rows = "all faces", np.flatnonzero(examples.usages != _PRIVATE)
     if not len(rows):
-        raise DataError(f"{examples.description}: it has nothing but PrivateTest; give another --data")
+        held_back = examples.usage_names[_PRIVATE]
+        raise DataError(f"{examples.description}: it has nothing but {held_back}; give another --data")
     source = _choose_source(classifier, examples, options)
     labelling = inference_labels.choose([classifier], source, options.ferplus)
     labelled = inference_labels.relabel(labelling, examples)
@@ -64,7 +66,8 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
         "faces": len(rows),
         "labels": source,
     }
-    whose = "" if examples.is_synthetic else f"; labels of {LABEL_WORDS[source]}"
+    is_own = examples.is_synthetic or examples.class_names
+    whose = "" if is_own else f"; labels of {LABEL_WORDS[source]}"
     return Faces(
         images=examples.images[rows],
         labels=labelled.labels[rows],
@@ -73,6 +76,13 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
         calibration_facts=calibration_facts,
         words=f"{part} of {examples.contents}{whose}",
     )
+
+
+def _match_labels(examples: Examples, names: tuple[str, ...]) -> Examples:
+    """Give labels the numbers of the network's classes; synthetic faces lose those that are of others."""
+    if examples.is_synthetic and names[: len(examples.names)] != examples.names:
+        return replace(examples, labels=np.full_like(examples.labels, fer2013.UNLABELLED), class_names=names)
+    return number_labels(examples, names)
 
 
 def _choose_calibration(examples: Examples, options: ExportOptions) -> tuple[np.ndarray, Json]:

@@ -166,7 +166,7 @@ def _plan(canvas: _Canvas, face: DrawnFace, labels: Sequence[str], zoom: int, ab
     longer = max(frame.right, frame.bottom)
     least, most = max(_LEAST_FONT_PX, 0.014 * longer), max(14, 0.026 * longer)
     size_px = round(min(max(0.13 * min(width, height), least), most))
-    return _Plan(face, box, number + words, _colour(labels, best) if is_sure else _UNSURE, size_px)
+    return _Plan(face, box, number + words, _colours(tuple(labels))[best] if is_sure else _UNSURE, size_px)
 
 
 def _percent(probability: float) -> str:
@@ -178,8 +178,26 @@ def _percent(probability: float) -> str:
     return "> 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
-def _colour(labels: Sequence[str], index: int) -> str:
-    return _COLOURS.get(labels[index]) or list(_COLOURS.values())[index % len(_COLOURS)]
+@functools.lru_cache(maxsize=64)
+def _colours(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose a colour for each class: FER2013's keep theirs, others take those that are left, in order.
+
+    Where none is left, darker ones follow, then lighter ones.
+
+    >>> _colours(("calm", "angry"))
+    ('#009E73', '#D55E00')
+    """
+    plain = list(_COLOURS.values())
+    more = [_blend(each, other) for other in ("#000000", "#FFFFFF") for each in plain]
+    taken = {_COLOURS[label] for label in labels if label in _COLOURS}
+    free = (each for each in (*plain, *more) if each not in taken)
+    return tuple(_COLOURS.get(label) or next(free) for label in labels)
+
+
+def _blend(colour: str, other: str) -> str:
+    """Blend two colours, such as `#D55E00`, in equal parts."""
+    pairs = ((int(colour[start : start + 2], 16), int(other[start : start + 2], 16)) for start in (1, 3, 5))
+    return "#" + "".join(f"{(one + two) // 2:02X}" for one, two in pairs)
 
 
 def _ink(colour: str) -> str:
@@ -245,7 +263,7 @@ def _draw_bars(
                     length = float(plan.face.probabilities[index]) * (row.right - row.left)
                     bar = (left + row.left, top + row.top, left + row.left + length, top + row.bottom)
                     if length >= 1:
-                        canvas.brush.rectangle(bar, fill=_colour(labels, index))
+                        canvas.brush.rectangle(bar, fill=_colours(labels)[index])
                 return place
     return None
 

@@ -220,8 +220,8 @@ def make_analyzer(
     for each in classifiers[1:]:
         if each.labels != classifiers[0].labels:
             raise ConfigError(
-                f"{each.name} tells {len(each.labels)} classes apart, and {classifiers[0].name} "
-                f"{len(classifiers[0].labels)}; name weights of the same classes"
+                f"{each.name} has the classes {', '.join(each.labels)}, and {classifiers[0].name} "
+                f"{', '.join(classifiers[0].labels)}; name weights with the same classes in the same order"
             )
     contracts = list(dict.fromkeys(read_contract(each) for each in classifiers))
     if len(contracts) > 1:

@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 
 from fer_jax.errors import RunError
-from fer_jax.fer2013 import names_of
 from fer_jax.files import read_json
 from fer_jax.inference import run_weights, weights
 from fer_jax.inference.weights import Classifier
@@ -43,7 +42,7 @@ def load_run(folder: Path) -> Classifier:
         warnings.warn(f"{folder}: {note.removeprefix('note: ')}", stacklevel=2)
     return Classifier(
         name=folder.name,
-        labels=tuple(names_of(trained.network.classes)),
+        labels=trained.network.names,
         card=read_json(folder / "run.json"),
         network=trained.network,
         own_labels=trained.own_labels,

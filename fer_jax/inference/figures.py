@@ -14,7 +14,6 @@ from fer_jax.data import subsets
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.split import OWN_PARTS, split_examples
 from fer_jax.errors import DataError, FerJaxError
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
 from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
@@ -26,6 +25,8 @@ from fer_jax.metrics.scores import copy_free, wilson_interval
 
 BY_FER2013: Final = "FER2013"
 BY_FERPLUS: Final = "FER+ majority"
+BY_OWN: Final = "own labels"
+"""Those of data that is not FER2013."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class Ground:
 
     Attributes:
         rows: int64 [N] by part: what of the card's parts the data has.
-        labels: int [rows of the data] by kind, -1 for none; FER+ where the votes are at hand.
+        labels: int [rows of the data] by kind, -1 for none: those of the data, and FER+ where the votes are
+            at hand.
         data_sha256: of the rows that the weights were trained with: all of the data, or all but PrivateTest;
             None: the data does not have them.
         train_hashes: uint64, of the training images; None: it is not known which they are.
@@ -111,7 +113,7 @@ def count_part(
         `labels`, `views`, what `count` gives and, if the copies are known, `copies_of_training_images` and
         `copy_free`, the accuracy without them, see `metrics.scores.copy_free`.
     """
-    names = names_of(network.classes)
+    names = network.names
     for choice, logits in predict_choices(network, images, choices, advance=advance).items():
         predicted = logits.argmax(axis=1)
         for kind, each in labels.items():
@@ -147,7 +149,7 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
             rows[part] = own[part] if part in own else _choose(part, examples)
         except FerJaxError as error:
             reasons[part] = str(error)
-    labels = {BY_FER2013: examples.labels}
+    labels = {BY_OWN if BY_OWN in kinds else BY_FER2013: examples.labels}
     if BY_FERPLUS in kinds:
         try:
             labels[BY_FERPLUS] = _label_by_votes(classifier, examples, votes)
@@ -209,6 +211,7 @@ def _find_own_parts(
         images=examples.images[known],
         labels=examples.labels[known],
         usages=examples.usages[known],
+        groups=None if examples.groups is None else examples.groups[known],
         sha256=training["data_sha256"],
     )
     split = choose_labels(config, had, split_examples(had, config.split)).split

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LABEL_WORDS, LabelsConfig, LabelSource
-from fer_jax.data.examples import Examples
+from fer_jax.config.data import LABEL_WORDS, BadRow, DataConfig, LabelsConfig, LabelSource
+from fer_jax.config.files import from_json
+from fer_jax.data.examples import Examples, number_labels
+from fer_jax.data.load import load_examples
 from fer_jax.data.split import OWN_PARTS
-from fer_jax.data.targets import Classes, load_targets
+from fer_jax.data.targets import limit_classes, load_targets
 from fer_jax.errors import ConfigError, DataError
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
 from fer_jax.inference.predictor import Predictor
+from fer_jax.inference.weights import Classifier
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Labelling:
 
     Attributes:
         config: `source` and the file of votes; `keep` is that of the training.
-        classes: C.
+        names: of the networks' C classes.
         is_own: they were trained on the labels of the same source.
     """
 
     config: LabelsConfig
-    classes: Classes
+    names: tuple[str, ...]
     is_own: bool
 
     @property
@@ -75,7 +77,7 @@ class LabelledRows:
 
 
 def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Path | None) -> Labelling:
-    """Choose the labels that networks, all with as many classes, are measured by.
+    """Choose the labels that networks, all with the same classes, are measured by.
 
     Args:
         members: at least one network.
@@ -83,21 +85,66 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
         ferplus: FER+'s file of votes; None for the one that a run's config names.
 
     Raises:
-        ConfigError: they were trained on different labels and `source` names none.
+        ConfigError: their classes differ; they were trained on different labels and `source` names none; or
+            FER+ has no votes for their classes.
     """
+    names = _find_names(members)
+    if not fer2013.are_known(names) and (source == "ferplus" or ferplus is not None):
+        raise ConfigError(
+            f"FER+ has no votes for the classes {', '.join(names)}; leave out --ferplus and --labels ferplus"
+        )
     own = [member.own_labels for member in members]
     sources = list(dict.fromkeys(each.source for each in own))
     if source is None and len(sources) > 1:
-        names = " and of ".join(LABEL_WORDS[each] for each in sources)
+        both = " and of ".join(LABEL_WORDS[each] for each in sources)
         raise ConfigError(
-            f"the runs were trained on the labels of {names}; choose those to measure by: --labels fer2013 "
+            f"the runs were trained on the labels of {both}; choose those to measure by: --labels fer2013 "
             "or --labels ferplus"
         )
     chosen = source or sources[0]
     named = [each.ferplus for each in own if each.ferplus is not None]
     votes = str(ferplus) if ferplus is not None else next(iter(named), None)
-    classes: Classes = 7 if members[0].network.classes == fer2013.CLASS_COUNT else 8
-    return Labelling(replace(own[0], source=chosen, ferplus=votes), classes, is_own=sources == [chosen])
+    return Labelling(replace(own[0], source=chosen, ferplus=votes), names, is_own=sources == [chosen])
+
+
+def _find_names(members: Sequence[Predictor]) -> tuple[str, ...]:
+    """Find the names of the classes that the networks share.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    names = list(dict.fromkeys(member.network.names for member in members))
+    if len(names) > 1:
+        first, other = (", ".join(each) for each in names[:2])
+        raise ConfigError(
+            f"one network has the classes {first}, and another {other}; name networks with the same classes "
+            "in the same order"
+        )
+    return names[0]
+
+
+def load_for(classifier: Classifier, path: Path | None, on_bad_row: BadRow | None) -> Examples:
+    """Load a file to measure released weights on, as the data of their training was loaded.
+
+    A mapping file of the training is not at hand: then labels are matched by the names of the classes.
+
+    Args:
+        classifier: the weights, with their card.
+        path: the file; None to look for one.
+        on_bad_row: what a malformed row does; by default it is an error.
+
+    Raises:
+        FerJaxError: there is no file, it cannot be read, or its labels are not of the network's classes.
+    """
+    config = from_json(DataConfig, classifier.card["config"]["data"], where=f"the card of {classifier.name}")
+    config = DataConfig(
+        path=None if path is None else str(path),
+        source="kaggle",  # There are no synthetic images then: only a file will do.
+        on_bad_row=on_bad_row or "stop",
+        fit=config.fit,
+        class_map="folders" if config.class_map.endswith(".json") else config.class_map,
+    )
+    return number_labels(load_examples(config), classifier.network.names)
 
 
 def relabel(labelling: Labelling, examples: Examples) -> Examples:
@@ -106,7 +153,7 @@ def relabel(labelling: Labelling, examples: Examples) -> Examples:
     Raises:
         FerJaxError: the votes cannot be read, or are not of this data.
     """
-    targets = load_targets(labelling.config, examples, classes=labelling.classes)
+    targets = load_targets(labelling.config, examples, classes=limit_classes(len(labelling.names)))
     return examples if targets is None else replace(examples, labels=targets.labels)
 
 
@@ -129,7 +176,7 @@ def label_rows(labelling: Labelling, examples: Examples, rows: np.ndarray, *, pa
 
 def _list_notes(labelling: Labelling, kept: int, rows: int, part: str) -> list[str]:
     """Note whose labels a part is measured by and what follows from that."""
-    is_seven = labelling.classes == fer2013.CLASS_COUNT
+    is_seven = len(labelling.names) == fer2013.CLASS_COUNT
     if labelling.config.source == "ferplus":
         lines = [f"labels     FER+: its votes decide {kept:,} of {rows:,} rows of {part}"]
         left_out = "note: the network has seven classes: rows that contempt wins are left out"
@@ -138,7 +185,7 @@ def _list_notes(labelling: Labelling, kept: int, rows: int, part: str) -> list[s
         return []
     lines = ["labels     FER2013"]
     if not is_seven:
-        lines.append(f"note: FER2013 has no {names_of(labelling.classes)[-1]}: that answer counts as wrong")
+        lines.append(f"note: FER2013 has no {labelling.names[-1]}: that answer counts as wrong")
     if part in OWN_PARTS and not (part == "train" and labelling.config.keep == "voted"):
         lines.append(f"note: {part} of this run holds only rows that FER+ decides")
     return lines

@@ -40,15 +40,20 @@ class Network:
 
     Attributes:
         model: the Linen module.
-        classes: C, the number of classes.
+        names: of the C classes, in the order of the logits.
         variables: `params`, and `batch_stats` where it has batch norms.
         pixel_stats: of its training images.
     """
 
     model: nn.Module
-    classes: int
+    names: tuple[str, ...]
     variables: dict[str, Any]
     pixel_stats: PixelStats
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.names)
 
 
 class Predictor(Protocol):

@@ -17,7 +17,7 @@ from fer_jax.data import subsets
 from fer_jax.data.drop_list import apply_drop_list
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, split_examples
-from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, load_targets
+from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, limit_classes, load_targets
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
 from fer_jax.images.stored_views import TrainTargets
@@ -83,7 +83,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         notes.append(
             f"left out of train: {counted(dropped['rows'], 'row')} that {dropped['list']} marks drop"
         )
-    targets = load_targets(config.labels, examples, classes=config.model.classes)
+    targets = load_targets(config.labels, examples, classes=limit_classes(config.model.classes))
     if targets is not None:
         kept = keep_rows(split, targets)
         notes.append(describe_kept(split, kept))

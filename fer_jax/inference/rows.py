@@ -55,15 +55,25 @@ def choose_usage(examples: Examples, part: str) -> np.ndarray:
     """Choose the rows of "PublicTest", "PrivateTest" or "all", which need no split; see `choose_rows`.
 
     Raises:
-        DataError: the data has no such rows.
+        DataError: the data has no such rows, or classes of its own and no part of FER2013.
     """
+    if part != "all" and examples.class_names:
+        raise DataError(
+            f"{part} is a part of FER2013, and {examples.description} has the classes "
+            f"{', '.join(examples.class_names)}; choose another --split: train, val or test of a run, or all"
+        )
     if part == "all":
         return _keep_labelled(examples, np.arange(len(examples)), part)
     return _keep_labelled(examples, list_labelled(examples, part), part)
 
 
 def list_labelled(examples: Examples, usage: str) -> np.ndarray:
-    """List the labelled rows of a usage, such as "PublicTest": int64 [N]; N may be 0."""
+    """List the labelled rows of a usage, such as "PublicTest": int64 [N]; N may be 0.
+
+    Data with classes of its own has no usages of FER2013.
+    """
+    if examples.class_names:
+        return np.zeros(0, np.int64)
     is_labelled = examples.labels != fer2013.UNLABELLED
     return np.flatnonzero(is_labelled & (examples.usages == fer2013.USAGES.index(usage)))
 
@@ -103,6 +113,8 @@ def find_training_hashes(
     Returns:
         None if the card says something else, or the data lacks these rows.
     """
+    if examples.class_names:
+        return None
     is_training = examples.usages == fer2013.USAGES.index("Training")
     came = class_counts(examples.labels[is_training])
     arrays = (examples.labels, examples.usages, examples.images)

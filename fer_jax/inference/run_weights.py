@@ -80,7 +80,7 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
         config=config,
         record=record,
         saved=runs_record.read_split(folder),
-        network=Network(model, config.model.classes, variables, stats),
+        network=Network(model, config.model.names, variables, stats),
         checkpoint=mark,
         notes=notes,
     )
@@ -140,11 +140,11 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
     """Load the file asked for, or the data that the run was trained on, synthetic or not.
 
     Raises:
-        DataError: it is not there, or is not what the run was trained on.
+        DataError: it is not there, is not what the run was trained on, or has classes that the run lacks.
     """
-    config, trained_on = trained.config, trained.record.data
+    config, trained_on, names = trained.config, trained.record.data, trained.network.names
     if is_other_file:
-        return number_labels(load_examples(config.data), config.model.names)
+        return number_labels(load_examples(config.data), names)
     examples = load_examples(inputs.find_trained_on(config.data, trained_on))
     if examples.sha256 != trained_on.sha256:
         if trained_on.is_synthetic:
@@ -157,7 +157,7 @@ def load_data(trained: Trained, *, is_other_file: bool) -> Examples:
             f"the run was trained on {trained_on.description}, and {examples.description} was found; "
             "give the file to measure on with --data"
         )
-    return number_labels(examples, config.model.names)
+    return number_labels(examples, names)
 
 
 def load_own_data(trained: Trained) -> Examples:

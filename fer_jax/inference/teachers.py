@@ -93,7 +93,7 @@ def load_teachers(student: Student) -> list[Teacher]:
         first = known.setdefault(_hash([each]), each)
         if first is not each:
             raise ConfigError(f"{title} has the same weights as {first.title}; name one of them")
-        _check(title, each.network.classes, each.labels, each.train_hashes, student)
+        _check(title, each.network.names, each.labels, each.train_hashes, student)
     return teachers
 
 
@@ -143,13 +143,15 @@ def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> 
     return Teacher(title, classifier.network, classifier.own_labels.source, hashes, facts)
 
 
-def _check(title: str, classes: int, labels: LabelSource, seen: np.ndarray, student: Student) -> None:
+def _check(
+    title: str, names: tuple[str, ...], labels: LabelSource, seen: np.ndarray, student: Student
+) -> None:
     """Refuse a teacher of other classes or labels, or that was trained on images that are measured."""
     config, hashes, split = student.config, student.examples.hashes, student.split
-    if classes != config.model.classes:
+    if names != config.model.names:
         raise ConfigError(
-            f"{title} has {classes} classes, and model.classes is {config.model.classes}; give a teacher "
-            "with as many classes"
+            f"{title} has the classes {', '.join(names)}, and this run {', '.join(config.model.names)}; give "
+            "a teacher with the same classes in the same order"
         )
     if labels == "ferplus" and config.labels.source == "fer2013":
         raise ConfigError(

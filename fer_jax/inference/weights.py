@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from fer_jax import fer2013
 from fer_jax.config.data import LabelsConfig
 from fer_jax.config.files import from_json
-from fer_jax.config.model import ModelConfig
+from fer_jax.config.model import ModelConfig, find_name_fault
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json, read_bytes
 from fer_jax.images.standardise import PixelStats
@@ -74,8 +74,8 @@ def _read_card(fields: Any, *, where: str) -> Card:
         )
     read = partial(_read_field, fields, where=where)
     labels, model = read("labels", kind=list), read("model", kind=dict)
-    if labels != list(fer2013.NAMES[: len(labels)]) or len(labels) < fer2013.CLASS_COUNT:
-        raise RunError(f"{where}: its labels are not those that fer_jax has; {_GET_AGAIN}")
+    if fault := find_name_fault(labels):
+        raise RunError(f"{where}: its labels cannot name classes; wanted {fault}; {_GET_AGAIN}")
     mean, std = (read("preprocessing", name, kind=float) for name in ("mean", "std"))
     if not std > 0:
         raise RunError(
@@ -242,14 +242,14 @@ def build(card: Any, tensors: bytes, *, where: str) -> Classifier:
     """
     read = _check(card, tensors, where=where)
     config = from_json(ModelConfig, read.model, where=where)
-    if config.classes != len(read.labels):
+    if config.names != read.labels:
         raise RunError(
-            f"{where}: its network has {config.classes} classes, and it names {len(read.labels)} labels; "
-            f"{_GET_AGAIN}"
+            f"{where}: its network has the classes {', '.join(config.names)}, and its labels are "
+            f"{', '.join(read.labels)}; {_GET_AGAIN}"
         )
     model = make_predicting_model(config)
     variables = _restore(describe_variables(model), tensors, where=where)
-    network = Network(model, len(read.labels), variables, read.pixel_stats)
+    network = Network(model, read.labels, variables, read.pixel_stats)
     return Classifier(read.name, read.labels, card, network, read.own_labels)
 
 

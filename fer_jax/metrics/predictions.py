@@ -3,12 +3,12 @@
 Metrics are computed from the logits in float64.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from scipy.special import log_softmax
 
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
 from fer_jax.metrics import bootstrap, calibration
 from fer_jax.metrics.counts import count_predictions
@@ -21,12 +21,13 @@ Predictions = tuple[np.ndarray, np.ndarray]
 """Logits float64 [N, C], and the labels int [N] of the same images."""
 
 
-def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
+def measure(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Json:
     """Compute all metrics of a set of predictions, with their bootstrap intervals; ready for JSON.
 
     Args:
         logits: float64 [N, C], N >= 1.
         labels: int [N], 0..C-1.
+        names: of the C classes.
 
     Returns:
         What `metrics.scores.summarise` gives, with `top2_correct`, `top2_accuracy`, `roc_auc` by label,
@@ -39,10 +40,9 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Json:
     distances = np.abs(resampled.pop("excesses") - values["excesses"]).sum(axis=1)
     ends = {name: bootstrap.percentile_interval(each) for name, each in resampled.items()}
     ends["ece"] = bootstrap.distance_interval(values["ece"], distances)
-    names = names_of(logits.shape[1])
     interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(names)}
     auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(names)}
-    return summarise(count_predictions(log_softmax(logits, axis=1), labels)) | {
+    return summarise(count_predictions(log_softmax(logits, axis=1), labels), names) | {
         "top2_correct": int(top2_hits(logits, labels).sum()),
         "top2_accuracy": float(values["top2_accuracy"]),
         "roc_auc": auc_of_class,

@@ -1,11 +1,11 @@
 """Scores derived from counts and predictions: Wilson intervals, per-class ratios, top-2 hits, ROC-AUC."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fer_jax.fer2013 import NAMES
 from fer_jax.metrics.counts import Counts, mean_loss
 
 
@@ -87,8 +87,10 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
     return ours - theirs - below, ours - theirs + above
 
 
-def summarise(counts: Counts) -> dict[str, Any]:
+def summarise(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
     """Compute every reported metric from the counts of at least one example, ready for JSON.
+
+    `names` are those of the C classes.
 
     Returns:
         `correct`, `total`, `accuracy` with `accuracy_low` and `accuracy_high` (Wilson, 95 %), `loss`,
@@ -97,7 +99,7 @@ def summarise(counts: Counts) -> dict[str, Any]:
     """
     confusion = np.asarray(counts.confusion, np.int64)
     correct, total = int(np.trace(confusion)), int(confusion.sum())
-    rows = [_class_figures(confusion, index) for index in range(len(confusion))]
+    rows = [_class_figures(confusion, index, name) for index, name in enumerate(names)]
     present = [row for row in rows if row["count"]]
     return {
         **proportion(correct, total),
@@ -109,11 +111,16 @@ def summarise(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _class_figures(confusion: np.ndarray, index: int) -> dict[str, Any]:
+def list_names(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the names of the classes in what `summarise` returned, in the order of its confusion matrix."""
+    return tuple(each["label"] for each in figures["per_class"])
+
+
+def _class_figures(confusion: np.ndarray, index: int, name: str) -> dict[str, Any]:
     hits = int(confusion[index, index])
     examples, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
     return {
-        "label": NAMES[index],
+        "label": name,
         "precision": hits / predicted if predicted else None,
         "recall": hits / examples if examples else None,
         "f1": 2 * hits / (examples + predicted) if examples + predicted else None,

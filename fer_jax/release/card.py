@@ -21,17 +21,33 @@ TERMS: Final = (
 TERMS_FERPLUS: Final = (
     "The votes of FER+ (Barsoum et al. 2016) are from https://github.com/microsoft/FERPlus."
 )
+TERMS_OWN: Final = (
+    "The pictures belong to the data of whoever trained the weights, and none is in these files. Ask them "
+    "for its terms, and whether the people on the pictures agreed, before you use the weights."
+)
 TERMS_SYNTHETIC: Final = "Faces drawn by fer_jax from a seed, no person among them; Apache-2.0."
 
-LIMITS: Final = (
+_CROP_LIMIT: Final = (
     "It sees one centred, cut-out, upright gray face of 48 × 48 pixels; another network finds the faces, and "
-    "this one gives probabilities for whatever it is shown, face or not.",
+    "this one gives probabilities for whatever it is shown, face or not."
+)
+_TEMPERATURE_LIMIT: Final = "The probabilities are as the network gives them: no temperature was fitted."
+LIMITS: Final = (
+    _CROP_LIMIT,
     "The labels are noisy: one human rater agrees with the others on about 70 % of these faces. A few points "
     "between two networks can be chance: see the intervals.",
     "Classes are unequal, and disgust is rare; see the counts of each class.",
     "FER2013 does not say who is on its pictures. How accuracy differs by age, sex or skin was not measured "
     "and must be taken to differ.",
-    "The probabilities are as the network gives them: no temperature was fitted.",
+    _TEMPERATURE_LIMIT,
+)
+LIMITS_OWN: Final = (
+    _CROP_LIMIT,
+    "The labels are those of the data it was trained on, and how often people agree on them is not known. "
+    "Classes may be unequal; see the counts of each. A few points between two networks can be chance: see "
+    "the intervals.",
+    "How accuracy differs by age, sex or skin was not measured and must be taken to differ.",
+    _TEMPERATURE_LIMIT,
 )
 MISUSE: Final = (
     "An expression is not an emotion, and a guess from one picture is not a measurement of a person.",
@@ -45,6 +61,11 @@ _RULES: Final = {
     "official": "FER2013's usages: Training is train, PublicTest is val, PrivateTest is test",
     "seed": "the Training rows, 70/15/15, stratified by class, by the split seed",
     "holdout": "the Training rows, a share held out as val, stratified by class, by the split seed",
+    "given": "the parts that the data names",
+}
+_OWN_RULES: Final = {
+    "seed": "70/15/15, stratified by class, by the split seed",
+    "holdout": "a share held out as val, stratified by class, by the split seed",
 }
 _VAL_ROLES: Final = {
     "best": "the epoch was selected on it",
@@ -75,7 +96,8 @@ def describe_preprocessing(stats: PixelStats) -> Json:
 def public_config(config: Config) -> Json:
     """Turn a config into JSON for publication: paths are reduced to file names."""
     fields = to_json(config)
-    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus"), ("distill", "bank")):
+    of_data = [("data", name) for name in ("path", "class_map", "drop")]
+    for section, name in (*of_data, ("labels", "ferplus"), ("distill", "bank")):
         place = fields[section][name]
         fields[section][name] = None if place is None else Path(place).name
     fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]
@@ -84,15 +106,17 @@ def public_config(config: Config) -> Json:
 
 def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
     """Describe how a finished run trained the weights, for JSON; `checkpoint` is their `name` and `step`."""
-    terms = [TERMS_SYNTHETIC if run.data.is_synthetic else TERMS]
+    of_data = TERMS_OWN if config.has_own_data else TERMS
+    terms = [TERMS_SYNTHETIC if run.data.is_synthetic else of_data]
     has_votes = config.labels.source == "ferplus"
     protocol = config.split.protocol
+    rules = _RULES | (_OWN_RULES if config.has_own_data else {})
     return {
         "data": public_description(run.data.description, is_synthetic=run.data.is_synthetic),
         "data_sha256": run.data.sha256,
-        "labels": f"FER+, {config.labels.mode}" if has_votes else "FER2013",
+        "labels": describe_labels(config),
         "terms": " ".join([*terms, *([TERMS_FERPLUS] if has_votes else [])]),
-        "split": {"protocol": protocol, "rule": _RULES[protocol], **asdict(run.split)},
+        "split": {"protocol": protocol, "rule": rules[protocol], **asdict(run.split)},
         "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
         "teachers": run.teachers,
         "epochs": config.train.total_epochs,
@@ -104,6 +128,18 @@ def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
         "versions": run.versions,
         "git": run.git,
     }
+
+
+def describe_labels(config: Config) -> str:
+    """Describe the labels of a training, for a card."""
+    if config.labels.source == "ferplus":
+        return f"FER+, {config.labels.mode}"
+    return "own labels" if config.has_own_data else "FER2013"
+
+
+def list_limits(config: Config) -> tuple[str, ...]:
+    """List what the weights of a run cannot do, for a card."""
+    return LIMITS_OWN if config.has_own_data else LIMITS
 
 
 def name_teachers(teachers: Json | None) -> list[str]:

@@ -9,18 +9,14 @@ from typing import Final
 
 from rich.console import Console
 
-from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import load_examples
 from fer_jax.errors import DataError, RunError
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.images.views import ViewChoice
 from fer_jax.inference import figures, weights
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.rows import choose_rows, find_trained_on, list_labelled
 from fer_jax.inference.run_weights import Trained, load_data, load_finished
-from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.models.summary import list_layers
 from fer_jax.release import card as release_card
 from fer_jax.release.options import ReleaseOptions, choose_folder
@@ -90,8 +86,7 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
         DataError: the data does not hold the training images, so copies of them cannot be counted.
     """
     classifier = weights.read(found.folder, found.name)
-    path = None if options.data is None else str(options.data)
-    examples = load_examples(DataConfig(path=path, source="kaggle", on_bad_row=options.on_bad_row or "stop"))
+    examples = inference_labels.load_for(classifier, options.data, options.on_bad_row)
     terminal.show_data(console, examples)
     ground = figures.find_ground(classifier, examples, options.ferplus)
     if "copies" in ground.reasons:
@@ -150,7 +145,6 @@ def _check_size(out: Path, name: str, size: int) -> None:
 def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json:
     """Write the card, but for what is measured."""
     layers = list_layers(trained.network.model)
-    classes = next(layer.output_shape[-1] for layer in layers if layer.name == LAST_LAYER)
     # The config as it was trained: that of `trained` names the data to measure on.
     config = record.read_config(trained.folder)
     fields = release_card.public_config(config)
@@ -158,7 +152,7 @@ def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json
         "format": weights.FORMAT,
         "name": name,
         "version": importlib.metadata.version("fer-jax"),
-        "labels": list(names_of(classes)),
+        "labels": list(trained.network.names),
         "preprocessing": release_card.describe_preprocessing(trained.network.pixel_stats),
         "model": fields["model"],
         "parameters": sum(layer.parameters for layer in layers),
@@ -172,7 +166,7 @@ def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json
         "training": release_card.describe_training(trained.record, config, trained.checkpoint),
         "config": fields,
         "figures": [],
-        "limits": list(release_card.LIMITS),
+        "limits": list(release_card.list_limits(config)),
         "misuse": list(release_card.MISUSE),
     }
 
@@ -211,7 +205,8 @@ def _measure(
     trained: Trained, examples: Examples, parts: list[str], views: ViewChoice, votes: Path | None
 ) -> Iterator[Json]:
     """Measure each part, in a single view and in `views`, by each set of labels."""
-    labels_of = {figures.BY_FER2013: examples.labels}
+    own = figures.BY_OWN if trained.config.has_own_data else figures.BY_FER2013
+    labels_of = {own: examples.labels}
     if votes is not None or trained.own_labels.source == "ferplus":
         by_votes = inference_labels.choose([trained], "ferplus", votes)
         labels_of[figures.BY_FERPLUS] = inference_labels.relabel(by_votes, examples).labels

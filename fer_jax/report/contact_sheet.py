@@ -180,8 +180,8 @@ def draw_rows(
     Returns:
         Label name -> int [up to per_class], distinct rows; classes without rows are left out.
 
-    >>> draw_rows(np.random.default_rng(0), np.array([3, 0, -1]), fer2013.LABELS, per_class=5)
-    {'angry': array([1]), 'happy': array([0])}
+    >>> draw_rows(np.random.default_rng(0), np.array([2, 0, -1]), ["calm", "sad", "shy"], per_class=5)
+    {'calm': array([1]), 'shy': array([0])}
     """
     rows = [np.flatnonzero(labels == label) for label in range(len(names))]
     picked = [rng.permutation(of_class)[:per_class] for of_class in rows]

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, write_text
 from fer_jax.metrics.history import keep_measured
-from fer_jax.metrics.scores import tells_copies_apart
+from fer_jax.metrics.scores import list_names, tells_copies_apart
 from fer_jax.report.story import (
     CURVES_NOTE,
     NO_LAYERS,
@@ -38,6 +37,9 @@ REPORT: Final = "report.md"
 """Name of a run's report in its folder."""
 
 _MEASURED_LETTERS: Final = 42
+_LONGEST_LINE: Final = 110
+"""Letters of a line of a table on the terminal."""
+
 _COVERAGES_SHOWN: Final = (1.0, 0.9, 0.8, 0.7, 0.5)
 
 SYNTHETIC_NOTICE: Final = (
@@ -96,15 +98,23 @@ def metrics_table(metrics: Json) -> str:
     return "\n".join([*lines, "", align(_class_rows(metrics))])
 
 
-def confusion_table(confusion: Sequence[Sequence[int]]) -> str:
-    """Lay out a confusion matrix for the terminal.
+def confusion_table(metrics: Json) -> str:
+    """Lay out the confusion matrix of one part for the terminal: rows are true classes, columns predicted.
+
+    Many classes, and long names, would make lines longer than a screen: there the columns are numbered.
 
     Args:
-        confusion: [C][C], examples by true class (row) and predicted class (column).
+        metrics: what `metrics.scores.summarise` returns.
     """
-    names = names_of(len(confusion))
+    names = list_names(metrics)
     rows = [["true \\ predicted", *names]]
-    rows += [[label, *map(thousands, row)] for label, row in zip(names, confusion, strict=True)]
+    rows += [[label, *map(thousands, row)] for label, row in zip(names, metrics["confusion"], strict=True)]
+    if len(align(rows).partition("\n")[0]) > _LONGEST_LINE:
+        heads = [str(number) for number in range(1, len(names) + 1)]
+        numbered = [
+            [f"{name} {head}", *row[1:]] for name, head, row in zip(names, heads, rows[1:], strict=True)
+        ]
+        rows = [[rows[0][0], *heads], *numbered]
     return align(rows)
 
 

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from fer_jax.fer2013 import names_of
 from fer_jax.files import Json
+from fer_jax.metrics.scores import list_names
 from fer_jax.report import markdown
 from fer_jax.report.charts import abstention_chart, reliability_chart, robustness_charts
 from fer_jax.report.story import PARTS, Story
@@ -52,8 +52,8 @@ def describe_parts(story: Story) -> list[Json]:
                 "command": story.evaluate_command(part),
                 "figures": figures,
                 "views": views_note(figures),
-                "confusion": confusion_rows(figures["confusion"]),
-                "confused": confused(figures["confusion"]),
+                "confusion": confusion_rows(figures),
+                "confused": confused(figures),
                 "classes": figures["per_class"],
                 "calibration": _calibration(figures, part),
                 "abstention": _abstention(figures.get("abstention"), part),
@@ -110,14 +110,15 @@ def views_note(figures: Json) -> str:
     return f"Logits are averaged over {len(views)} views of each image: {'; '.join(views)}."
 
 
-def confusion_rows(confusion: list[list[int]]) -> list[Json]:
-    """Turn a confusion matrix into rows of cells, each with its count and its fraction of the row.
+def confusion_rows(figures: Json) -> list[Json]:
+    """Turn the confusion matrix of a part into rows of cells, each with its count and its share of the row.
 
     Args:
-        confusion: [C][C], examples by true class (row) and predicted class (column).
+        figures: what `metrics.scores.summarise` returns.
     """
     rows = []
-    for index, (label, counts) in enumerate(zip(names_of(len(confusion)), confusion, strict=True)):
+    pairs = zip(list_names(figures), figures["confusion"], strict=True)
+    for index, (label, counts) in enumerate(pairs):
         total = sum(counts)
         cells = [
             {"count": count, "share": count / total if total else 0.0, "is_right": column == index}
@@ -127,16 +128,16 @@ def confusion_rows(confusion: list[list[int]]) -> list[Json]:
     return rows
 
 
-def confused(confusion: list[list[int]]) -> list[Json]:
-    """Find the most frequent confusions, by their fraction of the true class.
+def confused(figures: Json) -> list[Json]:
+    """Find the most frequent confusions of a part, by their fraction of the true class.
 
     Returns:
         At most three of `true`, `predicted`, `count` and `share`, the largest fraction first.
     """
-    names = names_of(len(confusion))
+    names = list_names(figures)
     pairs = [
         {"true": row["label"], "predicted": name, "count": cell["count"], "share": cell["share"]}
-        for row in confusion_rows(confusion)
+        for row in confusion_rows(figures)
         for name, cell in zip(names, row["cells"], strict=True)
         if not cell["is_right"] and cell["count"]
     ]

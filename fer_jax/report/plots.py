@@ -4,6 +4,7 @@ They are drawn without pyplot's global state; the same numbers give the same byt
 """
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,6 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fer_jax.fer2013 import names_of
 from fer_jax.files import replacing
 from fer_jax.text import percent, signed
 
@@ -54,6 +54,14 @@ Curve = tuple[list[int], list[float]]
 
 WIDE_DPI = 1600 / 9
 """Dots per inch of a figure that is 9 inches and 1600 pixels wide."""
+
+
+_WIDE_CELLS = 8
+"""Most classes of a confusion matrix whose cells are about 0.8 inches wide; those of more are smaller."""
+_LEAST_MATRIX = 4.0
+"""Side of a confusion matrix of few classes, in inches."""
+_LETTER = 0.085
+"""Width of a letter of a name, in inches."""
 
 
 def plot_curves(history: History, *, title: str, measured_epoch: int) -> Figure:
@@ -185,21 +193,22 @@ def spread(heights: list[float], *, min_gap: float) -> list[float]:
     return [placed[index] for index in range(len(heights))]
 
 
-def plot_confusion(confusion: np.ndarray, *, title: str) -> Figure:
-    """Draw a confusion matrix, shaded by the fractions of each row; 1120 × 1040 pixels.
+def plot_confusion(confusion: np.ndarray, names: Sequence[str], *, title: str) -> Figure:
+    """Draw a confusion matrix, shaded by the fractions of each row; for FER2013 1120 × 1040 pixels.
 
     A cell shows its percentage of the row and its count; the right margin shows recall and size of the row.
-    A class without examples shows counts only.
+    A class without examples shows counts only. Names that are wider than a cell stand upright below it.
 
     Args:
         confusion: int [C, C], examples by true class (row) and predicted class (column).
+        names: of the C classes.
         title: above the matrix.
     """
     row_sums = confusion.sum(axis=1, keepdims=True)
     shares = confusion / np.maximum(row_sums, 1)
-    names = names_of(len(confusion))
     places, margin = range(len(names)), len(names) - 0.38
-    with drawing(title=title, size=(len(names), len(names) - 0.5), dpi=160, grid=False) as figure:
+    size, is_upright = _size_matrix(names)
+    with drawing(title=title, size=size, dpi=160, grid=False) as figure:
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row in places:
@@ -210,19 +219,34 @@ def plot_confusion(confusion: np.ndarray, *, title: str) -> Figure:
             axes.text(margin, row, words, ha="left", va="center", linespacing=1.35)
         axes.text(margin, -0.62, "recall", ha="left", va="bottom", fontweight="bold")
         label_cells(axes, names, names)
+        if is_upright:
+            axes.tick_params(axis="x", labelrotation=90)
         axes.set_xlabel("predicted", fontweight="bold")
         axes.set_ylabel("true", fontweight="bold")
     return figure
 
 
+def _size_matrix(names: Sequence[str]) -> tuple[tuple[float, float], bool]:
+    """Choose width and height of a confusion matrix, in inches, and whether the names below it stand upright.
+
+    Up to eight classes have cells of about 0.8 inches, which hold a name like "surprise"; more have smaller
+    ones, whose numbers still have room.
+    """
+    classes, longest = len(names), max(map(len, names))
+    side = max(_LEAST_MATRIX, min(classes, _WIDE_CELLS + 0.65 * (classes - _WIDE_CELLS)))
+    is_upright = _LETTER * longest > (side - 1.6) / classes
+    more = _LETTER * max(longest - 8, 0)
+    return (side + more, side - 0.5 + (_LETTER * longest if is_upright else 0)), is_upright
+
+
 def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int, column: int) -> None:
+    size = 11.5 if len(confusion) <= _WIDE_CELLS else 9
     colour = "white" if shares[row, column] > 0.55 else "black"
     weight = "bold" if row == column else "normal"
     words = percent(shares[row, column] if confusion[row].any() else None, digits=0)
-    axes.text(
-        column, row - 0.14, words, ha="center", va="center", color=colour, fontweight=weight, fontsize=11.5
-    )
-    axes.text(column, row + 0.2, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
+    look: Any = {"ha": "center", "va": "center", "color": colour}
+    axes.text(column, row - 0.14, words, fontweight=weight, fontsize=size, **look)
+    axes.text(column, row + 0.2, f"{confusion[row, column]:,}", fontsize=size - 1.5, **look)
 
 
 def label_cells(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
@@ -286,8 +310,11 @@ def drawing(
 def to_png(figure: Figure) -> bytes:
     """Encode a figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # matplotlib would write its version into the file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # The font lacks the letters of some scripts, in which classes may be named: boxes stand for them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        # matplotlib would write its version into the file.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -11,7 +11,6 @@ from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, complete, load_examples
 from fer_jax.data.split import Split
-from fer_jax.fer2013 import names_of
 from fer_jax.runtime import compile_cache, cpu, environment, machine, progress
 from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
@@ -135,7 +134,7 @@ def show_data(console: Console, examples: Examples) -> None:
 
 
 def show_split(
-    console: Console, examples: Examples, split: Split, *, classes: int, copies: dict[str, int]
+    console: Console, examples: Examples, split: Split, *, names: Sequence[str], copies: dict[str, int]
 ) -> None:
     """Show the rows of each part, by class, and how many of them are copies of training images.
 
@@ -143,13 +142,15 @@ def show_split(
         console: where to write.
         examples: all of them.
         split: rows of each part.
-        classes: number of classes of the labels.
+        names: of the classes.
         copies: what `count_leaks` returns.
     """
-    names = " ".join(f"{label:>8}" for label in names_of(classes))
-    console.print(f"split          rows {names}")
+    widths = [max(8, len(name)) for name in names]
+    heads = " ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    console.print(f"split          rows {heads}")
     for name, rows in split.parts.items():
-        counts = " ".join(f"{n:8,}" for n in class_counts(examples.labels[rows], classes=classes))
+        of_class = class_counts(examples.labels[rows], classes=len(names))
+        counts = " ".join(f"{n:{width},}" for n, width in zip(of_class, widths, strict=True))
         console.print(f"  {name:<8} {len(rows):8,} {counts}")
     in_parts = " and ".join(f"{number:,} of {name}" for name, number in copies.items())
     console.print(f"  exact copies of training images: {in_parts}")

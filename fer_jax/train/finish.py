@@ -11,7 +11,7 @@ from fer_jax.config.training import TrainConfig
 from fer_jax.engine.loop import Job, Replica
 from fer_jax.engine.schedule import is_out_of_patience
 from fer_jax.files import Json, write_json, write_text
-from fer_jax.metrics.scores import summarise
+from fer_jax.metrics.scores import list_names, summarise
 from fer_jax.report import markdown, run_page, seeds, terminal
 from fer_jax.report import plots as report_plots
 from fer_jax.report.story import best_epoch_note
@@ -54,7 +54,11 @@ def _finish(
     parts = {name: rows for name, rows in job.split.parts.items() if len(rows)}
     with terminal.show_steps(console, f"measuring {join(list(parts))}", None):
         part_counts = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
-    metrics = [dict(zip(parts, map(summarise, counts), strict=True)) for counts in part_counts]
+    names = job.config.model.names
+    metrics = [
+        {part: summarise(each, names) for part, each in zip(parts, counts, strict=True)}
+        for counts in part_counts
+    ]
     seconds = [record["seconds"] for record in replicas[0].progress.history]
     ends = {
         "finished": machine.now(),
@@ -102,7 +106,7 @@ def _write_run(config: Config, replica: Replica, run: Json, metrics: Json) -> No
     curves = report_plots.plot_curves(history, title=name, measured_epoch=measured)
     report_plots.write_png(curves, replica.folder / "curves.png")
     confusion = report_plots.plot_confusion(
-        np.array(metrics["val"]["confusion"]), title=f"{name}: validation"
+        np.array(metrics["val"]["confusion"]), list_names(metrics["val"]), title=f"{name}: validation"
     )
     report_plots.write_png(confusion, replica.folder / "confusion_val.png")
     write_json(replica.folder / "run.json", run)
@@ -114,7 +118,7 @@ def _show_run(console: Console, folder: Path, metrics: Json, run: Json, best_epo
     shown = "test" if "test" in metrics else "val"
     console.print(f"\nepoch {run['measured_epoch']}, {run['selection']}; on the {shown} part:")
     console.print(markdown.metrics_table(metrics[shown]))
-    console.print(markdown.confusion_table(metrics[shown]["confusion"]))
+    console.print(markdown.confusion_table(metrics[shown]))
     console.print(best_epoch)
     console.print(
         f"written to {folder}: report.html, report.md, curves.png, confusion_val.png, metrics.json, "

@@ -110,7 +110,7 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
         console,
         prepared.examples,
         prepared.split,
-        classes=config.model.classes,
+        names=config.model.names,
         copies=facts["split"]["copies_of_training_images"],
     )
     missing = [f"no commit is recorded: {facts['git_missing']}"] if facts["git_missing"] else []

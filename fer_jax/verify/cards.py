@@ -9,13 +9,11 @@ from typing import Any, Final
 import safetensors.numpy
 from rich.console import Console
 
-from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
-from fer_jax.data.load import load_examples
 from fer_jax.errors import DataError, FerJaxError
-from fer_jax.fer2013 import names_of
 from fer_jax.inference import figures, weights
 from fer_jax.inference.figures import Recount
+from fer_jax.inference.labels import load_for
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.scores import proportion
 from fer_jax.models.summary import list_layers
@@ -46,7 +44,9 @@ def check(console: Console, released: Released, options: VerifyOptions) -> Itera
     if options.data is None:
         yield Check(name, "figures", "not checked", "no data was given; give fer2013.csv with --data")
         return
-    examples = load_given(console, options)
+    with terminal.show_steps(console, "reading the data", None):
+        examples = load_for(classifier, options.data, options.on_bad_row)
+    terminal.show_data(console, examples)
     yield from _check_figures(console, name, classifier, examples, find_votes(options))
 
 
@@ -54,19 +54,6 @@ def name_subject(released: Released) -> str:
     """Name released weights: those of the package by their name, others by their path."""
     is_ours = released.folder.resolve() == sources.WEIGHTS.resolve()
     return released.name if is_ours else str(released.folder / released.name)
-
-
-def load_given(console: Console, options: VerifyOptions) -> Examples:
-    """Load the data that the options name.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    config = DataConfig(path=str(options.data), source="kaggle", on_bad_row=options.on_bad_row or "stop")
-    with terminal.show_steps(console, "reading the data", None):
-        examples = load_examples(config)
-    terminal.show_data(console, examples)
-    return examples
 
 
 def find_votes(options: VerifyOptions) -> Path | None:
@@ -89,7 +76,7 @@ def _check_tensors(name: str, classifier: Classifier, released: Released) -> Ite
         "file": path.name,
         "parameters": sum(layer.parameters for layer in layers),
         "macs": sum(layer.macs for layer in layers),
-        "labels": list(names_of(classifier.network.classes)),
+        "labels": list(classifier.network.names),
         "name": released.name,
     }
     recorded = {key: card[key] for key in ("parameters", "macs", "labels", "name")} | card["tensors"]

@@ -103,7 +103,7 @@ def _measure(
     if held_out is None and own is not None:
         held_out = _predict_held_out(trained, labelling, own, views)
     is_copy = find_trained_on([trained], rows.examples.hashes[rows.rows])
-    found = measure(*measured) | {
+    found = measure(*measured, trained.network.names) | {
         "split": part,
         **rows.facts,
         "data": {"sha256": examples.sha256},

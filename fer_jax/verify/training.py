@@ -238,7 +238,7 @@ def _measure_again(
         detail = f"its parts are not the run's: {join(sorted(missing))}"
         yield Check(name, "metrics.json", "DIFFERS", detail)
     for part in [each for each in metrics if each in selected]:
-        found = summarise(selected[part])
+        found = summarise(selected[part], config.model.names)
         detail = f"{found['correct']:,} of {found['total']:,} correct, loss {found['loss']:.4f}"
         checked = compare(name, f"metrics.json, {part}", metrics[part], found, detail=detail)
         yield _say_place(checked, run)

@@ -44,7 +44,8 @@ def test_labels_may_be_names_and_a_certain_answer_has_a_finite_loss() -> None:
     ("labels", "probabilities", "said"),
     [
         (LABELS, np.zeros((8, 7), int), "came as int64"),
-        (LABELS, np.full((8, 5), 0.2), r"wanted float \[N, 7\] or \[N, 8\]"),
+        (LABELS, np.full((8, 21), 1 / 21), r"wanted float \[N, C\], a row an image .* 2 to 20 of them"),
+        (LABELS, np.full((8, 5), 0.2), "the probabilities have 5 columns, and 0 names were given"),
         (LABELS, np.full((8, 7), 3.0), "row 0 of the probabilities adds up to 21, from 3 to 3"),
         (LABELS, np.full((8, 7), np.nan), "row 0 of the probabilities is NaN, as where a network abstains"),
         (LABELS[:3], np.full((8, 7), 1 / 7), r"the labels came as int64 \[3\]; wanted int \[8\]"),

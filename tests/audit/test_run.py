@@ -193,7 +193,11 @@ def test_a_list_comes_back_and_leaves_out_exactly_its_rows(tmp_path: Path) -> No
     dropped = read_dropped(path, examples)
     assert dropped.tolist() == [0, 3]
     left = leave_out(
-        Split(np.array([0, 2]), np.array([1]), np.array([3])), dropped, examples.labels, max_fraction=0.5
+        Split(np.array([0, 2]), np.array([1]), np.array([3])),
+        dropped,
+        examples.labels,
+        fer2013.LABELS,
+        max_fraction=0.5,
     )
     assert [rows.tolist() for rows in left.parts.values()] == [[2], [1], [3]]
     # A spreadsheet may put other columns and another order.
@@ -206,7 +210,7 @@ def test_a_list_that_drops_a_class_or_too_much_stops_training() -> None:
     split = Split(np.arange(10), np.array([], np.int64), np.array([], np.int64))
 
     def drop(*rows: int, most: float = 1.0) -> int:
-        return len(leave_out(split, np.array(rows), labels, max_fraction=most).train)
+        return len(leave_out(split, np.array(rows), labels, fer2013.LABELS, max_fraction=most).train)
 
     assert drop(0, 1) == 8
     with pytest.raises(

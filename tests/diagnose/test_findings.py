@@ -20,6 +20,7 @@ from fer_jax.diagnose import advice
 from fer_jax.diagnose.evidence import THRESHOLDS, Evidence, gather
 from fer_jax.diagnose.findings import diagnose as put_into_words
 from fer_jax.diagnose.rules import judge
+from fer_jax.fer2013 import LABELS
 from fer_jax.metrics.counts import Counts
 from fer_jax.metrics.scores import summarise
 from fer_jax.train import __main__ as train_command
@@ -68,7 +69,7 @@ WORDS = {
 
 def evidence_of(name: str, seed: dict[str, Any]) -> Evidence:
     loss = seed["history"][-1]["val_loss"] * seed["val"]["total"]
-    val = summarise(Counts(loss, np.array(seed["val_confusion"])))
+    val = summarise(Counts(loss, np.array(seed["val_confusion"])), LABELS)
     metrics = {"train": {"accuracy": seed["train"]["correct"] / seed["train"]["total"]}, "val": val}
     return gather(load_config(ROOT / "configs" / f"{name}.py"), seed["history"], metrics, None)
 
@@ -119,7 +120,7 @@ def made(
         {"epoch": k + 1, "objective": a, "train_loss": 1.0, "val_loss": b, "val_accuracy": c}
         for k, (a, b, c) in enumerate(zip(objective, losses, accuracies or [val] * len(losses), strict=True))
     ]
-    return Evidence(config or Config(name="a"), history, train, val, counts, recalls, decomposition)
+    return Evidence(config or Config(name="a"), history, train, val, counts, LABELS, recalls, decomposition)
 
 
 FLAT = [1.0] * 6

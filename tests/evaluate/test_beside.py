@@ -81,7 +81,7 @@ def write_votes(path: Path, faces: Examples) -> None:
 
 
 def test_the_votes_beside_the_data_give_one_human_rater(faces: Examples, tmp_path: Path) -> None:
-    console, labelling = Console(quiet=True), Labelling(LabelsConfig(), 7, is_own=True)
+    console, labelling = Console(quiet=True), Labelling(LabelsConfig(), fer2013.LABELS, is_own=True)
     assert beside.find_votes(console, labelling, faces, is_asked=False) is None
     write_votes(tmp_path / "fer2013new.csv", faces)
     votes = beside.find_votes(console, labelling, faces, is_asked=False)
@@ -100,7 +100,10 @@ def test_votes_of_other_data_are_a_note_unless_they_were_asked_for(
     faces: Examples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_votes(tmp_path / "fer2013new.csv", faces)
-    other, own = replace(faces, usages=np.zeros(21, np.int32)), Labelling(LabelsConfig(), 7, is_own=True)
+    other, own = (
+        replace(faces, usages=np.zeros(21, np.int32)),
+        Labelling(LabelsConfig(), fer2013.LABELS, is_own=True),
+    )
     console = Console(soft_wrap=True)
     assert beside.find_votes(console, own, other, is_asked=False) is None
     assert "note: no human rater is shown: " in capsys.readouterr().out

@@ -75,7 +75,7 @@ def run() -> tuple[Trained, Examples]:
         config=TINY,
         record=dataclasses.replace(RECORD, data=DataRecord("", examples.sha256, is_synthetic=True)),
         saved=split.parts | {"train_hashes": examples.hashes[split.train]},
-        network=Network(model, 7, state.predictor, PixelStats(mean=128.0, std=64.0)),
+        network=Network(model, fer2013.LABELS, state.predictor, PixelStats(mean=128.0, std=64.0)),
         checkpoint={"name": "last", "step": 0},
         notes=(),
     )

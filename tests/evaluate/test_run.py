@@ -258,7 +258,7 @@ def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suff
 def test_a_table_without_usages_and_training_images_leaves_them_empty() -> None:
     examples = replace(draw_examples(seed=0, examples=3), usages=np.full(3, -1, np.int32))
     rows = labels.LabelledRows(examples, np.array([2, 0]), facts={}, notes=[])
-    table = predictions.make_table(rows, np.eye(8)[[7, 0]], None)
+    table = predictions.make_table(rows, np.eye(8)[[7, 0]], fer2013.NAMES, None)
     assert table["predicted"].tolist() == ["contempt", "angry"] and table["row"].tolist() == [2, 0]
     assert table[["usage", "is_copy_of_training"]].isna().all(axis=None)
 
@@ -338,7 +338,7 @@ def test_an_ensemble_averages_the_logits_of_its_runs(
     rows = runs[0].saved["test"]
     right = examples.labels[rows]
     each = [predict_views(run.network, examples.images[rows], "flip") for run in runs]
-    wanted = measure((each[0] + each[1]) / 2, right)
+    wanted = measure((each[0] + each[1]) / 2, right, fer2013.LABELS)
     assert (result["correct"], result["confusion"]) == (wanted["correct"], wanted["confusion"])
     assert result["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
     alone = [int((logits.argmax(axis=1) == right).sum()) for logits in each]
@@ -420,7 +420,7 @@ def test_the_figures_with_weights_are_those_of_repeated_images() -> None:
     logits, labels = some_predictions(60)
     weights = np.random.default_rng(1).integers(0, 4, 60)
     values = make_figures(logits, labels)(weights[None].astype(float))
-    wanted = measure(logits.repeat(weights, axis=0), labels.repeat(weights))
+    wanted = measure(logits.repeat(weights, axis=0), labels.repeat(weights), fer2013.LABELS)
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "loss", "macro_roc_auc"):
         assert values[name][0] == pytest.approx(wanted[name]), name
     assert values["roc_auc"][0].tolist() == pytest.approx(list(wanted["roc_auc"].values()))
@@ -433,11 +433,11 @@ def test_the_interval_of_the_calibration_error_covers_the_true_one() -> None:
     logits = 1.2 * rng.normal(size=(1500, 7))
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     labels = (probs.cumsum(axis=1) > rng.random((1500, 1))).argmax(axis=1)
-    low, high = measure(logits, labels)["intervals"]["ece"]
+    low, high = measure(logits, labels, fer2013.LABELS)["intervals"]["ece"]
     error = calibrate((logits, labels), None)["ece"]
     assert error > 0.015
     assert low == 0 and error < high < 0.1
-    sure_low, sure_high = measure(3 * logits, labels)["intervals"]["ece"]
+    sure_low, sure_high = measure(3 * logits, labels, fer2013.LABELS)["intervals"]["ece"]
     assert sure_low > 0.2 and 0 < sure_high - sure_low < 0.15
 
 

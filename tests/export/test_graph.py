@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fer_jax import fer2013
 from fer_jax.config.files import load_config
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.data.synthetic import draw_examples
@@ -51,7 +52,7 @@ def make_network(config: ModelConfig) -> Network:
         return numbers.astype(np.float16).astype(np.float32)
 
     variables = jax.tree_util.tree_map_with_path(draw, describe_variables(model))
-    return Network(model, config.classes, variables, PixelStats(120.0, 60.0))
+    return Network(model, config.names, variables, PixelStats(120.0, 60.0))
 
 
 def run(network: Network, images: np.ndarray, dtype: StoredDtype = "float32") -> tuple[Any, Any]:
@@ -97,7 +98,7 @@ def test_every_config_can_be_exported(path: Path) -> None:
     model = make_predicting_model(load_config(path).model)
     shapes = describe_variables(model)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    logits = translate(Network(model, 7, variables, PixelStats(120.0, 60.0)))
+    logits = translate(Network(model, fer2013.LABELS, variables, PixelStats(120.0, 60.0)))
     assert logits.shape == (-1, load_config(path).model.classes)
 
 
@@ -114,7 +115,7 @@ class OtherModel:
 def test_a_maximum_of_a_dense_layer_and_a_constant_stays_one() -> None:
     kernel = np.array([[-1.0, 1.0]], np.float32)
     model: Any = OtherModel(lambda x: jnp.maximum(x @ kernel, 0.5))
-    network = Network(model, 2, {}, PixelStats(120.0, 60.0))
+    network = Network(model, ("calm", "angry"), {}, PixelStats(120.0, 60.0))
     faces = np.stack([np.full((48, 48, 1), gray, np.uint8) for gray in (0, 240)])
     _, (logits, _) = run(network, faces)
     np.testing.assert_allclose(logits, [[2, 0.5], [0.5, 2]], rtol=1e-5)
@@ -136,5 +137,5 @@ def test_a_maximum_of_a_dense_layer_and_a_constant_stays_one() -> None:
 def test_what_cannot_be_exported_is_named(function: Any, words: str) -> None:
     model: Any = OtherModel(function)
     with pytest.raises(ConfigError, match="--to stablehlo exports every network") as raised:
-        translate(Network(model, 7, {}, PixelStats(120.0, 60.0)))
+        translate(Network(model, fer2013.LABELS, {}, PixelStats(120.0, 60.0)))
     assert words in str(raised.value)

@@ -200,7 +200,7 @@ def test_the_figures_of_eight_classes_by_hand() -> None:
     labels = np.array([0, 7, 7, 3])
     logits = np.zeros((4, 8))
     logits[np.arange(4), [0, 7, 3, 3]] = 9
-    figures = measure(logits, labels)
+    figures = measure(logits, labels, fer2013.LABELS)
     assert (figures["correct"], figures["total"]) == (3, 4)
     assert np.argwhere(figures["confusion"]).tolist() == [[0, 0], [3, 3], [7, 3], [7, 7]]
     assert figures["per_class"][7] == {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from fer_jax import fer2013
 from fer_jax.metrics.counts import Counts, accuracy, count, count_predictions, mean_loss, merge
 from fer_jax.metrics.scores import confusion_ratios, roc_auc, summarise, top2_hits, wilson_interval
 
@@ -62,7 +63,7 @@ def test_the_figures_of_a_small_confusion_by_hand() -> None:
     confusion[0, 0], confusion[0, 1] = 3, 1
     confusion[1, 0], confusion[1, 1], confusion[1, 2] = 2, 2, 2
     # Class 2 has no examples but is predicted; classes 3 to 6 are neither.
-    figures = summarise(Counts(10.0, confusion))
+    figures = summarise(Counts(10.0, confusion), fer2013.LABELS)
     assert (figures["correct"], figures["total"], figures["accuracy"], figures["loss"]) == (5, 10, 0.5, 1.0)
     assert (figures["accuracy_low"], figures["accuracy_high"]) == wilson_interval(5, 10)
     first, second, third, fourth = figures["per_class"][:4]
@@ -100,7 +101,7 @@ def test_the_ratios_of_many_confusions_are_those_of_each() -> None:
     confusions[5, :, 6] = 0
     ratios = confusion_ratios(confusions)
     for number, confusion in enumerate(confusions):
-        wanted = summarise(Counts(0.0, confusion))
+        wanted = summarise(Counts(0.0, confusion), fer2013.LABELS)
         assert {name: each[number] for name, each in ratios.items()} == pytest.approx(
             {name: wanted[name] for name in ratios}
         )

@@ -421,7 +421,7 @@ def test_weights_of_several_seeds_are_an_ensemble(
         int((logits.argmax(axis=1) == faces.labels).sum()) for logits in each
     ]
     assert [member["weights"]["name"] for member in found["members"]] == ["tiny", "tiny-seed1"]
-    wanted = measure((each[0] + each[1]) / 2, faces.labels)
+    wanted = measure((each[0] + each[1]) / 2, faces.labels, fer2013.LABELS)
     assert (found["correct"], found["confusion"]) == (wanted["correct"], wanted["confusion"])
     assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-6) and found["copy_free"] is None
     assert "images: not known, for tiny or tiny-seed1 was trained" in capsys.readouterr().out

@@ -144,7 +144,7 @@ def test_metrics_table() -> None:
 def test_confusion_table_has_the_true_class_on_the_rows() -> None:
     confusion = [[0] * 7 for _ in range(7)]
     confusion[2][5] = 12345
-    assert confusion_table(confusion).splitlines()[:4] == [
+    assert confusion_table(make_metrics(correct=1, total=2) | {"confusion": confusion}).splitlines()[:4] == [
         "true \\ predicted  angry  disgust  fear  happy  sad  surprise  neutral",
         "angry                 0        0     0      0    0         0        0",
         "disgust               0        0     0      0    0         0        0",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_jax.fer2013 import LABELS
 from fer_jax.report.plots import (
     TRAIN_COLOUR,
     VAL_COLOUR,
@@ -69,7 +70,7 @@ def test_same_numbers_same_bytes_whatever_the_users_style(tmp_path: Path) -> Non
 
 
 def test_a_notebook_shows_a_figure_at_its_size_in_inches() -> None:
-    picture, size = plot_confusion(np.eye(7, dtype=np.int64), title="")._repr_png_()  # type: ignore[attr-defined]
+    picture, size = plot_confusion(np.eye(7, dtype=np.int64), LABELS, title="")._repr_png_()  # type: ignore[attr-defined]
     with Image.open(io.BytesIO(picture)) as image:
         assert image.size == (1120, 1040)
     assert size == {"width": 672, "height": 624}
@@ -84,7 +85,7 @@ def test_the_measured_epoch_is_marked(tmp_path: Path) -> None:
 def test_confusion_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "confusion_val.png"
     path.write_bytes(b"old")
-    write_png(plot_confusion(np.diag([5, 0, 7, 1000, 1, 2, 3]), title="run6, val"), path)
+    write_png(plot_confusion(np.diag([5, 0, 7, 1000, 1, 2, 3]), LABELS, title="run6, val"), path)
     assert pixels_of(path).shape == (1040, 1120, 3)
     assert [each.name for each in tmp_path.iterdir()] == ["confusion_val.png"]
 
@@ -93,7 +94,7 @@ def test_confusion_is_shaded_by_row_share_with_true_classes_down(tmp_path: Path)
     confusion = np.zeros((7, 7), np.int64)
     confusion[0, 6] = 9
     confusion[3, 3], confusion[3, 6] = 100_000, 20_000
-    write_png(plot_confusion(confusion, title=""), tmp_path / "confusion.png")
+    write_png(plot_confusion(confusion, LABELS, title=""), tmp_path / "confusion.png")
     red, _, blue = pixels_of(tmp_path / "confusion.png").astype(int).T
     is_dark = ((red < 100) & (blue > red + 50)).T
     height, width = is_dark.shape

@@ -43,7 +43,7 @@ export function describeSize({ parameters, bytes }) {
  * @param {Model} model
  */
 export function showCard(accuracy, limits, model) {
-  const { part, correct, total, accuracy: share, low, high, classes, copies } = model.figures;
+  const { part, labels, correct, total, accuracy: share, low, high, classes, copies } = model.figures;
   const table = make("table", "", { className: "bars" });
   table.append(make("caption", `Right answers of ${model.title}, by the face’s label`));
   const body = make("tbody", "");
@@ -58,8 +58,9 @@ export function showCard(accuracy, limits, model) {
     body.append(row);
   }
   table.append(body);
+  const data = labels === "own labels" ? "its own data" : "FER2013";
   const sentence =
-    `Of ${grouped(total)} faces of FER2013 (${part}), ${model.title} gives ${grouped(correct)} the label that ` +
+    `Of ${grouped(total)} faces of ${data} (${part}), ${model.title} gives ${grouped(correct)} the label that ` +
     `people gave them (95 % interval ${exact(low)} to ${exact(high)} %).`;
   accuracy.replaceChildren(
     make("p", `${exact(share)} %`, { className: "big" }),
