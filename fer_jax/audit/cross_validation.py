@@ -1,7 +1,7 @@
 """Out-of-sample probabilities of every row, from K networks, each trained without one fold of the rows.
 
-Copies of an image share a fold, so no network has seen the images that it judges. The logits of each finished
-fold are saved, and a search that was stopped goes on with the next fold.
+Copies of an image share a fold, and so do rows that the data groups: no network has seen the images that it
+judges. The logits of each finished fold are saved, and a search that was stopped goes on with the next fold.
 """
 
 import hashlib
@@ -16,9 +16,12 @@ from scipy.special import softmax
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, shuffle_groups
+from fer_jax.data.groups.cut import balance_groups, shuffle_groups
+from fer_jax.data.groups.near_copies import join_groups
+from fer_jax.data.split import Split
 from fer_jax.engine.loop import Clock, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs
+from fer_jax.errors import ConfigError
 from fer_jax.files import Json, read_arrays, write_arrays
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
 from fer_jax.randomness import Stream, jax_key
@@ -45,27 +48,44 @@ class CrossValidated:
     kept: int
 
 
-def assign_folds(labels: np.ndarray, groups: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
-    """Assign the rows to folds, stratified by class, with all copies of an image in one fold.
+def assign_folds(
+    labels: np.ndarray, copies: np.ndarray, *, groups: np.ndarray | None, folds: int, seed: int
+) -> np.ndarray:
+    """Assign the rows to folds, stratified by class, with all copies of an image and a group in one fold.
 
     Args:
         labels: int [N], 0..C-1.
-        groups: int [N], equal for copies; the class of a group is that of its first row.
+        copies: int [N], equal for copies; their class is that of the first row.
+        groups: int [N], equal for rows that the data groups, see `Examples.groups`; None: it does not.
         folds: K, >= 2.
         seed: in [0, 2**32).
 
     Returns:
         int64 [N], 0..K-1.
+
+    Raises:
+        ConfigError: a fold would be empty.
     """
-    middle, total = shuffle_groups(groups, labels, seed=seed, stream=Stream.SPLIT, indices=(folds,))
-    return (middle * folds // total).astype(np.int64)
+    stream, indices = Stream.SPLIT, (folds,)
+    if groups is None:
+        middle, total = shuffle_groups(copies, labels, seed=seed, stream=stream, indices=indices)
+        fold_of_row = (middle * folds // total).astype(np.int64)
+    else:
+        joint, shares = join_groups(copies, groups), [1 / folds] * folds
+        fold_of_row = balance_groups(joint, labels, shares, seed=seed, stream=stream, indices=indices)
+    filled = len(np.unique(fold_of_row))
+    if filled < folds:
+        raise ConfigError(
+            f"--folds is {folds}, and the rows that stay together fill {filled}: lower it, or give more data"
+        )
+    return fold_of_row
 
 
 def cross_validate(
     console: Console,
     config: Config,
     examples: Examples,
-    groups: np.ndarray,
+    copies: np.ndarray,
     *,
     folds: int,
     work: Path,
@@ -80,16 +100,18 @@ def cross_validate(
         console: for the progress bar and one line per fold.
         config: how to train: network, augmentation, loss, optimizer, epochs, seed.
         examples: all labelled.
-        groups: int [N], equal for copies.
+        copies: int [N], equal for copies.
         folds: K, >= 2.
         work: folder of the folds' files; it is made if need be.
         clock: seconds from any start.
 
     Raises:
-        ConfigError: a fold's training part is smaller than a batch.
+        ConfigError: a fold is empty, or its training part is smaller than a batch.
         DivergedError: a loss is not finite.
     """
-    fold_of_row = assign_folds(examples.labels, groups, folds=folds, seed=config.train.seed)
+    fold_of_row = assign_folds(
+        examples.labels, copies, groups=examples.groups, folds=folds, seed=config.train.seed
+    )
     work.mkdir(parents=True, exist_ok=True)
     logits = np.empty((len(examples), config.model.classes), np.float32)
     seconds, kept = 0.0, 0

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fer_jax.audit.near_copies import halve
+from fer_jax.data.groups.near_copies import halve
 
 FLAT_DEVIATION: Final = 5.0
 """An image with a smaller standard deviation, in gray levels, is flat."""

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from fer_jax.audit import near_copies, not_faces, text
+from fer_jax.audit import not_faces, text
 from fer_jax.audit.plots import add_precision, plot_precision
 from fer_jax.audit.rules import AuditFindings, groups_of, list_label_errors
 from fer_jax.data.drop_list import Line
+from fer_jax.data.groups import near_copies
 from fer_jax.data.readers.ferplus import CHOICES
 from fer_jax.files import Json
 from fer_jax.report import html

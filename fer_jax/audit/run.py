@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from fer_jax import fer2013
-from fer_jax.audit import confident_learning, cross_validation, near_copies, not_faces, page, text
+from fer_jax.audit import confident_learning, cross_validation, not_faces, page, text
 from fer_jax.audit.cross_validation import CrossValidated
 from fer_jax.audit.rules import (
     REASONS,
@@ -25,6 +25,7 @@ from fer_jax.config.run import Config
 from fer_jax.data import drop_list
 from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
+from fer_jax.data.groups import near_copies
 from fer_jax.data.load import complete, find_file, load_examples, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.engine.loop import Clock

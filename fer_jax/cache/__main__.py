@@ -30,8 +30,8 @@ class CacheCommand:
     action: Annotated[Literal["show", "clear"], tyro.conf.Positional] = "show"
     """show: list what is kept; clear: delete it."""
     kind: tuple[Kind, ...] = KINDS
-    """What to show or delete. images: files of images, read and checked; answers: those of teachers;
-    programs: compiled by XLA."""
+    """What to show or delete. images: files of images, read and checked, and which are near copies; answers:
+    those of teachers; programs: compiled by XLA."""
 
 
 def main(argv: list[str] | None = None) -> int:

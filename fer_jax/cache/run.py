@@ -18,12 +18,14 @@ import filelock
 from fer_jax.runtime import compile_cache
 
 Kind = Literal["images", "answers", "programs"]
-"""images: files of images, read and checked; answers: the teachers', see distillation; programs: compiled."""
+"""images: files of images, read and checked, and which are near copies; answers: the teachers', see
+distillation; programs: compiled."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {
-    "images": rf"(examples/{_HASH}\.(json|(images|labels|usages)\.npy)|files/{_HASH}\.json)",
+    "images": rf"(examples/{_HASH}\.(json|(images|labels|usages)\.npy)|files/{_HASH}\.json"
+    rf"|near_copies/{_HASH}\.npz)",
     "answers": rf"answers/{_HASH}(-view\d+)?\.npz",
     "programs": rf"({compile_cache.NAME}/.*/?\.checked(-begun)?|xla_flags/{_HASH})",
 }
@@ -77,7 +79,7 @@ def clear(cache: Path, kinds: tuple[Kind, ...], *, now: float) -> dict[Kind, Kep
 
 def _find_files(cache: Path, *, now: float) -> Iterator[tuple[Kind, Path]]:
     """Yield every file that fer_jax has made in a cache folder, with its kind."""
-    for name in ("examples", "files", "answers", "xla_flags", compile_cache.NAME):
+    for name in ("examples", "files", "near_copies", "answers", "xla_flags", compile_cache.NAME):
         top = cache / name
         for path in [] if top.is_symlink() else _list_files(top):
             kind = _kind_of(path.relative_to(cache).as_posix())

@@ -33,26 +33,36 @@ def check_augmentation(lost: np.ndarray, turned_deg: np.ndarray, gray_levels: np
     )
 
 
-def check_copies(copies: Mapping[str, int], sizes: Mapping[str, int], *, can_group: bool) -> Finding:
+def check_copies(
+    copies: Mapping[str, int], near: Mapping[str, int] | None, sizes: Mapping[str, int], *, protocol: str
+) -> Finding:
     """Judge whether val and test contain images of the training part.
 
     Args:
         copies: rows of val and test with an exact copy in train, see `data.split.count_leaks`.
+        near: those with a near copy, see `data.split.count_near_leaks`; None: it was not searched for.
         sizes: rows of each part.
-        can_group: whether the split can keep copies together; the official usages are fixed.
+        protocol: of the split, which decides what can be done.
     """
-    counted = [f"{number:,} of {sizes[name]:,} in {name}" for name, number in copies.items()]
-    has_copies = any(copies.values())
+    measured = " and ".join(f"{number:,} of {sizes[name]:,} in {name}" for name, number in copies.items())
+    if near is not None:
+        measured += f"; near copies: {' and '.join(f'{number:,} in {name}' for name, number in near.items())}"
+    has_copies, can_group = any(copies.values()), protocol in ("seed", "holdout")
+    if protocol == "official":
+        cure = "the official parts share images: report how many beside the accuracy, or leave them out"
+    elif protocol == "given":
+        cure = "the given parts share images: move or delete these, or let split.protocol seed cut the parts"
+    else:
+        kind = "group_duplicates" if has_copies else "group_near_copies"
+        cure = f"results on these parts would be too good: keep copies together (split.{kind})"
     return make_finding(
         "copies across parts",
         is_failed=has_copies and can_group,
-        is_warned=has_copies,
-        measured=" and ".join(counted),
+        is_warned=has_copies or any((near or {}).values()),
+        measured=measured,
         wanted="no image of val or test in train",
-        advice="results on these parts would be too good: keep copies together (split.group_duplicates)"
-        if can_group
-        else "the official parts share images: report how many beside the accuracy, or leave them out",
-        figures=copies,
+        advice=cure,
+        figures=copies | {f"near_{name}": number for name, number in (near or {}).items()},
     )
 
 
@@ -73,9 +83,9 @@ def check_classes(counts: Mapping[str, tuple[int, ...]], names: Sequence[str]) -
         label = int(off.argmax())
         error = math.sqrt(train[label] * (1 - train[label]) / total)
         if off[label] > worst_off:
-            worst, worst_off = f"{names[label]} in {part}", float(off[label])
+            worst, worst_off = f"{names[label]} in {name}", float(off[label])
             is_chance = worst_off <= 3 * error
-        missing += [f"{part} has no {names[label]}" for label, n in enumerate(rows) if not n]
+        missing += [f"{name} has no {names[label]}" for label, n in enumerate(rows) if not n]
     difference = f"shares differ from train's by at most {100 * worst_off:.1f} points" + (
         f" ({worst})" if worst else ""
     )

@@ -22,7 +22,7 @@ from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.data.batches import epoch_order
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.split import Split, count_leaks
+from fer_jax.data.split import Split, count_leaks, count_near_leaks
 from fer_jax.engine.input_pipeline import eval_batches, evaluate, follow, make_recipe_at
 from fer_jax.engine.losses import cross_entropy
 from fer_jax.engine.setup import Programs, make_programs
@@ -116,15 +116,15 @@ def _make_batch_at(config: Config, prepared: Prepared) -> Callable[[int], Batch]
 
 def check_split(examples: Examples, split: Split, config: Config) -> list[Finding]:
     """Look for copies across the parts, and compare their classes."""
-    classes = config.model.classes
+    names = config.model.names
     counts = {
-        name: class_counts(examples.labels[rows], classes=classes) for name, rows in split.parts.items()
+        part: class_counts(examples.labels[rows], classes=len(names)) for part, rows in split.parts.items()
     }
-    sizes = {name: len(rows) for name, rows in split.parts.items()}
-    copies = count_leaks(examples, split)
+    sizes = {part: len(rows) for part, rows in split.parts.items()}
+    copies, near = count_leaks(examples, split), count_near_leaks(examples, split)
     return [
-        check_data.check_copies(copies, sizes, can_group=config.split.protocol != "official"),
-        check_data.check_classes(counts, config.model.names),
+        check_data.check_copies(copies, near, sizes, protocol=config.split.protocol),
+        check_data.check_classes(counts, names),
     ]
 
 

@@ -101,13 +101,14 @@ class SplitConfig:
     protocol: Literal["seed", "official", "holdout", "given"] = "seed"
     """seed: the Training rows, split 70/15/15 (stratified); official: Training, PublicTest, PrivateTest;
     holdout: the Training rows, with a share held out as val (stratified), to decide between recipes; given:
-    the parts that pictures of your own name, in a manifest's column or in folders."""
+    the parts that pictures of your own name, in a manifest's column or in folders. Where these have no val,
+    15 % of train become val (stratified). A group that a manifest names, such as a person, is not divided."""
     seed: int = 0
     """Seed of the 70/15/15 split and of the hold-out, not of training. Keep it fixed when comparing runs."""
     group_duplicates: bool = True
     """Keep exact copies of an image in the same part. False gives the notebook's plain split, which leaks."""
     group_near_copies: bool = False
-    """Keep near copies of an image in the same part too, such as frames of one video; a given split that
+    """Keep near copies of an image in the same part too, such as frames of one video. A given split that
     divides them is refused."""
     holdout_fraction: float = 0.25
     """Share of Training that protocol holdout holds out."""
@@ -118,3 +119,8 @@ class SplitConfig:
         checks.check("holdout_fraction", 0 < self.holdout_fraction < 1, "a share in (0, 1)")
         is_grouped = self.group_duplicates or self.protocol != "holdout"
         checks.check("group_duplicates", is_grouped, "True for split.protocol holdout, or another protocol")
+        is_grouped = self.group_duplicates or not self.group_near_copies
+        checks.check("group_duplicates", is_grouped, "True with split.group_near_copies, or both False")
+        is_free = not self.group_near_copies or self.protocol != "official"
+        wanted = "False for split.protocol official, whose parts are as FER2013 was released"
+        checks.check("group_near_copies", is_free, wanted)

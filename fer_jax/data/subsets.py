@@ -17,7 +17,9 @@ def take_sample(split: Split, config: Config) -> Split:
     Both draws come from the split's seed and not from the training seed, so all seeds of a config see the
     same images. A resample is drawn from the limited part, with replacement and as many rows as it has:
     about 63 % of its images are in it, some of them several times (Efron 1979, "Bootstrap Methods: Another
-    Look at the Jackknife").
+    Look at the Jackknife"). Where the split has groups, as many whole groups as there are are drawn instead,
+    since rows of a group are not independent (Davison and Hinkley 1997, "Bootstrap Methods and their
+    Application", section 3.8); so the number of rows may differ.
 
     Args:
         split: of all examples.
@@ -36,7 +38,13 @@ def take_sample(split: Split, config: Config) -> Split:
     if limit and limit < len(rows):
         rows = np.sort(numpy_rng(seed, Stream.LIMIT).permutation(rows)[:limit])
     if resample:
-        rows = np.sort(rows[numpy_rng(seed, Stream.RESAMPLE, resample).integers(len(rows), size=len(rows))])
+        rng = numpy_rng(seed, Stream.RESAMPLE, resample)
+        if split.groups is None:
+            rows = np.sort(rows[rng.integers(len(rows), size=len(rows))])
+        else:
+            names, group_of_row = np.unique(split.groups[rows], return_inverse=True)
+            times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+            rows = np.repeat(rows, times[group_of_row])
     return replace(split, train=rows)
 
 
@@ -46,8 +54,9 @@ def describe_sample(whole: Split, sampled: Split, config: Config) -> str | None:
     if limit and limit < len(whole.train):
         words.append(f"{len(sampled.train):,} of {counted(len(whole.train), 'row')}")
     if resample:
-        different = len(np.unique(sampled.train))
-        words.append(f"bootstrap resample {resample}: {counted(different, 'different row')}")
+        different = counted(len(np.unique(sampled.train)), "different row")
+        of_groups = "" if whole.groups is None else " in whole groups"
+        words.append(f"bootstrap resample {resample}: {different}{of_groups}")
     return f"train is a sample: {', '.join(words)}" if words else None
 
 

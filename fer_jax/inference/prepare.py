@@ -16,7 +16,7 @@ from fer_jax.config.run import Config
 from fer_jax.data import subsets
 from fer_jax.data.drop_list import apply_drop_list
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, split_examples
+from fer_jax.data.split import Split, describe_unused, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, limit_classes, load_targets
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
@@ -60,13 +60,15 @@ class Prepared:
 def prepare(config: Config, examples: Examples, *, console: Console | None = None) -> Prepared:
     """Do all that a config asks for between loading its data and training on it.
 
-    `examples` are what `load_examples` loads for `config.data`; a console shows how far the teachers are.
+    `examples` are what `load_examples` loads for `config.data`; a console shows how far the search for near
+    copies and the teachers are.
 
     Raises:
         FerJaxError: the split, the drop list, the votes or the teachers cannot be used with this data.
     """
-    chosen = choose_labels(config, examples, split_examples(examples, config.split))
-    return take_sample(config, chosen, console=console)
+    with _showing("searching for near copies", config.split.group_near_copies, console) as steps:
+        split = split_examples(examples, config.split, on_step=steps.move)
+    return take_sample(config, choose_labels(config, examples, split), console=console)
 
 
 def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
@@ -79,6 +81,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     loaded, open_rows = examples, split.train
     split, dropped = apply_drop_list(config.data, examples, split)
     notes = [HOLDOUT_NOTE] if config.split.protocol == "holdout" else []
+    notes += describe_unused(examples, config.split)
     if dropped:
         notes.append(
             f"left out of train: {counted(dropped['rows'], 'row')} that {dropped['list']} marks drop"
@@ -114,7 +117,7 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
     """
     student = _to_student(config, chosen)
     sample = subsets.describe_sample(chosen.split, student.split, config)
-    with _asking(config, console) as steps:
+    with _showing("asking the teachers", config.distill.is_on, console) as steps:
         taught = distill(student, on_view=steps.move)
     return replace(
         chosen,
@@ -150,7 +153,7 @@ def make_bank(config: Config, examples: Examples, path: Path, *, console: Consol
             f"{path} is a folder; name the file of the bank, such as {path / 'bank.safetensors'}"
         )
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
-    with _asking(config, console) as steps:
+    with _showing("asking the teachers", config.distill.is_on, console) as steps:
         bank = ask_views(_to_student(config, chosen), on_view=steps.move)
     bank_file.write(path, bank)
     return bank
@@ -162,8 +165,8 @@ def _to_student(config: Config, chosen: Prepared) -> Student:
     return Student(config, chosen.loaded, chosen.examples, split, chosen.open_rows, chosen.own_targets)
 
 
-def _asking(config: Config, console: Console | None) -> AbstractContextManager[Steps]:
-    """Show how far the teachers are."""
-    if console is None or not config.distill.is_on:
+def _showing(words: str, is_shown: bool, console: Console | None) -> AbstractContextManager[Steps]:
+    """Show how far a search is, or the teachers are, if they are asked for and there is a console."""
+    if console is None or not is_shown:
         console = Console(quiet=True)
-    return terminal.show_steps(console, "asking the teachers", None)
+    return terminal.show_steps(console, words, None)

@@ -14,7 +14,7 @@ from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import difference_interval, tells_copies_apart
-from fer_jax.text import MISSING, Table, counted, duration, percent, signed, thousands
+from fer_jax.text import MISSING, Table, counted, duration, join, percent, signed, thousands
 
 PARTS: Final = {
     "val": "Validation",
@@ -177,6 +177,13 @@ class Story:
             note += f" Here {HOLDOUT_NOTE}."
         if any(copies.values()):
             note += " Such images are not a fair test. The accuracy without them is measured by evaluate."
+        near = split.get("near_copies_of_training_images")
+        if near is not None:
+            note += (
+                f" Near copies: {', '.join(f'{thousands(count)} in {part}' for part, count in near.items())}."
+            )
+        for part, missing in (split.get("missing_classes") or {}).items():
+            note += f" No {join(missing)} in {part}."
         if split.get("dropped"):
             rows, path = thousands(split["dropped"]["rows"]), split["dropped"]["list"]
             note += f" Left out of train: {rows} rows that {path} marks drop."

@@ -10,7 +10,8 @@ from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.load import HOW_TO_GET, complete, load_examples
-from fer_jax.data.split import Split
+from fer_jax.data.split import Split, describe_missing
+from fer_jax.files import Json
 from fer_jax.runtime import compile_cache, cpu, environment, machine, progress
 from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
@@ -134,26 +135,32 @@ def show_data(console: Console, examples: Examples) -> None:
 
 
 def show_split(
-    console: Console, examples: Examples, split: Split, *, names: Sequence[str], copies: dict[str, int]
+    console: Console, examples: Examples, split: Split, *, names: Sequence[str], facts: Json
 ) -> None:
-    """Show the rows of each part, by class, and how many of them are copies of training images.
+    """Show the rows of each part, by class, what is missing, and how many rows are copies of training images.
 
     Args:
         console: where to write.
         examples: all of them.
         split: rows of each part.
         names: of the classes.
-        copies: what `count_leaks` returns.
+        facts: what `record.describe_run` says of the split.
     """
     widths = [max(8, len(name)) for name in names]
-    heads = " ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
-    console.print(f"split          rows {heads}")
+    shown = " ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    console.print(f"split          rows {shown}")
     for name, rows in split.parts.items():
-        of_class = class_counts(examples.labels[rows], classes=len(names))
-        counts = " ".join(f"{n:{width},}" for n, width in zip(of_class, widths, strict=True))
-        console.print(f"  {name:<8} {len(rows):8,} {counts}")
-    in_parts = " and ".join(f"{number:,} of {name}" for name, number in copies.items())
-    console.print(f"  exact copies of training images: {in_parts}")
+        counts = class_counts(examples.labels[rows], classes=len(names))
+        shown = " ".join(f"{n:{width},}" for n, width in zip(counts, widths, strict=True))
+        console.print(f"  {name:<8} {len(rows):8,} {shown}")
+    for line in describe_missing(examples, split, names):
+        console.print(f"  {line}", style="bold")
+    copies = {kind: facts[f"{kind}_of_training_images"] for kind in ("copies", "near_copies")}
+    for kind, found in copies.items():
+        if found is not None:
+            words = "exact copies" if kind == "copies" else "near copies"
+            in_parts = " and ".join(f"{number:,} of {name}" for name, number in found.items())
+            console.print(f"  {words} of training images: {in_parts}")
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from fer_jax.config.fields import field_of, flatten
 from fer_jax.config.files import NUMBER_HOOKS, from_json, to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, count_leaks
+from fer_jax.data.split import Split, count_leaks, count_near_leaks, find_missing
 from fer_jax.errors import RunError
 from fer_jax.files import (
     Json,
@@ -50,12 +50,16 @@ class DataRecord:
 class SplitRecord:
     """The split of a run: hash of its rows, and by part its size and how many rows copy training images.
 
-    `dropped` says which rows a drop list took out of train; None without one.
+    `near_copies_of_training_images` are those that are not exact copies; None where these were not searched
+    for. `missing_classes` are those of which a part has no row, by part; None in the record of an older
+    fer_jax. `dropped` says which rows a drop list took out of train; None without one.
     """
 
     sha256: str
     sizes: dict[str, int]
     copies_of_training_images: dict[str, int]
+    near_copies_of_training_images: dict[str, int] | None = None
+    missing_classes: dict[str, list[str]] | None = None
     dropped: Json | None = None
 
 
@@ -145,6 +149,8 @@ def describe_run(config: Config, examples: Examples, split: Split, *, command: s
             "sha256": split.sha256,
             "sizes": {name: len(rows) for name, rows in split.parts.items()},
             "copies_of_training_images": count_leaks(examples, split),
+            "near_copies_of_training_images": count_near_leaks(examples, split),
+            "missing_classes": find_missing(examples.labels, split, config.model.names),
         },
         **machine.describe(),
     }

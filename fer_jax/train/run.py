@@ -111,7 +111,7 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
         prepared.examples,
         prepared.split,
         names=config.model.names,
-        copies=facts["split"]["copies_of_training_images"],
+        facts=facts["split"],
     )
     missing = [f"no commit is recorded: {facts['git_missing']}"] if facts["git_missing"] else []
     terminal.show_notes(console, [*prepared.notes, *missing])

@@ -15,7 +15,6 @@ from fer_jax import fer2013
 from fer_jax.audit import __main__ as audit
 from fer_jax.audit import cross_validation
 from fer_jax.audit.confident_learning import Confident
-from fer_jax.audit.near_copies import Copies, Pairs
 from fer_jax.audit.not_faces import NotFaces
 from fer_jax.audit.rules import (
     EXACT,
@@ -35,11 +34,12 @@ from fer_jax.audit.rules import (
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.data.drop_list import COLUMNS, Line, leave_out, read_dropped, to_csv
 from fer_jax.data.examples import Examples
+from fer_jax.data.groups.near_copies import Copies, Pairs
 from fer_jax.data.load import load_examples
 from fer_jax.data.readers.ferplus import CHOICES, HEADER, Votes
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.synthetic import draw_examples
-from fer_jax.errors import DataError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.train import __main__ as train
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -249,13 +249,24 @@ def test_folds_keep_copies_together_and_share_each_class() -> None:
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 400, 700)
     labels = groups % 7
-    folds = cross_validation.assign_folds(labels, groups, folds=4, seed=0)
+    folds = cross_validation.assign_folds(labels, groups, groups=None, folds=4, seed=0)
     assert all(len(np.unique(folds[groups == group])) == 1 for group in np.unique(groups))
     for label in range(7):
         sizes = np.bincount(folds[labels == label], minlength=4)
         assert sizes.max() - sizes.min() <= 8
-    assert (folds == cross_validation.assign_folds(labels, groups, folds=4, seed=0)).all()
-    assert (folds != cross_validation.assign_folds(labels, groups, folds=4, seed=1)).any()
+    assert (folds == cross_validation.assign_folds(labels, groups, groups=None, folds=4, seed=0)).all()
+    assert (folds != cross_validation.assign_folds(labels, groups, groups=None, folds=4, seed=1)).any()
+
+
+def test_folds_keep_people_together_too_and_none_is_empty() -> None:
+    rng = np.random.default_rng(0)
+    people, labels = np.sort(rng.integers(0, 5, 200)), rng.integers(0, 7, 200)
+    copies = np.where(rng.random(200) < 0.02, 3, np.arange(200))
+    folds = cross_validation.assign_folds(labels, np.arange(200), groups=people, folds=4, seed=0)
+    assert all(len(np.unique(folds[people == person])) == 1 for person in range(5))
+    assert np.bincount(folds).min() > 0
+    with pytest.raises(ConfigError, match="--folds is 6, and the rows that stay together fill"):
+        cross_validation.assign_folds(labels, copies, groups=people, folds=6, seed=0)
 
 
 CONFIG = """

@@ -1,6 +1,7 @@
 """The split: each row once, class by class, copies together, and the same for ever from one seed."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,19 @@ import pytest
 from fer_jax import fer2013
 from fer_jax.config.data import SplitConfig
 from fer_jax.data.examples import Examples, hash_images
-from fer_jax.data.split import Split, count_leaks, hold_out, shuffle_groups, split_examples
-from fer_jax.errors import DataError
+from fer_jax.data.groups.cut import balance_groups, shuffle_groups
+from fer_jax.data.split import (
+    Split,
+    count_leaks,
+    count_near_leaks,
+    describe_missing,
+    describe_unused,
+    find_missing,
+    hold_out,
+    split_examples,
+)
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.randomness import Stream
 
 CLASS_SIZES = (37, 11, 200, 2, 53, 5, 101)
@@ -177,3 +189,164 @@ def test_the_holdout_protocol_divides_training_alone_and_no_copy_crosses() -> No
     assert split.sha256 != split_examples(plain, config).sha256
     with pytest.raises(DataError, match=r"^faces\.csv: a hold-out of 0\.4 leaves 0 training rows"):
         split_examples(dataclasses.replace(plain, usages=np.full_like(usages, 1)), config)
+
+
+NAMES = ("calm", "cheerful", "gloomy", "startled", "cross")
+
+
+def make_own(labels: np.ndarray, **fields: Any) -> Examples:
+    """Make different pictures with classes of their own."""
+    names = tuple(NAMES[: int(labels.max()) + 1])
+    return dataclasses.replace(
+        make_examples(labels, np.arange(len(labels))), class_names=names, is_own=True, **fields
+    )
+
+
+def counts_of(examples: Examples, split: Split) -> list[list[int]]:
+    """Count the rows of each class, by part."""
+    classes = len(examples.class_names)
+    return [np.bincount(examples.labels[rows], minlength=classes).tolist() for rows in split.parts.values()]
+
+
+def test_twelve_pictures_of_each_of_five_classes_are_in_all_parts() -> None:
+    examples = make_own(np.repeat(np.arange(5), 12))
+    for seed in range(5):
+        split = split_examples(examples, SplitConfig(seed=seed))
+        assert_every_row_once(split, np.arange(60))
+        assert counts_of(examples, split) == [[8] * 5, [2] * 5, [2] * 5]
+        assert describe_missing(examples, split, NAMES) == []
+
+
+@pytest.mark.parametrize(("size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))])
+def test_a_class_with_few_pictures_is_in_as_many_parts_as_it_can(
+    size: int, counts: tuple[int, int, int]
+) -> None:
+    examples = make_own(np.repeat([0, 1], [size, 40]))
+    for seed in range(5):
+        split = split_examples(examples, SplitConfig(seed=seed))
+        assert tuple(each[0] for each in counts_of(examples, split)) == counts
+
+
+def test_a_missing_class_is_said_with_the_reason() -> None:
+    examples = make_own(np.repeat([0, 1], [1, 40]))
+    split = split_examples(examples, SplitConfig())
+    assert find_missing(examples.labels, split, examples.class_names) == {"val": ["calm"], "test": ["calm"]}
+    assert describe_missing(examples, split, examples.class_names) == [
+        "no calm in val and test: all the data has 1 row, 1 different image of it, too few for 3 parts"
+    ]
+    held = Split(split.train, split.val, split.test[:0])
+    assert find_missing(examples.labels, held, examples.class_names) == {"val": ["calm"]}
+
+
+def test_people_and_copies_are_never_divided_and_each_part_has_some() -> None:
+    rng = np.random.default_rng(3)
+    for people in (4, 20):
+        labels, person = rng.integers(0, 5, 120), rng.integers(0, people, 120)
+        faces = np.where(np.arange(120) == 0, 1, np.arange(120))  # A copy brings two together.
+        examples = dataclasses.replace(make_examples(labels, faces), groups=person)
+        together = np.where(person == person[0], person[1], person)
+        for config in (SplitConfig(), SplitConfig(protocol="holdout"), SplitConfig(seed=4)):
+            split = split_examples(examples, config)
+            assert_every_row_once(split, np.arange(120))
+            parts = [set(together[rows]) for rows in split.parts.values()]
+            assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+            assert all(parts[:2]) and (parts[2] or config.protocol == "holdout")
+            if people == 20:
+                assert 0.55 < len(split.train) / 120 < 0.85
+    alone = dataclasses.replace(examples, groups=np.zeros(120, np.int64))
+    with pytest.raises(DataError, match=r"val part .* is empty; 120 rows in 1 group that stay whole: give"):
+        split_examples(alone, SplitConfig())
+
+
+def test_groups_are_balanced_as_a_plain_loop_does_it() -> None:
+    rng = np.random.default_rng(0)
+    groups, labels = rng.integers(0, 30, 400), rng.integers(0, 4, 400)
+    shares = (0.7, 0.15, 0.15)
+    part = balance_groups(groups, labels, shares, seed=0, stream=Stream.SPLIT)
+    for group in range(30):
+        assert len(set(part[groups == group].tolist())) == 1
+    for label in range(4):
+        found = np.bincount(part[labels == label], minlength=3) / (labels == label).sum()
+        np.testing.assert_allclose(found, shares, atol=0.05)
+    again = balance_groups(groups, labels, shares, seed=0, stream=Stream.SPLIT)
+    other = balance_groups(groups, labels, shares, seed=1, stream=Stream.SPLIT)
+    assert (part == again).all() and (part != other).any()
+
+
+def test_given_parts_are_taken_and_a_missing_val_is_cut_out_of_train() -> None:
+    labels = np.tile(np.arange(5), 40)
+    usages = np.repeat([0, 1, 2], [100, 60, 40]).astype(np.int32)
+    examples, config = make_own(labels, usages=usages), SplitConfig(protocol="given")
+    split = split_examples(examples, config)
+    assert [len(rows) for rows in split.parts.values()] == [100, 60, 40]
+    person = np.repeat(np.arange(40), 5)
+    no_val = make_own(labels, usages=np.where(usages == 1, 0, usages), groups=person)
+    split = split_examples(no_val, config)
+    assert len(split.val) == 25 and len(split.train) == 135  # 27 groups of five and, of 32, 15 %: five.
+    assert not set(person[split.train]) & set(person[split.val])
+    assert split.test.tolist() == np.flatnonzero(usages == 2).tolist()
+    assert split_examples(dataclasses.replace(examples, usages=usages % 2), config).test.size == 0
+
+
+@pytest.mark.parametrize(
+    ("usages", "fields", "message"),
+    [
+        ([0, 0, 1, -1], {}, "1 row of 4 name no part"),
+        ([1, 1, 2, 2], {}, "train is empty"),
+        (
+            [0, 0, 1, 2],
+            {"groups": np.array([5, 8, 8, 9])},
+            r"divide 1 groups, such as rows 1 \(train\) and 2 \(val\)",
+        ),
+    ],
+)
+def test_given_parts_that_cannot_be_are_refused(
+    usages: list[int], fields: dict[str, Any], message: str
+) -> None:
+    examples = make_own(np.array([0, 1, 0, 1]), usages=np.array(usages, np.int32), **fields)
+    with pytest.raises(DataError, match=message):
+        split_examples(examples, SplitConfig(protocol="given"))
+
+
+def test_near_copies_stay_together_or_are_counted_or_refused() -> None:
+    faces = draw_examples(seed=5, examples=60)
+    brighter = np.clip(faces.images * 1.15 + 18.0, 0, 255).astype(np.uint8)
+    labels = np.tile(faces.labels % 5, 2)
+    usages = np.repeat([0, 1], 60).astype(np.int32)
+    examples = Examples(
+        np.concatenate([faces.images, brighter]),
+        labels,
+        usages,
+        "faces",
+        "near" * 16,
+        class_names=NAMES,
+        is_own=True,
+    )
+    given = SplitConfig(protocol="given")
+    split = split_examples(examples, given)
+    near = count_near_leaks(examples, split)
+    assert near is not None and near["val"] >= 57 and near["test"] == 0
+    assert count_leaks(examples, split) == {"val": 0, "test": 0}
+    with pytest.raises(
+        DataError, match=r"divide \d+ groups of near copies, such as rows 0 \(train\) and \d+ \(val\);"
+    ):
+        split_examples(examples, dataclasses.replace(given, group_near_copies=True))
+    seeded = dataclasses.replace(examples, usages=np.full(120, -1, np.int32))
+    split = split_examples(seeded, SplitConfig(group_near_copies=True))
+    assert count_near_leaks(seeded, split) == {"val": 0, "test": 0}
+    assert all(min(counts) > 0 for counts in counts_of(seeded, split))
+    assert count_near_leaks(dataclasses.replace(examples, is_own=False), split) is None
+    with pytest.raises(ConfigError, match=r"split\.group_near_copies is True; wanted False for .* official"):
+        SplitConfig(protocol="official", group_near_copies=True)
+
+
+def test_parts_of_the_data_that_a_protocol_leaves_out_are_said() -> None:
+    examples = make_own(np.tile(np.arange(5), 8), usages=np.repeat([0, 2], 20).astype(np.int32))
+    (note,) = describe_unused(examples, SplitConfig())
+    assert note.startswith(
+        "the data has parts of its own (20 train, 0 val, 20 test), and split.protocol seed"
+    )
+    assert describe_unused(examples, SplitConfig(protocol="given")) == []
+    assert describe_unused(dataclasses.replace(examples, is_own=False), SplitConfig()) == []
+    with pytest.raises(DataError, match="official has FER2013's parts"):
+        split_examples(examples, SplitConfig(protocol="official"))

@@ -57,3 +57,12 @@ def test_the_other_parts_stay_and_the_sample_is_named() -> None:
         f"train is a sample: 100 of 1,000 rows, bootstrap resample 2: {different} different rows"
     )
     assert replace(SPLIT, train=sampled.train).sha256 == sampled.sha256
+
+
+def test_a_resample_of_groups_draws_whole_ones() -> None:
+    groups = np.repeat(np.arange(500), 4)
+    sampled = take_sample(replace(SPLIT, groups=groups), config(resample=1)).train
+    assert np.isin(sampled, SPLIT.train).all() and (np.diff(sampled) >= 0).all()
+    times = np.bincount(sampled, minlength=2000)[SPLIT.train].reshape(500, 2)
+    assert (times[:, 0] == times[:, 1]).all() and times[:, 0].sum() == 500
+    assert 280 < (times[:, 0] > 0).sum() < 350  # 63 % of 500 are expected.

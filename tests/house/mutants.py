@@ -51,7 +51,7 @@ SCORE: Final = (
 )
 THRESHOLDS: Final = "tests/diagnose/test_findings.py::test_each_rule_changes_at_its_threshold"
 LINE: Final = "tests/diagnose/test_findings.py::test_a_line_needs_four_epochs_and_is_fitted_to_the_last_ten"
-COPIES: Final = "tests/audit/test_near_copies.py::test_images_with_a_correlation_of_092_are_copies"
+COPIES: Final = "tests/data/test_near_copies.py::test_images_with_a_correlation_of_092_are_copies"
 SERVER: Final = "tests/serve/test_server.py::"
 CARD: Final = "tests/release/test_run.py::test_a_card_is_measured_from_the_numbers_in_its_file"
 
@@ -376,14 +376,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "near-copies-from-091",
-        "fer_jax.audit.near_copies",
+        "fer_jax.data.groups.near_copies",
         "MIN_CORRELATION: Final = 0.92",
         "MIN_CORRELATION: Final = 0.91",
         (COPIES,),
     ),
     Mutant(
         "near-copies-from-093",
-        "fer_jax.audit.near_copies",
+        "fer_jax.data.groups.near_copies",
         "MIN_CORRELATION: Final = 0.92",
         "MIN_CORRELATION: Final = 0.93",
         (COPIES,),

@@ -6,13 +6,15 @@ Perceptual Image Hash Functions*, 2010). It only proposes pairs; a pair counts i
 since faces that were cropped in the same way have similar hashes.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from fer_jax.data.examples import hash_images
+from fer_jax.data.examples import Examples, hash_images
+from fer_jax.files import keep_array, read_array
 
 MAX_DISTANCE_BITS: Final = 14
 """Pairs with hashes that differ in more of the 64 bits are not proposed."""
@@ -32,8 +34,15 @@ _CHUNK_PAIRS: Final = 1024
 # A block of hash distances fits in the processor's cache.
 _BLOCK: Final = (64, 4096)
 
+# Part of every name in the cache: raise it when the same images would give other groups.
+_FORMAT: Final = 1
+
 OnStep = Callable[[int, int], None]
 """Called with how much is done, and the total."""
+
+
+def ignore_step(done: int, total: int) -> None:
+    """Show nobody how much is done."""
 
 
 class Pairs(NamedTuple):
@@ -78,6 +87,21 @@ def find_copies(images: np.ndarray, *, on_step: OnStep) -> Copies:
     near = rows[join_pairs(len(rows), found.first, found.second)]
     pairs = found._replace(first=rows[found.first], second=rows[found.second])
     return Copies(exact, near[np.searchsorted(rows, exact)], pairs)
+
+
+def find_groups(examples: Examples, *, on_step: OnStep = ignore_step) -> np.ndarray:
+    """Find the groups of exact and near copies, see `Copies.near`, in the cache where they are known.
+
+    Returns:
+        int64 [N], the smallest row of each row's group.
+    """
+    key = hashlib.sha256(f"{_FORMAT} {examples.sha256}".encode()).hexdigest()
+    name = f"near_copies/{key[:32]}"
+    groups = read_array(name)
+    if groups is None or groups.shape != examples.labels.shape or groups.dtype != np.int64:
+        groups = find_copies(examples.images, on_step=on_step).near
+        keep_array(name, groups)
+    return groups
 
 
 def find_pairs(images: np.ndarray, *, on_step: OnStep) -> Pairs:
@@ -212,3 +236,22 @@ def join_pairs(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     _, group = connected_components(graph, directed=False)
     _, smallest = np.unique(group, return_index=True)
     return smallest[group].astype(np.int64)
+
+
+def join_groups(*groups: np.ndarray) -> np.ndarray:
+    """Join groups that have a row in common, such as the copies of an image and the pictures of a person.
+
+    Args:
+        *groups: each int [N], equal for rows that belong together.
+
+    Returns:
+        int64 [N], the smallest row of each row's joint group.
+
+    >>> join_groups(np.array([7, 8, 9, 9]), np.array([1, 2, 3, 1])).tolist()
+    [0, 1, 0, 0]
+    """
+    rows, firsts = np.arange(len(groups[0])), []
+    for each in groups:
+        _, first, inverse = np.unique(each, return_index=True, return_inverse=True)
+        firsts.append(first[inverse])
+    return join_pairs(len(rows), np.tile(rows, len(groups)), np.concatenate(firsts))

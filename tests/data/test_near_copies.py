@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.audit import near_copies
-from fer_jax.audit.near_copies import find_copies, find_pairs, join_pairs, perceptual_hashes
-from fer_jax.audit.not_faces import find_not_faces
+from fer_jax.data.groups import near_copies
+from fer_jax.data.groups.near_copies import (
+    find_copies,
+    find_groups,
+    find_pairs,
+    join_groups,
+    join_pairs,
+    perceptual_hashes,
+)
 from fer_jax.data.synthetic import draw_examples
 
 FACES = draw_examples(seed=5, examples=1400).images
@@ -140,13 +146,18 @@ def test_pairs_join_to_groups_named_by_their_smallest_member() -> None:
     assert join_pairs(8, first, second).tolist() == [0, 0, 2, 3, 4, 2, 2, 7]
 
 
-def test_flat_and_strange_images_stand_out_of_faces() -> None:
+def test_groups_join_where_they_share_a_row() -> None:
     rng = np.random.default_rng(0)
-    stripes = np.tile(np.array([[0, 0, 255, 255]], np.uint8), (48, 12))[None, :, :, None]
-    noise = rng.integers(0, 256, (1, 48, 48, 1), np.uint8)
-    flat = np.full((1, 48, 48, 1), 7, np.uint8)
-    found = find_not_faces(np.concatenate([FACES[:700], flat, stripes, noise]))
-    assert found.is_flat.tolist() == [False] * 700 + [True, False, False]
-    assert found.is_strange[700:].tolist() == [False, True, True]
-    assert found.is_strange[:700].mean() <= 0.01
-    assert (found.distance >= 0).all() and (found.distance <= 1.001).all()
+    kinds = [rng.integers(0, 60, 100) for _ in range(2)]
+    joint = join_groups(*kinds)
+    reached = np.eye(100, dtype=bool) | (kinds[0][:, None] == kinds[0]) | (kinds[1][:, None] == kinds[1])
+    for _ in range(7):
+        reached = reached @ reached
+    assert joint.tolist() == reached.argmax(axis=1).tolist()
+
+
+def test_groups_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = draw_examples(seed=9, examples=30)
+    groups = find_groups(examples)
+    monkeypatch.setattr(near_copies, "find_copies", None)
+    assert (find_groups(examples) == groups).all()

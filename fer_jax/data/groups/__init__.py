@@ -1,0 +1,1 @@
+"""Which rows stay together, and how whole groups are cut into parts."""
