@@ -83,9 +83,9 @@ def check_classes(counts: Mapping[str, tuple[int, ...]], names: Sequence[str]) -
         label = int(off.argmax())
         error = math.sqrt(train[label] * (1 - train[label]) / total)
         if off[label] > worst_off:
-            worst, worst_off = f"{names[label]} in {name}", float(off[label])
+            worst, worst_off = f"{names[label]} in {part}", float(off[label])
             is_chance = worst_off <= 3 * error
-        missing += [f"{name} has no {names[label]}" for label, n in enumerate(rows) if not n]
+        missing += [f"{part} has no {names[label]}" for label, n in enumerate(rows) if not n]
     difference = f"shares differ from train's by at most {100 * worst_off:.1f} points" + (
         f" ({worst})" if worst else ""
     )
