@@ -96,6 +96,8 @@ USUAL_NAMES: Final[dict[str, tuple[str, ...] | str]] = {
     **dict.fromkeys(("warmup", "warmup-epochs"), ("optimizer.warmup-epochs",)),
     **dict.fromkeys(("clip", "clip-norm", "grad-clip", "max-grad-norm"), ("optimizer.clip-norm",)),
     "l2": ("optimizer.l2",),
+    **dict.fromkeys(("pretrained", "finetune", "fine-tune", "weights", "init"), ("init.weights",)),
+    **dict.fromkeys(("freeze", "freeze-layers", "frozen"), ("init.freeze-blocks",)),
     **dict.fromkeys(("label-smoothing", "smoothing"), ("loss.label-smoothing",)),
     **dict.fromkeys(("class-weights", "class-weight"), ("loss.class-weights",)),
     **dict.fromkeys(("dropout", "dropout-rate", "drop-rate"), _DROPOUT),

@@ -59,6 +59,8 @@ class Config:
         wanted = f"less than train.epochs, which is {epochs}"
         checks.check("optimizer.warmup_epochs", optimizer.warmup_epochs < epochs, wanted)
         checks.at_most("average.swa_epochs", epochs, "train.epochs")
+        checks.at_most("init.head_epochs", epochs, "train.epochs")
+        checks.at_most("init.freeze_blocks", len(self.model.blocks), "the number of blocks")
         is_whole = not (self.train.patience_epochs and self.average.swa_epochs)
         wanted = "0 with average.swa_epochs, which averages the last epochs of the plan"
         checks.check("train.patience_epochs", is_whole, wanted)

@@ -21,6 +21,7 @@ from fer_jax.config.training import AverageConfig
 from fer_jax.engine.state import TrainState
 from fer_jax.errors import ConfigError
 from fer_jax.images.standardise import PixelStats, standardise
+from fer_jax.models.transfer import name_blocks
 from fer_jax.randomness import Stream, numpy_rng
 
 Pace = Callable[[jax.Array], jax.Array]
@@ -77,6 +78,7 @@ def make_refresh(
     *,
     pixel_stats: PixelStats,
     batch_size: int,
+    frozen_at: Callable[[int], int] = lambda step: 0,
 ) -> Refresh:
     """Make the function that updates the batch statistics of an average.
 
@@ -87,16 +89,23 @@ def make_refresh(
         rows: int [Ntrain], the training part.
         pixel_stats: of the training images.
         batch_size: images at a time; an incomplete last batch is left out.
+        frozen_at: step -> how many first blocks it does not train; their statistics stay as they are.
     """
     if not config.is_on:
         return lambda state, seed: state
-    measure = jax.jit(lambda variables, some: measure_batch(model, variables, standardise(some, pixel_stats)))
+    measure = jax.jit(
+        lambda variables, some, frozen_blocks: measure_batch(
+            model, variables, standardise(some, pixel_stats), frozen_blocks=frozen_blocks
+        ),
+        static_argnums=2,
+    )
 
     def refresh(state: TrainState, seed: int) -> TrainState:
         chosen = choose_rows(config, rows, seed=seed)
         size = min(batch_size, len(chosen))
+        frozen_blocks = frozen_at(max(0, int(state.step) - 1))
         batches = [
-            measure(state.average, images[chosen[first : first + size]])
+            measure(state.average, images[chosen[first : first + size]], frozen_blocks)
             for first in range(0, len(chosen) - size + 1, size)
         ]
         merged = merge_batches([flatten_dict(each) for each in jax.device_get(batches)])
@@ -107,13 +116,14 @@ def make_refresh(
     return refresh
 
 
-def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
+def measure_batch(model: nn.Module, variables: Any, x: jax.Array, *, frozen_blocks: int = 0) -> Any:
     """Measure the mean and variance of the inputs of each batch norm; each normalises by them.
 
     Args:
         model: the network.
         variables: `params` and `batch_stats`; the values of the latter are not used.
         x: float32 [B, 48, 48, 1], standardised.
+        frozen_blocks: so many first blocks use and keep the statistics that they have.
 
     Returns:
         Like `batch_stats`.
@@ -121,12 +131,15 @@ def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
     Raises:
         ConfigError: the network has running statistics that are not those of an `nn.BatchNorm`.
     """
-    found: dict[tuple[str, ...], Any] = {}
+    frozen = name_blocks(frozen_blocks)
+    wanted = flatten_dict(variables["batch_stats"])
+    found: dict[tuple[str, ...], Any] = {path: leaf for path, leaf in wanted.items() if path[0] in frozen}
 
     def watch(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         norm = context.module
         is_norm = isinstance(norm, nn.BatchNorm) and context.method_name == "__call__"
-        if not is_norm or not norm.path:  # The one without a path is the copy below.
+        # The one without a path is the copy below.
+        if not is_norm or not norm.path or norm.path[0] in frozen:
             return call(*args, **kwargs)
         own = norm.clone(parent=None, name=None, use_running_average=False, momentum=0.0)
         y, seen = own.apply(norm.variables, *args, mutable=["batch_stats"])
@@ -135,7 +148,6 @@ def measure_batch(model: nn.Module, variables: Any, x: jax.Array) -> Any:
 
     with nn.intercept_methods(watch):
         model.apply(variables, x, is_training=False)
-    wanted = flatten_dict(variables["batch_stats"])
     if wanted.keys() != found.keys():
         names = ", ".join(sorted("/".join(path) for path in wanted.keys() ^ found.keys()))
         raise ConfigError(

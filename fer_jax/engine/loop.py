@@ -22,7 +22,7 @@ from fer_jax.data.split import Split
 from fer_jax.data.subsets import eval_rows
 from fer_jax.engine.averages import Refresh
 from fer_jax.engine.input_pipeline import Recipe, make_recipe_at
-from fer_jax.engine.schedule import is_out_of_patience, list_rates, plateau_factor
+from fer_jax.engine.schedule import count_frozen, find_end, is_out_of_patience, list_rates, plateau_factor
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
@@ -251,15 +251,16 @@ def _make_rates(job: Job) -> Callable[[Sequence[Replica], int], np.ndarray]:
 def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
     """Make the function step -> recipes [K][steps] of the chunk that begins there, within one epoch.
 
-    The last chunk is cached, so that it can be drawn while the device is busy with the one before.
+    All steps of a chunk train the same layers. The last chunk is cached, so that it can be drawn while the
+    device is busy with the one before.
     """
     labels, rows, last = job.examples.labels, job.split.train, job.epoch_steps
     recipe_at = make_recipe_at(job.config, labels, rows, targets=job.targets, seeds=len(replicas))
 
     @lru_cache(maxsize=1)
     def plan(step: int) -> list[list[Recipe]]:
-        epoch_end = (step // last + 1) * last
-        steps = range(step, min(step + job.stepper.chunk_steps, epoch_end))
+        end = find_end(job.config, step, steps_per_epoch=last)
+        steps = range(step, min(step + job.stepper.chunk_steps, end))
         return [[recipe_at(replica.seed, each) for each in steps] for replica in replicas]
 
     return plan
@@ -287,6 +288,7 @@ def _take_steps(
             recipes,
             rates[:, step - start : step - start + count],
             job.config.train.side_px(epoch),
+            count_frozen(job.config, step, steps_per_epoch=job.epoch_steps),
         )
         for replica, state in zip(replicas, states, strict=True):
             replica.state = state

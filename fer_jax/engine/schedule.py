@@ -1,4 +1,4 @@
-"""How the learning rate changes and when training ends: schedules, cuts at a plateau, early stopping."""
+"""How training changes with the steps: learning rates, frozen blocks, cuts at a plateau, early stopping."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig, TrainConfig
 from fer_jax.files import Json
 
@@ -79,6 +80,39 @@ def make_schedule(config: OptimizerConfig, *, steps_per_epoch: int, epochs: int)
         return main
     warmup = optax.linear_schedule(0.0, config.peak_rate, warmup_steps)
     return optax.join_schedules([warmup, main], [warmup_steps])
+
+
+def count_head_steps(config: Config, *, steps_per_epoch: int) -> int:
+    """Count the first steps that train only the layers after the blocks; 0 where all blocks stay frozen."""
+    if config.init.freeze_blocks == len(config.model.blocks):
+        return 0
+    return round(config.init.head_epochs * steps_per_epoch)
+
+
+def count_frozen(config: Config, step: int, *, steps_per_epoch: int) -> int:
+    """Count the first blocks that a step, from 0, does not train.
+
+    >>> from fer_jax.config.init import InitConfig
+    >>> config = Config(name="a", init=InitConfig(weights="mid", head_epochs=0.5))
+    >>> [count_frozen(config, step, steps_per_epoch=4) for step in range(4)]
+    [1, 1, 0, 0]
+    """
+    if step < count_head_steps(config, steps_per_epoch=steps_per_epoch):
+        return len(config.model.blocks)
+    return config.init.freeze_blocks
+
+
+def find_end(config: Config, step: int, *, steps_per_epoch: int) -> int:
+    """Find where the steps end that train the same layers in the same epoch as this one.
+
+    >>> from fer_jax.config.init import InitConfig
+    >>> config = Config(name="a", init=InitConfig(weights="mid", head_epochs=0.5))
+    >>> [find_end(config, step, steps_per_epoch=4) for step in (0, 2, 4)]
+    [2, 4, 8]
+    """
+    end = (step // steps_per_epoch + 1) * steps_per_epoch
+    head_steps = count_head_steps(config, steps_per_epoch=steps_per_epoch)
+    return min(end, head_steps) if step < head_steps else end
 
 
 def plateau_factor(config: OptimizerConfig, val_losses: Sequence[float]) -> float:

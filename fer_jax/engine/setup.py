@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
@@ -15,6 +17,7 @@ from fer_jax.engine.averages import Refresh, make_pace, make_refresh
 from fer_jax.engine.loop import Job
 from fer_jax.engine.losses import class_weights
 from fer_jax.engine.optimizer import make_optimizer
+from fer_jax.engine.schedule import count_frozen, count_head_steps
 from fer_jax.engine.state import TrainState, begin_average, init_state
 from fer_jax.engine.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from fer_jax.engine.steppers import make_host_stepper, make_resident_stepper
@@ -23,6 +26,7 @@ from fer_jax.images import standardise
 from fer_jax.images.standardise import PixelStats
 from fer_jax.images.stored_views import TrainTargets
 from fer_jax.models.cnn import make_model
+from fer_jax.models.transfer import Start, Transfer
 from fer_jax.randomness import Stream, jax_key
 
 
@@ -35,7 +39,7 @@ class Programs:
         init: key of the stream `Stream.INIT` -> initial state.
         train_step: see `make_train_step`.
         eval_step: see `make_eval_step`.
-        pixel_stats: of the training images.
+        pixel_stats: of the training images, or those that came with the weights it starts from.
         class_weights: float32 [C], of the loss.
         targets: the training targets; None: the labels.
         refresh: updates the statistics of an average, see `make_refresh`.
@@ -52,7 +56,12 @@ class Programs:
 
 
 def make_programs(
-    config: Config, examples: Examples, split: Split, *, targets: TrainTargets | None = None
+    config: Config,
+    examples: Examples,
+    split: Split,
+    *,
+    targets: TrainTargets | None = None,
+    start: Start | None = None,
 ) -> Programs:
     """Make the programs of a config.
 
@@ -61,17 +70,27 @@ def make_programs(
         examples: all of them.
         split: what is trained on, see `take_sample`.
         targets: the training targets; None: the labels.
+        start: the weights that `init.weights` names; None: new weights.
 
     Raises:
-        ConfigError: the training part has fewer rows than a batch.
+        ConfigError: the training part has fewer rows than a batch, or the config names weights to start from
+            and the caller has none.
     """
+    if start is None and config.init.weights is not None:
+        raise ConfigError(
+            f"init.weights is {config.init.weights}, and here networks start from new weights; leave it out"
+        )
     if config.train.batch_size > len(split.train):
         raise ConfigError(
             f"train.batch_size is {config.train.batch_size}, and the training part has {len(split.train)} "
             "rows; lower it, or give more data"
         )
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
-    stats = standardise.measure(examples.images[split.train])
+    stats = (
+        standardise.measure(examples.images[split.train])
+        if start is None
+        else PixelStats(start.pixel_mean, start.pixel_std)
+    )
     counts: np.ndarray = np.array(class_counts(examples.labels[split.train], classes=config.model.classes))
     if targets is not None:
         counts = targets(0, 0)[split.train].sum(axis=0, dtype=np.float64)
@@ -85,14 +104,41 @@ def make_programs(
         pixel_stats=stats,
         sam_radius=config.optimizer.sam_radius,
         pace=make_pace(config.average, epoch_steps=epoch_steps, epochs=config.train.epochs),
+        transfer=None if start is None else _make_transfer(config, start, epoch_steps=epoch_steps),
     )
-    batch_size = config.train.eval_batch_size
     refresh = make_refresh(
-        config.average, model, examples.images, split.train, pixel_stats=stats, batch_size=batch_size
+        config.average,
+        model,
+        examples.images,
+        split.train,
+        pixel_stats=stats,
+        batch_size=config.train.eval_batch_size,
+        frozen_at=partial(count_frozen, config, steps_per_epoch=epoch_steps),
     )
-    init = jax.jit(lambda key: begin_average(init_state(key, model, optimizer), config.average))
+    init = _make_init(config, model, optimizer, start)
     eval_step = make_eval_step(model, pixel_stats=stats)
     return Programs(model, init, train_step, eval_step, stats, weights, targets, refresh)
+
+
+def _make_transfer(config: Config, start: Start, *, epoch_steps: int) -> Transfer:
+    restart_step = count_head_steps(config, steps_per_epoch=epoch_steps)
+    return Transfer(config.init.rate_factor, start.new_layers, restart_step)
+
+
+def _make_init(
+    config: Config, model: nn.Module, optimizer: optax.GradientTransformation, start: Start | None
+) -> Callable[[jax.Array], TrainState]:
+    if start is None or start.variables is None:
+        return jax.jit(lambda key: begin_average(init_state(key, model, optimizer), config.average))
+    old, columns = start.variables, start.columns
+
+    # The old weights are an argument: as constants they would be part of the program.
+    @jax.jit
+    def init(key: jax.Array, old: Any) -> TrainState:
+        state = init_state(key, model, optimizer, old=old, columns=columns)
+        return begin_average(state, config.average)
+
+    return lambda key: init(key, old)
 
 
 def make_job(

@@ -10,6 +10,7 @@ import optax
 
 from fer_jax import fer2013
 from fer_jax.config.training import AverageConfig
+from fer_jax.models.transfer import Columns, inherit
 
 
 @flax.struct.dataclass(eq=False)
@@ -37,10 +38,27 @@ class TrainState:
         return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def init_state(key: jax.Array, model: nn.Module, optimizer: optax.GradientTransformation) -> TrainState:
-    """Draw the initial weights, by a key of `Stream.INIT`; the average is empty, see `begin_average`."""
+def init_state(
+    key: jax.Array,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    old: Any = None,
+    columns: Columns | None = None,
+) -> TrainState:
+    """Draw the initial weights; the average is empty, see `begin_average`.
+
+    Args:
+        key: of `Stream.INIT`.
+        model: the network.
+        optimizer: see `make_optimizer`.
+        old: `params` and `batch_stats` of a trained network, which replace the drawn ones; None: they stay.
+        columns: what of its last layer is taken over, see `models.transfer.inherit`.
+    """
     blank = jnp.zeros((1, *fer2013.IMAGE_SHAPE))
     variables = jax.jit(lambda key: model.init(key, blank, is_training=False))(key)
+    if old is not None:
+        variables = inherit({"batch_stats": {}, **variables}, {"batch_stats": {}, **old}, columns)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

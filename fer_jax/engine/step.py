@@ -18,6 +18,7 @@ from fer_jax.images import mixing
 from fer_jax.images.mixing import Mix
 from fer_jax.images.standardise import PixelStats, standardise
 from fer_jax.metrics.counts import Counts, count
+from fer_jax.models.transfer import Transfer, keep, name_blocks, slow_down
 
 _SMALLEST_NORM = 1e-12
 """Of a gradient that still has a direction."""
@@ -55,7 +56,14 @@ class TrainStep(Protocol):
     """A train step, see `make_train_step`."""
 
     def __call__(
-        self, key: jax.Array, state: TrainState, batch: Batch, rate: Any, *, side_px: int = ...
+        self,
+        key: jax.Array,
+        state: TrainState,
+        batch: Batch,
+        rate: Any,
+        *,
+        side_px: int = ...,
+        frozen_blocks: int = ...,
     ) -> tuple[TrainState, Objective]:
         """Take a step."""
 
@@ -73,6 +81,7 @@ def make_train_step(
     pixel_stats: PixelStats,
     sam_radius: float = 0.0,
     pace: Pace | None = None,
+    transfer: Transfer | None = None,
 ) -> TrainStep:
     """Make the jitted train step.
 
@@ -86,11 +95,13 @@ def make_train_step(
             first one, on the same batch with the same dropout. Running statistics and objective are those of
             the first pass. 0: off.
         pace: of the average, see `make_pace`; None without one.
+        transfer: how layers that were trained before are treated; None: all layers are new.
 
     Returns:
-        (key, state, batch, rate float32 [], *, side_px) -> (state, objective). `key` is the same at every
-        step: the step number is folded in. The state is donated: the one passed in cannot be used again.
-        `side_px` is static: each image size has its own compiled program.
+        (key, state, batch, rate float32 [], *, side_px, frozen_blocks) -> (state, objective). `key` is the
+        same at every step: the step number is folded in. The state is donated: the one passed in cannot be
+        used again. `side_px` and `frozen_blocks` are static: each image size has its own compiled program,
+        and so has each number of first blocks that keep their weights, statistics and averages to the bit.
     """
 
     def train_step(
@@ -100,6 +111,7 @@ def make_train_step(
         rate: jax.Array,
         *,
         side_px: int = fer2013.IMAGE_SHAPE[0],
+        frozen_blocks: int = 0,
     ) -> tuple[TrainState, Objective]:
         dropout_key = jax.random.fold_in(key, state.step)
         x, targets = prepare_batch(batch, pixel_stats, classes=len(class_weights), side_px=side_px)
@@ -110,6 +122,7 @@ def make_train_step(
                 {"params": params, "batch_stats": state.batch_stats},
                 x,
                 is_training=True,
+                frozen_blocks=frozen_blocks,
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
             )
@@ -124,14 +137,35 @@ def make_train_step(
             length = sam_radius / jnp.maximum(optax.tree.norm(grads), _SMALLEST_NORM)
             uphill = jax.tree.map(lambda param, grad: param + length * grad, state.params, grads)
             grads, _ = jax.grad(objective, has_aux=True)(uphill)
-        directions, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        directions, opt_state = optimizer.update(grads, restart(state), state.params)
+        if transfer is not None:
+            directions = slow_down(directions, transfer)
         params = optax.apply_updates(state.params, optax.tree.scale(-rate, directions))
+        # The gradient of a frozen block is zero, but weight decay, L2 and momentum would still move it.
+        frozen = name_blocks(frozen_blocks)
+        params, batch_stats = (
+            keep(old, new, frozen) for old, new in ((state.params, params), (state.batch_stats, batch_stats))
+        )
         average = state.average
         if pace is not None:
-            average = average | {"params": move(average["params"], params, pace(state.step))}
+            moved = move(average["params"], params, pace(state.step))
+            average = average | {"params": keep(average["params"], moved, frozen)}
         return TrainState(state.step + 1, params, batch_stats, opt_state, average), sums
 
-    return jax.jit(train_step, donate_argnums=1, static_argnames="side_px")
+    def restart(state: TrainState) -> Any:
+        """Give the optimizer's state: a new one at the step at which frozen blocks join the training.
+
+        Adam's moments of these blocks are zero then, and its correction for that, which counts all steps,
+        would have ended: their first steps would be several times too large.
+        """
+        if transfer is None or not transfer.restart_step:
+            return state.opt_state
+        is_due = state.step == transfer.restart_step
+        return jax.tree.map(
+            lambda new, old: jnp.where(is_due, new, old), optimizer.init(state.params), state.opt_state
+        )
+
+    return jax.jit(train_step, donate_argnums=1, static_argnames=("side_px", "frozen_blocks"))
 
 
 def prepare_batch(batch: Batch, pixel_stats: PixelStats, *, classes: int, side_px: int) -> tuple[Any, Any]:

@@ -49,15 +49,16 @@ class Stepper(NamedTuple):
             descriptions may have different bits.
         chunk_steps: most steps of one call of `train`.
         train: (states [K], recipes [K][steps], learning rates float32 [K, steps], side of the images in
-            pixels) -> (states [K], objectives [K]), where an objective has one number a step. Returns before
-            the device is done. The states that were passed in cannot be used again.
+            pixels, number of frozen blocks) -> (states [K], objectives [K]), where an objective has one
+            number a step. Returns before the device is done. The states that were passed in cannot be used
+            again.
         evaluate: (states [K], rows [K][parts] of int [N]) -> counts [K][parts], without augmentation, of the
             weights that predict (`TrainState.predictor`); a part has as many rows in every replica.
     """
 
     description: str
     chunk_steps: int
-    train: Callable[[States, Recipes, np.ndarray, int], Moved]
+    train: Callable[[States, Recipes, np.ndarray, int, int], Moved]
     evaluate: Callable[[States, Parts], list[list[Counts]]]
 
 
@@ -71,9 +72,10 @@ def make_host_stepper(
 ) -> Stepper:
     """Make the stepper that makes batches with NumPy; for the arguments see `make_resident_stepper`."""
 
-    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int) -> Moved:
+    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Moved:
+        static = {"side_px": side_px, "frozen_blocks": frozen_blocks}
         stepped = [
-            train_step(key, state, follow(recipe, examples.images, examples.labels), rate, side_px=side_px)
+            train_step(key, state, follow(recipe, examples.images, examples.labels), rate, **static)
             for key, state, (recipe,), (rate,) in zip(keys, states, recipes, rates, strict=True)
         ]
         return [state for state, _ in stepped], [objective for _, objective in stepped]
@@ -117,9 +119,10 @@ def make_resident_stepper(
     train_chunk = _make_train_chunk(train_step, is_fused=is_fused)
     count_chunk = _make_count_chunk(eval_step, is_fused=is_fused)
 
-    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int) -> Moved:
+    def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Moved:
+        static = {"side_px": side_px, "frozen_blocks": frozen_blocks}
         moved = [
-            train_chunk(key, data, state, _stack(own), own_rates, side_px=side_px)
+            train_chunk(key, data, state, _stack(own), own_rates, **static)
             for key, state, own, own_rates in zip(keys, states, recipes, rates, strict=True)
         ]
         return [state for state, _ in moved], [objective for _, objective in moved]
@@ -141,18 +144,29 @@ def make_resident_stepper(
 
 
 def _make_train_chunk(train_step: TrainStep, *, is_fused: bool) -> Callable[..., Any]:
-    """Make the program (key, data, state, recipes, rates, *, side_px) -> (state, objectives), of [steps]."""
+    """Make the program (key, data, state, recipes, rates, *, static) -> (state, objectives), of [steps].
+
+    Static are `side_px` and `frozen_blocks`.
+    """
 
     def train_chunk(
-        key: jax.Array, data: Data, state: TrainState, recipes: Recipe, rates: jax.Array, *, side_px: int
+        key: jax.Array,
+        data: Data,
+        state: TrainState,
+        recipes: Recipe,
+        rates: jax.Array,
+        *,
+        side_px: int,
+        frozen_blocks: int,
     ) -> tuple[TrainState, Objective]:
         def take_step(state: TrainState, inputs: tuple[Recipe, jax.Array]) -> tuple[TrainState, Objective]:
             recipe, rate = inputs
-            return train_step(key, state, follow(recipe, *data), rate, side_px=side_px)
+            batch = follow(recipe, *data)
+            return train_step(key, state, batch, rate, side_px=side_px, frozen_blocks=frozen_blocks)
 
         return jax.lax.scan(take_step, state, (recipes, rates), unroll=_UNROLL[is_fused])
 
-    return jax.jit(train_chunk, donate_argnums=2, static_argnames="side_px")
+    return jax.jit(train_chunk, donate_argnums=2, static_argnames=("side_px", "frozen_blocks"))
 
 
 def _make_count_chunk(eval_step: EvalStep, *, is_fused: bool) -> Callable[..., Counts]:

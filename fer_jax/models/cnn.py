@@ -17,6 +17,15 @@ LAST_LAYER = "logits"
 LAST_LAYER_STD = 0.01
 
 
+def name_block(index: int) -> str:
+    """Name the layer of a block by its place, from 0.
+
+    >>> name_block(0)
+    'block1'
+    """
+    return f"block{index + 1}"
+
+
 class CNN(nn.Module):
     """The network that a `ModelConfig` describes, from images to logits.
 
@@ -29,14 +38,19 @@ class CNN(nn.Module):
     device: DeviceConfig
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:
-        """Map standardised float32 [B, 48, 48, 1] to logits float32 [B, classes]."""
+    def __call__(self, x: jax.Array, *, is_training: bool, frozen_blocks: int = 0) -> jax.Array:
+        """Map standardised float32 [B, 48, 48, 1] to logits float32 [B, classes].
+
+        In training so many first blocks run as they predict, and get no gradient.
+        """
         config, device = self.config, self.device
         x = x.astype(device.compute_dtype)
         rates = skip_rates(config.blocks, config.skip_rate)
-        for index, (block, rate) in enumerate(zip(config.blocks, rates, strict=True), start=1):
-            unit = UNITS[block.kind](block, device, config.pooling, rate, name=f"block{index}")
-            x = unit(x, is_training=is_training)
+        for index, (block, rate) in enumerate(zip(config.blocks, rates, strict=True)):
+            unit = UNITS[block.kind](block, device, config.pooling, rate, name=name_block(index))
+            x = unit(x, is_training=is_training and index >= frozen_blocks)
+            if index + 1 == frozen_blocks:
+                x = jax.lax.stop_gradient(x)
         if config.head == "flatten":
             x = x.reshape(x.shape[0], -1)
         elif config.head == "mean":

@@ -64,7 +64,7 @@ class Script:
     recipes: list[list[Recipe]] = field(default_factory=lambda: [[] for _ in SEEDS])
     rates: list[list[float]] = field(default_factory=lambda: [[] for _ in SEEDS])
 
-    def train(self, states: Any, recipes: Any, rates: np.ndarray, side_px: int) -> Any:
+    def train(self, states: Any, recipes: Any, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Any:
         moved, objectives = [], []
         for k, (state, (recipe,), (rate,)) in enumerate(zip(states, recipes, rates, strict=True)):
             self.recipes[k].append(recipe)

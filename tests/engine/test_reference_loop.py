@@ -242,9 +242,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             Replica(seed, folder / str(seed), programs.init(jax_key(seed, Stream.INIT))) for seed in SEEDS
         ]
 
-    def train(states: Any, recipes: Any, rates: np.ndarray, side_px: int) -> Any:
+    def train(states: Any, recipes: Any, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Any:
         taken.append(rates)
-        return job.stepper.train(states, recipes, rates, side_px)
+        return job.stepper.train(states, recipes, rates, side_px, frozen_blocks)
 
     saved, unsaved = begin(), begin()
     watched = replace(job, stepper=job.stepper._replace(train=train))

@@ -96,7 +96,7 @@ def take_epoch(
         positions = range(first, min(first + stepper.chunk_steps, EPOCH_STEPS))
         recipes = [[recipe(seed, position) for position in positions] for seed in seeds]
         rates = np.full((len(seeds), len(positions)), rate, np.float32)
-        states, objectives = stepper.train(states, recipes, rates, side_px)
+        states, objectives = stepper.train(states, recipes, rates, side_px, 0)
         losses.append([np.ravel(objective.loss_sum) for objective in objectives])
     return states, np.concatenate(losses, axis=1)
 
