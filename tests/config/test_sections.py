@@ -13,6 +13,7 @@ from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.fields import field_names, flatten
 from fer_jax.config.files import from_json, load_config, to_json
+from fer_jax.config.init import InitConfig
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
@@ -25,6 +26,7 @@ CHANGED = Config(
         path="a.csv",
         source="tfds",
         on_bad_row="skip",
+        fit="resize",
         drop="audit.csv",
         max_drop_fraction=0.3,
         synthetic_examples=71,
@@ -72,6 +74,7 @@ CHANGED = Config(
     loss=LossConfig(label_smoothing=0.1, class_weights="sqrt", effective_beta=0.9, focal_gamma=2),
     mix=MixConfig(mixup_alpha=0.2, cutmix_alpha=1, probability=0.5),
     average=AverageConfig(swa_epochs=1, stats_examples=0),
+    init=InitConfig(weights="mid", freeze_blocks=1, head_epochs=0.5, rate_factor=0.1),
     distill=DistillConfig(bank="best.safetensors", views=32, weight=1, temperature=0.5),
     optimizer=OptimizerConfig(
         name="sgd",
@@ -90,7 +93,9 @@ CHANGED = Config(
         clip_value=0.1,
         sam_radius=0.05,
     ),
-    device=DeviceConfig(mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=False),
+    device=DeviceConfig(
+        count=2, mode="resident", kernels="plain", compute_dtype="bfloat16", compile_cache=False
+    ),
     train=TrainConfig(
         epochs=1,
         batch_size=4,
@@ -120,6 +125,7 @@ SECTIONS = (
     OptimizerConfig,
     AverageConfig,
     DistillConfig,
+    InitConfig,
 )
 HEAD = "from pathlib import Path\nfrom fer_jax.config import *\n"
 
@@ -142,7 +148,9 @@ def test_every_field_survives_json() -> None:
         if {other for name, other in changed if name == path} == {value}
     ]
     same.remove(".average.ema_decay")  # It refuses to go with the other average,
-    same.remove(".train.patience_epochs")  # and early stopping with averages of the last epochs.
+    same.remove(".train.patience_epochs")  # early stopping with averages of the last epochs,
+    same.remove(".data.class_map")  # FER+'s votes with classes of one's own,
+    same.remove(".split.group_near_copies")  # and keeping near copies together without exact ones.
     assert not same, f"give these another value in CHANGED, or they are not tested: {same}"
     text = json.dumps(to_json(CHANGED))
     again = from_json(Config, json.loads(text), where="config.json")
