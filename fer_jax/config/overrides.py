@@ -85,7 +85,10 @@ def to_options(base: Config, config: Config) -> list[str]:
 def _take_lists(fields: Any) -> dict[str, list[Value]]:
     """Take the fields out that are lists of values: the option of such a field takes all of them."""
     found = {}
-    for section, name in (("distill", "teachers"), ("train", "extra_epochs"), ("train", "trackers")):
+    for section, name in (
+        *(("distill", "teachers"), ("model", "class_names")),
+        *(("train", "extra_epochs"), ("train", "trackers")),
+    ):
         found[f"{section}.{name}"] = fields[section].pop(name)
     return found
 

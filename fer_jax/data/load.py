@@ -16,6 +16,7 @@ from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.data.readers.own import classes, manifest
 from fer_jax.errors import ConfigError, DataError
+from fer_jax.faces import detectors
 from fer_jax.files import suggest_path
 from fer_jax.litter import is_litter
 
@@ -102,16 +103,20 @@ def is_own(path: Path | None, config: DataConfig) -> bool:
 
 
 def check_own(config: Config) -> None:
-    """Refuse what is for FER2013's rows alone where the data is pictures of one's own.
+    """Check the settings for pictures of one's own, where the data is such.
 
-    Nothing is read but the beginning of a file.
+    Nothing is read but the beginning of a file, and a mapping file.
 
     Raises:
-        ConfigError: FER+'s votes or the official split are asked for.
+        ConfigError: FER+'s votes or the official split are asked for, the mapping file is none, or a package
+            for finding faces is missing.
         DataError: as `find_file`.
     """
     if is_own(find_file(config.data), config.data):
         _refuse_fer2013_only(config)
+        classes.settle(config.data.class_map)
+        if config.data.fit == "detect":
+            detectors.check_installed("yunet")
 
 
 def _refuse_fer2013_only(config: Config) -> None:
@@ -177,7 +182,7 @@ def _check_classes(examples: Examples) -> None:
     if len(empty) > len(examples.names) - 2:
         there = ", ".join(name for name in examples.names if name not in empty)
         raise DataError(f"{examples.description}: all are of one class, {there}; wanted 2 to 20 classes")
-    if empty:
+    if empty and examples.class_names:  # Of FER2013's classes any may be empty, as ever.
         raise DataError(
             f"{examples.description}: there is no picture of {', '.join(empty)}, and a network cannot learn "
             "a class from none; add some, or leave the class out: data.class_map folders takes the "

@@ -74,9 +74,11 @@ def _show(show: ShowCommand) -> int:
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
     console = terminal.make_console()
-    console.print(examples.description)
     if examples.is_own:
+        terminal.show_data(console, examples)
         terminal.show_classes(console, examples)
+    else:
+        console.print(examples.description)
     console.print(f"wrote {out}")
     return 0
 

@@ -14,7 +14,7 @@ from fer_jax.data.readers.own.pictures import FORMATS, PictureError
 from fer_jax.errors import DataError
 from fer_jax.faces import detectors
 from fer_jax.faces.crop import CONTRACT, Square, cut_out, place_square
-from fer_jax.faces.pictures import Picture, read_frames
+from fer_jax.faces.pictures import TRAITS, Picture, read_frames
 
 LEAST_SIDE_PX: Final = 12
 """Height and width of a picture, at least: of a smaller one nothing can be told."""
@@ -35,6 +35,16 @@ class Fitted:
     pixels: np.ndarray
     done: tuple[str, ...]
 
+
+SEVERAL_FACES: Final = "with several faces, of which the largest is taken"
+
+CHANGES: Final = (
+    *("made gray from colour", "turned upright by EXIF", "reduced to 8 bits", "laid on white"),
+    *("with a palette", "from CMYK", "cut to the square in the middle", "reduced", "enlarged", SEVERAL_FACES),
+)
+"""What may be done to a picture, in the order in which it is told."""
+
+_WORDS: Final = dict(zip(TRAITS, CHANGES[1:6], strict=True))
 
 Fit = Callable[[bytes], Fitted]
 """Makes 48 × 48 gray pixels of the content of a picture; raises `PictureError` where it cannot."""
@@ -98,7 +108,7 @@ def _resize(picture: Picture) -> Fitted:
     height, width = picture.image.shape[:2]
     side = min(height, width)
     square = Square((width - side) / 2, (height - side) / 2, side)
-    cut = [] if height == width else ["cut to the square in the middle"]
+    cut = [] if height == width else [CHANGES[6]]
     resized = [] if side == CONTRACT.side_px else ["enlarged" if side < CONTRACT.side_px else "reduced"]
     return Fitted(cut_out(picture.image, square, CONTRACT), (*_list_changes(picture), *cut, *resized))
 
@@ -115,25 +125,9 @@ def _cut_face(picture: Picture, detect: detectors.Detect) -> Fitted:
     return Fitted(cut_out(picture.image, square, CONTRACT), (*_list_changes(picture), *several, *enlarged))
 
 
-SEVERAL_FACES: Final = "with several faces, of which the largest is taken"
-
-CHANGES: Final = (
-    *("colour made gray", "turned upright by their EXIF", "reduced to 8 bits", "transparent, laid on white"),
-    *("palette", "CMYK", "cut to the square in the middle", "reduced", "enlarged", SEVERAL_FACES),
-)
-"""What may be done to a picture, in the order in which it is told."""
-
-
 def _list_changes(picture: Picture) -> tuple[str, ...]:
-    words = {
-        "lying or mirrored": CHANGES[1],
-        "more than 8 bits": CHANGES[2],
-        "transparent": CHANGES[3],
-        "palette": CHANGES[4],
-        "CMYK": CHANGES[5],
-    }
     coloured = [CHANGES[0]] if _is_coloured(picture.image) else []
-    return (*coloured, *(words[trait] for trait in sorted(picture.traits)))
+    return (*coloured, *(_WORDS[trait] for trait in sorted(picture.traits)))
 
 
 def _is_coloured(image: np.ndarray) -> bool:

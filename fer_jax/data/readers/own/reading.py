@@ -234,7 +234,7 @@ def _describe(
     if groups:
         words.append(f"{counted(len(groups), 'group')} kept in one part each")
     changes = [f"{done[change]:,} {change}" for change in CHANGES if done[change] and change != SEVERAL_FACES]
-    return "; ".join([*words, *([", ".join(changes)] if changes else [])])
+    return "; ".join([*words, *([f"of them {', '.join(changes)}"] if changes else [])])
 
 
 def _list_cautions(dropped: Counter[str], done: Counter[str], bad: int) -> list[str]:
