@@ -59,16 +59,27 @@ def find_name_fault(names: Sequence[object]) -> str:
     """
     if not LEAST_CLASSES <= len(names) <= MOST_CLASSES:
         return f"{LEAST_CLASSES} to {MOST_CLASSES} names"
-    for name in names:
-        if not isinstance(name, str) or not _is_name(name):
-            return (
-                f"names of 1 to {LONGEST_NAME} letters, digits and marks of {_MARKS.strip()!r} or single "
-                "spaces, with a letter or digit first"
-            )
-    if any(str(name).casefold().startswith(_TAKEN) for name in names):
-        return "other names than unsure and smooth_…, which `predict` writes in their place"
+    faults = (fault for name in names if (fault := find_fault_of_one(name)))
+    if fault := next(faults, ""):
+        return fault
     if len({name.casefold() for name in names if isinstance(name, str)}) < len(names):
         return "names that differ in more than their case"
+    return ""
+
+
+def find_fault_of_one(name: object) -> str:
+    """Say what a name of one class must be, see `find_name_fault`; empty if it is so.
+
+    >>> find_fault_of_one("calm"), find_fault_of_one("Unsure")[:41]
+    ('', 'other names than unsure and smooth_…, whi')
+    """
+    if not isinstance(name, str) or not _is_name(name):
+        return (
+            f"names of 1 to {LONGEST_NAME} letters, digits and marks of {_MARKS.strip()!r} or single spaces, "
+            "with a letter or digit first"
+        )
+    if name.casefold().startswith(_TAKEN):
+        return "other names than unsure and smooth_…, which `predict` writes in their place"
     return ""
 
 

@@ -37,7 +37,7 @@ class Config:
     @property
     def has_own_data(self) -> bool:
         """Whether it is for pictures of the user's own: they are made to fit, or their labels are mapped."""
-        return self.data.fit != "refuse" or self.data.class_map != "fer2013" or bool(self.model.class_names)
+        return self.data.is_own or bool(self.model.class_names)
 
     def __post_init__(self) -> None:
         checks, epochs, optimizer = Checks(self, ""), self.train.epochs, self.optimizer

@@ -137,7 +137,7 @@ def complete(config: Config, examples: Examples) -> tuple[Config, Examples]:
 
     Returns:
         The config with `model.classes` and `model.class_names` of the data, and with the content of a mapping
-        file in `data.class_map`; the examples with labels in the order of these names. FER2013's classes
+        file in `data.class_map`; the examples with labels in the order of these names. FER2013's own rows
         leave both as they are.
 
     Raises:
@@ -154,8 +154,6 @@ def complete(config: Config, examples: Examples) -> tuple[Config, Examples]:
             f"pictures of your own, and {examples.source} has FER2013's rows of pixels; leave them out"
         )
     elif model.class_names in ((), fer2013.names_of(model.classes)):
-        return config, examples
-    if not examples.class_names and not model.class_names:
         return config, examples
     known = f"the data has {len(names)} classes, {', '.join(names)}"
     if model.class_names and set(model.class_names) != set(names):

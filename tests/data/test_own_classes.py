@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
@@ -35,11 +36,12 @@ def test_the_config_takes_the_classes_of_the_data_in_its_own_order_or_the_users(
     assert load.complete(config, examples)[0] == config
 
 
-def test_fer2013s_classes_leave_the_config_as_it_is() -> None:
-    for labels in ([0, 3], [0, 1, 2, 3, 4, 5, 6]):
-        examples = make_examples(labels, is_own=len(labels) == 7)
-        config = Config(name="a", data=DataConfig(fit="resize") if examples.is_own else DataConfig())
-        assert load.complete(config, examples) == (config, examples)
+def test_fer2013s_rows_leave_the_config_as_it_is() -> None:
+    examples, config = make_examples([0, 3], is_own=False), Config(name="a")
+    assert load.complete(config, examples) == (config, examples)
+    own, _ = load.complete(Config(name="a"), make_examples([0, 3], is_own=True))
+    assert own.model.class_names == fer2013.LABELS
+    assert own.has_own_data
 
 
 def test_a_mapping_file_is_kept_in_the_config(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fer_jax.config.model import LEAST_CLASSES, MOST_CLASSES, find_fault_of_one
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.own import presets
 from fer_jax.data.readers.own.presets import PRESETS, Preset
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.files import suggest_path
 from fer_jax.strict_json import parse_json
-
-MOST_CLASSES: Final = 20
 
 _MOST_LETTERS: Final = 40
 _MOST_MAPPING_BYTES: Final = 2**20
@@ -140,15 +139,8 @@ def _spelling(label: str) -> str:
 
 def _find_fault(name: str) -> str | None:
     """Say why a text is no name of a class; None where it is one."""
-    if not name:
-        return "found no label; wanted the name of a class"
-    is_good = name.isprintable() and name == name.strip() and not set(name) & set(',;"/\\|')
-    if is_good and len(name) <= _MOST_LETTERS:
-        return None
-    return (
-        f"found the label {_show(name)}; wanted a name of 1 to {_MOST_LETTERS} letters without commas, "
-        "quotes, bars and slashes, such as happy"
-    )
+    fault = find_fault_of_one(name)
+    return f"found the label {_show(name)}; wanted {fault}" if fault else None
 
 
 def _is_mapping(class_map: str) -> bool:
@@ -183,8 +175,8 @@ def _check_mapping(content: Any, where: str) -> dict[str, str | None]:
         if name is not None and (fault := _find_fault(name)) is not None:
             raise ConfigError(f"{where}: the class of {_show(label)}: {fault}")
     names = list(dict.fromkeys(name for name in content.values() if name is not None))
-    if len(names) < 2:
-        raise ConfigError(f"{where} has {len(names)} classes; wanted 2 to {MOST_CLASSES}")
+    if len(names) < LEAST_CLASSES:
+        raise ConfigError(f"{where} has {len(names)} classes; wanted {LEAST_CLASSES} to {MOST_CLASSES}")
     twice = _find_two_spellings(names)
     if twice:
         raise ConfigError(f"{where}: the classes {twice} look like two spellings of one; use one of them")

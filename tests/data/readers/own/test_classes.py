@@ -81,7 +81,7 @@ def test_a_mapping_merges_renames_and_drops(tmp_path: Path) -> None:
         ('{"a": "x", "a": "y"}', "is no JSON: 'a' is in one object twice"),
         ('{"a": "x", "b": null}', "has 1 classes; wanted 2 to 20"),
         ('{"a": "x", "b": "X"}', "'x' and 'X' look like two spellings of one"),
-        ('{"a": "x", "b": "y/z"}', "the class of 'b': found the label 'y/z'; wanted a name"),
+        ('{"a": "x", "b": "y/z"}', "the class of 'b': found the label 'y/z'; wanted names"),
         ('{"a": "x"', "is no JSON"),
     ],
 )
