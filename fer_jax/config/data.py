@@ -8,6 +8,9 @@ from fer_jax.config.checks import Checks
 BadRow = Literal["stop", "skip"]
 """What to do with a malformed row: stop loading, or skip and list it."""
 
+Fit = Literal["refuse", "resize", "detect"]
+"""How pictures become 48 × 48 gray."""
+
 LabelSource = Literal["fer2013", "ferplus"]
 """Whose labels: FER2013's own, or FER+'s, the votes of ten annotators on the same images."""
 
@@ -40,7 +43,7 @@ class DataConfig:
     read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
     on_bad_row: BadRow = "stop"
     """stop: the first malformed row is an error; skip: malformed rows are left out, counted and listed."""
-    fit: Literal["refuse", "resize", "detect"] = "refuse"
+    fit: Fit = "refuse"
     """How pictures of your own become 48 × 48 gray. refuse: they must be so already; resize: each picture is
     a face, cut to a square and resized; detect: the face is found in it, as `predict` finds it."""
     class_map: str = "fer2013"

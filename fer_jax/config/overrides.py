@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fer_jax.config.data import BadRow
+from fer_jax.config.data import BadRow, Fit
 from fer_jax.config.files import from_json, to_json
 from fer_jax.config.run import Config
 
 
-def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) -> Config:
-    """Apply the short options `--data` and `--on-bad-row` to a config; None leaves the config's own value."""
+def with_data(
+    settings: Config,
+    data: Path | None,
+    on_bad_row: BadRow | None,
+    *,
+    fit: Fit | None = None,
+    class_map: str | None = None,
+) -> Config:
+    """Apply short options such as `--data` and `--on-bad-row` to a config; None leaves its own value."""
     is_overruled = data is not None and settings.data.source == "synthetic"
     short = dataclasses.replace(
         settings.data,
@@ -19,6 +26,8 @@ def with_data(settings: Config, data: Path | None, on_bad_row: BadRow | None) ->
         # A file named on the command line is used even if the config asks for synthetic faces.
         source="auto" if is_overruled else settings.data.source,
         on_bad_row=on_bad_row or settings.data.on_bad_row,
+        fit=fit or settings.data.fit,
+        class_map=class_map or settings.data.class_map,
     )
     return dataclasses.replace(settings, data=short)
 

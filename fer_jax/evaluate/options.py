@@ -1,12 +1,12 @@
 """The options of `evaluate`, which are its command line too: the docstrings are the help text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import tyro
 
-from fer_jax.config.data import BadRow, DataConfig, LabelSource
+from fer_jax.config.data import BadRow, DataConfig, Fit, LabelSource
 from fer_jax.data.load import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.data.split import OWN_PARTS, Part
@@ -61,6 +61,12 @@ class EvaluateOptions:
     usage; all: every labelled row of the file."""
     on_bad_row: BadRow | None = None
     """What a malformed row does."""
+    fit: Fit | None = None
+    """How pictures of your own in --data become 48 × 48 gray: refuse, resize or detect, as --data.fit of
+    `train` says; by default as those that the network was trained on."""
+    class_map: str | None = None
+    """Which of their labels is which class, as --data.class-map of `train` says; by default as for the
+    training data. Classes are matched with the network's by name."""
     labels: LabelSource | None = None
     """Whose labels to measure by; by default those that the run was trained on. ferplus: the majority of
     FER+'s votes; only rows that have one count, and for a network of seven classes rows that contempt wins
@@ -103,7 +109,9 @@ def check(options: EvaluateOptions) -> None:
     if found:
         _check_released(options)
         return
-    inputs.check_data(folders[0], options.data, options.on_bad_row)
+    inputs.check_data(
+        folders[0], options.data, options.on_bad_row, fit=options.fit, class_map=options.class_map
+    )
     if len(folders) > 1:
         for folder in folders:
             inputs.read_finished(folder)
@@ -117,7 +125,10 @@ def _check_released(options: EvaluateOptions) -> None:
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
             "give --split PublicTest, PrivateTest or all"
         )
-    find_file(DataConfig(path=None if options.data is None else str(options.data), source="kaggle"))
+    path = None if options.data is None else str(options.data)
+    how = DataConfig(fit=options.fit or "refuse", class_map=options.class_map or "fer2013")
+    if options.data is None or not options.data.is_dir() or how.is_own:  # A card says how a folder is read.
+        find_file(replace(how, path=path, source="kaggle"))
 
 
 def _check_table(path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from rich.console import Console
 
+from fer_jax.config.overrides import with_data
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
@@ -68,9 +69,15 @@ def load_subject(console: Console, options: EvaluateOptions) -> Subject:
         return Subject([], _read_different(released))
     if any(record.read_config(folder).device.compile_cache for folder in folders):
         terminal.keep_compiled(console)
-    if len(folders) > 1:
-        return Subject([load_finished(each, options.data, options.on_bad_row) for each in folders], [])
-    return Subject([load(folders[0], options.data, options.on_bad_row)], [])
+    read = load_finished if len(folders) > 1 else load
+    runs = [read(each, options.data, options.on_bad_row) for each in folders]
+    return Subject([_read_as(each, options) for each in runs], [])
+
+
+def _read_as(trained: Trained, options: EvaluateOptions) -> Trained:
+    """Let the options say how the pictures of other data are read."""
+    config = with_data(trained.config, None, None, fit=options.fit, class_map=options.class_map)
+    return replace(trained, config=config)
 
 
 def _read_different(released: Sequence[Released]) -> list[Classifier]:
@@ -112,7 +119,13 @@ def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:
     """
     if subject.runs:
         return load_data(subject.runs[0], is_other_file=options.data is not None)
-    return load_for(subject.weights[0], options.data, options.on_bad_row)
+    return load_for(
+        subject.weights[0],
+        options.data,
+        options.on_bad_row,
+        fit=options.fit,
+        class_map=options.class_map,
+    )
 
 
 def choose_subject_rows(subject: Subject, examples: Examples, part: str) -> np.ndarray:

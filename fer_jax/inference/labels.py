@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LABEL_WORDS, BadRow, DataConfig, LabelsConfig, LabelSource
+from fer_jax.config.data import LABEL_WORDS, BadRow, DataConfig, Fit, LabelsConfig, LabelSource
 from fer_jax.config.files import from_json
 from fer_jax.data.examples import Examples, number_labels
 from fer_jax.data.load import load_examples
@@ -123,15 +123,22 @@ def _find_names(members: Sequence[Predictor]) -> tuple[str, ...]:
     return names[0]
 
 
-def load_for(classifier: Classifier, path: Path | None, on_bad_row: BadRow | None) -> Examples:
+def load_for(
+    classifier: Classifier,
+    path: Path | None,
+    on_bad_row: BadRow | None,
+    *,
+    fit: Fit | None = None,
+    class_map: str | None = None,
+) -> Examples:
     """Load a file to measure released weights on, as the data of their training was loaded.
-
-    A mapping file of the training is not at hand: then labels are matched by the names of the classes.
 
     Args:
         classifier: the weights, with their card.
         path: the file; None to look for one.
         on_bad_row: what a malformed row does; by default it is an error.
+        fit: how pictures become 48 × 48 gray; by default as in the training.
+        class_map: which label is which class; likewise.
 
     Raises:
         FerJaxError: there is no file, it cannot be read, or its labels are not of the network's classes.
@@ -141,8 +148,8 @@ def load_for(classifier: Classifier, path: Path | None, on_bad_row: BadRow | Non
         path=None if path is None else str(path),
         source="kaggle",  # There are no synthetic images then: only a file will do.
         on_bad_row=on_bad_row or "stop",
-        fit=config.fit,
-        class_map="folders" if config.class_map.endswith(".json") else config.class_map,
+        fit=fit or config.fit,
+        class_map=class_map or config.class_map,
     )
     return number_labels(load_examples(config), classifier.network.names)
 

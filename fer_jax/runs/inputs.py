@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fer_jax.config.data import BadRow, DataConfig
+from fer_jax.config.data import BadRow, DataConfig, Fit
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data import drop_list, targets
@@ -109,18 +109,28 @@ def read_runs(paths: Sequence[Path]) -> list[Path]:
     return folders
 
 
-def check_data(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> None:
+def check_data(
+    folder: Path,
+    data: Path | None,
+    on_bad_row: BadRow | None,
+    *,
+    fit: Fit | None = None,
+    class_map: str | None = None,
+) -> None:
     """Check that the data to measure a run on is there.
 
     Args:
         folder: the run's.
         data: another file; None for the data that the run was trained on.
         on_bad_row: what a malformed row does; None for what the run's config says.
+        fit: how pictures become 48 × 48 gray; likewise.
+        class_map: which label is which class; likewise.
 
     Raises:
         DataError: it is not.
+        ConfigError: the class map is none.
     """
-    config = with_data(record.read_config(folder), data, on_bad_row)
+    config = with_data(record.read_config(folder), data, on_bad_row, fit=fit, class_map=class_map)
     if data is None:
         find_trained_on(config.data, record.read_record(folder).data)
     else:

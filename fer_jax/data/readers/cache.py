@@ -72,6 +72,7 @@ def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None
 
 def _key(path: Path, cache: Path, how: list[Any], *, is_own: bool) -> str:
     """Hash the content of a file or folder and how it is read: 32 hex digits."""
+    content: Any
     if is_own:
         content = [_stamp_all(path), None if path.is_dir() else _file_hash(path, cache)]
     else:

@@ -30,6 +30,7 @@ from fer_jax.text import counted
 
 _FORMATS: Final = ("PNG", "JPEG")
 _LEVELS: Final = 4
+_FIT: Final = " (for pictures of any size and colour: --data.fit resize or detect)"
 _CURE: Final = "correct or delete it, or leave bad images out with --on-bad-row skip"
 
 
@@ -244,9 +245,10 @@ def _decode_image(files: ImageFiles, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.size != (width, height):
-                raise _ImageError(f"found {image.width} × {image.height} pixels; wanted {width} × {height}")
+                came = f"found {image.width} × {image.height} pixels; wanted {width} × {height}"
+                raise _ImageError(f"{came}{_FIT}")
             if image.mode not in ("L", "RGB"):
-                raise _ImageError(f"found pixels of mode {image.mode}; wanted 8-bit gray (L) or RGB")
+                raise _ImageError(f"found pixels of mode {image.mode}; wanted 8-bit gray (L) or RGB{_FIT}")
             image.load()
             turn = find_turn(image)
             upright = image if turn is None else image.transpose(turn)
@@ -255,5 +257,5 @@ def _decode_image(files: ImageFiles, name: str) -> np.ndarray:
         said = printable(str(error))
         raise _ImageError(f"it cannot be read as PNG or JPEG ({said}); wanted a complete image") from None
     if (pixels != pixels[..., :1]).any():
-        raise _ImageError("found a colour image; wanted gray, or RGB with three equal channels")
+        raise _ImageError("found a colour image; wanted gray, or RGB with three equal channels" + _FIT)
     return pixels[..., :1]

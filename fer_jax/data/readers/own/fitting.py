@@ -5,11 +5,12 @@ All of it is what `predict` does: the same reader of pictures, weights of gray, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config import data as config
 from fer_jax.data.readers.own.pictures import FORMATS, PictureError
 from fer_jax.errors import DataError
 from fer_jax.faces import detectors
@@ -50,7 +51,7 @@ Fit = Callable[[bytes], Fitted]
 """Makes 48 × 48 gray pixels of the content of a picture; raises `PictureError` where it cannot."""
 
 
-def make_fit(fit: Literal["refuse", "resize", "detect"]) -> Fit:
+def make_fit(fit: config.Fit) -> Fit:
     """Make the function that fits a picture.
 
     Raises:
@@ -84,7 +85,7 @@ def _read(content: bytes) -> Picture:
     height, width = picture.image.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:
         raise PictureError(
-            f"found {width} × {height} pixels; wanted at least {LEAST_SIDE_PX} × {LEAST_SIDE_PX}; remove it"
+            f"found {width} × {height} pixels; wanted at least {LEAST_SIDE_PX} × {LEAST_SIDE_PX}"
         )
     return picture
 
@@ -117,7 +118,7 @@ def _cut_face(picture: Picture, detect: detectors.Detect) -> Fitted:
     """Find the face, the largest of several, and cut it out."""
     boxes = detect(picture.image)
     if not len(boxes):
-        raise PictureError("found no face in it; wanted one; remove it, or use --data.fit resize")
+        raise PictureError("found no face in it; wanted one (--data.fit resize takes pictures as they are)")
     largest = int(np.argmax(boxes.xywh[:, 2] * boxes.xywh[:, 3]))
     square = place_square(boxes.xywh[largest], CONTRACT, scale=1.0)
     several = [SEVERAL_FACES] if len(boxes) > 1 else []

@@ -14,8 +14,9 @@ from PIL import Image
 from fer_jax.config.data import DataConfig
 from fer_jax.data import load
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers.own import fitting, reading
+from fer_jax.data.readers.own import reading
 from fer_jax.errors import DataError
+from fer_jax.faces import detectors
 from fer_jax.faces.boxes import Boxes
 from fer_jax.faces.crop import CONTRACT, Square, cut_out, place_square
 
@@ -213,7 +214,7 @@ def test_the_face_is_found_as_predict_finds_it(tmp_path: Path, monkeypatch: pyte
 
         return detect
 
-    monkeypatch.setattr(fitting.detectors, "make_detector", make_detector)
+    monkeypatch.setattr(detectors, "make_detector", make_detector)
     write(tmp_path, {f"{name}/{name}.png": encode(RGB, "PNG") for name in "abc"})
     examples = reading.read(tmp_path, DataConfig(fit="detect", class_map="folders", on_bad_row="skip"))
     wanted = [cut_out(RGB, place_square(box, CONTRACT, scale=1.0), CONTRACT) for box in boxes]
@@ -247,7 +248,12 @@ def test_the_cache_knows_content_and_options(tmp_path: Path, monkeypatch: pytest
     write(folder, {"manifest.csv": b"path,label,group\njoy/1.png,joy,x\ncalm/2.bmp,calm,x\n"})
     reads = []
     real = reading.read
-    monkeypatch.setattr(reading, "read", lambda *each: reads.append(each) or real(*each))
+
+    def count(path: Path, config: DataConfig) -> Examples:
+        reads.append(path)
+        return real(path, config)
+
+    monkeypatch.setattr(reading, "read", count)
 
     def load_it(**options: Any) -> Examples:
         return load.load_examples(DataConfig(path=str(folder), **options))
