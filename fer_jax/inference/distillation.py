@@ -152,6 +152,7 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
         images=examples.hashes[student.rows],
         seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
         augment=config.augment,
+        names=config.model.names,  # `load_teachers` refuses teachers of other classes.
         labels="ferplus" if is_ferplus else "fer2013",
         teachers=facts,
         made=made,

@@ -88,11 +88,6 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
         ConfigError: their classes differ; they were trained on different labels and `source` names none; or
             FER+ has no votes for their classes.
     """
-    names = _find_names(members)
-    if not fer2013.are_known(names) and (source == "ferplus" or ferplus is not None):
-        raise ConfigError(
-            f"FER+ has no votes for the classes {', '.join(names)}; leave out --ferplus and --labels ferplus"
-        )
     own = [member.own_labels for member in members]
     sources = list(dict.fromkeys(each.source for each in own))
     if source is None and len(sources) > 1:
@@ -100,6 +95,11 @@ def choose(members: Sequence[Predictor], source: LabelSource | None, ferplus: Pa
         raise ConfigError(
             f"the runs were trained on the labels of {both}; choose those to measure by: --labels fer2013 "
             "or --labels ferplus"
+        )
+    names = _find_names(members)
+    if not fer2013.are_known(names) and (source == "ferplus" or ferplus is not None):
+        raise ConfigError(
+            f"FER+ has no votes for the classes {', '.join(names)}; leave out --ferplus and --labels ferplus"
         )
     chosen = source or sources[0]
     named = [each.ferplus for each in own if each.ferplus is not None]

@@ -174,8 +174,8 @@ def check_bank(path: Path, bank: Bank, student: Student) -> None:
     Raises:
         ConfigError: it does not fit; the message says why.
     """
-    config, title, (views, _, classes) = student.config, f"distill.bank: {path}", bank.answers.shape
-    _check(f"distill.bank: a teacher of {path}", classes, bank.labels, bank.seen, student)
+    config, title, views = student.config, f"distill.bank: {path}", len(bank.answers)
+    _check(f"distill.bank: a teacher of {path}", bank.names, bank.labels, bank.seen, student)
     if config.distill.views > views:
         raise ConfigError(
             f"{title} has {counted(views, 'view')} of an image, and distill.views is {config.distill.views}; "

@@ -18,7 +18,9 @@ from safetensors import SafetensorError
 from fer_jax.config.augment import AugmentConfig
 from fer_jax.config.data import LabelSource
 from fer_jax.config.files import from_json
+from fer_jax.config.model import find_name_fault
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, read_bytes, replacing
 from fer_jax.runs import inputs
 from fer_jax.strict_json import parse_json
@@ -44,6 +46,7 @@ class Bank:
         images: uint64 [n], hashes of the images, see `Examples.hashes`.
         seen: uint64, hashes of the images that a teacher was trained on.
         augment: how the views were drawn, see `images.stored_views`.
+        names: of the C classes.
         labels: what the teachers were trained on; "ferplus" if one of them was trained on FER+'s votes.
         teachers: `sha256` of their weights and `runs`, who they are, as in `run.json`.
         made: where the teachers answered, and in which precision.
@@ -53,6 +56,7 @@ class Bank:
     images: np.ndarray
     seen: np.ndarray
     augment: AugmentConfig
+    names: tuple[str, ...]
     labels: LabelSource
     teachers: Json
     made: Json
@@ -95,6 +99,7 @@ def write(path: Path, bank: Bank) -> None:
     header = {
         "format": FORMAT,
         "teachers": bank.teachers,
+        "classes": list(bank.names),
         "labels": bank.labels,
         "augment": describe_drawing(bank.augment),
         "made": bank.made,
@@ -154,15 +159,19 @@ def _build(header: Any, tensors: dict[str, np.ndarray], *, where: str) -> Bank:
     if header["labels"] not in get_args(LabelSource):
         raise ValueError(f"its labels are {header['labels']!r}")
     teachers = header["teachers"]
-    names = [each["run"] for each in teachers["runs"]]
+    runs = [each["run"] for each in teachers["runs"]]
     # The names are shown.
-    if not names or not all(isinstance(name, str) and name.isprintable() for name in names):
+    if not runs or not all(isinstance(name, str) and name.isprintable() for name in runs):
         raise ValueError("it does not say who the teachers are")
+    names = header.get("classes", list(names_of(answers.shape[2])))
+    if not isinstance(names, list) or find_name_fault(names) or len(names) != answers.shape[2]:
+        raise ValueError(f"it does not name the {answers.shape[2]} classes of its answers")
     return Bank(
         answers=answers,
         images=images,
         seen=tensors["seen"],
         augment=from_json(AugmentConfig, header["augment"], where=where),
+        names=tuple(names),
         labels=header["labels"],
         teachers=teachers,
         made=header["made"],

@@ -224,9 +224,9 @@ def unseen(found: Bank) -> Bank:
             "has 2 views of an image, and distill.v",
         ),
         (
-            lambda found: replace(found, answers=found.answers.repeat(2, axis=2)),
+            lambda found: replace(found, names=found.names[::-1]),
             {},
-            "a teacher of .* has 14 classes, and model.classes is 7",
+            "a teacher of .* has the classes neutral, .* and this run angry, .*in the same order",
         ),
         (lambda found: replace(found, labels="ferplus"), {}, "was trained on FER.'s votes"),
         (

@@ -200,7 +200,7 @@ def test_the_figures_of_eight_classes_by_hand() -> None:
     labels = np.array([0, 7, 7, 3])
     logits = np.zeros((4, 8))
     logits[np.arange(4), [0, 7, 3, 3]] = 9
-    figures = measure(logits, labels, fer2013.LABELS)
+    figures = measure(logits, labels, fer2013.NAMES)
     assert (figures["correct"], figures["total"]) == (3, 4)
     assert np.argwhere(figures["confusion"]).tolist() == [[0, 0], [3, 3], [7, 3], [7, 7]]
     assert figures["per_class"][7] == {
@@ -214,5 +214,7 @@ def test_the_figures_of_eight_classes_by_hand() -> None:
 
 def test_eight_classes_without_the_votes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main([*SMALL, "--model.classes", "8"]) == 2
-    wanted = "model.classes is 8; wanted 7, or labels.source ferplus: FER2013's own labels have no contempt"
+    wanted = (
+        "model.classes is 8; wanted 7, or 8 with labels.source ferplus: FER2013's own labels have no contempt"
+    )
     assert wanted in capsys.readouterr().err
