@@ -1,7 +1,6 @@
 """Any number of classes with names of their own: what counts, names and draws them, and the programs."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +17,8 @@ from fer_jax.audit import __main__ as audit
 from fer_jax.compare import __main__ as compare
 from fer_jax.config.data import LabelsConfig
 from fer_jax.config.model import ModelConfig, find_name_fault
-from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples, number_labels
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.diagnose import __main__ as diagnose
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.evaluate import __main__ as evaluate
@@ -36,17 +35,9 @@ from fer_jax.report.plots import plot_confusion
 from fer_jax.train import __main__ as train
 from fer_jax.verify import __main__ as verify
 
-NAMES = ("very calm", "angry", "shy")
+NAMES = ("angry", "shy", "very calm")
+TURNED = ("shy", "angry", "very calm")
 MANY = tuple(f"a rather long name {number}" for number in range(20))
-
-draw_seven = synthetic.draw_examples
-
-
-def draw_own(*, seed: int, examples: int) -> Examples:
-    """Draw synthetic faces, and give them three classes: no usage, and no label of FER2013."""
-    drawn = draw_seven(seed=seed, examples=examples)
-    usages = np.full(examples, fer2013.UNLABELLED, np.int32)
-    return replace(drawn, labels=drawn.labels % 3, usages=usages, class_names=NAMES)
 
 
 @pytest.mark.parametrize("names", [("no", "yes"), MANY], ids=["2", "20"])
@@ -142,22 +133,29 @@ def test_names_of_any_script_name_classes() -> None:
 def test_labels_get_the_numbers_of_the_network() -> None:
     blank = np.zeros((4, 48, 48, 1), np.uint8)
     own = Examples(blank, np.array([0, 1, 2, -1], np.int32), np.full(4, -1, np.int32), "words", "0" * 64)
-    own = replace(own, class_names=("shy", "angry", "very calm"))
+    own = replace(own, class_names=("very calm", "shy", "angry"))
     assert number_labels(own, NAMES).labels.tolist() == [2, 1, 0, -1]
     assert number_labels(replace(own, class_names=NAMES), NAMES).labels.tolist() == [0, 1, 2, -1]
-    with pytest.raises(
-        DataError, match=r"has the classes shy, angry, very calm.*give data without very calm"
-    ):
+    with pytest.raises(DataError, match=r"classes very calm, shy, angry.*give data without very calm"):
         number_labels(own, ("shy", "angry"))
-    without = replace(own, labels=np.array([0, 1, 1, -1], np.int32))
+    without = replace(own, labels=np.array([1, 2, 2, -1], np.int32))
     assert number_labels(without, ("angry", "shy")).labels.tolist() == [1, 0, 0, -1]
     seven = replace(own, class_names=())
     assert number_labels(seven, fer2013.NAMES) is seven
-    with pytest.raises(DataError, match="the network has the classes very calm, angry, shy"):
+    with pytest.raises(DataError, match="the network has the classes angry, shy, very calm"):
         number_labels(seven, NAMES)
 
 
-def write_config(folder: Path, *, rate: float, names: tuple[str, ...] = NAMES) -> Path:
+def write_pictures(folder: Path) -> None:
+    """Write synthetic faces into a folder for each of three classes."""
+    drawn = draw_examples(seed=0, examples=140)
+    for number, (image, label) in enumerate(zip(drawn.images, drawn.labels, strict=True)):
+        path = folder / NAMES[label % 3] / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(path)
+
+
+def write_config(folder: Path, data: Path, *, rate: float, names: tuple[str, ...] = ()) -> Path:
     """Write the config of a tiny network for the three classes."""
     path = folder / f"own{rate:g}.py"
     path.write_text(
@@ -165,27 +163,26 @@ def write_config(folder: Path, *, rate: float, names: tuple[str, ...] = NAMES) -
         "from fer_jax.config import *\n"
         "config = Config(\n"
         f'    name="own{rate:g}",\n'
-        '    data=DataConfig(source="synthetic", synthetic_examples=140, class_map="folders"),\n'
-        f"    model=ModelConfig(blocks=(ConvBlock(features=4, pool=True),), dense_features=8, classes=3,\n"
-        f"        class_names={names!r}),\n"
+        f'    data=DataConfig(path={str(data)!r}, class_map="folders"),\n'
+        f"    model=ModelConfig(blocks=(ConvBlock(features=4, pool=True),), dense_features=8, \n"
+        f"        classes={len(names) or 7}, class_names={names!r}),\n"
         f"    optimizer=OptimizerConfig(peak_rate={rate}, warmup_epochs=0),\n"
-        "    train=TrainConfig(batch_size=16, epochs=4),\n"
+        "    train=TrainConfig(batch_size=16, epochs=2),\n"
         ")\n"
     )
     return path
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, quick_compile: None) -> Iterator[Path]:
-    """Train two tiny networks on three classes; while the tests run, synthetic faces have these."""
+def home(tmp_path_factory: pytest.TempPathFactory, quick_compile: None) -> Path:
+    """Train two tiny networks on pictures of three classes."""
     folder = tmp_path_factory.mktemp("own")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "draw_examples", draw_own)
-        for rate in (0.01, 0.002):
-            config = write_config(folder, rate=rate)
-            words = ["--config", str(config), "--run-dir", str(folder / f"run{rate:g}")]
-            assert train.main(words) == 0
-        yield folder
+    write_pictures(folder / "pictures")
+    for rate in (0.01, 0.002):
+        config = write_config(folder, folder / "pictures", rate=rate)
+        words = ["--config", str(config), "--run-dir", str(folder / f"run{rate:g}")]
+        assert train.main(words) == 0
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -210,16 +207,16 @@ def test_a_run_and_its_evaluation_name_the_classes(run: Path, capsys: pytest.Cap
     assert evaluate.main([str(run), "--no-robustness", "--predictions", str(table)]) == 0
     assert read(run / "evaluate_val.json")["confusion"] == metrics["confusion"]
     head, *rows = table.read_text().splitlines()
-    assert head.startswith("row,usage,label,predicted,p_very calm,p_angry,p_shy")
+    assert head.startswith("row,usage,label,predicted,p_angry,p_shy,p_very calm")
     assert {row.split(",")[2] for row in rows} == set(NAMES)
     shown = capsys.readouterr()
-    assert "very calm" in shown.out and "FER2013" not in shown.out.replace("(not FER2013)", "")
+    assert "very calm" in shown.out and "FER2013" not in shown.out
     page = (run / "report.html").read_text()
     assert ">very calm<" in page and "contempt" not in page and "disgust" not in page
     assert evaluate.main([str(run), "--split", "PublicTest"]) == 3
     assert "PublicTest is a part of FER2013, and" in capsys.readouterr().err
     assert evaluate.main([str(run), "--labels", "ferplus"]) == 2
-    assert "FER+ has no votes for the classes very calm, angry, shy" in capsys.readouterr().err
+    assert "FER+ has no votes for the classes angry, shy, very calm" in capsys.readouterr().err
 
 
 def test_runs_with_the_same_classes_are_compared_and_others_refused(
@@ -228,14 +225,14 @@ def test_runs_with_the_same_classes_are_compared_and_others_refused(
     assert compare.main([str(run), str(home / "run0.002"), "--no-speed", "--out", str(tmp_path)]) == 0
     result = read(tmp_path / "compare.json")
     assert result["labels"] == "the data" and result["runs"][0]["class_names"] == list(NAMES)
-    config = write_config(tmp_path, rate=0.003, names=("angry", "very calm", "shy"))
+    config = write_config(tmp_path, home / "pictures", rate=0.003, names=TURNED)
     assert (
         train.main(["--config", str(config), "--run-dir", str(tmp_path / "turned"), "--train.epochs", "1"])
         == 0
     )
     capsys.readouterr()
     assert compare.main([str(run), str(tmp_path / "turned"), "--out", str(tmp_path)]) != 0
-    assert "turned has the classes angry, very calm, shy" in capsys.readouterr().err
+    assert "turned has the classes shy, angry, very calm" in capsys.readouterr().err
     assert evaluate.main([str(run), str(tmp_path / "turned")]) == 2
     assert "in the same order" in capsys.readouterr().err
 
@@ -243,7 +240,7 @@ def test_runs_with_the_same_classes_are_compared_and_others_refused(
 def test_a_teacher_has_the_same_classes(
     home: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--config", str(write_config(tmp_path, rate=0.005, names=("angry", "very calm", "shy")))]
+    words = ["--config", str(write_config(tmp_path, home / "pictures", rate=0.005, names=TURNED))]
     words += ["--run-dir", str(tmp_path / "student"), "--distill.teachers", str(run)]
     assert train.main(words) == 2
     assert "give a teacher with the same classes in the same order" in capsys.readouterr().err
@@ -273,15 +270,23 @@ def test_released_weights_carry_the_names(
     assert own.labels == own.network.names == NAMES
     assert own.predict(examples.images[:2]).shape == (2, 3)
     capsys.readouterr()
-    assert verify.main([str(run), str(released)]) == 0
+    assert verify.main([str(run), str(released), "--data", str(home / "pictures")]) == 0
     assert "DIFFERS" not in capsys.readouterr().out
+    # Data of fewer classes, in another order of folders: labels are matched by name.
+    table, fewer = home / "fewer.csv", home / "fewer"
+    for name in ("very calm", "shy"):
+        (fewer / name).mkdir(parents=True)
+        Image.fromarray(examples.images[0, ..., 0]).save(fewer / name / "0.png")
+    words = ["--data", str(fewer), "--split", "all", "--predictions", str(table)]
+    assert evaluate.main([str(released), *words]) == 0
+    assert {line.split(",")[2] for line in table.read_text().splitlines()[1:]} == {"very calm", "shy"}
 
 
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (["angry", "very calm", "shy"], "its network has the classes very calm, angry, shy, and its labels"),
-        (["very calm", "angry"], "its network has the classes very calm, angry, shy, and its labels"),
+        (list(TURNED), "its network has the classes angry, shy, very calm, and its labels"),
+        (["angry", "shy"], "its network has the classes angry, shy, very calm, and its labels"),
         (["very calm", "angry", "<script>"], "its labels cannot name classes; wanted names of 1 to 40"),
         (["very calm", "angry", 3], "its labels cannot name classes"),
         ([], "its labels cannot name classes; wanted 2 to 20 names"),
@@ -309,7 +314,7 @@ def test_exports_and_photos_have_the_names(
     Image.fromarray(portrait).save(photo)
     words = ["--weights", str(released), "--csv", str(table), "--out", str(tmp_path / "drawn")]
     assert predict.main([str(photo), *words]) == 0
-    assert "p_very calm,p_angry,p_shy,label_smooth,p_smooth_very calm" in table.read_text()
+    assert "p_angry,p_shy,p_very calm,label_smooth,p_smooth_angry" in table.read_text()
 
 
 def test_an_audit_names_the_classes(home: Path, tmp_path: Path) -> None:
@@ -323,7 +328,7 @@ def test_an_audit_names_the_classes(home: Path, tmp_path: Path) -> None:
 def test_labels_of_networks_with_other_classes_are_refused(run: Path) -> None:
     own, tiny = load(run, None, None), fer_jax.load("tiny")
     with pytest.raises(
-        ConfigError, match="one network has the classes very calm, angry, shy, and another angry"
+        ConfigError, match="one network has the classes angry, shy, very calm, and another angry"
     ):
         labels.choose([own, tiny], None, None)
     assert labels.choose([own], None, None).config == LabelsConfig()

@@ -129,10 +129,8 @@ def _look(
             f"{examples.description}: some rows have no label, and an audit checks labels; "
             "use train.csv or fer2013.csv"
         )
-    if options.ferplus is not None and examples.class_names:
-        raise ConfigError(
-            f"FER+ has no votes for the classes {', '.join(examples.class_names)}; leave out --ferplus"
-        )
+    if options.ferplus is not None and examples.is_own:
+        raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
     votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())

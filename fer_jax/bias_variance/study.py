@@ -163,10 +163,8 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
     # Teachers that cannot be used are refused before any training; their answers are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
-    if options.ferplus is not None and examples.class_names:
-        raise ConfigError(
-            f"FER+ has no votes for the classes {', '.join(examples.class_names)}; leave out --ferplus"
-        )
+    if options.ferplus is not None and examples.is_own:
+        raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(

@@ -97,7 +97,7 @@ def find_votes(
         DataError: the file is asked for, but cannot be read or is not of this data.
     """
     path = _find_file(labelling, examples)
-    if path is None or examples.class_names:  # `inference.labels.choose` refuses votes that are asked for.
+    if path is None or examples.is_own:  # `inference.labels.choose` refuses votes that are asked for.
         return None
     try:
         where = f"{path} and {examples.description}"

@@ -1,18 +1,18 @@
 """The options of `evaluate`, which are its command line too: the docstrings are the help text."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import tyro
 
-from fer_jax.config.data import BadRow, DataConfig, Fit, LabelSource
-from fer_jax.data.load import find_file
+from fer_jax.config.data import BadRow, Fit, LabelSource
 from fer_jax.data.readers import ferplus
 from fer_jax.data.split import OWN_PARTS, Part
 from fer_jax.errors import ConfigError
 from fer_jax.images.views import ViewChoice
 from fer_jax.runs import inputs, sources
+from fer_jax.runs.sources import Released
 
 SUFFIXES: Final = (".csv", ".parquet")
 
@@ -107,7 +107,7 @@ def check(options: EvaluateOptions) -> None:
         ferplus.find(options.ferplus)
     found, folders = sources.find_all(options.runs)
     if found:
-        _check_released(options)
+        _check_released(found[0], options)
         return
     inputs.check_data(
         folders[0], options.data, options.on_bad_row, fit=options.fit, class_map=options.class_map
@@ -119,16 +119,13 @@ def check(options: EvaluateOptions) -> None:
         raise ConfigError("--out is for several runs; the results of one run are written into its folder")
 
 
-def _check_released(options: EvaluateOptions) -> None:
+def _check_released(first: Released, options: EvaluateOptions) -> None:
     if options.split in OWN_PARTS:
         raise ConfigError(
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
             "give --split PublicTest, PrivateTest or all"
         )
-    path = None if options.data is None else str(options.data)
-    how = DataConfig(fit=options.fit or "refuse", class_map=options.class_map or "fer2013")
-    if options.data is None or not options.data.is_dir() or how.is_own:  # A card says how a folder is read.
-        find_file(replace(how, path=path, source="kaggle"))
+    sources.check_data(first, options.data, fit=options.fit, class_map=options.class_map)
 
 
 def _check_table(path: Path) -> None:

@@ -66,8 +66,7 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
         "faces": len(rows),
         "labels": source,
     }
-    is_own = examples.is_synthetic or examples.class_names
-    whose = "" if is_own else f"; labels of {LABEL_WORDS[source]}"
+    whose = "" if examples.is_synthetic or examples.is_own else f"; labels of {LABEL_WORDS[source]}"
     return Faces(
         images=examples.images[rows],
         labels=labelled.labels[rows],
@@ -79,8 +78,8 @@ def choose(classifier: Classifier, examples: Examples, options: ExportOptions) -
 
 
 def _match_labels(examples: Examples, names: tuple[str, ...]) -> Examples:
-    """Give labels the numbers of the network's classes; synthetic faces lose those that are of others."""
-    if examples.is_synthetic and names[: len(examples.names)] != examples.names:
+    """Give labels the numbers of the network's classes; FER2013 and synthetic faces lose those of others."""
+    if not examples.is_own and names[: len(examples.names)] != examples.names:
         return replace(examples, labels=np.full_like(examples.labels, fer2013.UNLABELLED), class_names=names)
     return number_labels(examples, names)
 

@@ -1,7 +1,7 @@
 """The options of `export`, which are its command line too: the docstrings are the help text."""
 
 import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -12,6 +12,7 @@ from fer_jax.config.overrides import with_data
 from fer_jax.data.load import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import read_json
 from fer_jax.runs import inputs, record, sources
 from fer_jax.runs.sources import Released
 from fer_jax.text import join
@@ -131,9 +132,10 @@ def find_data(options: ExportOptions) -> DataConfig:
     """
     found = sources.find(options.network)
     if isinstance(found, Released):
-        path = None if options.data is None else str(options.data)
-        own = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
-        config = replace(own, path=path, on_bad_row=options.on_bad_row or own.on_bad_row)
+        config = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
+        if options.data is not None:
+            card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")
+            config = sources.choose_data(card, options.data, options.on_bad_row)
         find_file(config)
         return config
     (folder, *_) = found

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LABEL_WORDS, BadRow, DataConfig, Fit, LabelsConfig, LabelSource
-from fer_jax.config.files import from_json
+from fer_jax.config.data import LABEL_WORDS, BadRow, Fit, LabelsConfig, LabelSource
 from fer_jax.data.examples import Examples, number_labels
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import OWN_PARTS
@@ -22,6 +21,7 @@ from fer_jax.errors import ConfigError, DataError
 from fer_jax.files import Json
 from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.weights import Classifier
+from fer_jax.runs import sources
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,7 @@ def load_for(
     Raises:
         FerJaxError: there is no file, it cannot be read, or its labels are not of the network's classes.
     """
-    config = from_json(DataConfig, classifier.card["config"]["data"], where=f"the card of {classifier.name}")
-    config = DataConfig(
-        path=None if path is None else str(path),
-        source="kaggle",  # There are no synthetic images then: only a file will do.
-        on_bad_row=on_bad_row or "stop",
-        fit=fit or config.fit,
-        class_map=class_map or config.class_map,
-    )
+    config = sources.choose_data(classifier.card, path, on_bad_row, fit=fit, class_map=class_map)
     return number_labels(load_examples(config), classifier.network.names)
 
 

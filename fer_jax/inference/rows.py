@@ -55,12 +55,12 @@ def choose_usage(examples: Examples, part: str) -> np.ndarray:
     """Choose the rows of "PublicTest", "PrivateTest" or "all", which need no split; see `choose_rows`.
 
     Raises:
-        DataError: the data has no such rows, or classes of its own and no part of FER2013.
+        DataError: the data has no such rows, or is not FER2013.
     """
-    if part != "all" and examples.class_names:
+    if part != "all" and examples.is_own:
         raise DataError(
-            f"{part} is a part of FER2013, and {examples.description} has the classes "
-            f"{', '.join(examples.class_names)}; choose another --split: train, val or test of a run, or all"
+            f"{part} is a part of FER2013, and {examples.description} is not FER2013; choose another "
+            "--split: train, val or test of a run, or all"
         )
     if part == "all":
         return _keep_labelled(examples, np.arange(len(examples)), part)
@@ -70,9 +70,9 @@ def choose_usage(examples: Examples, part: str) -> np.ndarray:
 def list_labelled(examples: Examples, usage: str) -> np.ndarray:
     """List the labelled rows of a usage, such as "PublicTest": int64 [N]; N may be 0.
 
-    Data with classes of its own has no usages of FER2013.
+    Pictures of the user's own have none of FER2013's.
     """
-    if examples.class_names:
+    if examples.is_own:
         return np.zeros(0, np.int64)
     is_labelled = examples.labels != fer2013.UNLABELLED
     return np.flatnonzero(is_labelled & (examples.usages == fer2013.USAGES.index(usage)))
@@ -113,7 +113,7 @@ def find_training_hashes(
     Returns:
         None if the card says something else, or the data lacks these rows.
     """
-    if examples.class_names:
+    if examples.is_own:
         return None
     is_training = examples.usages == fer2013.USAGES.index("Training")
     came = class_counts(examples.labels[is_training])

@@ -8,8 +8,6 @@ Released weights are measured again: python -m fer_jax.release mid --name mid --
 import sys
 
 from fer_jax import cli
-from fer_jax.config.data import DataConfig
-from fer_jax.data.load import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.release.options import ReleaseOptions, choose_folder
 from fer_jax.runs import inputs, sources
@@ -23,8 +21,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _release(options: ReleaseOptions) -> int:
     choose_folder(options)
-    if isinstance(sources.find(options.run), Released):
-        find_file(DataConfig(path=None if options.data is None else str(options.data), source="kaggle"))
+    found = sources.find(options.run)
+    if isinstance(found, Released):
+        sources.check_data(found, options.data)
     else:
         inputs.read_finished(options.run)
         inputs.check_data(options.run, options.data, options.on_bad_row)

@@ -96,8 +96,7 @@ def describe_preprocessing(stats: PixelStats) -> Json:
 def public_config(config: Config) -> Json:
     """Turn a config into JSON for publication: paths are reduced to file names."""
     fields = to_json(config)
-    of_data = [("data", name) for name in ("path", "class_map", "drop")]
-    for section, name in (*of_data, ("labels", "ferplus"), ("distill", "bank")):
+    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus"), ("distill", "bank")):
         place = fields[section][name]
         fields[section][name] = None if place is None else Path(place).name
     fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]

@@ -3,13 +3,17 @@
 Everything that takes a trained network finds it here, without JAX: a wrong name is refused at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from fer_jax.config.data import BadRow, DataConfig, Fit
 from fer_jax.config.fields import suggest
+from fer_jax.config.files import from_json
+from fer_jax.data.load import find_file
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import read_json, reading
 from fer_jax.runs.location import find_folders
 
 WEIGHTS: Final = Path(__file__).parents[1] / "weights"
@@ -37,6 +41,53 @@ class Members(NamedTuple):
 def list_names(folder: Path) -> list[str]:
     """List the names of the weights in a folder; none where there is no such folder."""
     return sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
+
+
+def choose_data(
+    card: Mapping[str, Any],
+    path: Path | None,
+    on_bad_row: BadRow | None,
+    *,
+    fit: Fit | None = None,
+    class_map: str | None = None,
+) -> DataConfig:
+    """Choose how a file is read to measure released weights on: as the data of their training was.
+
+    Args:
+        card: of the weights.
+        path: the file; None to look for FER2013.
+        on_bad_row: what a malformed row does; by default it is an error.
+        fit: how pictures become 48 × 48 gray; by default as in the training.
+        class_map: which label is which class; likewise.
+
+    Raises:
+        FerJaxError: the card does not say how.
+    """
+    with reading(Path("the card")):
+        config = from_json(DataConfig, card["config"]["data"], where=f"the card of {card['name']}")
+    return DataConfig(
+        path=None if path is None else str(path),
+        source="kaggle",  # There are no synthetic images then: only a file will do.
+        on_bad_row=on_bad_row or "stop",
+        fit=fit or config.fit,
+        class_map=class_map or config.class_map,
+    )
+
+
+def check_data(
+    released: Released, path: Path | None, *, fit: Fit | None = None, class_map: str | None = None
+) -> None:
+    """Check that there is data to measure released weights on.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        card = read_json(released.folder / f"{released.name}{CARD_SUFFIX}")
+        config = choose_data(card, path, None, fit=fit, class_map=class_map)
+    except (RunError, ConfigError):  # `inference.weights` says what is wrong with the card.
+        return
+    find_file(config)
 
 
 def find(named: str | Path) -> Released | list[Path]:

@@ -69,7 +69,8 @@ def check(options: VerifyOptions) -> None:
             "such as README.md"
         )
     if options.data is not None:
-        find_file(DataConfig(path=str(options.data), source="kaggle"))
+        # As any pictures: how they are read depends on each subject.
+        find_file(DataConfig(path=str(options.data), source="kaggle", fit="resize"))
     if options.ferplus is not None:
         ferplus.find(options.ferplus)
     for subject in options.subjects:
