@@ -213,6 +213,7 @@ def test_a_run_and_its_evaluation_name_the_classes(run: Path, capsys: pytest.Cap
     assert "very calm" in shown.out and "FER2013" not in shown.out
     page = (run / "report.html").read_text()
     assert ">very calm<" in page and "contempt" not in page and "disgust" not in page
+    assert "one in 3." in page and "The loss of a uniform guess is 1.0986." in page
     assert evaluate.main([str(run), "--split", "PublicTest"]) == 3
     assert "PublicTest is a part of FER2013, and" in capsys.readouterr().err
     assert evaluate.main([str(run), "--labels", "ferplus"]) == 2

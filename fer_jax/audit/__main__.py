@@ -58,8 +58,9 @@ def main(argv: list[str] | None = None) -> int:
 def _audit(options: AuditCommand, invocation: str) -> int:
     if options.folds != 0 and not 2 <= options.folds <= MAX_FOLDS:
         raise ConfigError(f"--folds is {options.folds}; wanted 0, or an integer in 2..{MAX_FOLDS}")
-    # Without a search nothing is trained, and no config file is needed.
-    config = load_config(options.config) if options.folds else Config(name="audit")
+    config = load_config(options.config)
+    if not options.folds:  # Nothing is trained: the config says only how the data is read and split.
+        config = Config(name="audit", data=config.data, split=config.split)
     config = with_data(config, options.data, options.on_bad_row)
     _check_targets(config)
     if options.folds:

@@ -1,7 +1,7 @@
 """The CNN: convolution blocks, then flatten or mean, then dense layers; or logits at each place, then mean.
 
 Weights start from He et al. 2015 (`he_normal`, for ReLU), see `models.layers`, the last layer from small
-numbers, so that after a hidden dense layer the first loss is close to ln 7.
+numbers, so that after a hidden dense layer the first loss is close to ln C.
 """
 
 import flax.linen as nn

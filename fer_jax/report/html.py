@@ -2,6 +2,7 @@
 
 import base64
 import importlib.metadata
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -80,6 +81,7 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "counted": counted,
         "data_uri": data_uri,
+        "log": math.log,
     }
     environment.filters.update(filters)
     return environment
