@@ -182,13 +182,14 @@ def _percent(probability: float) -> str:
 def _colours(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Choose a colour for each class: FER2013's keep theirs, others take those that are left, in order.
 
-    Where none is left, darker ones follow, then lighter ones.
+    Where none is left, lighter ones follow, then darker ones, which stand out less from the dark panel.
 
     >>> _colours(("calm", "angry"))
     ('#009E73', '#D55E00')
     """
     plain = list(_COLOURS.values())
-    more = [_blend(each, other) for other in ("#000000", "#FFFFFF") for each in plain]
+    of_hue = [each for name, each in _COLOURS.items() if name != "neutral"]
+    more = [_blend(each, other) for other in ("#FFFFFF", "#000000") for each in of_hue]
     taken = {_COLOURS[label] for label in labels if label in _COLOURS}
     free = (each for each in (*plain, *more) if each not in taken)
     return tuple(_COLOURS.get(label) or next(free) for label in labels)

@@ -150,12 +150,13 @@ def _place_columns(
 ) -> list[int]:
     """Return the left edge of each column, followed by the width of the sheet."""
     labels_width = max((font.getlength(label) for label in row_labels), default=0)
-    # The labels are bold, which is about 15 % wider.
+    # Labels are bold, which is about 15 % wider.
     left = _MARGIN_PX + (round(1.15 * labels_width) + _GAP_PX if labels_width else 0)
     lefts = []
     for column in range(len(column_labels)):
         words = [text for row in rows if column < len(row) for text, _ in row[column].caption]
-        width = max([side, *(round(font.getlength(text)) for text in words)])
+        head = round(1.15 * font.getlength(column_labels[column]))
+        width = max([side, head, *(round(font.getlength(text)) for text in words)])
         lefts.append(left)
         left += width + _GAP_PX * (3 if column in wide_gaps_after else 1)
     return [*lefts, left - _GAP_PX + _MARGIN_PX]

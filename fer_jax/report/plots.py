@@ -58,8 +58,8 @@ WIDE_DPI = 1600 / 9
 
 _WIDE_CELLS = 8
 """Most classes of a confusion matrix whose cells are about 0.8 inches wide; those of more are smaller."""
-_LEAST_MATRIX = 4.0
-"""Side of a confusion matrix of few classes, in inches."""
+_LEAST_WIDTH, _LEAST_HEIGHT = 6.5, 3.5
+"""Of a confusion matrix of few classes, in inches: its title needs room."""
 _LETTER = 0.085
 """Width of a letter of a name, in inches."""
 
@@ -233,10 +233,11 @@ def _size_matrix(names: Sequence[str]) -> tuple[tuple[float, float], bool]:
     ones, whose numbers still have room.
     """
     classes, longest = len(names), max(map(len, names))
-    side = max(_LEAST_MATRIX, min(classes, _WIDE_CELLS + 0.65 * (classes - _WIDE_CELLS)))
-    is_upright = _LETTER * longest > (side - 1.6) / classes
-    more = _LETTER * max(longest - 8, 0)
-    return (side + more, side - 0.5 + (_LETTER * longest if is_upright else 0)), is_upright
+    side = min(classes, _WIDE_CELLS + 0.65 * (classes - _WIDE_CELLS))
+    width, height = max(side, _LEAST_WIDTH), max(side - 0.5, _LEAST_HEIGHT)
+    is_upright = _LETTER * longest > (width - 1.6) / classes
+    width += _LETTER * max(longest - 8, 0)
+    return (width, height + (_LETTER * longest if is_upright else 0)), is_upright
 
 
 def _write_cell(axes: Axes, confusion: np.ndarray, shares: np.ndarray, row: int, column: int) -> None:
