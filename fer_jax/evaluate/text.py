@@ -17,6 +17,8 @@ _RATIOS: Final = {
     "macro_f1": "macro F1",
     "ece": "calibration error",
 }
+FEW_IMAGES: Final = 100
+"""With fewer validation images a temperature says little."""
 
 
 def members_table(members: Sequence[Json]) -> str:
@@ -123,4 +125,6 @@ def _calibration_lines(result: Json) -> str:
     )
     if result["split"] == found["fitted_on"]:
         line += "\nfitted and measured on the same images, which flatters the gain a little"
+        if result["total"] < FEW_IMAGES:
+            line += f"; {counted(result['total'], 'image')} are too few to rely on a temperature"
     return line

@@ -39,7 +39,8 @@ def measure(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Jso
     resampled = bootstrap.resample(rng, figures, images=len(labels))
     distances = np.abs(resampled.pop("excesses") - values["excesses"]).sum(axis=1)
     ends = {name: bootstrap.percentile_interval(each) for name, each in resampled.items()}
-    ends["ece"] = bootstrap.distance_interval(values["ece"], distances)
+    # With few images the interval of a distance reaches beyond 1, which no calibration error does.
+    ends["ece"] = np.minimum(bootstrap.distance_interval(values["ece"], distances), 1.0)
     interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(names)}
     auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(names)}
     return summarise(count_predictions(log_softmax(logits, axis=1), labels), names) | {
