@@ -5,7 +5,6 @@ python -m fer_jax.sweep --config configs/run7.py --space configs/spaces/craft.py
 
 import importlib.util
 import math
-import re
 import sys
 import time
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import Literal
 from fer_jax import cli
 from fer_jax.errors import ConfigError
 from fer_jax.runs import inputs
+from fer_jax.sweep import passwords
 from fer_jax.sweep.space import load_space
 
 _PROG = "python -m fer_jax.sweep"
 _MOST_TRIALS, _MOST_SEEDS = 100_000, 256
+_SHORTEST_LIFE_S = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ class SweepCommand(cli.ConfigCommand):
     with the others on the validation part; PublicTest is never used. Trials that fall behind are given up.
 
     All results are stored in a database. The same command continues a sweep that was stopped or killed, and
-    several processes with the same command share the work; with a database server as --storage also on
-    several machines.
+    several processes with the same command share the work; with a PostgreSQL server as --storage also on
+    several machines. What a killed process was doing is done again by another.
     """
 
     space: Path
@@ -53,20 +54,33 @@ class SweepCommand(cli.ConfigCommand):
     sweep_seed: int = 0
     """Seed of the sampler and of the hold-out."""
     storage: str | None = None
-    """SQLAlchemy URL of the database; by default the SQLite file runs/sweeps/NAME.db, where NAME combines
-    the names of the config and the space file."""
+    """sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default the SQLite file runs/sweeps/NAME.db,
+    where NAME combines the names of the config and the space file. The password of a server is best given in
+    PGPASSWORD or ~/.pgpass; one in the URL is hidden wherever the URL is shown or recorded."""
+    dead_after_s: float = 120
+    """With a server: seconds without a sign of life after which the trial of a process is done again by
+    another one. Each sends one eight times as often."""
+    patience_minutes: float = 10
+    """With a server: how long to try again when it stops answering, before the sweep ends."""
     out: Path | None = None
-    """Folder for sweep.json and the plots; by default runs/sweeps/NAME."""
+    """Folder for sweep.json and the plots of all processes' trials, which each process writes when it ends;
+    by default runs/sweeps/NAME."""
     overwrite: bool = False
     """Replace the sweep.json of another sweep, which has its trials in another database."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, sweep, and return the exit status."""
-    return cli.run(lambda: _sweep(cli.parse(SweepCommand, argv, prog=_PROG), cli.command_line(_PROG, argv)))
+    words, password = passwords.take_out(sys.argv[1:] if argv is None else argv)
+
+    def work() -> int:
+        options = cli.parse(SweepCommand, words, prog=_PROG)
+        return _sweep(options, invocation=cli.command_line(_PROG, words), password=password)
+
+    return cli.run(work)
 
 
-def _sweep(options: SweepCommand, invocation: str) -> int:
+def _sweep(options: SweepCommand, *, invocation: str, password: str | None) -> int:
     _check(options)
     settings = options.to_config()
     space = load_space(options.space, settings)
@@ -75,18 +89,24 @@ def _sweep(options: SweepCommand, invocation: str) -> int:
             "a sweep needs Optuna, which is not installed: `pip install 'optuna>=4'` or "
             "`pip install 'fer-jax[sweep]'` installs it"
         )
+    if options.storage is not None:
+        # Imported here, because Optuna and SQLAlchemy are optional.
+        from fer_jax.sweep.database import check_address
+
+        check_address(options.storage, password)
     inputs.check_files(settings)
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.sweep import run
+    from fer_jax.sweep.plan import Plan
 
-    plan = run.Plan(
+    plan = Plan(
         options=options,
         config=settings,
         space=space,
-        # The password in the database's URL is left out.
-        invocation=re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", invocation),
+        invocation=invocation,
+        password=password,
     )
-    return run.sweep(plan, clock=time.monotonic)
+    return run.sweep(plan, clock=time.monotonic, sleep=time.sleep)
 
 
 def _check(options: SweepCommand) -> None:
@@ -102,6 +122,10 @@ def _check(options: SweepCommand) -> None:
             raise ConfigError(f"--{name} is {value}; wanted an integer in {least}..{most}")
     if not options.hours > 0:
         raise ConfigError(f"--hours is {options.hours}; wanted hours > 0")
+    if not _SHORTEST_LIFE_S <= options.dead_after_s < math.inf:
+        raise ConfigError(f"--dead-after-s is {options.dead_after_s}; wanted at least {_SHORTEST_LIFE_S} s")
+    if not 0 <= options.patience_minutes < math.inf:
+        raise ConfigError(f"--patience-minutes is {options.patience_minutes}; wanted minutes >= 0")
     if not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout is {options.holdout}; wanted a share in (0, 1), such as 0.15")
     if options.settings.train.resample:

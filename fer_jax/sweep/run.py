@@ -5,12 +5,13 @@ one gives the same result. With the official protocol a share of Training is hel
 nor PrivateTest is used; with the other protocols the validation part is the hold-out.
 """
 
+import contextlib
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
+import filelock
 import jax
 import numpy as np
 import optuna
@@ -37,58 +38,25 @@ from fer_jax.runtime.progress import Steps
 from fer_jax.runtime.signals import StopError, name_signal, watch_signals
 from fer_jax.sweep import plots, study, text
 from fer_jax.sweep import space as sweep_space
-from fer_jax.sweep.space import Space
-from fer_jax.sweep.study import Board, Turn
-
-if TYPE_CHECKING:
-    from fer_jax.sweep.__main__ import SweepCommand
+from fer_jax.sweep.board import Board, Team, Turn, open_board
+from fer_jax.sweep.database import Patience, Pause, database_errors
+from fer_jax.sweep.plan import Plan
 
 RESULT: Final = "sweep.json"
+_CLEANUP_S: Final = 10.0
+"""How long the database may take to answer after a signal."""
 
 Tell = Callable[[float, str], None]
 """Called with the share of a trial that is done, and a description."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a command line asks for.
-
-    Attributes:
-        options: the command's.
-        config: the base of all trials.
-        space: what trials may be.
-        invocation: the command line, for the record.
-    """
-
-    options: "SweepCommand"
-    config: Config
-    space: Space
-    invocation: str
-
-    @property
-    def name(self) -> str:
-        """The name of the sweep."""
-        return f"{self.config.name}-{self.options.space.stem}"
-
-    @property
-    def seeds(self) -> list[int]:
-        """The training seeds, from the config's on; their mean is the objective."""
-        train = self.config.train
-        return [replace(train, seed=train.seed + number).seed for number in range(self.options.seeds)]
-
-    @property
-    def spared_epochs(self) -> int:
-        """No trial is pruned earlier; by default a quarter of the epochs."""
-        return self.options.spared_epochs or max(1, self.config.train.total_epochs // 4)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results."""
-        return self.options.out or runs_folder.RUNS / "sweeps" / self.name
-
-
-def sweep(plan: Plan, *, clock: Clock) -> int:
+def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
     """Run trials until there are enough or time is up, and write the report.
+
+    Args:
+        plan: what to do.
+        clock: in seconds, from any moment on.
+        sleep: waits for a number of seconds.
 
     Returns:
         The exit status: 0, or 128 + the signal that stopped it; the same command continues.
@@ -102,30 +70,45 @@ def sweep(plan: Plan, *, clock: Clock) -> int:
     plan = replace(plan, config=config)
     chosen = _choose_rows(console, plan, examples)
     refuse_other(plan.folder / RESULT, _describe_inputs(plan, chosen), may_replace=plan.options.overwrite)
-    default = runs_folder.RUNS / "sweeps" / f"{plan.name}.db"
-    storage = plan.options.storage or f"sqlite:///{default}"
-    board = study.open_board(
-        storage,
+    pause = Pause(clock, sleep)
+    patience = Patience(60 * plan.options.patience_minutes, clock=clock, pause=pause, tell=console.print)
+    board = _open_board(console, plan, chosen, Team(patience, plan.options.dead_after_s))
+    with contextlib.closing(board.locks), database_errors(board.shown):
+        try:
+            with watch_signals() as pause.signals:
+                end = started + 3600 * plan.options.hours
+                _run_trials(console, plan, chosen, board, end=end, clock=clock, signals=pause.signals)
+        except StopError as stop:
+            console.print(f"interrupted by {name_signal(stop.signum)}; the same command continues")
+            pause.until = clock() + _CLEANUP_S
+            try:
+                # The trial that was stopped is queued again.
+                study.take_back(board)
+                _write_report(console, plan, chosen, board)
+            except StopError:
+                console.print("the database does not answer, so there is no report")
+            return 128 + stop.signum
+        _write_report(console, plan, chosen, board)
+    return 0
+
+
+def _open_board(console: Console, plan: Plan, chosen: Prepared, team: Team) -> Board:
+    """Open the sweep's database."""
+    if plan.password is not None:
+        console.print(
+            "the password came on the command line, where others may see it; PGPASSWORD or ~/.pgpass hide it"
+        )
+    return open_board(
+        plan.options.storage or f"sqlite:///{runs_folder.RUNS / 'sweeps' / plan.name}.db",
         plan.name,
         plan.space,
         _list_deciding(plan, chosen),
         pruner=plan.options.pruner,
         spared_epochs=plan.spared_epochs,
         seed=plan.options.sweep_seed,
-        folder=plan.folder,
+        password=plan.password,
+        team=team,
     )
-    status = 0
-    try:
-        with watch_signals() as signals, study.database_errors(board.shown):
-            end = started + 3600 * plan.options.hours
-            _run_trials(console, plan, chosen, board, end=end, clock=clock, signals=signals)
-    except StopError as stop:
-        console.print(f"interrupted by {name_signal(stop.signum)}; the same command continues")
-        status = 128 + stop.signum
-        # The trial that was stopped is queued again.
-        study.take_back(board)
-    _write_report(console, plan, chosen, board)
-    return status
 
 
 def _choose_rows(console: Console, plan: Plan, examples: Examples) -> Prepared:
@@ -184,17 +167,29 @@ def _run_trials(
     *,
     end: float,
     clock: Clock,
-    signals: list[int],
+    signals: Sequence[int],
 ) -> None:
-    """Take turns behind a progress bar."""
+    """Take turns behind a progress bar, until there are enough trials and none is left by a dead worker."""
     names = text.shorten(list(plan.space))
     with terminal.show_steps(console, "sweep", plan.options.trials) as steps:
-        while clock() < end and (turn := study.take(board, most=plan.options.trials)):
+        while clock() < end:
+            turn = study.take(board, most=plan.options.trials)
+            if turn is None:
+                if study.wait_for_others(board):
+                    continue
+                break
             try:
                 tell = _make_tell(steps, board, turn, signals)
                 _run_trial(plan, chosen, board, turn, tell=tell, clock=clock)
+            except study.TakenError:
+                turn.hold.release()
+                console.print(
+                    f"trial {turn.trial.number} is repeated by another worker: for "
+                    f"{plan.options.dead_after_s:g} s the database got no sign of life of this one"
+                )
+                continue
             except BaseException:
-                study.release(turn.lock)
+                turn.hold.release()
                 raise
             finally:
                 # Every trial compiles programs of its own, and JAX keeps them.
@@ -205,7 +200,7 @@ def _run_trials(
                 raise StopError(signals[0])
 
 
-def _make_tell(steps: Steps, board: Board, turn: Turn, signals: list[int]) -> Tell:
+def _make_tell(steps: Steps, board: Board, turn: Turn, signals: Sequence[int]) -> Tell:
     """Make the function that moves the bar, and ends the trial after a signal."""
     trials = study.list_trials(board)
     done = sum(each["state"] in text.FINISHED for each in trials)
@@ -230,12 +225,12 @@ def _run_trial(plan: Plan, chosen: Prepared, board: Board, turn: Turn, *, tell: 
         # The same parameters give the same result, so it is copied.
         if twin := next((each for each in twins if each["state"] == "complete"), None):
             for epoch, accuracy in enumerate(twin["curve"], 1):
-                turn.trial.report(accuracy, epoch)
+                study.report(board, turn, value=accuracy, epoch=epoch)
             same = {"accuracies": twin["accuracies"], "same_as": twin["number"], "seconds": 0.0}
             study.finish(board, turn, value=twin["value"], facts=facts | same)
             return
         config = apply(plan.config, turn.trial.params, where=where)
-        accuracies = _train(config, plan, chosen, turn.trial, tell)
+        accuracies = _train(config, plan, chosen, board, turn, tell=tell)
         value, facts["accuracies"] = float(np.mean(accuracies)), accuracies
     except optuna.TrialPruned as stop:
         facts["why"] = str(stop)
@@ -249,7 +244,9 @@ def _run_trial(plan: Plan, chosen: Prepared, board: Board, turn: Turn, *, tell: 
     study.finish(board, turn, value=value, facts=facts | {"seconds": clock() - started})
 
 
-def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, tell: Tell) -> list[float]:
+def _train(
+    config: Config, plan: Plan, chosen: Prepared, board: Board, turn: Turn, *, tell: Tell
+) -> list[float]:
     """Train, and report each measured epoch to the study.
 
     Returns:
@@ -259,6 +256,7 @@ def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, te
         TrialPruned: the pruner gives the trial up.
         ConfigError: the parameters cannot be used together.
         DivergedError: a loss is not finite.
+        TakenError: another worker repeats the trial.
     """
     data = take_sample(config, chosen)
     programs = make_programs(config, data.examples, data.split, targets=data.targets)
@@ -272,8 +270,8 @@ def _train(config: Config, plan: Plan, chosen: Prepared, trial: optuna.Trial, te
 
     def on_epoch(records: list[Record]) -> None:
         epoch, accuracy = records[0]["epoch"], float(np.mean([each["val_accuracy"] for each in records]))
-        trial.report(accuracy, epoch)
-        if epoch < epochs and trial.should_prune():
+        is_behind = study.report(board, turn, value=accuracy, epoch=epoch)
+        if epoch < epochs and is_behind:
             raise optuna.TrialPruned(f"given up after epoch {epoch} at {100 * accuracy:.1f} %")
 
     run_unsaved(job, replicas, on_step=on_step, on_selected=lambda replica: None, on_epoch=on_epoch)
@@ -318,7 +316,8 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         "finished": machine.now(),
         **machine.describe(),
     }
-    with board.door():
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(plan.folder / ".report.lock"):
         write_json(plan.folder / RESULT, result)
         pictures = plots.draw(result, plan.folder)
     console.print(text.describe(result))

@@ -209,6 +209,8 @@ SLIPS = [
     (("--hours", "0"), "--hours is 0"),
     (("--spared-epochs", "0"), "--spared-epochs is 0"),
     (("--train.resample", "1"), "train.resample is 1"),
+    (("--dead-after-s", "1"), "--dead-after-s is 1"),
+    (("--patience-minutes", "-1"), "--patience-minutes is -1"),
     (("--optimizer.peek-rate", "1"), "peek-rate"),
 ]
 
@@ -224,6 +226,37 @@ def test_a_slip_gives_one_message(
     assert status == 2
     captured = capsys.readouterr()
     assert wanted in captured.err + captured.out
+
+
+PASSWORD = "s3cret-word"
+
+
+@needs_optuna
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--storage", f"mysql://me:{PASSWORD}@host/db"), "wanted sqlite:///PATH or postgresql:"),
+        (("--storages", f"postgresql://me:{PASSWORD}@host/db"), "--storages"),
+        ((f"--storage=postgresql://me:{PASSWORD}@host/db",), "pip install 'fer-jax[sweep-postgres]'"),
+        (("--storage", f"postgresql:///db?password={PASSWORD}"), "?password=***"),
+    ],
+)
+def test_a_password_is_in_no_message(
+    tmp_path: Path,
+    words: tuple[str, ...],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    try:
+        status: Any = run_sweep(tmp_path, *words)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    captured = capsys.readouterr()
+    said = captured.err + captured.out
+    assert wanted in said and PASSWORD not in said and "Traceback" not in said
 
 
 def test_without_optuna_the_way_to_it_is_named(

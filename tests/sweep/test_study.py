@@ -15,8 +15,11 @@ from fer_jax.sweep.space import Choices, Range, Space
 pytest.importorskip("optuna", reason="the extra sweep is not installed: pip install 'fer-jax[sweep]'")
 import optuna
 
+from fer_jax.sweep import board as sweep_board
 from fer_jax.sweep import study
-from fer_jax.sweep.study import Board, Turn
+from fer_jax.sweep.board import Board, Team, Turn
+from fer_jax.sweep.database import Patience
+from fer_jax.sweep.locks import FileHold, FileLocks
 
 SPACE: Space = {
     "rate": Range(1e-5, 1.0, "log"),
@@ -24,10 +27,11 @@ SPACE: Space = {
     "name": Choices(("adam", "sgd")),
 }
 TRIALS = 7
+ALONE = Team(Patience(0.0, clock=lambda: 0.0, pause=lambda seconds: None, tell=print), dead_after_s=60.0)
 
 
 def open_board(folder: Path, decides: dict[str, Any] | None = None) -> Board:
-    return study.open_board(
+    return sweep_board.open_board(
         f"sqlite:///{folder / 'sweep.db'}",
         "try",
         SPACE,
@@ -35,7 +39,8 @@ def open_board(folder: Path, decides: dict[str, Any] | None = None) -> Board:
         pruner="median",
         spared_epochs=1,
         seed=3,
-        folder=folder,
+        password=None,
+        team=ALONE,
     )
 
 
@@ -48,11 +53,10 @@ def score(params: dict[str, Any]) -> float:
 def complete(board: Board, turn: Turn) -> None:
     """Do a trial of two epochs, which the pruner may give up after the first."""
     value = score(turn.trial.params)
-    turn.trial.report(value / 2, 1)
-    if turn.trial.should_prune():
+    if study.report(board, turn, value=value / 2, epoch=1):
         study.finish(board, turn, value=None, facts={"why": "given up after epoch 1"})
         return
-    turn.trial.report(value, 2)
+    study.report(board, turn, value=value, epoch=2)
     study.finish(board, turn, value=value, facts={"accuracies": [value]})
 
 
@@ -72,7 +76,7 @@ def test_a_killed_sweep_makes_the_trials_of_an_undisturbed_one(
 ) -> None:
     # So few that sampler and pruner learn from results here.
     monkeypatch.setattr(study, "RANDOM_TRIALS", 4)
-    monkeypatch.setattr(study, "MEDIAN_TRIALS", 3)
+    monkeypatch.setattr(sweep_board, "MEDIAN_TRIALS", 3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
@@ -83,8 +87,8 @@ def test_a_killed_sweep_makes_the_trials_of_an_undisturbed_one(
         board = open_board(killed)
         run(board, stop)
         turn = study.take(board, most=TRIALS)
-        assert turn is not None
-        turn.lock.release()  # What the system does for a process that is killed.
+        assert turn is not None and isinstance(turn.hold, FileHold)
+        turn.hold.lock.release()  # What the system does for a process that is killed.
     board = open_board(killed)
     run(board, TRIALS)
     assert current(board) == current(undisturbed)
@@ -143,9 +147,9 @@ def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("storage", "error", "wanted"),
     [
-        ("sweep.db", ConfigError, "wanted a URL such as sqlite:///"),
+        ("sweep.db", ConfigError, "wanted sqlite:///PATH or postgresql:"),
         ("sqlite:///:memory:", ConfigError, "which is not a file"),
-        ("nosuch://me:secret@host/db", RunError, r"nosuch://me:\*\*\*@host/db cannot be used"),
+        ("nosuch://me:secret@host/db", ConfigError, r"nosuch://me:\*\*\*@host/db'; wanted sqlite:"),
         ("sqlite:///{}/text.db", RunError, "text.db cannot be used: .*not a database"),
     ],
 )
@@ -154,7 +158,7 @@ def test_a_database_that_cannot_be_used_is_refused(
 ) -> None:
     (tmp_path / "text.db").write_text("This is no database, but a text. " * 100)
     with pytest.raises(error, match=wanted) as raised:
-        study.open_board(
+        sweep_board.open_board(
             storage.format(tmp_path),
             "try",
             SPACE,
@@ -162,13 +166,14 @@ def test_a_database_that_cannot_be_used_is_refused(
             pruner="none",
             spared_epochs=1,
             seed=0,
-            folder=tmp_path,
+            password=None,
+            team=ALONE,
         )
     assert "secret" not in str(raised.value)
 
 
 def test_importances_find_what_decides(tmp_path: Path) -> None:
-    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, tmp_path, is_file=True, shown="memory")
+    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, FileLocks(tmp_path, "try"), "memory")
     for number, rate in enumerate(np.geomspace(1e-5, 1.0, 20)):
         # The rate decides, while the best rates come with all widths and both names.
         params = {"rate": float(rate), "width": 2 + 31 * (number % 3), "name": ("adam", "sgd")[number % 2]}
