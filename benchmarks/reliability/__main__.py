@@ -3,7 +3,7 @@
     python -m benchmarks.reliability
 
 The campaigns are `python -m benchmarks.reliability.NAME`, with the names crash, corruption, concurrency,
-storage, interrupts and fuzz; each writes benchmarks/results/reliability-NAME.json.
+storage, interrupts, fuzz and sweep_team; each writes benchmarks/results/reliability-NAME.json.
 """
 
 import sys

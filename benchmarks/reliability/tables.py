@@ -110,6 +110,34 @@ def fuzz(content: Content) -> str:
     return f"{_failures(content)}\n\n{tables}\n\n{_origin(content)}"
 
 
+def sweep_team(content: Content) -> str:
+    """Write what became of the trials of each round."""
+    rows: Table = [
+        [
+            *("round", "workers", "killed", "crashes of the server", "workers that waited for it", "trials"),
+            *("done", "repeated", "slowest repetition", "failed"),
+        ]
+    ]
+    for number, each in enumerate(content["results"]):
+        counts = (each["workers"], each["killed"], each["crashes"], each["waited_for_server"])
+        slowest = max(each["seconds_to_repeat"], default=None)
+        rows.append(
+            [
+                *(f"{number}", *(f"{count:,}" for count in counts)),
+                *(f"{each[name]:,}" for name in ("trials", "done", "repeated")),
+                MISSING if slowest is None else f"{slowest:.0f} s",
+                f"{each['failed']:,}",
+            ]
+        )
+    settings = content["settings"]
+    words = (
+        f"{_failures(content)} PostgreSQL {settings['server'].split(' ')[0]}, down for "
+        f"{settings['down_s']:g} s in each round; a worker counts as dead after "
+        f"{settings['dead_after_s']:g} s without a heartbeat."
+    )
+    return f"{words}\n\n{to_markdown(rows, left_columns=0)}\n\n{_origin(content)}"
+
+
 def _page(content: Content, rows: Table, *, left_columns: int) -> str:
     tried = sum(each["tried"] for each in content["results"])
     table = to_markdown(rows, left_columns=left_columns)
@@ -129,6 +157,6 @@ def _origin(content: Content) -> str:
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Content], str]]]] = {
     f"reliability-{write.__name__}": (f"reliability-{write.__name__}", write)
-    for write in (crash, corruption, concurrency, storage, interrupts, fuzz)
+    for write in (crash, corruption, concurrency, storage, interrupts, fuzz, sweep_team)
 }
 """By section: the JSON it shows, without .json, and what writes it."""
