@@ -28,6 +28,7 @@ from benchmarks.photos import tables as photos
 from benchmarks.reliability import tables as reliability
 from benchmarks.serve import hostile, throughput
 from benchmarks.tables import __main__ as speed
+from benchmarks.throughput import cluster_plan
 from fer_jax.runs import sources
 
 EXCEPTIONS: Final = bench.RESULTS / "EXCEPTIONS.json"
@@ -86,6 +87,8 @@ def list_sections() -> dict[str, Section]:
     found[bias_variance.SECTION] = Section(
         studies, lambda: bias_variance.table(bias_variance.read(bench.RESULTS))
     )
+    planned = tuple(_in_results(name) for name in cluster_plan.FILES)
+    found[cluster_plan.SECTION] = Section(planned, lambda: cluster_plan.write(bench.RESULTS))
     measured = tuple(_in_results(name) for name in speed.read(bench.RESULTS))
     return found | {speed.SECTION: Section(measured, _write_speed)}
 
