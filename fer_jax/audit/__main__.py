@@ -89,6 +89,11 @@ def _check_targets(config: Config) -> None:
             f"distill.{named}, and teachers may have seen the rows that an audit judges; give a --config "
             "without teachers"
         )
+    if config.init.weights is not None:
+        raise ConfigError(
+            f"init.weights names {config.init.weights}, which may have seen the rows that an audit judges; "
+            "give a --config whose networks start from new weights"
+        )
 
 
 if __name__ == "__main__":

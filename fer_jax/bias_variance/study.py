@@ -96,6 +96,8 @@ class Study:
         }
         if self.chosen.teachers is not None:
             decides["teachers"] = self.chosen.teachers["sha256"]
+        if self.chosen.ancestor is not None:
+            decides["ancestor"] = self.chosen.ancestor.facts["sha256"]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -160,6 +162,7 @@ def widen(config: Config, width: float) -> Config:
 
 def _plan(console: Console, options: "BiasVarianceCommand", config: Config, examples: Examples) -> Study:
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
+    config = widen(config, options.width)
     # Teachers that cannot be used are refused before any training; their answers are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
@@ -168,8 +171,8 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(
-        config=widen(config, options.width),
-        chosen=replace(chosen, teachers=sampled.teachers),
+        config=config,
+        chosen=replace(chosen, teachers=sampled.teachers, ancestor=sampled.ancestor),
         train_images=len(sampled.split.train),
         part=options.split,
         seeds=[config.train.seed + number for number in range(options.seeds)],
@@ -209,7 +212,9 @@ def _train_missing(console: Console, study: Study, clock: Clock) -> None:
                 continue
             config = study.replica_config(resample, seeds[0])
             data = take_sample(config, study.chosen)
-            programs = make_programs(config, data.examples, data.split, targets=data.targets)
+            programs = make_programs(
+                config, data.examples, data.split, targets=data.targets, start=data.start
+            )
             together = len(seeds) if is_accelerated else 1
             for first in range(0, len(seeds), together):
                 group = seeds[first : first + together]

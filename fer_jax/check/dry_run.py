@@ -1,7 +1,9 @@
-"""A dry run: the network and the steps of a run, from its fresh weights, on a few of its batches.
+"""A dry run: the network and the steps of a run, from its initial weights, on a few of its batches.
 
 No weights are kept. Some twenty steps at the peak learning rate, one batch to overfit, and the ramp of the
-range test all start from the run's own initial weights, with its order, augmentation and dropout.
+range test all start from the run's own initial weights, with its order, augmentation and dropout. Blocks that
+`init.freeze_blocks` keeps are not trained here either, except to overfit one batch; `init.head_epochs` does
+not count.
 """
 
 import math
@@ -33,6 +35,7 @@ from fer_jax.images import augment, standardise
 from fer_jax.inference.prepare import Prepared
 from fer_jax.metrics.counts import accuracy, mean_loss
 from fer_jax.models.cnn import make_model
+from fer_jax.models.transfer import Start, name_blocks
 from fer_jax.randomness import Stream, jax_key, numpy_rng
 
 FIRST_STEPS: Final = 20
@@ -60,13 +63,20 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class DryRun:
-    """A run that is tried out: `start` has its fresh weights, `batch_at` gives the batch of each step."""
+    """A run that is tried out.
+
+    Attributes:
+        start: has its initial weights.
+        inherited: the trained network that they are from; None: they are new.
+        batch_at: gives the batch of each step.
+    """
 
     config: Config
     examples: Examples
     split: Split
     programs: Programs
     start: TrainState
+    inherited: Start | None
     probe_batch: probe.Probe
     batch_at: Callable[[int], Batch]
 
@@ -76,8 +86,18 @@ class DryRun:
         return jax_key(self.config.train.seed, Stream.DROPOUT)
 
     def copy_start(self) -> TrainState:
-        """Copy the fresh weights, since a train step consumes its state."""
+        """Copy the initial weights, since a train step consumes its state."""
         return jax.tree.map(jnp.copy, self.start)
+
+    @property
+    def frozen_blocks(self) -> int:
+        """How many of the first blocks are not trained."""
+        return self.config.init.freeze_blocks
+
+    def leave_out_frozen(self, by_layer: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what belongs to a frozen block, by the names of the layers."""
+        frozen = name_blocks(self.frozen_blocks)
+        return {name: each for name, each in by_layer.items() if name.partition("/")[0] not in frozen}
 
 
 def make_dry_run(config: Config, prepared: Prepared) -> DryRun:
@@ -87,7 +107,7 @@ def make_dry_run(config: Config, prepared: Prepared) -> DryRun:
         ConfigError: the training part has fewer rows than a batch.
     """
     seed, examples, split = config.train.seed, prepared.examples, prepared.split
-    programs = make_programs(config, examples, split, targets=prepared.targets)
+    programs = make_programs(config, examples, split, targets=prepared.targets, start=prepared.start)
     plain = make_model(config.model, replace(config.device, kernels="plain"))
     probe_batch = probe.make_probe(
         plain, config.loss, class_weights=programs.class_weights, pixel_stats=programs.pixel_stats
@@ -98,6 +118,7 @@ def make_dry_run(config: Config, prepared: Prepared) -> DryRun:
         split=split,
         programs=programs,
         start=programs.init(jax_key(seed, Stream.INIT)),
+        inherited=prepared.start,
         probe_batch=probe_batch,
         batch_at=_make_batch_at(config, prepared),
     )
@@ -155,14 +176,22 @@ def check_network(dry_run: DryRun, advance: Advance) -> tuple[list[Finding], lis
     state, updates = take_first_steps(dry_run, advance)
     after = probe.look(key, dry_run.probe_batch, state.params, state.batch_stats, batches)
     advance(PROBED_BATCHES)
-    norms = (flatten_dict(jax.device_get(each.batch_stats), sep="/") for each in (start, state))
+    norms = (
+        dry_run.leave_out_frozen(flatten_dict(jax.device_get(each.batch_stats), sep="/"))
+        for each in (start, state)
+    )
     findings = [
-        network.check_start_loss(evaluation=loss, training=before.loss, classes=dry_run.config.model.classes),
+        network.check_start_loss(
+            evaluation=loss,
+            training=before.loss,
+            classes=dry_run.config.model.classes,
+            is_fresh=dry_run.inherited is None,
+        ),
         network.check_gradients({name: _rms(leaf) for name, leaf in before.grads.items()}),
         network.check_relus(before.dead_shares, after.dead_shares, steps=FIRST_STEPS),
         network.check_outputs({name: layer.sd for name, layer in after.layers.items()}),
         network.check_gradient_scale({name: layer.gradient_rms for name, layer in after.layers.items()}),
-        network.check_updates(updates, steps=FIRST_STEPS),
+        network.check_updates(dry_run.leave_out_frozen(updates), steps=FIRST_STEPS),
         network.check_batch_norm(*norms, steps=FIRST_STEPS),
         network.check_dropout(_compare_masks(dry_run, batches[0], before.grads, advance)),
     ]
@@ -189,7 +218,13 @@ def take_first_steps(dry_run: DryRun, advance: Advance) -> tuple[TrainState, dic
     for number, rate in enumerate(_rates(dry_run.config, FIRST_STEPS)):
         if number == FIRST_STEPS - 1:
             params = jax.tree.map(np.array, state.params)  # A copy: the step consumes the state.
-        state, _ = dry_run.programs.train_step(dry_run.dropout_key, state, dry_run.batch_at(number), rate)
+        state, _ = dry_run.programs.train_step(
+            dry_run.dropout_key,
+            state,
+            dry_run.batch_at(number),
+            rate,
+            frozen_blocks=dry_run.frozen_blocks,
+        )
         advance(1)
     return state, probe.measure_updates(params, state.params)
 
@@ -198,7 +233,13 @@ def check_overfit(dry_run: DryRun, advance: Advance) -> Finding:
     """Overfit one batch with the config's optimizer, without dropout and augmentation."""
     config, key, state = dry_run.config, dry_run.dropout_key, dry_run.copy_start()
     still = replace(config, model=without_dropout(config.model))
-    programs = make_programs(still, dry_run.examples, dry_run.split, targets=dry_run.programs.targets)
+    programs = make_programs(
+        still,
+        dry_run.examples,
+        dry_run.split,
+        targets=dry_run.programs.targets,
+        start=dry_run.inherited,
+    )
     rows = epoch_order(config.train.seed, 0, dry_run.split.train)[:OVERFIT_IMAGES]
     (batch,) = eval_batches(dry_run.examples, rows, batch_size=len(rows))
     learnt, loss, steps = 0.0, math.nan, 0
@@ -235,6 +276,7 @@ def measure_range(dry_run: DryRun, advance: Advance) -> RateRange | None:
             variables,
             images,
             is_training=True,
+            frozen_blocks=dry_run.frozen_blocks,
             rngs={"dropout": dry_run.dropout_key},
             mutable=["batch_stats"],
         )
@@ -245,7 +287,11 @@ def measure_range(dry_run: DryRun, advance: Advance) -> RateRange | None:
         loss = float(measure_loss(state.params, state.batch_stats, images, labels))
         for step in range(number * STEPS_AT_EACH_RATE, (number + 1) * STEPS_AT_EACH_RATE):
             state, _ = dry_run.programs.train_step(
-                dry_run.dropout_key, state, dry_run.batch_at(step), np.float32(rate)
+                dry_run.dropout_key,
+                state,
+                dry_run.batch_at(step),
+                np.float32(rate),
+                frozen_blocks=dry_run.frozen_blocks,
             )
         return loss
 

@@ -15,27 +15,30 @@ from fer_jax.check.finding import Finding, make_finding
 from fer_jax.text import percent
 
 
-def check_start_loss(*, evaluation: float, training: float, classes: int) -> Finding:
-    """Judge the loss of the fresh weights: near ln C, the cross-entropy of equal probabilities.
+def check_start_loss(*, evaluation: float, training: float, classes: int, is_fresh: bool) -> Finding:
+    """Judge the loss at the start: near ln C, the cross-entropy of equal probabilities.
 
-    A network that starts far from it first has to unlearn the predictions of its random weights.
+    A network that starts far from it first has to unlearn the predictions of its random weights. One that
+    starts from trained weights may be better than chance.
 
     Args:
         evaluation: mean cross-entropy in evaluation mode, without class weights or label smoothing, in nats.
         training: the same in training mode, with dropout and batch statistics.
         classes: C.
+        is_fresh: all weights are random.
 
-    >>> check_start_loss(evaluation=1.95, training=1.96, classes=7).outcome
+    >>> check_start_loss(evaluation=1.95, training=1.96, classes=7, is_fresh=True).outcome
     'passed'
     """
     expected = math.log(classes)
-    off = float(np.max(np.abs(np.array([evaluation, training]) - expected)))
+    above = np.array([evaluation, training]) - expected
+    off = float(np.max(np.abs(above) if is_fresh else np.maximum(above, 0)))
     return make_finding(
         "loss at start",
         is_failed=not off <= 0.5,
         is_warned=off > 0.2,
         measured=f"{evaluation:.3f} nats in evaluation mode, {training:.3f} in training mode",
-        wanted=f"ln {classes} = {expected:.3f}, to within 0.2",
+        wanted=f"{'' if is_fresh else 'at most '}ln {classes} = {expected:.3f}, to within 0.2",
         advice="the first predictions are too confident: initialise the last layer with smaller weights, or "
         "put a hidden dense layer before it (model.dense_features); check that the pixels are standardised",
         figures={"evaluation": evaluation, "training": training},

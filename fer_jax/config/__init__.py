@@ -5,10 +5,16 @@ Everything a config file needs can be imported from here.
 
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
-from fer_jax.config.init import InitConfig
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.training import (
+    AverageConfig,
+    DistillConfig,
+    InitConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "AugmentConfig",

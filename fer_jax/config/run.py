@@ -9,9 +9,15 @@ from fer_jax import fer2013
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.checks import Checks
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
-from fer_jax.config.init import InitConfig
 from fer_jax.config.model import DeviceConfig, ModelConfig
-from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.training import (
+    AverageConfig,
+    DistillConfig,
+    InitConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Sections of a run's config: loss, optimizer, weight averaging, distillation, and the training itself."""
+"""Sections of a run's config: initial weights, loss, optimizer, averages, distillation, and the training."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,6 +13,33 @@ Schedule = Literal["constant", "cosine", "step", "plateau", "trapezoid"]
 """How the learning rate changes after the warm-up."""
 Sampling = Literal["all", "sqrt", "balanced"]
 """How often an epoch shows the images of each class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """What training starts from: new weights, or those of a trained network (fine-tuning)."""
+
+    weights: str | None = None
+    """A trained network whose weights, batch statistics and pixel statistics to start from: weights that come
+    with fer_jax such as `mid`, a `.safetensors` file with its card, or the folder of a run. Its blocks must
+    be those of `model`; the last layer is new where the classes differ."""
+    freeze_blocks: int = 0
+    """How many of the first blocks keep their weights and batch statistics."""
+    head_epochs: float = 0.0
+    """For so many first epochs only the layers after the blocks are trained."""
+    rate_factor: float = 1.0
+    """Factor of the learning rate of the layers that were not made anew."""
+
+    def __post_init__(self) -> None:
+        checks = Checks(self, "init.")
+        is_name = self.weights is None or (isinstance(self.weights, str) and self.weights != "")
+        checks.check("weights", is_name, "the name of released weights, a file of them, or a run's folder")
+        checks.at_least(0, "freeze_blocks")
+        checks.not_negative("head_epochs")
+        checks.positive("rate_factor")
+        for name, value in (("freeze_blocks", 0), ("head_epochs", 0), ("rate_factor", 1)):
+            is_used = self.weights is not None or getattr(self, name) == value
+            checks.check(name, is_used, f"{value} without init.weights: there is no old layer")
 
 
 @dataclass(frozen=True, kw_only=True)

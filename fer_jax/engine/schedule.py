@@ -92,7 +92,7 @@ def count_head_steps(config: Config, *, steps_per_epoch: int) -> int:
 def count_frozen(config: Config, step: int, *, steps_per_epoch: int) -> int:
     """Count the first blocks that a step, from 0, does not train.
 
-    >>> from fer_jax.config.init import InitConfig
+    >>> from fer_jax.config.training import InitConfig
     >>> config = Config(name="a", init=InitConfig(weights="mid", head_epochs=0.5))
     >>> [count_frozen(config, step, steps_per_epoch=4) for step in range(4)]
     [1, 1, 0, 0]
@@ -105,7 +105,7 @@ def count_frozen(config: Config, step: int, *, steps_per_epoch: int) -> int:
 def find_end(config: Config, step: int, *, steps_per_epoch: int) -> int:
     """Find where the steps end that train the same layers in the same epoch as this one.
 
-    >>> from fer_jax.config.init import InitConfig
+    >>> from fer_jax.config.training import InitConfig
     >>> config = Config(name="a", init=InitConfig(weights="mid", head_epochs=0.5))
     >>> [find_end(config, step, steps_per_epoch=4) for step in (0, 2, 4)]
     [2, 4, 8]

@@ -1,13 +1,25 @@
-"""Any trained network as a `Classifier`: a run, released weights, or a file of them."""
+"""Any trained network that a name stands for: a run, released weights, or a file of them.
+
+As a `Classifier`, to predict with; or as `Pretrained`, for a run that learns from it, with the images that it
+was trained on.
+"""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from fer_jax.config.data import LabelSource
+from fer_jax.data.examples import Examples
 from fer_jax.errors import RunError
-from fer_jax.files import read_json
+from fer_jax.files import Json, read_json, reading
 from fer_jax.inference import run_weights, weights
+from fer_jax.inference.predictor import Network
+from fer_jax.inference.rows import find_training_hashes
 from fer_jax.inference.weights import Classifier
 from fer_jax.runs import sources
+from fer_jax.runs.record import kind_of_data
 from fer_jax.runs.sources import Released
 
 
@@ -46,4 +58,121 @@ def load_run(folder: Path) -> Classifier:
         card=read_json(folder / "run.json"),
         network=trained.network,
         own_labels=trained.own_labels,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A trained network that a run learns from: a teacher, or the one that it starts from.
+
+    Attributes:
+        title: what the config calls it, for messages.
+        network: its weights.
+        labels: whose labels it was trained on.
+        train_hashes: uint64, of its training images, see `Examples.hashes`; where FER+ has chosen those of
+            released weights, perhaps of more; None: which images these are is not known here.
+        data_sha256: of the data of its training.
+        file_sha256: of the file of released weights; None for a run.
+        facts: who it is, for JSON.
+        training: what it was trained on, for JSON: `data`, `kind` (of the data; None: a card does not say),
+            `labels`, `terms` (None: those of this kind and labels), `split` (`protocol` and `sizes`), and the
+            `ancestor` that it started from itself.
+    """
+
+    title: str
+    network: Network
+    labels: LabelSource
+    train_hashes: np.ndarray | None
+    data_sha256: str
+    file_sha256: str | None
+    facts: Json
+    training: Json
+
+    @property
+    def trained_on(self) -> str:
+        """The data of its training, for messages."""
+        return f"{self.training['data']}, by protocol {self.training['split']['protocol']}"
+
+
+def load_pretrained(named: str, loaded: Examples, labels: np.ndarray) -> list[Pretrained]:
+    """Load what a name stands for: weights, a run, or all that are in a folder.
+
+    Args:
+        named: see `runs.sources.find_all`.
+        loaded: the data of the run that learns from it, with FER2013's labels.
+        labels: int [rows of the data], the labels that are measured by.
+
+    Raises:
+        RunError: it is not there, or cannot be used.
+    """
+    found = sources.find_all([named])
+    return [
+        *(_load_released(each, loaded, labels) for each in found.weights),
+        *(_load_finished(folder) for folder in found.runs),
+    ]
+
+
+def _load_finished(folder: Path) -> Pretrained:
+    trained = run_weights.load_finished(folder, None, None)
+    facts = {
+        "run": folder.name,
+        "name": trained.config.name,
+        "seed": trained.record.seed,
+        "checkpoint": trained.checkpoint,
+        "select": trained.config.train.select,
+    }
+    run = trained.record
+    training = {
+        "data": run.data.contents,
+        "kind": kind_of_data(run, trained.config),
+        "labels": trained.own_labels.source,
+        "terms": None,
+        "split": {"protocol": trained.config.split.protocol, "sizes": run.split.sizes},
+        "ancestor": run.ancestor,
+    }
+    return Pretrained(
+        title=str(folder),
+        network=trained.network,
+        labels=trained.own_labels.source,
+        train_hashes=trained.saved["train_hashes"],
+        data_sha256=run.data.sha256,
+        file_sha256=None,
+        facts=facts,
+        training=training,
+    )
+
+
+def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> Pretrained:
+    """Load released weights, whose card says which images they were trained on, if these are in the data."""
+    title = released.name if released.folder == sources.WEIGHTS else str(released.folder / released.name)
+    classifier = weights.read(released.folder, released.name)
+    card, labels_source = classifier.card, classifier.own_labels.source
+    with reading(released.folder / f"{released.name}.json"):
+        hashes = find_training_hashes(card, loaded, labels)
+        facts = {
+            "run": released.name,
+            "name": classifier.name,
+            "seed": card["training"]["seeds"]["train"],
+            "checkpoint": card["training"]["selection"]["checkpoint"],
+            "select": card["config"]["train"]["select"],
+        }
+        split = card["training"]["split"]
+        training = {
+            "data": card["training"]["data"],
+            "kind": None,
+            "labels": labels_source,
+            "terms": card["training"]["terms"],
+            "split": {"protocol": split["protocol"], "sizes": split["sizes"]},
+            "ancestor": card["training"].get("ancestor"),
+        }
+        data_sha256, file_sha256 = card["training"]["data_sha256"], card["tensors"]["sha256"]
+    return Pretrained(
+        title=title,
+        network=classifier.network,
+        labels=labels_source,
+        train_hashes=hashes,
+        data_sha256=data_sha256,
+        file_sha256=file_sha256,
+        facts=facts,
+        training=training,
     )

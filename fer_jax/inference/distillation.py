@@ -24,8 +24,9 @@ from fer_jax.files import Json, keep_array, read_array
 from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.stored_views import EpochViews, StoredViews, TrainTargets, count_before, redraw
+from fer_jax.inference.classifiers import Pretrained
 from fer_jax.inference.predictor import LARGEST_BATCH, Network, average, count_views, predict, predict_views
-from fer_jax.inference.teachers import Student, Teacher, check_bank, describe_teachers, load_teachers
+from fer_jax.inference.teachers import Student, check_bank, describe_teachers, load_teachers
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank, describe_drawing, to_answers
 from fer_jax.runtime import machine
@@ -89,7 +90,7 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
     return Distilled(blend, facts, _describe(student, facts))
 
 
-def _predict(teachers: Sequence[Teacher], images: np.ndarray, sha256: str, on_view: OnView) -> np.ndarray:
+def _predict(teachers: Sequence[Pretrained], images: np.ndarray, sha256: str, on_view: OnView) -> np.ndarray:
     """Average the teachers' logits, float64 [N, C], and cache them: for resuming, and for other seeds."""
     # On another machine, or with other cores, the same network gives other bits.
     key = hashlib.sha256(json.dumps([sha256, machine.describe_place()]).encode())

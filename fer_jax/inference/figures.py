@@ -19,7 +19,7 @@ from fer_jax.images.views import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import Advance, Network, count_views, predict_choices
 from fer_jax.inference.prepare import choose_labels
-from fer_jax.inference.rows import choose_usage, list_labelled
+from fer_jax.inference.rows import choose_usage, find_training_hashes, list_labelled
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.scores import copy_free, wilson_interval
 
@@ -143,6 +143,16 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
     own = _find_own_parts(classifier.card, examples, known, votes)
     if isinstance(own, str):
         reasons["copies"], own = own, {}
+    hashes = examples.hashes[own["train"]] if own else None
+    ancestor = classifier.card["training"].get("ancestor")
+    # Where the images of its ancestor were not known to the run, its copies were counted without them.
+    if hashes is not None and ancestor is not None and ancestor["images"]:
+        inherited = find_training_hashes(ancestor, examples, examples.labels)
+        hashes = None if inherited is None else np.concatenate([hashes, inherited])
+        if inherited is None:
+            reasons["copies"] = (
+                f"the weights started from {ancestor['run']}, whose training images are not at hand"
+            )
     rows = {}
     for part in parts:
         try:
@@ -160,7 +170,7 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
         rows=rows,
         labels=labels,
         data_sha256=None if known is None else classifier.card["training"]["data_sha256"],
-        train_hashes=examples.hashes[own["train"]] if own else None,
+        train_hashes=hashes,
         reasons=reasons,
     )
 

@@ -22,7 +22,8 @@ from fer_jax.errors import ConfigError
 from fer_jax.files import Json
 from fer_jax.images.stored_views import TrainTargets
 from fer_jax.inference.distillation import ask_views, distill
-from fer_jax.inference.teachers import Student
+from fer_jax.inference.teachers import Ancestor, Student, load_ancestor
+from fer_jax.models.transfer import Start
 from fer_jax.report import terminal
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank
@@ -43,7 +44,9 @@ class Prepared:
         open_rows: int64 [N], the training rows before any was left out.
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
         teachers: who the teachers are; None without teachers.
-        notes: lines for people: a hold-out, what was left out, and what the targets are.
+        notes: lines for people: a hold-out, what was left out, what the targets are, and what training starts
+            from.
+        ancestor: the trained network that training starts from; None: new weights.
     """
 
     loaded: Examples
@@ -55,20 +58,38 @@ class Prepared:
     dropped: Json | None
     teachers: Json | None
     notes: tuple[str, ...]
+    ancestor: Ancestor | None = None
+
+    @property
+    def start(self) -> Start | None:
+        """What training starts from; None: new weights."""
+        return None if self.ancestor is None else self.ancestor.start
+
+    @property
+    def train_hashes(self) -> np.ndarray:
+        """The hashes of the images that the weights learn from, uint64: trained on, then the ancestor's."""
+        own = self.examples.hashes[self.split.train]
+        return own if self.ancestor is None else np.concatenate([own, self.ancestor.train_hashes])
 
 
-def prepare(config: Config, examples: Examples, *, console: Console | None = None) -> Prepared:
+def prepare(
+    config: Config, examples: Examples, *, console: Console | None = None, ancestor: Ancestor | None = None
+) -> Prepared:
     """Do all that a config asks for between loading its data and training on it.
 
-    `examples` are what `load_examples` loads for `config.data`; a console shows how far the search for near
-    copies and the teachers are.
+    Args:
+        config: of the run.
+        examples: what `load_examples` loads for `config.data`.
+        console: shows how far the search for near copies and the teachers are.
+        ancestor: of a run that is resumed; None: the one that the config names is loaded.
 
     Raises:
-        FerJaxError: the split, the drop list, the votes or the teachers cannot be used with this data.
+        FerJaxError: the split, the drop list, the votes, the teachers or the weights to start from cannot be
+            used with this data.
     """
     with _showing("searching for near copies", config.split.group_near_copies, console) as steps:
         split = split_examples(examples, config.split, on_step=steps.move)
-    return take_sample(config, choose_labels(config, examples, split), console=console)
+    return take_sample(config, choose_labels(config, examples, split), console=console, ancestor=ancestor)
 
 
 def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
@@ -105,17 +126,21 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     )
 
 
-def take_sample(config: Config, chosen: Prepared, *, console: Console | None = None) -> Prepared:
-    """Take the rows that one network is trained on, and ask its teachers about them.
+def take_sample(
+    config: Config, chosen: Prepared, *, console: Console | None = None, ancestor: Ancestor | None = None
+) -> Prepared:
+    """Take the rows that one network is trained on, ask its teachers, and load the weights to start from.
 
-    `train.max_examples`, `train.resample` and `distill` count of the config; a console shows how far the
-    teachers are.
+    `train.max_examples`, `train.resample`, `distill` and `init` count of the config; a console shows how far
+    the teachers are; for `ancestor` see `prepare`.
 
     Raises:
-        ConfigError: a teacher has seen images that are measured, has other classes, or learnt other labels.
-        RunError: a teacher cannot be used.
+        ConfigError: a teacher or the ancestor has seen images that are measured; a teacher has other classes,
+            or learnt other labels; the ancestor is another network.
+        RunError: a teacher or the ancestor cannot be used.
     """
     student = _to_student(config, chosen)
+    ancestor = ancestor or load_ancestor(student)
     sample = subsets.describe_sample(chosen.split, student.split, config)
     with _showing("asking the teachers", config.distill.is_on, console) as steps:
         taught = distill(student, on_view=steps.move)
@@ -124,7 +149,13 @@ def take_sample(config: Config, chosen: Prepared, *, console: Console | None = N
         split=student.split,
         targets=chosen.targets if taught is None else taught.targets,
         teachers=None if taught is None else taught.facts,
-        notes=(*chosen.notes, *([sample] if sample else []), *([taught.note] if taught else [])),
+        notes=(
+            *chosen.notes,
+            *([sample] if sample else []),
+            *([taught.note] if taught else []),
+            *(ancestor.notes if ancestor else []),
+        ),
+        ancestor=ancestor,
     )
 
 

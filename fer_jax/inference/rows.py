@@ -103,10 +103,11 @@ def find_training_hashes(
 
     They are the Training rows, if the card says that the weights were trained by the official protocol on
     all of these, and the file has the same. Of weights that were trained on FER+'s votes, the rows without a
-    majority are left out where these votes are at hand; else all Training rows count.
+    majority are left out where these votes are at hand; else all Training rows count. Of weights that started
+    from others, the images of those are among them.
 
     Args:
-        card: of the weights.
+        card: of the weights, or what it says of its ancestor: `training` counts.
         examples: the data, with FER2013's labels.
         labels: int [rows of the data], the labels that are measured by.
 
@@ -125,4 +126,8 @@ def find_training_hashes(
         return None
     is_labelled = is_training & (labels != fer2013.UNLABELLED)
     is_exact = is_labelled.sum() == training["split"]["sizes"]["train"]
-    return examples.hashes[is_labelled if is_exact else is_training]
+    own = examples.hashes[is_labelled if is_exact else is_training]
+    if training.get("ancestor") is None:
+        return own
+    inherited = find_training_hashes(training["ancestor"], examples, labels)
+    return None if inherited is None else np.concatenate([own, inherited])

@@ -1,4 +1,8 @@
-"""Teachers: the networks and banks that a config names, and whether they may teach a run."""
+"""Trained networks that a config names, its teachers and its ancestor, and whether a run may learn from them.
+
+The ancestor is the network that a run starts from, `init.weights`. Neither may have seen what the run is
+measured on.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,40 +13,21 @@ import jax
 import numpy as np
 
 from fer_jax.config.data import LabelSource
+from fer_jax.config.files import load_config
+from fer_jax.config.model import ModelConfig
+from fer_jax.config.overrides import to_option
+from fer_jax.config.records import list_names
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError
-from fer_jax.files import Json, reading
-from fer_jax.inference import run_weights, weights
-from fer_jax.inference.predictor import Network
-from fer_jax.inference.rows import find_training_hashes
+from fer_jax.files import Json
+from fer_jax.inference.classifiers import Pretrained, load_pretrained
+from fer_jax.models.transfer import Start, list_differences, match_classes
 from fer_jax.runs import bank as bank_file
-from fer_jax.runs import sources
 from fer_jax.runs.bank import Bank
-from fer_jax.runs.sources import Released
-from fer_jax.text import counted
-
-
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """A trained network that teaches.
-
-    Attributes:
-        title: what the config calls it, for messages.
-        network: its weights.
-        labels: whose labels it was trained on.
-        train_hashes: uint64, of its training images, see `Examples.hashes`; where FER+ has chosen those of
-            released weights, perhaps of more.
-        facts: who it is, for JSON.
-    """
-
-    title: str
-    network: Network
-    labels: LabelSource
-    train_hashes: np.ndarray
-    facts: Json
+from fer_jax.text import counted, join
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +62,7 @@ class Student:
         return self.targets or (lambda seed, epoch: one_hot)
 
 
-def load_teachers(student: Student) -> list[Teacher]:
+def load_teachers(student: Student) -> list[Pretrained]:
     """Load the teachers that a config names, and check that they may teach.
 
     Raises:
@@ -86,68 +71,29 @@ def load_teachers(student: Student) -> list[Teacher]:
         RunError: a teacher cannot be found or used.
     """
     named = student.config.distill.teachers
-    teachers = [each for name in named for each in _load(name, student.loaded, student.examples.labels)]
-    known: dict[str, Teacher] = {}
+    labels = student.examples.labels
+    teachers = [each for name in named for each in load_pretrained(name, student.loaded, labels)]
+    known: dict[str, Pretrained] = {}
     for each in teachers:
         title = f"distill.teachers: {each.title}"
         first = known.setdefault(_hash([each]), each)
         if first is not each:
             raise ConfigError(f"{title} has the same weights as {first.title}; name one of them")
+        if each.train_hashes is None:
+            raise ConfigError(
+                f"{title} was trained on {each.trained_on}, and which of the images here these are is not "
+                "known, so it might give away what this run is measured on; train on FER2013 with its "
+                "official Training rows, or give the folder of the teacher's run"
+            )
         _check(title, each.network.names, each.labels, each.train_hashes, student)
     return teachers
-
-
-def _load(named: str, loaded: Examples, labels: np.ndarray) -> list[Teacher]:
-    """Load what a name stands for: weights, a run, or all that are in a folder."""
-    found = sources.find_all([named])
-    return [
-        *(_load_released(each, loaded, labels) for each in found.weights),
-        *(_load_run(folder) for folder in found.runs),
-    ]
-
-
-def _load_run(folder: Path) -> Teacher:
-    trained = run_weights.load_finished(folder, None, None)
-    facts = {
-        "run": folder.name,
-        "name": trained.config.name,
-        "seed": trained.record.seed,
-        "checkpoint": trained.checkpoint,
-        "select": trained.config.train.select,
-    }
-    hashes = trained.saved["train_hashes"]
-    return Teacher(str(folder), trained.network, trained.own_labels.source, hashes, facts)
-
-
-def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> Teacher:
-    """Load released weights, whose card says which images they were trained on, if these are in the data."""
-    title = released.name if released.folder == sources.WEIGHTS else str(released.folder / released.name)
-    classifier = weights.read(released.folder, released.name)
-    card = classifier.card
-    with reading(released.folder / f"{released.name}.json"):
-        hashes = find_training_hashes(card, loaded, labels)
-        facts = {
-            "run": released.name,
-            "name": classifier.name,
-            "seed": card["training"]["seeds"]["train"],
-            "checkpoint": card["training"]["selection"]["checkpoint"],
-            "select": card["config"]["train"]["select"],
-        }
-        trained_on = f"{card['training']['data']}, by protocol {card['training']['split']['protocol']}"
-    if hashes is None:
-        raise ConfigError(
-            f"distill.teachers: {title} was trained on {trained_on}, and which of the images here these are "
-            "is not known, so it might give away what this run is measured on; train on FER2013 with its "
-            "official Training rows, or give the folder of the teacher's run"
-        )
-    return Teacher(title, classifier.network, classifier.own_labels.source, hashes, facts)
 
 
 def _check(
     title: str, names: tuple[str, ...], labels: LabelSource, seen: np.ndarray, student: Student
 ) -> None:
     """Refuse a teacher of other classes or labels, or that was trained on images that are measured."""
-    config, hashes, split = student.config, student.examples.hashes, student.split
+    config = student.config
     if names != config.model.names:
         raise ConfigError(
             f"{title} has the classes {', '.join(names)}, and this run {', '.join(config.model.names)}; give "
@@ -159,13 +105,19 @@ def _check(
             "one on FER2013's labels alone; give a teacher that was trained on these, or labels.source "
             "ferplus"
         )
-    held_out = hashes[np.concatenate([split.val, split.test])]
-    is_seen = np.isin(held_out, seen) & ~np.isin(held_out, hashes[student.open_rows])
-    if is_seen.any():
+    count = _count_seen(seen, student)
+    if count:
         raise ConfigError(
-            f"{title} was trained on {is_seen.sum():,} of the images that this run is measured on, and would "
-            "give their labels away; give a teacher of the same split"
+            f"{title} was trained on {count:,} of the images that this run is measured on, and would give "
+            "their labels away; give a teacher of the same split"
         )
+
+
+def _count_seen(seen: np.ndarray, student: Student) -> int:
+    """Count the measured images among those that a network has seen, uint64; copies of open rows may be."""
+    hashes, split = student.examples.hashes, student.split
+    held_out = hashes[np.concatenate([split.val, split.test])]
+    return int((np.isin(held_out, seen) & ~np.isin(held_out, hashes[student.open_rows])).sum())
 
 
 def check_bank(path: Path, bank: Bank, student: Student) -> None:
@@ -195,12 +147,12 @@ def check_bank(path: Path, bank: Bank, student: Student) -> None:
         )
 
 
-def describe_teachers(teachers: Sequence[Teacher]) -> Json:
+def describe_teachers(teachers: Sequence[Pretrained]) -> Json:
     """Describe who teaches, for JSON: `sha256` of all weights, and `runs`."""
     return {"sha256": _hash(teachers), "runs": [teacher.facts for teacher in teachers]}
 
 
-def _hash(teachers: Sequence[Teacher]) -> str:
+def _hash(teachers: Sequence[Pretrained]) -> str:
     """Hash the weights: a run resumes only with the teachers that it began with."""
     digest = hashlib.sha256()
     for teacher in teachers:
@@ -208,3 +160,155 @@ def _hash(teachers: Sequence[Teacher]) -> str:
         for leaf in jax.tree.leaves((variables["params"], variables.get("batch_stats", {}))):
             digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Ancestor:
+    """The trained network that a run starts from.
+
+    Attributes:
+        start: its weights, as the training takes them.
+        train_hashes: uint64, of its training images as far as they are known.
+        facts: who it is, for JSON; see `load_ancestor`.
+        notes: lines for people.
+    """
+
+    start: Start
+    train_hashes: np.ndarray
+    facts: Json
+    notes: tuple[str, ...]
+
+
+def load_ancestor(student: Student) -> Ancestor | None:
+    """Load the network that a config starts from, and check that the run may; None: from new weights.
+
+    Its `facts` are `run`, `name`, `seed`, `checkpoint` and `select` as of a teacher, `sha256` (of the file of
+    released weights, or of a run's weights, leaf by leaf), `classes`, `head` (`copied` and `new` classes of
+    the last layer; None: it is kept whole), `pixel_mean` and `pixel_std`, `images` (how many training images
+    are known by hash), `training`, see `Pretrained`, and all of it in `words`.
+
+    Raises:
+        ConfigError: the name stands for several networks; the network is another one; it was trained on
+            images that are measured, or may have been.
+        RunError: it cannot be found or used.
+    """
+    named = student.config.init.weights
+    if named is None:
+        return None
+    found = load_pretrained(named, student.loaded, student.examples.labels)
+    if len(found) > 1:
+        raise ConfigError(
+            f"init.weights: {named} holds {len(found)} networks; name one of "
+            f"{', '.join(each.title for each in found)}"
+        )
+    one, model = found[0], student.config.model
+    title = f"init.weights: {one.title}"
+    _check_network(title, one, model)
+    notes = [*_check_unseen(title, one, student)]
+    columns = match_classes(one.network.names, model.names)
+    head = None
+    if columns is not None:
+        copied = [model.names[place] for _, place in columns]
+        head = {"copied": copied, "new": [name for name in model.names if name not in copied]}
+    variables = jax.tree.map(np.asarray, one.network.variables)
+    known = np.zeros(0, np.uint64) if one.train_hashes is None else np.unique(one.train_hashes)
+    stats = one.network.pixel_stats
+    facts = {
+        **one.facts,
+        "sha256": one.file_sha256 or _hash([one]),
+        "classes": list(one.network.names),
+        "head": head,
+        "pixel_mean": stats.mean,
+        "pixel_std": stats.std,
+        "images": len(known),
+        "training": one.training,
+    }
+    facts["words"] = _describe_start(facts)
+    start = Start(variables, columns, stats.mean, stats.std)
+    return Ancestor(start, known, facts, (facts["words"], *notes))
+
+
+def restore_ancestor(facts: Json, train_hashes: np.ndarray, names: Sequence[str]) -> Ancestor:
+    """Make the ancestor of a run from the run's record: its checkpoint has the weights.
+
+    Args:
+        facts: from the record, see `load_ancestor`.
+        train_hashes: uint64, of the ancestor's training images.
+        names: of the run's classes.
+    """
+    columns = None if facts["head"] is None else match_classes(facts["classes"], names)
+    start = Start(None, columns, facts["pixel_mean"], facts["pixel_std"])
+    return Ancestor(start, train_hashes, facts, (facts["words"],))
+
+
+def _describe_start(facts: Json) -> str:
+    """Say in a line what a run starts from, and what its last layer has."""
+    head = facts["head"]
+    if head is None:
+        layer = "with its last layer"
+    elif not head["copied"]:
+        layer = f"with a new last layer for {len(head['new'])} classes"
+    else:
+        layer = f"the last layer has {join(head['copied'])} from it"
+        layer += f", and {join(head['new'])} anew" if head["new"] else ", in another order"
+    return f"starts from {facts['run']} (SHA-256 {facts['sha256'][:12]}), {layer}"
+
+
+def _check_network(title: str, one: Pretrained, model: ModelConfig) -> None:
+    """Refuse a network whose weights do not fit, with the options that make the config's one fit.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    old = one.network.model.config
+    differences = list_differences(old, model)
+    if not differences:
+        return
+    (name, (was, now)), *others = differences.items()
+    shown = f"{name} is {now} here and {was} there"
+    if name == "model.blocks":
+        shown = f"it has {counted(int(was or 0), 'block')}, and model.blocks has {now}"
+    elif others:
+        shown += f", and {counted(len(others), 'more field')} {'differs' if len(others) == 1 else 'differ'}"
+    config = _find_config(one, old)
+    if config is not None:
+        cure = f"start from its config: --config {config}"
+    elif name == "model.blocks":
+        cure = "give a config with its blocks, such as the one that it was trained with"
+    else:
+        words = [word for field, (value, _) in differences.items() for word in to_option(field, value)]
+        cure = f"give {' '.join(words)}"
+    raise ConfigError(f"{title} is another network than the config's: {shown}; {cure}")
+
+
+def _find_config(one: Pretrained, model: ModelConfig) -> str | None:
+    """Find a config that comes with fer_jax and has a network's layers: that of its name first."""
+    names = list_names("config")
+    names.sort(key=lambda name: name != one.facts["name"])
+    return next((name for name in names if not list_differences(model, load_config(name).model)), None)
+
+
+def _check_unseen(title: str, one: Pretrained, student: Student) -> list[str]:
+    """Refuse an ancestor that has seen what is measured; a note where that is not known.
+
+    Raises:
+        ConfigError: it has, or it is of the same data and may have.
+    """
+    if one.train_hashes is not None:
+        count = _count_seen(one.train_hashes, student)
+        if count:
+            raise ConfigError(
+                f"{title} was trained on {count:,} of the images that this run is measured on, which would "
+                "look better than they are; start from a network of the same split, or measure on other "
+                "images (split.protocol)"
+            )
+        return []
+    if one.data_sha256 == student.loaded.sha256:
+        raise ConfigError(
+            f"{title} was trained on a part of this data ({one.trained_on}), and which one is not known, so "
+            "it may have seen what this run is measured on; give the folder of its run"
+        )
+    return [
+        f"note: {one.title} was trained on {one.trained_on}; whether copies of images that are measured here "
+        "are among these is not known"
+    ]

@@ -10,7 +10,7 @@ from fer_jax.faces.crop import CONTRACT
 from fer_jax.faces.detectors import TERMS as DETECTORS
 from fer_jax.files import Json
 from fer_jax.images.standardise import PixelStats
-from fer_jax.runs.record import RunRecord
+from fer_jax.runs.record import RunRecord, kind_of_data
 
 TERMS: Final = (
     "FER2013 (Goodfellow et al. 2013, Challenges in Representation Learning) was collected from the web for "
@@ -57,6 +57,8 @@ MISUSE: Final = (
     "Not for recognising who somebody is: it was not trained for that.",
 )
 
+_TERMS: Final = {"fer2013": TERMS, "own": TERMS_OWN, "synthetic": TERMS_SYNTHETIC}
+
 _RULES: Final = {
     "official": "FER2013's usages: Training is train, PublicTest is val, PrivateTest is test",
     "seed": "the Training rows, 70/15/15, stratified by class, by the split seed",
@@ -100,24 +102,27 @@ def public_config(config: Config) -> Json:
         place = fields[section][name]
         fields[section][name] = None if place is None else Path(place).name
     fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]
+    if config.init.weights is not None:
+        fields["init"]["weights"] = Path(config.init.weights).name
     return fields
 
 
 def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
     """Describe how a finished run trained the weights, for JSON; `checkpoint` is their `name` and `step`."""
-    of_data = TERMS_OWN if config.has_own_data else TERMS
-    terms = [TERMS_SYNTHETIC if run.data.is_synthetic else of_data]
-    has_votes = config.labels.source == "ferplus"
+    terms = _list_terms(kind_of_data(run, config), config.labels.source)
+    if run.ancestor is not None:
+        terms += [each for each in _list_inherited(run.ancestor) if each not in " ".join(terms)]
     protocol = config.split.protocol
     rules = _RULES | (_OWN_RULES if config.has_own_data else {})
     return {
-        "data": public_description(run.data.description, is_synthetic=run.data.is_synthetic),
+        "data": run.data.contents,
         "data_sha256": run.data.sha256,
         "labels": describe_labels(config),
-        "terms": " ".join([*terms, *([TERMS_FERPLUS] if has_votes else [])]),
+        "terms": " ".join(terms),
         "split": {"protocol": protocol, "rule": rules[protocol], **asdict(run.split)},
         "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
         "teachers": run.teachers,
+        "ancestor": run.ancestor,
         "epochs": config.train.total_epochs,
         "seeds": {"train": config.train.seed, "split": config.split.seed},
         "seconds": run.seconds_total,
@@ -141,6 +146,20 @@ def list_limits(config: Config) -> tuple[str, ...]:
     return LIMITS_OWN if config.has_own_data else LIMITS
 
 
+def _list_terms(of_data: str, labels: str) -> list[str]:
+    """List the terms of the data of a run, "fer2013", "own" or "synthetic", and of its labels."""
+    return [_TERMS[of_data], *([TERMS_FERPLUS] if labels == "ferplus" else [])]
+
+
+def _list_inherited(ancestor: Json) -> list[str]:
+    """List the terms of the data of an ancestor, and of its own ancestors, see `RunRecord.ancestor`."""
+    training = ancestor["training"]
+    if training["terms"] is not None:  # A card's, which has those of its ancestors.
+        return [training["terms"]]
+    own, older = _list_terms(training["kind"], training["labels"]), training["ancestor"]
+    return own if older is None else [*own, *_list_inherited(older)]
+
+
 def name_teachers(teachers: Json | None) -> list[str]:
     """List the runs that taught a run; `teachers` is from its record, or from a card's `training`."""
     return [run["run"] for run in teachers["runs"]] if teachers else []
@@ -149,17 +168,6 @@ def name_teachers(teachers: Json | None) -> list[str]:
 def are_teachers_selected(teachers: Json | None) -> bool:
     """Whether one of the teachers had its epoch selected on the validation part; see `name_teachers`."""
     return teachers is not None and any(run.get("select") == "best" for run in teachers["runs"])
-
-
-def public_description(description: str, *, is_synthetic: bool) -> str:
-    """Remove the paths from the description of some data.
-
-    >>> description = "/home/me/fer2013.csv: 3,589 PublicTest rows; not cached: /home/me: No space left"
-    >>> public_description(description, is_synthetic=False)
-    '3,589 PublicTest rows'
-    """
-    public = description.partition("; not cached: ")[0]
-    return public if is_synthetic else public.partition(": ")[2]
 
 
 def role_of(part: str, config: Config, teachers: Json | None) -> str:

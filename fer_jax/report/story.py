@@ -146,6 +146,9 @@ class Story:
             of_all = f", for {together} seeds trained together" if together > 1 else ""
             each = f"{run['seconds_per_epoch']:.1f} s per epoch (median)"
             facts.append(("training", f"{duration(run['seconds_total'])}; {each}{of_all}"))
+        if run.get("ancestor"):
+            ancestor = run["ancestor"]
+            facts.append(("start", f"{ancestor['words']}; trained on {ancestor['training']['data']}"))
         for each in run.get("extensions", []):
             facts.append(("extended", extension_note(each)))
         if run.get("stopped_early") is not None:

@@ -22,18 +22,19 @@ from fer_jax.runs.record import DataRecord, RunRecord
 
 
 def check_files(config: Config) -> None:
-    """Check that the data, votes, drop list, teachers and bank that a config names are there.
+    """Check that the data, votes, drop list, teachers, bank and ancestor that a config names are there.
 
     Raises:
         ConfigError, DataError: a file is not.
-        RunError: a teacher is not there, or not finished.
+        RunError: a teacher or the ancestor is not there, or not finished.
     """
     find_file(config.data)
     check_own(config)
     targets.find_votes(config.labels)
     if config.data.drop is not None:
         drop_list.find(config.data.drop)
-    for name in config.distill.teachers:
+    learnt_from = (*config.distill.teachers, *filter(None, [config.init.weights]))
+    for name in learnt_from:
         for folder in sources.find_all([name]).runs:
             read_finished(folder)
     if config.distill.bank is not None:

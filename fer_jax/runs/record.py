@@ -32,6 +32,7 @@ from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
 
 _SPLIT_KINDS: Final = {"train": "int64", "val": "int64", "test": "int64", "train_hashes": "uint64"}
+_OTHERS: Final = {"ancestor": "another init.weights"}
 _MOST_SPLIT_BYTES: Final = 64 * 2**20
 # What may change the bits of a run that is resumed.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
@@ -44,6 +45,17 @@ class DataRecord:
     description: str
     sha256: str
     is_synthetic: bool
+
+    @property
+    def contents(self) -> str:
+        """The description without the paths in it.
+
+        >>> description = "/home/me/fer2013.csv: 3,589 PublicTest rows; not cached: /home/me: No space left"
+        >>> DataRecord(description, "", is_synthetic=False).contents
+        '3,589 PublicTest rows'
+        """
+        public = self.description.partition("; not cached: ")[0]
+        return public if self.is_synthetic else public.partition(": ")[2]
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,8 @@ class RunRecord:
         batches: where the batches were made.
         macs: multiply-accumulates of one image.
         teachers: `sha256` and `runs` of the networks that taught it; None without any.
+        ancestor: the trained network that it started from, see `inference.teachers.load_ancestor`; None: it
+            started from new weights.
         seconds_total, seconds_per_epoch: of all epochs, and the median.
         selection: which epoch's weights were selected, in words.
         measured_epoch: that epoch, from 1.
@@ -112,6 +126,7 @@ class RunRecord:
     parameters: int | None = None
     macs: int | None = None
     teachers: Json | None = None
+    ancestor: Json | None = None
     seconds_total: float | None = None
     seconds_per_epoch: float | None = None
     selection: str | None = None
@@ -133,6 +148,13 @@ def read_record(folder: Path) -> RunRecord:
         return dacite.from_dict(RunRecord, read_json(path), dacite.Config(type_hooks=NUMBER_HOOKS))
     except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error}; restore it, or train again") from None
+
+
+def kind_of_data(run: RunRecord, config: Config) -> str:
+    """Tell of which kind the data of a run is: "synthetic", "own" or "fer2013"; its terms depend on that."""
+    if run.data.is_synthetic:
+        return "synthetic"
+    return "own" if config.has_own_data else "fer2013"
 
 
 def describe_run(config: Config, examples: Examples, split: Split, *, command: str) -> Json:
@@ -159,7 +181,8 @@ def describe_run(config: Config, examples: Examples, split: Split, *, command: s
 def write(folder: Path, config: Config, split: Split, facts: Json, *, train_hashes: np.ndarray) -> None:
     """Write the three files; `run.json` last, since it marks the folder as a run.
 
-    `facts` are from `describe_run`; `train_hashes`, uint64 [Ntrain], are the training images' `hash_images`.
+    `facts` are from `describe_run`; `train_hashes`, uint64, are the `hash_images` of the images that the
+    weights learn from: those of the training part, then those of its ancestor, as far as they are known.
     """
     write_json(folder / "config.json", to_json(config))
     write_arrays(folder / "split.npz", **split.parts, train_hashes=train_hashes)
@@ -254,7 +277,7 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         may change the bits.
 
     Raises:
-        RunError: the data, the split or the teachers differ.
+        RunError: the data, the split, the teachers or the ancestor differ.
     """
     read_record(folder)  # Raises the error where it is damaged.
     before: Json = read_json(folder / "run.json")
@@ -263,12 +286,13 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
 
 
 def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
-    for name in ("data", "split", "teachers"):
-        # Only a distilled run has teachers.
+    for name in ("data", "split", "teachers", "ancestor"):
+        # Only a distilled run has teachers, and only a fine-tuned one an ancestor.
         old, new = (each[name]["sha256"][:12] if name in each else "none" for each in (before, facts))
         if old != new:
             raise RunError(
-                f"{folder} was trained with other {name} (SHA-256 {old}, now {new}); resume with the same"
+                f"{folder} was trained with {_OTHERS.get(name, f'other {name}')} (SHA-256 {old}, now {new}); "
+                "resume with the same"
             )
     here: dict[str, Any] = {name: facts[name] for name in ("command", *_DECIDING)}
     notes = [

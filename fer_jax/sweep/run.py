@@ -126,13 +126,13 @@ def _choose_rows(console: Console, plan: Plan, examples: Examples) -> Prepared:
     # Teachers that cannot be used are refused before the first trial, and the answers of others are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
-    return replace(chosen, teachers=sampled.teachers)
+    return replace(chosen, teachers=sampled.teachers, ancestor=sampled.ancestor)
 
 
 def _describe_inputs(plan: Plan, chosen: Prepared) -> Json:
     """Describe what a sweep is made from, by the names of the fields of its JSON."""
     config = to_json(plan.config)
-    sections = ("augment", "model", "loss", "mix", "optimizer", "average", "train")
+    sections = ("augment", "model", "loss", "mix", "optimizer", "average", "init", "train")
     return {
         **{f"config.{name}": config[name] for name in sections},
         "space": sweep_space.to_plain(plan.space),
@@ -156,6 +156,7 @@ def _list_deciding(plan: Plan, chosen: Prepared) -> Json:
         "data": chosen.examples.sha256,
         "split": chosen.split.sha256,
         "teachers": chosen.teachers and chosen.teachers["sha256"],
+        **({"ancestor": chosen.ancestor.facts["sha256"]} if chosen.ancestor else {}),
     }
 
 
@@ -259,7 +260,7 @@ def _train(
         TakenError: another worker repeats the trial.
     """
     data = take_sample(config, chosen)
-    programs = make_programs(config, data.examples, data.split, targets=data.targets)
+    programs = make_programs(config, data.examples, data.split, targets=data.targets, start=data.start)
     job = make_job(config, plan.seeds, data.examples, data.split, programs)
     replicas = [Replica(seed, plan.folder, programs.init(jax_key(seed, Stream.INIT))) for seed in plan.seeds]
     epochs = config.train.total_epochs

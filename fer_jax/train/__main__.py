@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fer_jax import cli
 from fer_jax.config.run import Config
+from fer_jax.config.training import InitConfig
 from fer_jax.errors import ConfigError
 from fer_jax.runs import inputs, trackers
 from fer_jax.runtime import output
@@ -88,7 +89,8 @@ def _train(options: TrainCommand, invocation: str) -> int:
     _check_extension(options)
     trackers.check_installed(options.settings.train.trackers)
     config = to_config(options)
-    inputs.check_files(config)
+    # The checkpoints of a run that is resumed have the weights that it started from, and more.
+    inputs.check_files(replace(config, init=InitConfig()) if options.resume else config)
     inputs.check_place(
         config,
         options.seeds,

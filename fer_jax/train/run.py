@@ -98,7 +98,8 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
     # The seeds differ in nothing that the data decides.
     configs = [replace(each, data=config.data, model=config.model) for each in place.configs]
     place = replace(place, configs=configs)
-    prepared = prepare(config, examples, console=console)
+    ancestor = resume.find_ancestor(place) if is_resumed else None
+    prepared = prepare(config, examples, console=console, ancestor=ancestor)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
     if extra_epochs:
@@ -106,6 +107,8 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
         console.print(f"extended   {extension_note(facts['extensions'][0])}")
     if prepared.teachers is not None:
         facts["teachers"] = prepared.teachers
+    if prepared.ancestor is not None:
+        facts["ancestor"] = prepared.ancestor.facts
     terminal.show_split(
         console,
         prepared.examples,
@@ -156,9 +159,14 @@ def _run(
     if machine.describe_device() != machine.CPU:
         job = measure_ahead(job, replicas)
     _check_space(place, replicas)
-    hashes = prepared.examples.hashes[prepared.split.train]
     for config, replica in zip(place.configs, replicas, strict=True):
-        runs_record.write(replica.folder, config, prepared.split, every[replica.folder], train_hashes=hashes)
+        runs_record.write(
+            replica.folder,
+            config,
+            prepared.split,
+            every[replica.folder],
+            train_hashes=prepared.train_hashes,
+        )
         if not is_resumed or not (replica.checkpoints / checkpoint.LAST).exists():
             save(job, replica, is_best=False)
     write_json(place.home / "run.json", every[place.home])
@@ -199,7 +207,7 @@ def _check_space(place: Place, replicas: Sequence[Replica]) -> None:
 
 def _build(place: Place, prepared: Prepared) -> tuple[Job, list[Replica], list[Layer]]:
     config, examples, split = place.configs[0], prepared.examples, prepared.split
-    programs = make_programs(config, examples, split, targets=prepared.targets)
+    programs = make_programs(config, examples, split, targets=prepared.targets, start=prepared.start)
     job = make_job(config, place.seeds, examples, split, programs)
     replicas = [
         Replica(seed, folder, programs.init(jax_key(seed, Stream.INIT)))

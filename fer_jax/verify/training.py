@@ -18,6 +18,7 @@ from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.inference import run_weights
 from fer_jax.inference.prepare import choose_labels
 from fer_jax.inference.run_weights import Trained
+from fer_jax.inference.teachers import restore_ancestor
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
 from fer_jax.metrics.scores import summarise
 from fer_jax.models.summary import list_layers
@@ -203,7 +204,10 @@ def _check_results(
     yield compare(
         name, "copies of training images", run.split.copies_of_training_images, copies, detail=detail
     )
-    is_same = np.array_equal(np.sort(trained.saved["train_hashes"]), np.sort(examples.hashes[split.train]))
+    # The images of its ancestor come after its own.
+    kept = len(split.train) if run.ancestor else None
+    own = trained.saved["train_hashes"][:kept]
+    is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train]))
     yield judge(name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images")
     if split.sha256 != run.split.sha256:
         yield Check(name, "results", "not checked", "the parts of the run are not known")
@@ -220,7 +224,10 @@ def _measure_again(
     console: Console, name: str, trained: Trained, examples: Examples, split: Split
 ) -> Iterator[Check]:
     run, config, folder = trained.record, record.read_config(trained.folder), trained.folder
-    programs = make_programs(config, examples, split)
+    start = None
+    if run.ancestor is not None:
+        start = restore_ancestor(run.ancestor, trained.saved["train_hashes"], config.model.names).start
+    programs = make_programs(config, examples, split, start=start)
     job = make_job(config, [run.seed], examples, split, programs)
     parts = {part: rows for part, rows in split.parts.items() if len(rows)}
     train_rows = subsets.eval_rows(split.train, config.train, seed=run.seed)

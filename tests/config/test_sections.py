@@ -13,10 +13,16 @@ from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.fields import field_names, flatten
 from fer_jax.config.files import from_json, load_config, to_json
-from fer_jax.config.init import InitConfig
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, DistillConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.training import (
+    AverageConfig,
+    DistillConfig,
+    InitConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 from fer_jax.errors import ConfigError
 
 RESIDUAL = ConvBlock(features=1, kind="residual")
@@ -124,6 +130,7 @@ SECTIONS = (
     MixConfig,
     OptimizerConfig,
     AverageConfig,
+    InitConfig,
     DistillConfig,
     InitConfig,
 )
@@ -234,6 +241,10 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (MixConfig, {"probability": 1.01}),
         (AverageConfig, {"ema_decay": 1.0}),
         (AverageConfig, {"swa_epochs": 1, "ema_decay": 0.9}),
+        (InitConfig, {"weights": ""}),
+        (InitConfig, {"freeze_blocks": 1}),
+        (InitConfig, {"head_epochs": -1.0, "weights": "mid"}),
+        (InitConfig, {"rate_factor": 0.0, "weights": "mid"}),
         (DistillConfig, {"weight": 1.01}),
         (DistillConfig, {"temperature": 0.0}),
         (DistillConfig, {"teachers": "runs/mid-seed0"}),

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fer_jax.config.init import InitConfig
 from fer_jax.config.model import ConvBlock, DeviceConfig, ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import AverageConfig, LossConfig, OptimizerConfig, TrainConfig
+from fer_jax.config.training import AverageConfig, InitConfig, LossConfig, OptimizerConfig, TrainConfig
 from fer_jax.engine.averages import make_pace, make_refresh
 from fer_jax.engine.optimizer import make_optimizer
 from fer_jax.engine.schedule import count_frozen, find_end
