@@ -139,7 +139,7 @@ def finish(
     for one in trainings:
         _check(one, wanted)
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    shop = _Workshop([one for one in trainings if not is_finished(one.folder)], _share_cores(lanes))
+    shop = _Workshop([one for one in trainings if not is_finished(one.folder)], share_cores(lanes))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -198,8 +198,12 @@ def _list(items: Sequence[object]) -> str:
     return ", ".join(map(str, items))
 
 
-def _share_cores(lanes: int) -> list[frozenset[int]]:
-    """Divide the cores among the lanes as evenly as possible."""
+def share_cores(lanes: int) -> list[frozenset[int]]:
+    """Divide the cores among the lanes as evenly as possible; empty sets where they cannot be chosen.
+
+    Raises:
+        ConfigError: more lanes than this machine has cores.
+    """
     if lanes < 1:
         raise ConfigError(f"--lanes is {lanes}; it must be at least 1")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -210,6 +214,12 @@ def _share_cores(lanes: int) -> list[frozenset[int]]:
             f"--lanes is {lanes}, but this machine has only {len(cores)} cores; use at most {len(cores)}"
         )
     return [frozenset(cores[lane::lanes]) for lane in range(lanes)]
+
+
+def pin(process: "subprocess.Popen[bytes]", cores: frozenset[int]) -> None:
+    """Let a process that has just begun use some cores only."""
+    # It has no threads yet; those it starts will keep to these cores.
+    os.sched_setaffinity(process.pid, cores)
 
 
 def _begin(shop: _Workshop, bars: Progress) -> None:
@@ -229,8 +239,7 @@ def _begin(shop: _Workshop, bars: Progress) -> None:
                 [sys.executable, "-m", "fer_jax.train", *words], cwd=bench.ROOT, stdout=log, stderr=log
             )
         if cores:
-            # It has no threads yet; those it starts will keep to these cores.
-            os.sched_setaffinity(process.pid, cores)
+            pin(process, cores)
         task = bars.add_task(training.folder.name, total=None, note="starting")
         shop.live.append(_Live(training, process, cores, task))
 
