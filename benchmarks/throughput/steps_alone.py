@@ -200,7 +200,7 @@ def _make_resident_epoch(
         pending = None
         for chunk in chunks:
             (state,), objectives = stepper.train(
-                [state], [chunk], np.full((1, len(chunk)), RATE), fer2013.IMAGE_SHAPE[0]
+                [state], [chunk], np.full((1, len(chunk)), RATE), fer2013.IMAGE_SHAPE[0], 0
             )
             jax.block_until_ready(pending)
             pending = objectives

@@ -26,6 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("benchmarks", "configs", "fer_jax", "tests", "pyproject.toml")
 """What the tests need from the tree."""
 
+TRANSFER: Final = "tests/engine/test_transfer.py::"
 LOOP: Final = "tests/engine/test_epochs.py::"
 REFERENCE: Final = "tests/engine/test_reference_loop.py::"
 CHECKPOINT: Final = "tests/runs/test_checkpoint.py::"
@@ -141,9 +142,37 @@ MUTANTS: Final = (
     Mutant(
         "other-data-ignored",
         "fer_jax.runs.record",
-        'for name in ("data", "split", "teachers"):',
-        'for name in ("split", "teachers"):',
+        'for name in ("data", "split", "teachers", "ancestor"):',
+        'for name in ("split", "teachers", "ancestor"):',
         (f"{RECORD}test_other_data_another_split_and_other_teachers_are_refused[data]",),
+    ),
+    Mutant(
+        "frozen-weights-decay",
+        "fer_jax.engine.step",
+        "keep(old, new, frozen) for old, new",
+        "new for old, new",
+        (f"{TRANSFER}test_a_frozen_block_keeps_its_bits",),
+    ),
+    Mutant(
+        "frozen-statistics-measured-again",
+        "fer_jax.engine.averages",
+        "frozen_at(max(0, int(state.step) - 1))",
+        "0",
+        (f"{TRANSFER}test_the_average_of_a_frozen_block_keeps_its_statistics",),
+    ),
+    Mutant(
+        "optimizer-of-the-head-goes-on",
+        "fer_jax.engine.step",
+        "is_due = state.step == transfer.restart_step",
+        "is_due = state.step < 0",
+        (f"{TRANSFER}test_blocks_that_join_the_training_start_with_a_new_optimizer",),
+    ),
+    Mutant(
+        "classes-mapped-the-wrong-way",
+        "fer_jax.models.transfer",
+        "theirs, own = (",
+        "own, theirs = (",
+        (f"{TRANSFER}test_the_last_layer_is_mapped_by_name",),
     ),
     Mutant(
         "file-moved-before-it-is-on-the-disk",
