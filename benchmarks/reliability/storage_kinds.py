@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.harness.bench import is_installed
 from fer_jax import fer2013
 from fer_jax.config.run import Config
-from fer_jax.data.readers.cache import read_cached
+from fer_jax.data.readers.cached.cache import read_cached
 from fer_jax.data.split import Split
 from fer_jax.faces.recordings import writing_video
 from fer_jax.files import keep_array, read_array, write_json, write_table

@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 
 import filelock
 
+from fer_jax.data.readers.cached import store
 from fer_jax.runtime import compile_cache
 
 Kind = Literal["images", "answers", "programs"]
@@ -24,7 +25,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {
-    "images": rf"(examples/{_HASH}\.(json|(images|labels|usages)\.npy)|files/{_HASH}\.json"
+    "images": rf"(examples/{_HASH}\.(json|(images|labels|usages|groups|hashes)\.npy)|files/{_HASH}\.json"
     rf"|near_copies/{_HASH}\.npz)",
     "answers": rf"answers/{_HASH}(-view\d+)?\.npz",
     "programs": rf"({compile_cache.NAME}/.*/?\.checked(-begun)?|xla_flags/{_HASH})",
@@ -59,6 +60,15 @@ def find_kept(cache: Path, *, now: float) -> dict[Kind, Kept]:
             kept[kind].size += path.lstat().st_size
             kept[kind].paths.append(path)
     return kept
+
+
+def find_damaged(cache: Path) -> tuple[list[Path], list[Path]]:
+    """Hash all images in a cache folder; return the records of those that are good, and of damaged ones."""
+    records = sorted(
+        path for path in _list_files(cache / "examples") if re.fullmatch(rf"{_HASH}\.json", path.name)
+    )
+    damaged = [path for path in records if store.load(path.with_suffix(""), None, is_checked=True) is None]
+    return [path for path in records if path not in damaged], damaged
 
 
 def clear(cache: Path, kinds: tuple[Kind, ...], *, now: float) -> dict[Kind, Kept]:

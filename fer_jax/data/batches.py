@@ -1,12 +1,23 @@
 """Epoch order, alternating flips and fixed-shape batches: a batch is a pure function of (seed, step)."""
 
+import contextlib
 import math
-from collections.abc import Iterator
+import mmap
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
+from fer_jax import fer2013
 from fer_jax.config.training import Sampling
 from fer_jax.randomness import Stream, numpy_rng
+
+AHEAD_IMAGES: Final = 2048
+"""How many images a `ReadAhead` is ahead of the batch in use."""
+
+Expect = Callable[[np.ndarray, int, int], None]
+"""(order int [N], first, count): a hint that the rows `order[first : first + count]` are used next."""
 
 
 def epoch_order(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -77,9 +88,17 @@ def alternate_flips(seed: int, showing: int | np.ndarray, rows: np.ndarray, *, s
     Returns:
         bool [B]. In any n consecutive showings a row is mirrored n × share times, rounded up or down.
     """
-    # A byte for each row up to the last one needed: a row's byte does not depend on the rows after it.
-    starts = np.frombuffer(numpy_rng(seed, Stream.AUGMENT).bytes(int(rows.max()) + 1), np.uint8)[rows] / 256
+    starts = _draw_starts(seed, int(rows.max()).bit_length())[rows] / 256
     return np.floor(starts + (showing + 1) * share) > np.floor(starts + showing * share)
+
+
+@lru_cache(maxsize=16)
+def _draw_starts(seed: int, bits: int) -> np.ndarray:
+    """Draw a byte for each row below 2**bits; a row's byte does not depend on the rows after it.
+
+    They are kept, for all of them are drawn whichever a batch needs.
+    """
+    return np.frombuffer(numpy_rng(seed, Stream.AUGMENT).bytes(2**bits), np.uint8)
 
 
 def cut(order: np.ndarray, batch_size: int, position: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,3 +124,42 @@ def in_order(order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, n
     """Cut all batches of one pass over an order, the padded last one included."""
     for position in range(math.ceil(len(order) / batch_size)):
         yield cut(order, batch_size, position)
+
+
+class ReadAhead:
+    """Has the system read mapped images before they are used, see `Expect`.
+
+    It changes no result: what is not there in time is read when it is used.
+    """
+
+    def __init__(self, file: mmap.mmap, offset: int) -> None:
+        """Take the mapped file, and the place of its first image in bytes."""
+        self._file, self._offset = file, offset
+        # Left to itself, the system reads megabytes around each image, most of which are dropped unused.
+        file.madvise(mmap.MADV_RANDOM)
+
+    def __call__(self, order: np.ndarray, first: int, count: int) -> None:
+        """Read what is `AHEAD_IMAGES` after these rows; at the start of an order, all until there."""
+        start = first + AHEAD_IMAGES if first else 0
+        rows = np.sort(order[start : first + AHEAD_IMAGES + count])
+        if len(rows):
+            for begin, end in self._list_pages(rows):
+                with contextlib.suppress(OSError):
+                    self._file.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+
+    def _list_pages(self, rows: np.ndarray) -> list[tuple[int, int]]:
+        """List the parts of the file, from the start of a page on, with rows that are sorted."""
+        begin = rows.astype(np.int64) * fer2013.PIXEL_COUNT + self._offset
+        end = begin + fer2013.PIXEL_COUNT
+        begin -= begin % mmap.PAGESIZE
+        is_apart = np.append(True, begin[1:] > end[:-1])
+        return list(zip(begin[is_apart].tolist(), end[np.roll(is_apart, -1)].tolist(), strict=True))
+
+
+def make_expect(images: np.ndarray) -> Expect | None:
+    """Make what reads ahead; None where the images are in memory, or the system, Windows, takes no advice."""
+    if not isinstance(images, np.memmap) or not isinstance(images.base, mmap.mmap):
+        return None
+    if not hasattr(images.base, "madvise"):
+        return None
+    return ReadAhead(images.base, images.offset % mmap.ALLOCATIONGRANULARITY)

@@ -13,6 +13,8 @@ from fer_jax.errors import DataError
 from fer_jax.files import Json
 
 _OWN_USAGES: Final = ("train", "val", "test")
+_CHUNK_IMAGES: Final = 8192
+"""Images that are hashed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Examples:
             data names no groups.
         is_own: whether these are pictures of the user's own: no row is FER2013's, and `usages` are the parts
             that they are given for.
+        stored_hashes: uint64 [N], the hash of each image where it is on disk already; None: it is computed.
     """
 
     images: np.ndarray
@@ -50,6 +53,7 @@ class Examples:
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     is_own: bool = False
+    stored_hashes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,8 +86,8 @@ class Examples:
 
     @cached_property
     def hashes(self) -> np.ndarray:
-        """The hash of each image, uint64 [N], see `hash_images`; computed at the first use."""
-        return hash_images(self.images)
+        """The hash of each image, uint64 [N], see `hash_images`; computed at the first use, or stored."""
+        return hash_images(self.images) if self.stored_hashes is None else self.stored_hashes
 
 
 def number_labels(examples: Examples, names: tuple[str, ...]) -> Examples:
@@ -139,8 +143,13 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     Returns:
         uint64 [N]; exact copies share a hash; any other two images differ but for a chance of 1e-10.
     """
-    digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
-    return np.frombuffer(digests, "<u8")
+    hashes = np.empty(len(images), "<u8")
+    for first in range(0, len(images), _CHUNK_IMAGES):
+        # As a plain array: each image of a mapped one would be an object of its own kind, which is slow.
+        some = np.asarray(images[first : first + _CHUNK_IMAGES])
+        digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in some)
+        hashes[first : first + len(some)] = np.frombuffer(digests, "<u8")
+    return hashes
 
 
 def hash_content(images: np.ndarray, labels: np.ndarray) -> str:

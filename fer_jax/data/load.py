@@ -9,9 +9,9 @@ from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.data import synthetic
 from fer_jax.data.examples import Examples, class_counts, number_labels
-from fer_jax.data.readers import archives, cache, file_kinds, image_folder
+from fer_jax.data.readers import archives, file_kinds, image_folder
+from fer_jax.data.readers.cached import cache
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.data.readers.own import classes, manifest
@@ -82,7 +82,7 @@ def load_examples(config: DataConfig) -> Examples:
     path = find_file(config)
     if path is None:
         _refuse_synthetic(config)
-        return synthetic.draw_examples(seed=config.synthetic_seed, examples=config.synthetic_examples)
+        return cache.draw_cached(seed=config.synthetic_seed, examples=config.synthetic_examples)
     if is_own(path, config):
         if config.source == "tfds":
             raise ConfigError("data.source is tfds, which is for FER2013; leave it out for your own pictures")

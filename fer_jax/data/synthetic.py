@@ -7,9 +7,10 @@ the numbers; `face_painter` turns them into pixels.
 """
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from fer_jax.randomness import Stream, numpy_rng
 CHUNK_EXAMPLES: Final = 28
 """Faces drawn from one generator: face i depends on the seed and on i, never on how many are drawn. A
 multiple of seven, and small, so that a chunk stays in the processor's cache. Part of every result."""
+
+_BLOCK_CHUNKS: Final = 256
 
 ACTION_UNITS: Final = {
     1: "inner_brow_raise",
@@ -136,6 +139,22 @@ CHANCES: Final[dict[str, float]] = {
 """Attributes that a face may have, and their probabilities."""
 
 
+class Drawing(NamedTuple):
+    """Synthetic faces on the way, block by block.
+
+    Attributes:
+        blocks: images, uint8 [n, 48, 48, 1] each, N in all.
+        labels: int32 [N], filled in by the time that the last block has come.
+        usages: int32 [N].
+        contents: one line for people, see `Examples`.
+    """
+
+    blocks: Iterator[np.ndarray]
+    labels: np.ndarray
+    usages: np.ndarray
+    contents: str
+
+
 def draw_examples(*, seed: int, examples: int) -> Examples:
     """Draw labelled synthetic faces.
 
@@ -153,18 +172,32 @@ def draw_examples(*, seed: int, examples: int) -> Examples:
     >>> faces.images.shape, faces.images.dtype.name, faces.description
     ((70, 48, 48, 1), 'uint8', '70 synthetic faces, seed 0 (not FER2013)')
     """
-    chunks = range(-(-examples // CHUNK_EXAMPLES))
+    drawing = draw_in_blocks(seed=seed, examples=examples)
+    images = np.concatenate(list(drawing.blocks))
+    arrays = (images, drawing.labels, drawing.usages)
+    return Examples(*arrays, drawing.contents, hash_arrays(*arrays))
+
+
+def draw_in_blocks(*, seed: int, examples: int) -> Drawing:
+    """Begin to draw the faces of `draw_examples`, for who cannot hold all of them in memory."""
+    labels = np.empty(examples, np.int32)
+    seven = np.arange(examples) // fer2013.CLASS_COUNT
+    usages = np.maximum(seven % 10 - 7, 0).astype(np.int32)
+    contents = f"{examples:,} synthetic faces, seed {seed} (not FER2013)"
+    return Drawing(_draw_blocks(seed, labels), labels, usages, contents)
+
+
+def _draw_blocks(seed: int, labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Draw a face for each label, int32 [N], and fill it in; uint8 [n, 48, 48, 1] at a time."""
+    chunks = range(-(-len(labels) // CHUNK_EXAMPLES))
     # Threads help: NumPy releases the GIL inside its loops.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        labels, images = zip(*pool.map(lambda chunk: _draw_chunk(seed, chunk), chunks), strict=True)
-    seven = np.arange(examples) // fer2013.CLASS_COUNT
-    arrays = (
-        np.concatenate(images)[:examples],
-        np.concatenate(labels)[:examples],
-        np.maximum(seven % 10 - 7, 0).astype(np.int32),
-    )
-    contents = f"{examples:,} synthetic faces, seed {seed} (not FER2013)"
-    return Examples(*arrays, contents, hash_arrays(*arrays))
+        for first in range(0, len(chunks), _BLOCK_CHUNKS):
+            some = chunks[first : first + _BLOCK_CHUNKS]
+            own_labels, images = zip(*pool.map(lambda chunk: _draw_chunk(seed, chunk), some), strict=True)
+            own = labels[some.start * CHUNK_EXAMPLES : some.stop * CHUNK_EXAMPLES]
+            own[:] = np.concatenate(own_labels)[: len(own)]
+            yield np.concatenate(images)[: len(own)]
 
 
 def _draw_chunk(seed: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:

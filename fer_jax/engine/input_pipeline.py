@@ -8,7 +8,7 @@ import numpy as np
 
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.run import Config
-from fer_jax.data.batches import alternate_flips, cut, in_order, sampled_order
+from fer_jax.data.batches import Expect, alternate_flips, cut, in_order, sampled_order
 from fer_jax.data.examples import Examples
 from fer_jax.engine.step import Batch, EvalStep
 from fer_jax.images import augment
@@ -43,7 +43,13 @@ RecipeAt = Callable[[int, int], Recipe]
 
 
 def make_recipe_at(
-    config: Config, labels: np.ndarray, rows: np.ndarray, *, targets: TrainTargets | None, seeds: int
+    config: Config,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    *,
+    targets: TrainTargets | None,
+    seeds: int,
+    expect: Expect | None = None,
 ) -> RecipeAt:
     """Make the function that draws the batch of any step of a training.
 
@@ -53,8 +59,10 @@ def make_recipe_at(
         rows: int [Ntrain], the training part, at least a batch.
         targets: the training targets; None: the labels.
         seeds: how many are trained together; what belongs to an epoch is kept for as many.
+        expect: told which rows each batch takes; None: nobody reads ahead.
     """
     size, repeats = config.train.batch_size, config.augment.repeats
+    epoch_steps = len(rows) // size
 
     @lru_cache(maxsize=seeds)
     def order_of(seed: int, cycle: int) -> np.ndarray:
@@ -65,9 +73,13 @@ def make_recipe_at(
         return None if targets is None else targets(seed, epoch)
 
     def recipe_at(seed: int, step: int) -> Recipe:
-        epoch, position = divmod(step, len(rows) // size)
+        epoch, position = divmod(step, epoch_steps)
+        order = order_of(seed, epoch // repeats)
+        if expect is not None:
+            images = size // repeats
+            expect(order, (epoch % repeats * epoch_steps + position) * images, images)
         return draw_recipe(
-            order_of(seed, epoch // repeats),
+            order,
             config.augment,
             batch_size=size,
             position=position,
@@ -139,9 +151,16 @@ def follow(recipe: Recipe, images: Any, labels: Any) -> Batch:
     return Batch(augmented, targets, recipe.weights, recipe.mix)
 
 
-def eval_batches(examples: Examples, rows: np.ndarray, *, batch_size: int) -> Iterator[Batch]:
-    """Make the batches of one pass over some rows, in order and without augmentation."""
-    for part, weights in in_order(rows, batch_size):
+def eval_batches(
+    examples: Examples, rows: np.ndarray, *, batch_size: int, expect: Expect | None = None
+) -> Iterator[Batch]:
+    """Make the batches of one pass over some rows, in order and without augmentation.
+
+    For `expect` see `make_recipe_at`.
+    """
+    for position, (part, weights) in enumerate(in_order(rows, batch_size)):
+        if expect is not None:
+            expect(rows, position * batch_size, batch_size)
         yield Batch(examples.images[part], examples.labels[part], weights)
 
 

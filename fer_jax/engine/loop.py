@@ -255,7 +255,9 @@ def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
     device is busy with the one before.
     """
     labels, rows, last = job.examples.labels, job.split.train, job.epoch_steps
-    recipe_at = make_recipe_at(job.config, labels, rows, targets=job.targets, seeds=len(replicas))
+    recipe_at = make_recipe_at(
+        job.config, labels, rows, targets=job.targets, seeds=len(replicas), expect=job.stepper.expect
+    )
 
     @lru_cache(maxsize=1)
     def plan(step: int) -> list[list[Recipe]]:

@@ -87,7 +87,7 @@ def make_programs(
         )
     model, optimizer = make_model(config.model, config.device), make_optimizer(config.optimizer)
     stats = (
-        standardise.measure(examples.images[split.train])
+        standardise.measure(examples.images, split.train)
         if start is None
         else PixelStats(start.pixel_mean, start.pixel_std)
     )
@@ -147,7 +147,8 @@ def make_job(
     """Make the job of training some seeds together, with the programs of this config, data and split."""
     keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]
     is_accelerated = jax.devices()[0].platform != "cpu"
-    is_resident = config.device.mode == "resident" or (config.device.mode == "auto" and is_accelerated)
+    is_chosen = config.device.mode == "auto" and is_accelerated and _fits(examples)
+    is_resident = config.device.mode == "resident" or is_chosen
     epoch_steps = len(split.train) // config.train.batch_size
     make_stepper = (
         partial(make_resident_stepper, epoch_steps=epoch_steps, is_fused=is_accelerated)
@@ -162,3 +163,9 @@ def make_job(
         eval_batch_size=config.train.eval_batch_size,
     )
     return Job(config, examples, programs.targets, split, programs.pixel_stats, stepper, programs.refresh)
+
+
+def _fits(examples: Examples) -> bool:
+    """Whether the images leave half of a device's memory to the training; True where its size is not known."""
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return memory is None or examples.images.nbytes <= memory // 2

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.data.batches import in_order
+from fer_jax.data.batches import Expect, in_order, make_expect
 from fer_jax.data.examples import Examples
 from fer_jax.engine.input_pipeline import Recipe, eval_batches, evaluate, follow
 from fer_jax.engine.state import TrainState
@@ -54,12 +54,14 @@ class Stepper(NamedTuple):
             again.
         evaluate: (states [K], rows [K][parts] of int [N]) -> counts [K][parts], without augmentation, of the
             weights that predict (`TrainState.predictor`); a part has as many rows in every replica.
+        expect: told which rows the next batches take, see `make_recipe_at`; None: it reads nothing ahead.
     """
 
     description: str
     chunk_steps: int
     train: Callable[[States, Recipes, np.ndarray, int, int], Moved]
     evaluate: Callable[[States, Parts], list[list[Counts]]]
+    expect: Expect | None = None
 
 
 def make_host_stepper(
@@ -71,6 +73,7 @@ def make_host_stepper(
     eval_batch_size: int,
 ) -> Stepper:
     """Make the stepper that makes batches with NumPy; for the arguments see `make_resident_stepper`."""
+    expect = make_expect(examples.images)
 
     def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Moved:
         static = {"side_px": side_px, "frozen_blocks": frozen_blocks}
@@ -81,7 +84,7 @@ def make_host_stepper(
         return [state for state, _ in stepped], [objective for _, objective in stepped]
 
     def count_part(state: TrainState, rows: np.ndarray) -> Counts:
-        batches = eval_batches(examples, rows, batch_size=eval_batch_size)
+        batches = eval_batches(examples, rows, batch_size=eval_batch_size, expect=expect)
         return evaluate(eval_step, **state.predictor, batches=batches)
 
     def count(states: States, rows: Parts) -> list[list[Counts]]:
@@ -89,7 +92,7 @@ def make_host_stepper(
             [count_part(state, part) for part in parts] for state, parts in zip(states, rows, strict=True)
         ]
 
-    return Stepper("made on the host", 1, train, count)
+    return Stepper("made on the host", 1, train, count, expect)
 
 
 def make_resident_stepper(

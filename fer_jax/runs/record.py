@@ -33,7 +33,7 @@ from fer_jax.runtime import machine
 
 _SPLIT_KINDS: Final = {"train": "int64", "val": "int64", "test": "int64", "train_hashes": "uint64"}
 _OTHERS: Final = {"ancestor": "another init.weights"}
-_MOST_SPLIT_BYTES: Final = 64 * 2**20
+_MOST_SPLIT_BYTES: Final = 512 * 2**20
 # What may change the bits of a run that is resumed.
 _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "batches")
 

@@ -10,7 +10,8 @@ from PIL import Image
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.data import load
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import cache, kaggle
+from fer_jax.data.readers import kaggle
+from fer_jax.data.readers.cached import cache
 from fer_jax.data.split import split_examples
 from fer_jax.errors import DataError
 

@@ -252,7 +252,7 @@ MUTANTS: Final = (
     Mutant(
         "statistics-of-all-rows",
         "fer_jax.engine.setup",
-        "standardise.measure(examples.images[split.train])",
+        "standardise.measure(examples.images, split.train)",
         "standardise.measure(examples.images)",
         (f"{REFERENCE}test_pixel_statistics_are_those_of_the_training_rows[votes]",),
     ),

@@ -18,7 +18,7 @@ import pytest
 
 from fer_jax import files
 from fer_jax.config.files import load_config
-from fer_jax.data.readers import cache
+from fer_jax.data.readers.cached import cache
 from fer_jax.report import terminal
 from fer_jax.runtime import compile_cache, cpu, machine
 from fer_jax.runtime.compile_cache import find_danger

@@ -20,7 +20,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import cache
+from fer_jax.data.readers.cached import cache
 from fer_jax.errors import DataError
 from fer_jax.files import cache_folder
 

@@ -17,7 +17,8 @@ import pytest
 
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
-from fer_jax.data.readers import archives, cache, file_kinds, kaggle
+from fer_jax.data.readers import archives, file_kinds, kaggle
+from fer_jax.data.readers.cached import cache
 from fer_jax.data.readers.kaggle_csv import header, rows
 from fer_jax.errors import DataError
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples, class_counts, hash_arrays
 from fer_jax.data.readers import archives
+from fer_jax.data.readers.cached import store
 from fer_jax.data.readers.file_kinds import check_size, find_kind, printable
 from fer_jax.data.readers.own import classes, manifest, pictures
 from fer_jax.data.readers.own.classes import ClassMap
@@ -158,7 +158,7 @@ def _read(listed: _Listed, path: Path, config: DataConfig) -> Examples:
     position = {name: label for label, name in enumerate(class_map.names)}
     labels = np.array([position[class_map.of_label[row.label] or ""] for row in rows], np.int32)
     usages = np.array([row.part for row in rows], np.int32)
-    images = images if is_good.all() else images[is_good]
+    images = store.keep_good(images, is_good)
     return Examples(
         images,
         labels,
@@ -183,7 +183,7 @@ def _fit(
     files: Files, rows: list[Labelled], messages: list[str], where: str, config: DataConfig
 ) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
     """Decode one picture at a time: images uint8 [N, 48, 48, 1], which are good bool [N], what was done."""
-    images = np.zeros((len(rows), *fer2013.IMAGE_SHAPE), np.uint8)
+    images = store.make_scratch(len(rows))
     is_good, done = np.zeros(len(rows), bool), Counter[str]()
     if not rows:
         return images, is_good, done

@@ -1,4 +1,4 @@
-"""Examples on disk as .npy, so that a file is parsed once.
+"""The cache: a file is parsed once, and many synthetic faces are drawn once; `store` keeps them as .npy.
 
 The key is the content: a copy of a file, or the same file under another name, is not parsed again. Reading
 240 MB to hash them would take longer than all the rest, so a file's hash is stored with its size, inode and
@@ -13,23 +13,23 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow, DataConfig
-from fer_jax.data.examples import Examples, hash_arrays
+from fer_jax.data import synthetic
+from fer_jax.data.examples import Examples
 from fer_jax.data.readers import file_kinds, image_folder, kaggle
+from fer_jax.data.readers.cached import store
 from fer_jax.data.readers.own import reading
-from fer_jax.files import cache_folder, write_array, write_json
+from fer_jax.errors import DataError, DiskError
+from fer_jax.files import cache_folder, write_json
+from fer_jax.runtime.disk import check_space
 from fer_jax.strict_json import parse_json
 
 # Part of every key: raise it when the same file would give other Examples.
 _FORMAT: Final = 2
 
-_ARRAYS: Final = ("images", "labels", "usages")
-
-# Two writes within one tick of a coarse clock leave the same time; FAT ticks every two seconds.
-_TICK_NS: Final = 2_000_000_000
+# An image, its label, its usage and its hash.
+_BYTES_OF_ONE: Final = fer2013.PIXEL_COUNT + 4 + 4 + 8
 
 
 def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None) -> Examples:
@@ -54,7 +54,7 @@ def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None
             file_kinds.check_source(path)  # Before all of it is hashed.
         key = _key(path, cache, how, is_own=own is not None)
         stem = cache / "examples" / key
-        examples = _load(stem, path)
+        examples = store.load(stem, path, is_checked=False)
     except OSError:  # The reader raises the error with its cause.
         return read()
     if examples is not None:
@@ -64,10 +64,39 @@ def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None
     try:
         # A file that changed meanwhile would be stored under its old key.
         if _key(path, cache, how, is_own=own is not None) == key:
-            _save(stem, examples)
+            examples = store.save(stem, examples)
     except OSError as error:
         notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
     return dataclasses.replace(examples, notes=notes)
+
+
+def draw_cached(*, seed: int, examples: int) -> Examples:
+    """Draw synthetic faces as `synthetic.draw_examples` does; too many for memory into the cache, once.
+
+    Raises:
+        DataError: there is no cache folder.
+        DiskError: they have no room there.
+    """
+    if examples * fer2013.PIXEL_COUNT <= store.MOST_LOADED_BYTES:
+        return synthetic.draw_examples(seed=seed, examples=examples)
+    try:
+        cache = cache_folder() / "examples"
+        # The first faces stand for the program that draws them, and for NumPy.
+        first = synthetic.draw_examples(seed=seed, examples=synthetic.CHUNK_EXAMPLES).sha256
+        stem = cache / _hash(["synthetic", first, seed, examples])[:32]
+        known = store.load(stem, None, is_checked=False)
+        if known is not None:
+            return known
+        check_space(cache, examples * _BYTES_OF_ONE, what=f"{examples:,} synthetic faces")
+        drawing = synthetic.draw_in_blocks(seed=seed, examples=examples)
+        return store.save_drawn(stem, *drawing)
+    except DiskError:
+        raise
+    except OSError as error:
+        raise DataError(
+            f"{examples:,} synthetic faces are drawn into the cache, and it cannot be written: "
+            f"{error.strerror or error}; name another folder in $FER_JAX_CACHE, or draw fewer"
+        ) from None
 
 
 def _key(path: Path, cache: Path, how: list[Any], *, is_own: bool) -> str:
@@ -84,15 +113,9 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _stamp(path: Path) -> list[int]:
-    """Stamp a file: a change of it changes one of these; ctime does even where mtime was set back."""
-    stat = path.stat()
-    return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
-
-
 def _list_files(path: Path) -> list[Any]:
     names = sorted(image_folder.list_folder(path).names)
-    return [str(path.resolve()), [[name, _stamp(path / name)] for name in names]]
+    return [str(path.resolve()), [[name, store.stamp(path / name)] for name in names]]
 
 
 def _stamp_all(path: Path) -> list[Any]:
@@ -100,7 +123,7 @@ def _stamp_all(path: Path) -> list[Any]:
 
     def stamp(each: Path) -> list[int] | None:
         with contextlib.suppress(OSError, ValueError):
-            return _stamp(each)
+            return store.stamp(each)
         return None
 
     return [str(path.resolve()), [[str(each), stamp(each)] for each in reading.list_content(path)]]
@@ -109,11 +132,10 @@ def _stamp_all(path: Path) -> list[Any]:
 def _file_hash(path: Path, cache: Path) -> str:
     """SHA-256 of a file; the stored one where the file has not changed since."""
     memory = cache / "files" / f"{_hash(str(path.resolve()))[:32]}.json"
-    stamp = _stamp(path)
+    stamp = store.stamp(path)
     try:
         known = parse_json(memory.read_bytes())
-        is_settled = memory.stat().st_mtime_ns - max(stamp[2:]) > _TICK_NS
-        if known["stamp"] == stamp and is_settled:
+        if known["stamp"] == stamp and store.is_settled(memory, [stamp]):
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # No hash is stored, or not in this form: hash the file.
@@ -122,42 +144,3 @@ def _file_hash(path: Path, cache: Path) -> str:
     with contextlib.suppress(OSError):  # Then it is hashed again next time.
         write_json(memory, {"stamp": stamp, "sha256": sha256})
     return sha256
-
-
-def _load(stem: Path, source: Path) -> Examples | None:
-    """Load what `_save` wrote; None where it is missing or damaged."""
-    try:
-        facts = parse_json(stem.with_suffix(".json").read_bytes())
-        images, labels, usages = (
-            np.load(stem.with_suffix(f".{name}.npy"), allow_pickle=False) for name in _ARRAYS
-        )
-        is_good = (
-            [images.dtype, labels.dtype, usages.dtype] == [np.uint8, np.int32, np.int32]
-            and images.shape == (len(labels), *fer2013.IMAGE_SHAPE)
-            and labels.shape == usages.shape
-            and hash_arrays(images, labels, usages) == facts["sha256"]
-        )
-        texts = (facts["description"], facts["sha256"], source)
-        told = (tuple(facts["cautions"]), tuple(facts["skipped_rows"]))
-        groups = facts.get("groups")
-        own: dict[str, Any] = {
-            "class_names": tuple(facts.get("class_names", ())),
-            "groups": None if groups is None else np.array(groups, np.int64),
-        }
-        return Examples(images, labels, usages, *texts, *told, **own) if is_good else None
-    except Exception:  # Damage may raise anything; the cure is the same.
-        return None
-
-
-def _save(stem: Path, examples: Examples) -> None:
-    for name in _ARRAYS:
-        write_array(stem.with_suffix(f".{name}.npy"), getattr(examples, name))
-    facts = {
-        "description": examples.contents,
-        "sha256": examples.sha256,
-        "cautions": examples.cautions,
-        "skipped_rows": examples.skipped_rows,
-        "class_names": examples.class_names,
-        "groups": None if examples.groups is None else examples.groups.tolist(),
-    }
-    write_json(stem.with_suffix(".json"), facts)

@@ -1,0 +1,1 @@
+"""Examples kept on disk: which are kept, and how."""
