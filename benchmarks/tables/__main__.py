@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.harness import arena, bench
 from benchmarks.harness.gemm import find_peaks
-from benchmarks.harness.sections import PAGES, find_page, write_section
+from benchmarks.harness.sections import PAGES, find_page, write_or_tell, write_section
 from benchmarks.tables.parts import responsiveness_table, roofline_table, same_accuracy_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.user import (
@@ -32,7 +32,7 @@ from benchmarks.tables.user import (
     ratio_and_range,
     to_result,
 )
-from benchmarks.throughput import tricks
+from benchmarks.throughput import large_data, tricks
 from fer_jax import cli
 from fer_jax.files import read_json
 from fer_jax.text import Table, escape, to_markdown
@@ -44,6 +44,7 @@ PARTS: dict[str, Callable[[Content], str]] = {
     "roofline-vgg": roofline_table,
     "same_accuracy-run7": same_accuracy_table,
     "responsiveness-run6": responsiveness_table,
+    large_data.SECTION: large_data.table,
 }
 """By file: the function that writes the section of the same name."""
 NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
@@ -110,11 +111,7 @@ def read(folder: Path) -> dict[str, Content]:
 
 def write_parts(folder: Path) -> dict[str, str]:
     """Return the sections that show one file each, in Markdown, by name."""
-    paths = {name: folder / f"{name}.json" for name in PARTS}
-    return {
-        name: write(read_json(paths[name])) if paths[name].exists() else NOT_MEASURED
-        for name, write in PARTS.items()
-    }
+    return {name: write_or_tell(folder, name, write) for name, write in PARTS.items()}
 
 
 def section(contents: Mapping[str, Content], picture: str) -> str:

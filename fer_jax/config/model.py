@@ -153,8 +153,8 @@ class DeviceConfig:
     """Devices of this machine that share each batch (data parallel): a number, or all."""
     mode: Literal["auto", "host", "resident"] = "auto"
     """host: NumPy augments each batch, which is then sent to the device; resident: all images stay on the
-    device and are augmented there, many steps in one program; auto: resident on a GPU or TPU of which the images
-    take at most half of the memory, else host."""
+    device and are augmented there, many steps in one program; auto: resident on a GPU or TPU of which the
+    images take at most half of the memory, otherwise host."""
     kernels: Literal["fast", "plain"] = "fast"
     """plain: the layers of Flax, the reference; fast: the same function up to rounding, computed faster."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"

@@ -166,6 +166,6 @@ def make_job(
 
 
 def _fits(examples: Examples) -> bool:
-    """Whether the images leave half of a device's memory to the training; True where its size is not known."""
+    """Whether the images leave half of a device's memory free; True where its size is not known."""
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return memory is None or examples.images.nbytes <= memory // 2

@@ -252,7 +252,7 @@ def test_page_and_plot_are_written_twice_alike(tmp_path: Path) -> None:
     assert found[0] == found[1]
     text = readme.read_section([page], "speed")
     assert text == tables.section(tables.read(results), PICTURE)
-    parts = "".join(f"<!-- {name} -->\nnot measured\n<!-- /{name} -->\n" for name in tables.PARTS)
+    parts = "".join(f"<!-- {name} -->\nNot measured.\n<!-- /{name} -->\n" for name in tables.PARTS)
     assert found[0][0] == f"before\n<!-- speed -->\n{text}\n<!-- /speed -->\nafter\n{parts}"
 
 

@@ -112,7 +112,7 @@ def test_classes_and_groups_are_kept(folder: Path) -> None:
     for each in (kept, found):
         assert isinstance(each.images, np.memmap)
         assert (each.class_names, each.cautions) == (own.class_names, own.cautions)
-        np.testing.assert_array_equal(each.groups, own.groups)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(each.groups, own.groups)
     assert found.source == Path("here")
 
 

@@ -20,7 +20,7 @@ from fer_jax.data.readers.own import classes, manifest, pictures
 from fer_jax.data.readers.own.classes import ClassMap
 from fer_jax.data.readers.own.fitting import CHANGES, SEVERAL_FACES, make_fit
 from fer_jax.data.readers.own.pictures import Files, Labelled, PictureError
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, DiskError
 from fer_jax.faces import crop, yunet
 from fer_jax.text import counted
 
@@ -57,6 +57,8 @@ def read(path: Path, config: DataConfig) -> Examples:
     try:
         with _listed(path) as listed:
             return _read(listed, path, config)
+    except DiskError:
+        raise
     except OSError as error:
         name = printable(str(error.filename or path))
         raise DataError(f"{name}: cannot read it: {error.strerror or error}; give another --data") from None
