@@ -1,11 +1,15 @@
 """A run's record and its log: what is refused when it is resumed, and what the log says after a kill."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fer_jax.config.data import DataConfig
+from fer_jax.config.files import to_json
+from fer_jax.config.model import ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
 from fer_jax.data.split import split_examples
@@ -13,6 +17,7 @@ from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
 from fer_jax.files import Json, write_json
 from fer_jax.runs import record
+from fer_jax.runs.location import choose_place
 
 CONFIG = Config(name="a")
 EXAMPLES = draw_examples(seed=0, examples=70)
@@ -34,6 +39,20 @@ def test_other_data_another_split_and_other_teachers_are_refused(
     other = before | {name: before[name] | {"sha256": "b" * 64}}
     with pytest.raises(RunError, match=f"was trained with other {name}.*now bbbbbbbbbbbb.*resume with the"):
         record.resume(tmp_path, other)
+
+
+def test_a_resumed_run_keeps_the_classes_that_it_took_from_its_data(facts: Json, tmp_path: Path) -> None:
+    mapping = tmp_path / "map.json"
+    mapping.write_text('{"smile": "joy",\n "frown": "sad"}')
+    given = Config(name="a", data=DataConfig(path="faces", fit="resize", class_map=str(mapping)))
+    data = replace(given.data, class_map='{"smile": "joy", "frown": "sad"}')
+    trained = replace(given, data=data, model=ModelConfig(classes=2, class_names=("joy", "sad")))
+    write_json(tmp_path / "config.json", to_json(trained))
+    write_json(tmp_path / "run.json", facts)
+    assert choose_place(given, 1, tmp_path, is_resumed=True).configs == [trained]
+    mapping.write_text('{"smile": "sad", "frown": "joy"}')
+    with pytest.raises(RunError, match=r"was trained with data.class_map .*; resume with the same config"):
+        choose_place(given, 1, tmp_path, is_resumed=True)
 
 
 def test_the_log_of_a_resumed_run_has_each_epoch_once_in_order(tmp_path: Path) -> None:
