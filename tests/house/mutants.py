@@ -444,6 +444,51 @@ MUTANTS: Final = (
         (LINE,),
     ),
     Mutant(
+        "paths-may-leave-the-folder",
+        "fer_jax.data.readers.own.pictures",
+        'or ".." in name.split("/")',
+        "",
+        ("tests/data/readers/own/test_manifest.py::test_a_bad_row_has_a_message_with_its_line",),
+    ),
+    Mutant(
+        "links-may-leave-the-folder",
+        "fer_jax.data.readers.own.pictures",
+        "[place, os.path.realpath(path)]",
+        "[place, os.path.abspath(path)]",
+        ("tests/data/readers/own/test_reading.py::test_links_that_leave_the_folder_are_not_followed",),
+    ),
+    Mutant(
+        "smallest-face-cut-out",
+        "fer_jax.data.readers.own.fitting",
+        "np.argmax(boxes.xywh",
+        "np.argmin(boxes.xywh",
+        ("tests/data/readers/own/test_reading.py::test_the_face_is_found_as_predict_finds_it",),
+    ),
+    Mutant(
+        "square-at-the-corner",
+        "fer_jax.data.readers.own.fitting",
+        "Square((width - side) / 2, (height - side) / 2, side)",
+        "Square(0.0, 0.0, side)",
+        ("tests/data/readers/own/test_reading.py::test_pictures_become_what_predict_makes_of_them",),
+    ),
+    Mutant(
+        "raf-db-counted-from-0",
+        "fer_jax.data.readers.own.presets",
+        '"angry", "neutral"), 1),',
+        '"angry", "neutral"), 0),',
+        ("tests/data/readers/own/test_classes.py::test_presets",),
+    ),
+    Mutant(
+        "labels-keep-the-datas-numbers",
+        "fer_jax.data.load",
+        "number_labels(examples, ordered)",
+        "replace(examples, class_names=ordered)",
+        (
+            "tests/data/test_own_classes.py"
+            "::test_the_config_takes_the_classes_of_the_data_in_its_own_order_or_the_users",
+        ),
+    ),
+    Mutant(
         "crop-shifted-the-other-way",
         "fer_jax.faces.crop",
         "height / 2 + contract.shift_down * side",
