@@ -191,7 +191,9 @@ class Run:
         evaluation, result = evaluate_run.measure_part(console, options)
         if save:
             evaluate_run.write(console, evaluation, result, options)
-        table = predictions.make_table(evaluation.rows, evaluation.logits, evaluation.is_copy)
+        table = predictions.make_table(
+            evaluation.rows, evaluation.logits, evaluation.names, evaluation.is_copy
+        )
         return Scores(f"{self.title}: {part}", result, table)
 
     def compare(self, *others: "Run | str | Path", part: Part = "val") -> "Comparison":
