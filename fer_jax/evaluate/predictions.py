@@ -27,7 +27,7 @@ def make_table(
     """
     import pandas as pd  # It takes a moment, and is needed here alone.
 
-    names = np.array(names)
+    of_class = np.array(names)
     # An index of -1, a row without a usage, is the last of these.
     usages = np.array([*part.examples.usage_names, None])[part.examples.usages[part.rows]]
     probabilities = softmax(logits, axis=1)
@@ -35,8 +35,8 @@ def make_table(
         {
             "row": part.rows,
             "usage": usages,
-            "label": names[part.labels],
-            "predicted": names[logits.argmax(axis=1)],
+            "label": of_class[part.labels],
+            "predicted": of_class[logits.argmax(axis=1)],
             **{f"p_{name}": probabilities[:, k] for k, name in enumerate(names)},
             "is_copy_of_training": pd.array(
                 [None] * len(part.rows) if is_copy is None else is_copy, dtype="boolean"

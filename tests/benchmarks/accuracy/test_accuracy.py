@@ -22,6 +22,7 @@ from fer_jax.config.run import Config
 from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, RunError
+from fer_jax.fer2013 import LABELS
 from fer_jax.files import read_json, read_json_lines, write_json
 from fer_jax.inference.labels import Labelling
 from fer_jax.runs import sources
@@ -138,7 +139,7 @@ def test_copies_are_counted_apart_for_each_seed_and_the_ensemble() -> None:
     )
     saved = {"train_hashes": examples.hashes[:2]}
     seed: Any = SimpleNamespace(record=record, folder="a", saved=saved, config=Config(name="a"))
-    labelling = Labelling(LabelsConfig(), 7, is_own=False)
+    labelling = Labelling(LabelsConfig(), LABELS, is_own=False)
     row = accuracy._score([seed, seed], labelling, examples, np.arange(4), logits)
     assert row["copies_of_training_images"] == 2
     assert row["correct"]["flip"] == [3, 2] and row["correct_copies"]["flip"] == [2, 1]
