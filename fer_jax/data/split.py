@@ -85,7 +85,7 @@ def split_examples(examples: Examples, config: SplitConfig, *, on_step: OnStep =
     """
     if (examples.labels == fer2013.UNLABELLED).any():
         raise DataError(
-            f"{examples.description}: it has no labels, so it cannot train or test a model; "
+            f"{_name(examples)}: it has no labels, so it cannot train or test a model; "
             "use train.csv or fer2013.csv"
         )
     kinds = _find_kinds(examples, config, on_step)
@@ -103,10 +103,16 @@ def split_examples(examples: Examples, config: SplitConfig, *, on_step: OnStep =
     for name in ("train", "val"):
         if not len(split.parts[name]):
             raise DataError(
-                f"{examples.description}: the {name} part of the {config.protocol} split is empty; "
+                f"{_name(examples)}: the {name} part of the {config.protocol} split is empty; "
                 f"{_count_groups(groups)}give more rows, or change split.protocol"
             )
     return split
+
+
+def _name(examples: Examples) -> str:
+    """Name the data in a message: pictures of one's own by their place, since their classes may be many."""
+    is_read = examples.is_own and examples.source is not None
+    return str(examples.source) if is_read else examples.description
 
 
 def _find_kinds(examples: Examples, config: SplitConfig, on_step: OnStep) -> dict[str, np.ndarray]:
@@ -129,13 +135,13 @@ def _count_groups(groups: np.ndarray | None) -> str:
 def _official(examples: Examples, groups: np.ndarray | None) -> Split:
     if examples.is_own:
         raise DataError(
-            f"{examples.description}: split.protocol official has FER2013's parts, and these are pictures of "
+            f"{_name(examples)}: split.protocol official has FER2013's parts, and these are pictures of "
             "your own; take split.protocol given or seed"
         )
     train, val, test = _list_usages(examples)
     if not len(train) or not len(val):
         raise DataError(
-            f"{examples.description}: the official protocol needs Training and PublicTest rows, and there "
+            f"{_name(examples)}: the official protocol needs Training and PublicTest rows, and there "
             f"are {len(train)} and {len(val)}; use fer2013.csv or icml_face_data.csv, or split.protocol seed"
         )
     return Split(train, val, test, groups)
@@ -155,7 +161,7 @@ def _given(
     if without or not len(split.train):
         what = f"{counted(without, 'row')} of {len(examples):,} name no part" if without else "train is empty"
         raise DataError(
-            f"{examples.description}: split.protocol is given, and {what}; give every picture its part (the "
+            f"{_name(examples)}: split.protocol is given, and {what}; give every picture its part (the "
             "column `split` of a manifest, or folders train/, val/ and test/), or take split.protocol seed"
         )
     for what, names in kinds.items():
@@ -166,16 +172,29 @@ def _given(
     return replace(hold_out(examples, split, share=VAL_SHARE, seed=config.seed), test=split.test)
 
 
-def describe_unused(examples: Examples, config: SplitConfig) -> list[str]:
-    """Say what becomes of the given parts of pictures of one's own: a line where the protocol has others."""
+def describe_parts(examples: Examples, config: SplitConfig, split: Split) -> list[str]:
+    """Say what may surprise in the parts of pictures of one's own, a line each.
+
+    Given parts that the protocol does not take, a val that was not given, and a test part that is empty.
+    """
     sizes = [len(rows) for rows in _list_usages(examples)]
-    if not examples.is_own or config.protocol == "given" or not any(sizes[1:]):
+    if not examples.is_own:
         return []
-    given = ", ".join(f"{size:,} {name}" for name, size in zip(OWN_PARTS, sizes, strict=True))
-    return [
-        f"the data has parts of its own ({given}), and split.protocol {config.protocol} cuts its train anew "
-        "and leaves the others out: --split.protocol given takes them"
-    ]
+    if config.protocol == "given":
+        own = (
+            f"the data gives no val: {len(split.val):,} of its {sizes[0]:,} train rows are val, by split.seed"
+        )
+        return [own] if not sizes[1] else []
+    notes = []
+    if any(sizes[1:]):
+        given = ", ".join(f"{size:,} {name}" for name, size in zip(OWN_PARTS, sizes, strict=True))
+        notes.append(
+            f"the data has parts of its own ({given}), and split.protocol {config.protocol} cuts its train "
+            "anew and leaves the others out: --split.protocol given takes them"
+        )
+    if config.protocol == "seed" and not len(split.test):
+        notes.append(f"the test part is empty: {_count_groups(split.groups)}too few for three parts")
+    return notes
 
 
 def _refuse_divided(examples: Examples, groups: np.ndarray, what: str) -> None:
@@ -196,7 +215,7 @@ def _refuse_divided(examples: Examples, groups: np.ndarray, what: str) -> None:
         for each in divided[:3]
     ]
     raise DataError(
-        f"{examples.description}: the given parts divide {len(divided):,} {what}, such as rows "
+        f"{_name(examples)}: the given parts divide {len(divided):,} {what}, such as rows "
         f"{'; '.join(pairs)}, counted from 0 as the paths or the manifest list them; {_CURES[what]}"
     )
 
@@ -253,7 +272,7 @@ def hold_out(examples: Examples, split: Split, *, share: float, seed: int) -> Sp
         is_val = middle < share * total
     if is_val.all() or not is_val.any():
         raise DataError(
-            f"{examples.description}: a hold-out of {share:g} leaves {int((~is_val).sum())} training rows "
+            f"{_name(examples)}: a hold-out of {share:g} leaves {int((~is_val).sum())} training rows "
             f"and holds {int(is_val.sum())} out; wanted some of each: {_count_groups(split.groups)}give more "
             "rows, or another share"
         )

@@ -16,7 +16,7 @@ from fer_jax.config.run import Config
 from fer_jax.data import subsets
 from fer_jax.data.drop_list import apply_drop_list
 from fer_jax.data.examples import Examples
-from fer_jax.data.split import Split, describe_unused, split_examples
+from fer_jax.data.split import Split, describe_parts, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, limit_classes, load_targets
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
@@ -102,7 +102,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
     loaded, open_rows = examples, split.train
     split, dropped = apply_drop_list(config.data, examples, split)
     notes = [HOLDOUT_NOTE] if config.split.protocol == "holdout" else []
-    notes += describe_unused(examples, config.split)
+    notes += describe_parts(examples, config.split, split)
     if dropped:
         notes.append(
             f"left out of train: {counted(dropped['rows'], 'row')} that {dropped['list']} marks drop"

@@ -15,7 +15,7 @@ from fer_jax.data.split import (
     count_leaks,
     count_near_leaks,
     describe_missing,
-    describe_unused,
+    describe_parts,
     find_missing,
     hold_out,
     split_examples,
@@ -342,11 +342,19 @@ def test_near_copies_stay_together_or_are_counted_or_refused() -> None:
 
 def test_parts_of_the_data_that_a_protocol_leaves_out_are_said() -> None:
     examples = make_own(np.tile(np.arange(5), 8), usages=np.repeat([0, 2], 20).astype(np.int32))
-    (note,) = describe_unused(examples, SplitConfig())
+    split = split_examples(examples, SplitConfig())
+    (note,) = describe_parts(examples, SplitConfig(), split)
     assert note.startswith(
         "the data has parts of its own (20 train, 0 val, 20 test), and split.protocol seed"
     )
-    assert describe_unused(examples, SplitConfig(protocol="given")) == []
-    assert describe_unused(dataclasses.replace(examples, is_own=False), SplitConfig()) == []
+    given = SplitConfig(protocol="given")
+    assert describe_parts(examples, given, split_examples(examples, given)) == [
+        "the data gives no val: 5 of its 20 train rows are val, by split.seed"
+    ]
+    assert describe_parts(dataclasses.replace(examples, is_own=False), SplitConfig(), split) == []
+    two = make_own(np.tile(np.arange(5), 8), groups=np.repeat([0, 1], 20))
+    assert describe_parts(two, SplitConfig(), split_examples(two, SplitConfig())) == [
+        "the test part is empty: 40 rows in 2 groups that stay whole: too few for three parts"
+    ]
     with pytest.raises(DataError, match="official has FER2013's parts"):
         split_examples(examples, SplitConfig(protocol="official"))
