@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import jax
 import numpy as np
@@ -28,6 +29,9 @@ from fer_jax.models.transfer import Start, list_differences, match_classes
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank
 from fer_jax.text import counted, join
+
+OWN_CONFIG: Final = "own"
+"""The config that comes with fer_jax for pictures of the user's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +207,7 @@ def load_ancestor(student: Student) -> Ancestor | None:
         )
     one, model = found[0], student.config.model
     title = f"init.weights: {one.title}"
-    _check_network(title, one, model)
+    _check_network(title, one, student.config)
     notes = [*_check_unseen(title, one, student)]
     columns = match_classes(one.network.names, model.names)
     head = None
@@ -254,14 +258,14 @@ def _describe_start(facts: Json) -> str:
     return f"starts from {facts['run']} (SHA-256 {facts['sha256'][:12]}), {layer}"
 
 
-def _check_network(title: str, one: Pretrained, model: ModelConfig) -> None:
+def _check_network(title: str, one: Pretrained, student: Config) -> None:
     """Refuse a network whose weights do not fit, with the options that make the config's one fit.
 
     Raises:
         ConfigError: they do not.
     """
     old = one.network.model.config
-    differences = list_differences(old, model)
+    differences = list_differences(old, student.model)
     if not differences:
         return
     (name, (was, now)), *others = differences.items()
@@ -270,7 +274,7 @@ def _check_network(title: str, one: Pretrained, model: ModelConfig) -> None:
         shown = f"it has {counted(int(was or 0), 'block')}, and model.blocks has {now}"
     elif others:
         shown += f", and {counted(len(others), 'more field')} {'differs' if len(others) == 1 else 'differ'}"
-    config = _find_config(one, old)
+    config = _find_config(old, OWN_CONFIG if student.has_own_data else one.facts["name"])
     if config is not None:
         cure = f"start from its config: --config {config}"
     elif name == "model.blocks":
@@ -281,10 +285,10 @@ def _check_network(title: str, one: Pretrained, model: ModelConfig) -> None:
     raise ConfigError(f"{title} is another network than the config's: {shown}; {cure}")
 
 
-def _find_config(one: Pretrained, model: ModelConfig) -> str | None:
-    """Find a config that comes with fer_jax and has a network's layers: that of its name first."""
+def _find_config(model: ModelConfig, likely: str) -> str | None:
+    """Find a config that comes with fer_jax and has a network's layers: if it can be, the likely one."""
     names = list_names("config")
-    names.sort(key=lambda name: name != one.facts["name"])
+    names.sort(key=lambda name: name != likely)
     return next((name for name in names if not list_differences(model, load_config(name).model)), None)
 
 
