@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,11 +160,14 @@ def _release(folder: Path, version: int) -> None:
 
 def _sweep(folder: Path, version: int) -> None:
     from fer_jax.sweep import study
+    from fer_jax.sweep.board import Team, open_board
+    from fer_jax.sweep.database import Patience, database_errors
     from fer_jax.sweep.space import Range
 
     storage = f"sqlite:///{folder / 'sweep.db'}"
-    with study.database_errors(storage):
-        board = study.open_board(
+    patience = Patience(0.0, clock=time.monotonic, pause=time.sleep, tell=print)
+    with database_errors(storage):
+        board = open_board(
             storage,
             "storage",
             {"rate": Range(1e-5, 1.0, "log")},
@@ -171,7 +175,8 @@ def _sweep(folder: Path, version: int) -> None:
             pruner="none",
             spared_epochs=1,
             seed=0,
-            folder=folder,
+            password=None,
+            team=Team(patience, dead_after_s=60.0),
         )
         turn = study.take(board, most=100)
         if turn is not None:
