@@ -1,1 +1,1 @@
-"""One module a file format: Kaggle's CSV, image folders, the official parts, FER+ votes, TFDS; own pictures."""
+"""One module a file format: Kaggle's CSV, image folders, the official parts, votes, TFDS, own pictures."""
