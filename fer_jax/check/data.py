@@ -62,7 +62,7 @@ def check_copies(
         measured=measured,
         wanted="no image of val or test in train",
         advice=cure,
-        figures=copies | {f"near_{name}": number for name, number in (near or {}).items()},
+        figures={**copies} | {f"near_{name}": number for name, number in (near or {}).items()},
     )
 
 

@@ -156,7 +156,8 @@ def _given(
     examples: Examples, config: SplitConfig, groups: np.ndarray | None, kinds: Mapping[str, np.ndarray]
 ) -> Split:
     """Take the parts that rows are given for; where none is given for val, hold out a share of train."""
-    split = Split(*_list_usages(examples), groups)
+    train, val, test = _list_usages(examples)
+    split = Split(train, val, test, groups)
     without = int((examples.usages == fer2013.UNLABELLED).sum())
     if without or not len(split.train):
         what = f"{counted(without, 'row')} of {len(examples):,} name no part" if without else "train is empty"
@@ -238,7 +239,7 @@ def _seeded(examples: Examples, config: SplitConfig, training: Split) -> Split:
     else:
         middle, total = shuffle_groups(groups, labels, seed=config.seed, stream=Stream.SPLIT)
         part = np.searchsorted([TRAIN_SHARE, TRAIN_SHARE + VAL_SHARE], middle / total, side="right")
-    return Split(*(rows[part == number] for number in range(len(OWN_PARTS))), training.groups)
+    return Split(rows[part == 0], rows[part == 1], rows[part == 2], training.groups)
 
 
 def _is_balanced(examples: Examples, split: Split) -> bool:
