@@ -313,7 +313,8 @@ def _train(options: FineTuning, argv: Sequence[str]) -> int:
         found["seconds"] = time.monotonic() - begun
         write_json(_file_of(options, case.name), found)
         share = f"{found['correct']:,} of {found['total']:,}, {100 * found['correct'] / found['total']:.1f} %"
-        console.print(f"{number}/{len(missing)} {case}: {share}; {found['seconds']:.0f} s")
+        done = f"{number}/{len(missing)} {case}: {share}; {found['seconds']:.0f} s"
+        console.print(done, soft_wrap=True)
     return 0
 
 
