@@ -18,7 +18,7 @@ help: ## list the targets
 	@echo '  ARGS     options of make train:          make train ARGS="--train.epochs 2"   (ARGS=--help lists them)'
 	@echo '  CONFIG   another experiment:             make train CONFIG=configs/run7.py'
 	@echo '  EXTRAS   more packages, comma-separated: make train EXTRAS=gpu'
-	@echo '           use, video, server, export, gpu, cuda12, tpu, sweep, sweep-postgres, wandb, mlflow, bench, docs'
+	@echo '           use, video, server, export, gpu, cuda12, tpu, sweep, sweep-postgres, parquet, wandb, mlflow, bench, docs'
 	@echo '  PYTHON   the Python to set up with:      make setup PYTHON=/opt/python3.12/bin/python3'
 
 setup: $(READY) ## create .venv and install everything into it (the other targets do this when needed)

@@ -18,7 +18,10 @@ PLATFORMS = (
     "x86_64-pc-windows-msvc",
 )
 OLDEST_MACOS = "14.0"
-EXTRAS = ("dev", "docs", "use", "video", "server", "export", "sweep", "sweep-postgres", "wandb", "mlflow", "bench", "update")
+EXTRAS = (
+    *("dev", "docs", "use", "video", "server", "export", "sweep", "sweep-postgres", "parquet"),
+    *("wandb", "mlflow", "bench", "update"),
+)
 INSTALLERS = ("pip", "editables", "hatchling", "setuptools", "wheel")  # build fer_jax and promise
 SOURCE_ONLY = "promise"  # a dependency of TensorFlow Datasets that has no wheel; pure Python
 FREE = "torch"  # its build (CPU, CUDA, ROCm) is the machine's, and it pins NVIDIA's packages itself

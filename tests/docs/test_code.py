@@ -21,8 +21,14 @@ SHOWN_ONLY = {
     ". .venv/bin/activate",
     "pip install -e .",
     "pip install -e '.[use,video]'",
+    # With pictures that the README cannot bring along; `tests/train/test_own_pictures.py` runs their like.
+    "python -m fer_jax.show --config own --data my_faces --plain",
+    "python -m fer_jax.train --config own --data my_faces --init.weights mid --run-dir runs/mine",
+    "python -m fer_jax.evaluate runs/mine --split test --no-robustness",
+    "python -m fer_jax.release runs/mine --name mine",
+    "python -m fer_jax.predict my_faces --weights mine.safetensors --csv my_faces.csv",
 }
-"""Commands of `text` blocks: they set an environment up, or run these very tests."""
+"""Commands of `text` blocks: they set an environment up, run these very tests, or need what is not there."""
 
 
 def blocks_of(page: str) -> list[tuple[str, str]]:
