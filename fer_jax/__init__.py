@@ -17,7 +17,8 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process (its `door`,
    signals, output) and the machine; `faces`, where faces are in pictures and videos, and the crop that a
    network sees (never jax)
-3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `cli`
+3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `parallel`, devices
+   and processes that train together; `cli`
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages
 5. `engine`, state, step and loop; `inference`, anything that predicts
 6. the commands, one folder each, and none imports another: `predict`, `serve`, `export`, `train`,

@@ -38,7 +38,8 @@ from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 EXIT_CODES = (
     "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
-    "5 the loss is not finite, 8 verify found a difference, 141 the reader of the output is gone; after a "
+    "5 the loss is not finite, 8 verify found a difference, 9 another process of a distributed training is "
+    "gone, 141 the reader of the output is gone; after a "
     "signal 128 + its number: 129 SIGHUP, 130 SIGINT (Ctrl-C), 138 SIGUSR1, 143 SIGTERM."
 )
 
@@ -137,7 +138,11 @@ def to_default(command: type, settings: Config | None) -> Any:
     """
     if settings is None:
         return tyro.MISSING_NONPROP
-    wanted = [field.name for field in dataclasses.fields(command) if field.default is dataclasses.MISSING]
+    wanted = [
+        field.name
+        for field in dataclasses.fields(command)
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
     filled = command(**dict.fromkeys(wanted, tyro.MISSING) | {"settings": settings})
     return to_program(command)(command=filled, general=GeneralOptions())
 

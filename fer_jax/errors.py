@@ -8,6 +8,7 @@
 | 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`, `DiskError`) |
 | 5 | the loss stopped being finite (`DivergedError`) |
 | 8 | what is recorded differs from what is found (`DifferenceError`) |
+| 9 | another process of a distributed training has stopped or is gone (`PeerError`) |
 | 129, 130, 138, 143 | ended by SIGHUP, SIGINT, SIGUSR1 or SIGTERM, after saving what can be resumed |
 | 141 | the reader of the output is gone |
 
@@ -87,3 +88,9 @@ class DifferenceError(FerJaxError):
     """A run, a card or a page claims something that does not hold."""
 
     exit_code = 8
+
+
+class PeerError(FerJaxError):
+    """Another process of a distributed training has stopped, or is gone."""
+
+    exit_code = 9

@@ -68,8 +68,9 @@ FREE = (
     "train.save_epochs",
     "train.trackers",
 )
-# Teachers too are compared by hash when a run is resumed; its extensions are taken from its record.
-FREE_TO_RESUME = (*FREE, "distill.teachers", "distill.bank", "train.extra_epochs")
+# Teachers too are compared by hash when a run is resumed; its extensions are taken from its record. Another
+# number of devices changes the rounding alone, and a note says so.
+FREE_TO_RESUME = (*FREE, "distill.teachers", "distill.bank", "train.extra_epochs", "device.count")
 
 _GPU: Final = (
     "JAX computes on a GPU where it finds one (pip install 'fer-jax[gpu]'); JAX_PLATFORMS=cpu turns it off"

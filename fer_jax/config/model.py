@@ -150,7 +150,9 @@ class DeviceConfig:
     """How the machine is used. None of these settings changes which batches are drawn."""
 
     count: int | Literal["all"] = 1
-    """Devices of this machine that share each batch (data parallel): a number, or all."""
+    """Devices that share each batch (data parallel): a number, or all; of each process where several train
+    together. Seeds that are trained together share them too. On a CPU the environment variable
+    JAX_NUM_CPU_DEVICES makes several, to try things out."""
     mode: Literal["auto", "host", "resident"] = "auto"
     """host: NumPy augments each batch, which is then sent to the device; resident: all images stay on the
     device and are augmented there, many steps in one program; auto: resident on a GPU or TPU of which the
@@ -163,4 +165,5 @@ class DeviceConfig:
     """Keep compiled programs in your cache folder, readable by you only: the next start need not compile."""
 
     def __post_init__(self) -> None:
-        Checks(self, "device.")
+        is_count = self.count == "all" or (isinstance(self.count, int) and self.count >= 1)
+        Checks(self, "device.").check("count", is_count, "an integer >= 1, or all")

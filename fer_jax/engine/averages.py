@@ -9,6 +9,7 @@ batch, and these are collected.
 """
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import flax.linen as nn
@@ -22,6 +23,7 @@ from fer_jax.engine.state import TrainState
 from fer_jax.errors import ConfigError
 from fer_jax.images.standardise import PixelStats, standardise
 from fer_jax.models.transfer import name_blocks
+from fer_jax.parallel.mesh import ONE_DEVICE, Place
 from fer_jax.randomness import Stream, numpy_rng
 
 Pace = Callable[[jax.Array], jax.Array]
@@ -79,6 +81,7 @@ def make_refresh(
     pixel_stats: PixelStats,
     batch_size: int,
     frozen_at: Callable[[int], int] = lambda step: 0,
+    place_of: Callable[[int], Place] = lambda seed: ONE_DEVICE,
 ) -> Refresh:
     """Make the function that updates the batch statistics of an average.
 
@@ -90,28 +93,34 @@ def make_refresh(
         pixel_stats: of the training images.
         batch_size: images at a time; an incomplete last batch is left out.
         frozen_at: step -> how many first blocks it does not train; their statistics stay as they are.
+        place_of: where the replica of a seed trains.
     """
     if not config.is_on:
         return lambda state, seed: state
-    measure = jax.jit(
-        lambda variables, some, frozen_blocks: measure_batch(
-            model, variables, standardise(some, pixel_stats), frozen_blocks=frozen_blocks
-        ),
-        static_argnums=2,
-    )
+
+    @partial(jax.jit, static_argnames="frozen_blocks")
+    def measure(variables: Any, some: jax.Array, *, frozen_blocks: int) -> Any:
+        return measure_batch(model, variables, standardise(some, pixel_stats), frozen_blocks=frozen_blocks)
+
+    measure_at = cache(lambda place: place.spread(measure, static_argnames="frozen_blocks"))
 
     def refresh(state: TrainState, seed: int) -> TrainState:
-        chosen = choose_rows(config, rows, seed=seed)
-        size = min(batch_size, len(chosen))
+        chosen, place = choose_rows(config, rows, seed=seed), place_of(seed)
+        size, average = min(batch_size, len(chosen)), place.put_whole(state.average)
         frozen_blocks = frozen_at(max(0, int(state.step) - 1))
+
+        def take(some: np.ndarray) -> Any:
+            # Devices that cannot divide the images measure all of them.
+            is_shared = size % place.devices == 0
+            return place.put_shared(images[place.cut(some)]) if is_shared else place.put_whole(images[some])
+
         batches = [
-            measure(state.average, images[chosen[first : first + size]], frozen_blocks)
+            measure_at(place)(average, take(chosen[first : first + size]), frozen_blocks=frozen_blocks)
             for first in range(0, len(chosen) - size + 1, size)
         ]
         merged = merge_batches([flatten_dict(each) for each in jax.device_get(batches)])
-        return state.replace(  # type: ignore[attr-defined]
-            average=state.average | {"batch_stats": jax.device_put(unflatten_dict(merged))}
-        )
+        stats = place.put_whole(jax.device_put(unflatten_dict(merged)))
+        return state.replace(average=state.average | {"batch_stats": stats})  # type: ignore[attr-defined]
 
     return refresh
 

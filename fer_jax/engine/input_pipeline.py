@@ -17,6 +17,7 @@ from fer_jax.images.mixing import Mix
 from fer_jax.images.mixing import draw as draw_mix
 from fer_jax.images.stored_views import EpochViews, TrainTargets
 from fer_jax.metrics.counts import Counts, merge
+from fer_jax.parallel.mesh import ONE_DEVICE, Place, divisible
 from fer_jax.randomness import Stream, numpy_rng
 
 
@@ -152,16 +153,23 @@ def follow(recipe: Recipe, images: Any, labels: Any) -> Batch:
 
 
 def eval_batches(
-    examples: Examples, rows: np.ndarray, *, batch_size: int, expect: Expect | None = None
+    examples: Examples,
+    rows: np.ndarray,
+    *,
+    batch_size: int,
+    expect: Expect | None = None,
+    place: Place = ONE_DEVICE,
 ) -> Iterator[Batch]:
-    """Make the batches of one pass over some rows, in order and without augmentation.
+    """Make the batches of one pass over some rows, in order and without augmentation, where they are used.
 
     For `expect` see `make_recipe_at`.
     """
-    for position, (part, weights) in enumerate(in_order(rows, batch_size)):
+    size = divisible(batch_size, place)
+    for position, batch in enumerate(in_order(rows, size)):
         if expect is not None:
-            expect(rows, position * batch_size, batch_size)
-        yield Batch(examples.images[part], examples.labels[part], weights)
+            expect(rows, position * size, size)
+        part, weights = place.cut(batch)
+        yield place.put_shared(Batch(examples.images[part], examples.labels[part], weights))
 
 
 def evaluate(eval_step: EvalStep, params: Any, batch_stats: Any, batches: Iterable[Batch]) -> Counts:

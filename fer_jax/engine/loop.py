@@ -31,6 +31,8 @@ from fer_jax.images.standardise import PixelStats
 from fer_jax.images.stored_views import TrainTargets
 from fer_jax.metrics.counts import Counts, accuracy, mean_loss
 from fer_jax.metrics.history import keep_measured
+from fer_jax.parallel.collectives import Agree, first_signal
+from fer_jax.parallel.peers import ALONE, Peers
 from fer_jax.runs import checkpoint
 from fer_jax.runtime.signals import StopError
 
@@ -52,6 +54,8 @@ class Job:
         pixel_stats: of the training images.
         stepper: how the replicas take steps.
         refresh: updates the statistics of an average, see `make_refresh`.
+        peers: the processes that train together.
+        agree: with which they agree to stop, see `make_agree`.
     """
 
     config: Config
@@ -61,6 +65,8 @@ class Job:
     pixel_stats: PixelStats
     stepper: Stepper
     refresh: Refresh
+    peers: Peers = ALONE
+    agree: Agree = first_signal
 
     @property
     def epoch_steps(self) -> int:
@@ -109,7 +115,9 @@ class Replica:
 
 
 def save(job: Job, replica: Replica, *, is_best: bool) -> None:
-    """Save a checkpoint with everything that resuming and predicting need."""
+    """Save a checkpoint with everything that resuming and predicting need; process 0 does it for all."""
+    if not job.peers.is_leader:
+        return
     meta = {
         "step": int(replica.state.step),
         "progress": asdict(replica.progress),
@@ -158,19 +166,21 @@ def run_epochs(
         speed = {"seconds": clock() - started, "images_per_second": images / (trained - started)}
         is_due = (epoch + 1) % config.train.save_epochs == 0
         is_due |= config.train.select == "best" and any(record["is_best"] for record in records)
-        stopping = list(signals)
+        stopping = job.agree(signals)
         for replica, record in zip(replicas, records, strict=True):
             record |= speed
             replica.progress = Progress([*replica.progress.history, record])
-        is_due |= bool(stopping) or _is_over(config.train, replicas)
+        is_due |= stopping != 0 or _is_over(config.train, replicas)
         if is_due and not is_measured:
             _refresh(job, replicas)
         for replica, record in zip(replicas, records, strict=True):
             if is_due:
                 save(job, replica, is_best=record["is_best"])
         on_epoch(records)
+        # Here, and not in the next step: an operation of all processes may not wait for long.
+        job.peers.meet(f"epoch {epoch}")
         if stopping:
-            raise StopError(stopping[0])
+            raise StopError(stopping)
 
 
 def _is_over(train: TrainConfig, replicas: Sequence[Replica]) -> bool:
@@ -301,9 +311,9 @@ def _take_steps(
             on_step(step - start, _read(replicas, *unread))
         unread = (step, objectives)
         step += count
-        if signals:
+        if signum := job.agree(signals):
             _read(replicas, *unread)
-            raise StopError(signals[0])
+            raise StopError(signum)
     if unread is not None:
         on_step(job.epoch_steps, _read(replicas, *unread))
 

@@ -27,6 +27,7 @@ from fer_jax.images.standardise import PixelStats
 from fer_jax.images.stored_views import TrainTargets
 from fer_jax.models.cnn import make_model
 from fer_jax.models.transfer import Start, Transfer
+from fer_jax.parallel.mesh import Place, check_batch, list_places
 from fer_jax.randomness import Stream, jax_key
 
 
@@ -42,7 +43,7 @@ class Programs:
         pixel_stats: of the training images, or those that came with the weights it starts from.
         class_weights: float32 [C], of the loss.
         targets: the training targets; None: the labels.
-        refresh: updates the statistics of an average, see `make_refresh`.
+        refresh_at: makes `make_refresh`'s function, of where the replica of each seed trains.
     """
 
     model: nn.Module
@@ -52,7 +53,7 @@ class Programs:
     pixel_stats: PixelStats
     class_weights: np.ndarray
     targets: TrainTargets | None
-    refresh: Refresh
+    refresh_at: Callable[[Callable[[int], Place]], Refresh]
 
 
 def make_programs(
@@ -106,18 +107,22 @@ def make_programs(
         pace=make_pace(config.average, epoch_steps=epoch_steps, epochs=config.train.epochs),
         transfer=None if start is None else _make_transfer(config, start, epoch_steps=epoch_steps),
     )
-    refresh = make_refresh(
-        config.average,
-        model,
-        examples.images,
-        split.train,
-        pixel_stats=stats,
-        batch_size=config.train.eval_batch_size,
-        frozen_at=partial(count_frozen, config, steps_per_epoch=epoch_steps),
-    )
+
+    def refresh_at(place_of: Callable[[int], Place]) -> Refresh:
+        return make_refresh(
+            config.average,
+            model,
+            examples.images,
+            split.train,
+            pixel_stats=stats,
+            batch_size=config.train.eval_batch_size,
+            frozen_at=partial(count_frozen, config, steps_per_epoch=epoch_steps),
+            place_of=place_of,
+        )
+
     init = _make_init(config, model, optimizer, start)
     eval_step = make_eval_step(model, pixel_stats=stats)
-    return Programs(model, init, train_step, eval_step, stats, weights, targets, refresh)
+    return Programs(model, init, train_step, eval_step, stats, weights, targets, refresh_at)
 
 
 def _make_transfer(config: Config, start: Start, *, epoch_steps: int) -> Transfer:
@@ -144,7 +149,13 @@ def _make_init(
 def make_job(
     config: Config, seeds: Sequence[int], examples: Examples, split: Split, programs: Programs
 ) -> Job:
-    """Make the job of training some seeds together, with the programs of this config, data and split."""
+    """Make the job of training some seeds together, with the programs of this config, data and split.
+
+    Raises:
+        ConfigError: there are not so many devices, or they cannot divide a batch.
+    """
+    places = list_places(config.device, seeds=len(seeds))
+    check_batch(config.train.batch_size, places[0])
     keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]
     is_accelerated = jax.devices()[0].platform != "cpu"
     is_chosen = config.device.mode == "auto" and is_accelerated and _fits(examples)
@@ -161,8 +172,10 @@ def make_job(
         programs.eval_step,
         examples,
         eval_batch_size=config.train.eval_batch_size,
+        places=places,
     )
-    return Job(config, examples, programs.targets, split, programs.pixel_stats, stepper, programs.refresh)
+    refresh = programs.refresh_at(dict(zip(seeds, places, strict=True)).__getitem__)
+    return Job(config, examples, programs.targets, split, programs.pixel_stats, stepper, refresh)
 
 
 def _fits(examples: Examples) -> bool:

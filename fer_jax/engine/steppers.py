@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fer_jax.data.batches import Expect, in_order, make_expect
@@ -25,12 +24,14 @@ from fer_jax.engine.input_pipeline import Recipe, eval_batches, evaluate, follow
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Batch, EvalStep, Objective, TrainStep
 from fer_jax.metrics.counts import Counts, merge
+from fer_jax.parallel.mesh import ONE_DEVICE, Place, describe, divisible, spread
 from fer_jax.text import counted
 
 MAX_SCANNED_STEPS: Final = 64
 """Most training steps of one scan: enough to hide the host's work, few enough for signals and the bar."""
 EVAL_STEPS: Final = 8
 """Evaluation steps of one scan; the last scan over some rows is padded to as many."""
+_STATIC: Final = ("side_px", "frozen_blocks")
 _UNROLL: Final = {True: 1, False: 0}
 """0: no loop at all, not even one with a single iteration."""
 
@@ -71,28 +72,39 @@ def make_host_stepper(
     examples: Examples,
     *,
     eval_batch_size: int,
+    places: Sequence[Place] = (),
 ) -> Stepper:
     """Make the stepper that makes batches with NumPy; for the arguments see `make_resident_stepper`."""
+    places = places or [ONE_DEVICE] * len(keys)
+    keys = [place.put_whole(key) for place, key in zip(places, keys, strict=True)]
+    steps = spread(train_step, places, donate_argnums=1, static_argnames=_STATIC)
+    eval_steps = spread(eval_step, places)
     expect = make_expect(examples.images)
+
+    def make_batch(place: Place, recipe: Recipe) -> Batch:
+        return place.put_shared(follow(place.cut(recipe), examples.images, examples.labels))
 
     def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Moved:
         static = {"side_px": side_px, "frozen_blocks": frozen_blocks}
         stepped = [
-            train_step(key, state, follow(recipe, examples.images, examples.labels), rate, **static)
-            for key, state, (recipe,), (rate,) in zip(keys, states, recipes, rates, strict=True)
+            step(key, place.put_whole(state), make_batch(place, recipe), rate, **static)
+            for step, place, key, state, (recipe,), (rate,) in zip(
+                steps, places, keys, states, recipes, rates, strict=True
+            )
         ]
         return [state for state, _ in stepped], [objective for _, objective in stepped]
 
-    def count_part(state: TrainState, rows: np.ndarray) -> Counts:
-        batches = eval_batches(examples, rows, batch_size=eval_batch_size, expect=expect)
-        return evaluate(eval_step, **state.predictor, batches=batches)
+    def count_part(eval_step: EvalStep, place: Place, state: TrainState, rows: np.ndarray) -> Counts:
+        batches = eval_batches(examples, rows, batch_size=eval_batch_size, expect=expect, place=place)
+        return evaluate(eval_step, **place.put_whole(state.predictor), batches=batches)
 
     def count(states: States, rows: Parts) -> list[list[Counts]]:
         return [
-            [count_part(state, part) for part in parts] for state, parts in zip(states, rows, strict=True)
+            [count_part(eval_step, place, state, part) for part in parts]
+            for eval_step, place, state, parts in zip(eval_steps, places, states, rows, strict=True)
         ]
 
-    return Stepper("made on the host", 1, train, count, expect)
+    return Stepper(f"made on the host{describe(places)}", 1, train, count, expect)
 
 
 def make_resident_stepper(
@@ -104,6 +116,7 @@ def make_resident_stepper(
     eval_batch_size: int,
     epoch_steps: int,
     is_fused: bool,
+    places: Sequence[Place] = (),
 ) -> Stepper:
     """Make the stepper that makes batches on the device, where all images are put once.
 
@@ -115,34 +128,50 @@ def make_resident_stepper(
         eval_batch_size: images of a step of evaluation.
         epoch_steps: steps of an epoch; they are divided into chunks of about the same size.
         is_fused: whether many steps are one program, as suits an accelerator.
+        places: where each replica trains, see `list_places`; by default all on one device.
     """
-    data = jnp.asarray(examples.images), jnp.asarray(examples.labels)
+    places = places or [ONE_DEVICE] * len(keys)
+    keys = [place.put_whole(key) for place, key in zip(places, keys, strict=True)]
+    held = {place: place.put_data((examples.images, examples.labels)) for place in dict.fromkeys(places)}
     scans = math.ceil(epoch_steps / MAX_SCANNED_STEPS)
     chunk_steps, count_steps = (math.ceil(epoch_steps / scans), EVAL_STEPS) if is_fused else (1, 1)
-    train_chunk = _make_train_chunk(train_step, is_fused=is_fused)
-    count_chunk = _make_count_chunk(eval_step, is_fused=is_fused)
+    train_chunks = spread(
+        _make_train_chunk(train_step, is_fused=is_fused), places, donate_argnums=2, static_argnames=_STATIC
+    )
+    count_chunks = spread(_make_count_chunk(eval_step, is_fused=is_fused), places)
+
+    def put(place: Place, recipes: Sequence[Recipe]) -> Recipe:
+        return place.put_shared(_stack([place.cut(each) for each in recipes]), axis=1)
 
     def train(states: States, recipes: Recipes, rates: np.ndarray, side_px: int, frozen_blocks: int) -> Moved:
         static = {"side_px": side_px, "frozen_blocks": frozen_blocks}
         moved = [
-            train_chunk(key, data, state, _stack(own), own_rates, **static)
-            for key, state, own, own_rates in zip(keys, states, recipes, rates, strict=True)
+            train_chunk(key, held[place], place.put_whole(state), put(place, own), own_rates, **static)
+            for train_chunk, place, key, state, own, own_rates in zip(
+                train_chunks, places, keys, states, recipes, rates, strict=True
+            )
         ]
         return [state for state, _ in moved], [objective for _, objective in moved]
 
-    def count_part(state: TrainState, rows: np.ndarray) -> Counts:
+    def count_part(
+        count_chunk: Callable[..., Counts], place: Place, state: TrainState, rows: np.ndarray
+    ) -> Counts:
+        weights, size = place.put_whole(state.predictor), divisible(eval_batch_size, place)
         chunks = [
-            count_chunk(data, state.predictor, *(x.reshape(count_steps, -1) for x in some))
-            for some in in_order(rows, count_steps * eval_batch_size)
+            count_chunk(held[place], weights, *place.put_shared(place.cut(some, axis=1), axis=1))
+            for some in (
+                tuple(x.reshape(count_steps, -1) for x in flat) for flat in in_order(rows, count_steps * size)
+            )
         ]
         return merge(chunks)
 
     def count(states: States, rows: Parts) -> list[list[Counts]]:
         return [
-            [count_part(state, part) for part in parts] for state, parts in zip(states, rows, strict=True)
+            [count_part(count_chunk, place, state, part) for part in parts]
+            for count_chunk, place, state, parts in zip(count_chunks, places, states, rows, strict=True)
         ]
 
-    description = f"made on the device; {counted(chunk_steps, 'step')} a call"
+    description = f"made on the device; {counted(chunk_steps, 'step')} a call{describe(places)}"
     return Stepper(description, chunk_steps, train, count)
 
 
@@ -169,7 +198,7 @@ def _make_train_chunk(train_step: TrainStep, *, is_fused: bool) -> Callable[...,
 
         return jax.lax.scan(take_step, state, (recipes, rates), unroll=_UNROLL[is_fused])
 
-    return jax.jit(train_chunk, donate_argnums=2, static_argnames=("side_px", "frozen_blocks"))
+    return jax.jit(train_chunk, donate_argnums=2, static_argnames=_STATIC)
 
 
 def _make_count_chunk(eval_step: EvalStep, *, is_fused: bool) -> Callable[..., Counts]:

@@ -47,8 +47,9 @@ LAST, PREVIOUS, BEST = "last", "previous", "best"
 # What a leaf takes beside its numbers (names, checksums, the last block of its file), and all files together.
 _LEAF_BYTES, _OTHER_BYTES = 8192, 65536
 _MOST_MANIFEST_BYTES = 2**24
-_SHOWN_LETTERS = 200
-_UNREADABLE = "cannot be read"
+_SHOWN_LETTERS, _UNREADABLE = 200, "cannot be read"
+_LEADER = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+"""Process 0 of a distributed training saves for all, which have the same state: nobody waits for another."""
 _REMOVE_TRIES, _REMOVE_SECONDS = 20, 0.05
 
 
@@ -135,7 +136,7 @@ def _write(leaves: dict[str, np.ndarray], meta: Json, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     _reserve(leaves, folder / "space")
-    with _disk_errors(), ocp.StandardCheckpointer() as checkpointer:
+    with _disk_errors(), ocp.StandardCheckpointer(multiprocessing_options=_LEADER) as checkpointer:
         checkpointer.save((folder / "arrays").resolve(), leaves)
     forms = {name: _form(leaf) for name, leaf in leaves.items()}
     write_json(folder / "meta.json", {"format": FORMAT, **meta, "leaves": forms})
@@ -347,7 +348,8 @@ def _read_arrays(folder: Path, forms: dict[str, list], *, is_partial: bool) -> d
         partial_restore=is_partial,
     )
     try:
-        with _disk_errors(), ocp.PyTreeCheckpointer() as checkpointer:
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_LEADER)
+        with _disk_errors(), ocp.Checkpointer(handler, multiprocessing_options=_LEADER) as checkpointer:
             stored = checkpointer.metadata(folder.resolve()).item_metadata.tree
             for name, form in forms.items():
                 if _form(stored[name]) != form:

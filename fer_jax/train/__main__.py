@@ -5,17 +5,20 @@ python -m fer_jax.train --config configs/run6.py
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_jax import cli
 from fer_jax.config.run import Config
 from fer_jax.config.training import InitConfig
 from fer_jax.errors import ConfigError
+from fer_jax.parallel.launch import DistributedOptions
+from fer_jax.parallel.peers import joined
 from fer_jax.runs import inputs, trackers
 from fer_jax.runtime import output
 from fer_jax.runtime.door import collect_rarely
 from fer_jax.runtime.signals import name_signal
+from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
 
@@ -43,6 +46,7 @@ class TrainCommand(cli.ConfigCommand):
     restart_schedule: bool = False
     """With --extend-epochs and a schedule that ends at 0 (cosine, trapezoid): run it once more over these
     epochs, from the peak learning rate, without warm-up."""
+    distributed: DistributedOptions = field(default_factory=DistributedOptions)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,23 +104,30 @@ def _train(options: TrainCommand, invocation: str) -> int:
     )
     output.outlive_reader()
     collect_rarely()
-    # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
-    from fer_jax.train import run
+    with joined(options.distributed) as peers:
+        if not peers.is_leader:
+            set_verbosity(Verbosity.QUIET)
+            output.discard(sys.stdout)  # Libraries in C++ print too.
+        # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
+        from fer_jax.train import run
 
-    outcome = run.train(
-        config,
-        seeds=options.seeds,
-        run_dir=options.run_dir,
-        is_resumed=options.resume,
-        extra_epochs=options.extend_epochs,
-        invocation=invocation,
-        clock=time.perf_counter,
-    )
+        outcome = run.train(
+            config,
+            seeds=options.seeds,
+            run_dir=options.run_dir,
+            is_resumed=options.resume,
+            extra_epochs=options.extend_epochs,
+            invocation=invocation,
+            clock=time.perf_counter,
+            peers=peers,
+        )
     if outcome.stopped_by is None:
         return 0
-    print(
-        f"interrupted by {name_signal(outcome.stopped_by)}; saved in {outcome.home}. Continue with --resume"
-    )
+    if peers.is_leader:
+        print(
+            f"interrupted by {name_signal(outcome.stopped_by)}; saved in {outcome.home}. "
+            "Continue with --resume"
+        )
     return 128 + outcome.stopped_by
 
 

@@ -21,6 +21,7 @@ from fer_jax.runtime import machine
 from fer_jax.runtime.door import INTERRUPTED
 from fer_jax.runtime.signals import GRACE_S, acknowledge_signals
 from fer_jax.text import counted, join
+from fer_jax.train.together import follow_state
 
 SELECTIONS = {
     "best": "the best by validation accuracy, which flatters val a little",
@@ -47,13 +48,23 @@ def _finish(
     console: Console, place: Place, job: Job, replicas: Sequence[Replica], facts: Mapping[Path, Json]
 ) -> None:
     select = job.config.train.select
-    chosen = [checkpoint.find_good(replica.checkpoints, (select,))[0] for replica in replicas]
+    chosen = [
+        checkpoint.find_good(replica.checkpoints, (select,))[0] if job.peers.is_leader else None
+        for replica in replicas
+    ]
     states = [
-        checkpoint.restore(replica.state, folder) for replica, folder in zip(replicas, chosen, strict=True)
+        follow_state(
+            job.peers,
+            f"selected of seed {replica.seed}",
+            checkpoint.restore(replica.state, folder) if folder else replica.state,
+        )
+        for replica, folder in zip(replicas, chosen, strict=True)
     ]
     parts = {name: rows for name, rows in job.split.parts.items() if len(rows)}
     with terminal.show_steps(console, f"measuring {join(list(parts))}", None):
         part_counts = job.stepper.evaluate(states, [list(parts.values())] * len(replicas))
+    if not job.peers.is_leader:
+        return
     names = job.config.model.names
     metrics = [
         {part: summarise(each, names) for part, each in zip(parts, counts, strict=True)}
@@ -68,7 +79,7 @@ def _finish(
         "stopped_early": _find_early_stop(job, replicas),
     }
     for config, replica, folder, figures in zip(place.configs, replicas, chosen, metrics, strict=True):
-        measured = len(checkpoint.read_meta(folder)["progress"]["history"])
+        measured = len(checkpoint.read_meta(folder or replica.folder)["progress"]["history"])
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(replica.state)}
         _write_run(config, replica, facts[replica.folder] | ends | own, figures)
     if ends["stopped_early"] is not None:

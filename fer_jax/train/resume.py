@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fer_jax.engine.loop import Progress, Replica
 from fer_jax.errors import RunError
-from fer_jax.files import reading
-from fer_jax.inference.teachers import Ancestor, restore_ancestor
+from fer_jax.files import Json
 from fer_jax.runs import checkpoint, record
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs.location import Place
@@ -19,12 +20,12 @@ from fer_jax.runs.location import Place
 NAMES = (checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST)
 
 
-def find_ancestor(place: Place) -> Ancestor | None:
-    """Find the ancestor of a run in the run's own record: its checkpoints have the weights.
+def read_ancestor(place: Place) -> tuple[Json, np.ndarray] | None:
+    """Read of the ancestor of a run what the run's own record says: its checkpoints have the weights.
 
     Returns:
-        None if the run started from new weights, or was killed before its first checkpoint and has to load
-        the ancestor again.
+        Its facts, and the hashes of its images, uint64; None if the run started from new weights, or was
+        killed before its first checkpoint and has to load the ancestor again.
     """
     facts = record.read_record(place.folders[0]).ancestor
     is_saved = all(any((each / "checkpoints" / name).exists() for name in NAMES) for each in place.folders)
@@ -32,9 +33,7 @@ def find_ancestor(place: Place) -> Ancestor | None:
         return None
     folder = place.folders[0]
     own = record.read_record(folder).split.sizes["train"]
-    hashes = record.read_split(folder)["train_hashes"][own:]
-    with reading(folder / "run.json"):
-        return restore_ancestor(facts, hashes, place.configs[0].model.names)
+    return facts, record.read_split(folder)["train_hashes"][own:]
 
 
 def restore(replicas: Sequence[Replica]) -> list[str]:

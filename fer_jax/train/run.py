@@ -1,7 +1,7 @@
 """The main job: from a config to trained and measured runs, with their reports."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from fer_jax.errors import RunError
 from fer_jax.files import Json, remove_temporaries, replacing, write_json
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.models.summary import Layer, list_layers
+from fer_jax.parallel.mesh import count_devices
+from fer_jax.parallel.peers import ALONE, Peers
 from fer_jax.randomness import Stream, jax_key, numpy_rng
 from fer_jax.report import markdown, terminal
 from fer_jax.report import seeds as report_seeds
@@ -31,6 +33,15 @@ from fer_jax.runtime.disk import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import resume
 from fer_jax.train.ahead import measure_ahead
+from fer_jax.train.together import (
+    check_data,
+    check_devices,
+    check_start,
+    follow_ancestor,
+    follow_leader,
+    follow_place,
+    join_job,
+)
 
 PICTURES = "pictures.png"
 """A sheet of one's own pictures, in the folder of a run."""
@@ -61,6 +72,7 @@ def train(
     extra_epochs: int = 0,
     invocation: str,
     clock: Clock,
+    peers: Peers = ALONE,
 ) -> Outcome:
     """Train one seed or several together, and write their run folders.
 
@@ -72,33 +84,46 @@ def train(
         extra_epochs: how many epochs longer than planned the resumed run becomes; 0: no longer.
         invocation: the command line, for the record.
         clock: for the log.
+        peers: the processes that train together; process 0 alone reads and writes the run folders.
 
     Raises:
         FerJaxError: a user error: config, data or run folder.
     """
     check_installed(config.train.trackers)
-    place = choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs)
+    check_start(peers, config, seeds=seeds, is_resumed=is_resumed, extra_epochs=extra_epochs)
+    place = follow_place(
+        peers,
+        lambda: choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs),
+    )
     with ExitStack() as locks:
         # First of all: a second run is told at once, not after it has loaded the data.
-        for folder in dict.fromkeys([place.home, *place.folders]):
+        for folder in dict.fromkeys([place.home, *place.folders]) if peers.is_leader else ():
             locks.enter_context(runs_folder.locked(folder))
             remove_temporaries(folder)
-        if not is_resumed and (place.home / "run.json").exists():
+        if peers.is_leader and not is_resumed and (place.home / "run.json").exists():
             raise RunError(f"another run was made in {place.home} at the same moment; start again")
         return _train(
-            place, is_resumed=is_resumed, extra_epochs=extra_epochs, invocation=invocation, clock=clock
+            place,
+            peers,
+            is_resumed=is_resumed,
+            extra_epochs=extra_epochs,
+            invocation=invocation,
+            clock=clock,
         )
 
 
-def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str, clock: Clock) -> Outcome:
+def _train(
+    place: Place, peers: Peers, *, is_resumed: bool, extra_epochs: int, invocation: str, clock: Clock
+) -> Outcome:
     """Load the data, and run; see `train`. The folders are locked."""
     config = place.configs[0]
     console = terminal.begin(f"fer_jax {place.title} -> {place.home}", config)
+    check_devices(peers, config, seeds=len(place.seeds))
     config, examples = terminal.load_training_data(console, config)
     # The seeds differ in nothing that the data decides.
     configs = [replace(each, data=config.data, model=config.model) for each in place.configs]
     place = replace(place, configs=configs)
-    ancestor = resume.find_ancestor(place) if is_resumed else None
+    ancestor = follow_ancestor(peers, place) if is_resumed else None
     prepared = prepare(config, examples, console=console, ancestor=ancestor)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
@@ -118,7 +143,8 @@ def _train(place: Place, *, is_resumed: bool, extra_epochs: int, invocation: str
     )
     missing = [f"no commit is recorded: {facts['git_missing']}"] if facts["git_missing"] else []
     terminal.show_notes(console, [*prepared.notes, *missing])
-    return _run(console, place, prepared, facts, is_resumed=is_resumed, clock=clock)
+    check_data(peers, facts)
+    return _run(console, place, prepared, facts, peers, is_resumed=is_resumed, clock=clock)
 
 
 def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
@@ -128,10 +154,18 @@ def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
 
 
 def _run(
-    console: Console, place: Place, prepared: Prepared, facts: Json, *, is_resumed: bool, clock: Clock
+    console: Console,
+    place: Place,
+    prepared: Prepared,
+    facts: Json,
+    peers: Peers,
+    *,
+    is_resumed: bool,
+    clock: Clock,
 ) -> Outcome:
     with terminal.show_steps(console, "compiling the initial weights", None):
         job, replicas, layers = _build(place, prepared)
+        job = join_job(peers, job)
     console.print(markdown.layer_table(layers))
     console.print(f"batches    {job.stepper.description}")
     facts = facts | {
@@ -149,15 +183,41 @@ def _run(
     }
     if len(replicas) > 1:
         every[place.home] = facts | {"seeds": place.seeds, "folders": [str(path) for path in place.folders]}
-    if is_resumed:
+    if is_resumed and peers.is_leader:
         resumed = {folder: runs_record.resume(folder, each) for folder, each in every.items()}
         every = {folder: each for folder, (each, _) in resumed.items()}
         for note in dict.fromkeys(note for _, notes in resumed.values() for note in notes):
             console.print(note, style="yellow")
         for line in resume.restore(replicas):
             console.print(line, style="yellow" if line.startswith("note") else None)
-    if machine.describe_device() != machine.CPU:
+    follow_leader(peers, replicas)
+    # Programs of several devices have to start in the same order everywhere.
+    if machine.describe_device() != machine.CPU and count_devices(job.config.device) == 1:
         job = measure_ahead(job, replicas)
+    if peers.is_leader:
+        _begin(place, prepared, job, replicas, every, is_resumed=is_resumed)
+    peers.meet("begun")
+    with watch_signals() as signals, suppress(StopError):
+        _fit(console, place.configs, job, replicas, signals, clock)
+    # It may have come after the last step, too: everything is saved.
+    if signum := job.agree(signals) or job.agree(signals):
+        return Outcome(place.home, signum)
+    from fer_jax.train import finish  # It imports matplotlib, which the first step need not wait for.
+
+    finish.finish(console, place, job, replicas, every)
+    return Outcome(place.home, None)
+
+
+def _begin(
+    place: Place,
+    prepared: Prepared,
+    job: Job,
+    replicas: Sequence[Replica],
+    every: Mapping[Path, Json],
+    *,
+    is_resumed: bool,
+) -> None:
+    """Write the facts of each folder, and a first checkpoint where there is none."""
     _check_space(place, replicas)
     for config, replica in zip(place.configs, replicas, strict=True):
         runs_record.write(
@@ -172,14 +232,6 @@ def _run(
     write_json(place.home / "run.json", every[place.home])
     if prepared.loaded.is_own:
         _show_pictures(place, prepared.loaded)
-    with watch_signals() as signals, suppress(StopError):
-        _fit(console, place.configs, job, replicas, signals, clock)
-    if signals:  # It may have come after the last step, too: everything is saved.
-        return Outcome(place.home, signals[0])
-    from fer_jax.train import finish  # It imports matplotlib, which the first step need not wait for.
-
-    finish.finish(console, place, job, replicas, every)
-    return Outcome(place.home, None)
 
 
 def _show_pictures(place: Place, examples: Examples) -> None:
@@ -228,7 +280,11 @@ def _fit(
     epochs, images = job.config.train.total_epochs, job.config.train.batch_size * len(replicas)
     with ExitStack() as logs:
         add = [
-            logs.enter_context(runs_record.open_log(replica.folder, config, replica.progress.history))
+            logs.enter_context(
+                runs_record.open_log(replica.folder, config, replica.progress.history)
+                if job.peers.is_leader
+                else nullcontext(lambda record: None)
+            )
             for config, replica in zip(configs, replicas, strict=True)
         ]
         steps = logs.enter_context(

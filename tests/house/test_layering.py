@@ -12,7 +12,7 @@ PACKAGE = ROOT / "fer_jax"
 ROWS = (
     ("errors", "fer2013", "litter", "randomness", "files", "strict_json", "text"),
     ("config", "metrics", "runtime", "faces"),
-    ("images", "data", "models", "cli"),
+    ("images", "data", "models", "cli", "parallel"),
     ("runs", "report"),
     ("engine", "inference"),
     (
