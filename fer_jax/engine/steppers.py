@@ -7,8 +7,9 @@ Both steppers follow the same recipes, so they train on the same bits.
 
 - host: NumPy makes each batch while the device is busy with the one before; one step a call.
 - resident: images and labels stay on the device, which gathers and augments them; the host sends recipes
-  alone. On an accelerator it is *fused*: a call is a scan over many steps, so that the device never waits for
-  the host. On a CPU gradients of convolutions inside a scan are very slow, so there a call is one step.
+  alone. Devices that share batches have a part of the images each. On an accelerator it is *fused*: a call is
+  a scan over many steps, so that the device never waits for the host. On a CPU gradients of convolutions
+  inside a scan are very slow, so there a call is one step.
 """
 
 import math

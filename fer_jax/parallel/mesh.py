@@ -137,8 +137,25 @@ class Share:
         return jax.tree.map(self._put, tree)
 
     def put_data(self, arrays: Sequence[np.ndarray]) -> tuple[jax.Array, ...]:
-        """Put arrays on every device."""
-        return tuple(map(self._put, arrays))
+        """Divide arrays along their rows; the last device's part is filled up with zeros.
+
+        Where a program takes some rows of an array, each device looks up those that it has, and their sum is
+        the result (GSPMD): the devices exchange batches, never the data. A process reads its own parts only.
+        """
+        return tuple(map(self._divide, arrays))
+
+    def _divide(self, array: np.ndarray) -> jax.Array:
+        rows = divisible(len(array), self)
+
+        def read(index: tuple[slice, ...]) -> np.ndarray:
+            part = np.asarray(array[index[0]])
+            missing = rows // self.devices - len(part)
+            return (
+                np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
+            )
+
+        sharding = NamedSharding(self._mesh, PartitionSpec(DATA))
+        return jax.make_array_from_callback((rows, *array.shape[1:]), sharding, read)
 
     def _put(self, leaf: Any) -> Any:
         if getattr(leaf, "sharding", None) == self._whole:

@@ -4,6 +4,7 @@ JAX has to be told the number of devices before it starts, so this file runs its
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,9 +27,11 @@ from fer_jax.errors import ConfigError
 from fer_jax.parallel.mesh import (
     ONE_DEVICE,
     OneDevice,
+    Place,
     check_batch,
     choose_devices,
     divisible,
+    list_places,
     make_mesh,
 )
 from fer_jax.randomness import Stream, jax_key
@@ -89,6 +92,20 @@ def compare() -> None:
         assert description == f"{words}; shared by 2 devices"
         for one, other in zip(wanted[0], found_alone, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+    check_divided(list_places(DeviceConfig(count=2), seeds=1)[0])
+
+
+def check_divided(place: Place) -> None:
+    """Check that each device holds its part of the data, and that taking rows exchanges these rows alone."""
+    images = some_examples().images[:39]
+    rows = np.array([38, 0, 20, 19, 38, 5], np.int32)
+    (held,) = place.put_data([images])
+    assert [shard.data.shape[0] for shard in held.addressable_shards] == [20, 20]
+    take = jax.jit(lambda data, some: data[some])
+    inputs = held, place.put_shared(place.cut(rows))
+    np.testing.assert_array_equal(take(*inputs), images[rows])
+    exchanged = re.findall(r"= (u8\S*) all-", take.lower(*inputs).compile().as_text())
+    assert exchanged and all(each.startswith("u8[6,48,48,1]") for each in exchanged)
 
 
 def test_several_devices_train_as_one() -> None:
