@@ -158,7 +158,7 @@ def make_job(
     check_batch(config.train.batch_size, places[0])
     keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]
     is_accelerated = jax.devices()[0].platform != "cpu"
-    is_chosen = config.device.mode == "auto" and is_accelerated and _fits(examples)
+    is_chosen = config.device.mode == "auto" and is_accelerated and _fits(examples, places[0])
     is_resident = config.device.mode == "resident" or is_chosen
     epoch_steps = len(split.train) // config.train.batch_size
     make_stepper = (
@@ -178,7 +178,7 @@ def make_job(
     return Job(config, examples, programs.targets, split, programs.pixel_stats, stepper, refresh)
 
 
-def _fits(examples: Examples) -> bool:
-    """Whether the images leave half of a device's memory free; True where its size is not known."""
+def _fits(examples: Examples, place: Place) -> bool:
+    """Whether a device's share of the images leaves half of its memory free; True where that is not known."""
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    return memory is None or examples.images.nbytes <= memory // 2
+    return memory is None or examples.images.nbytes // place.devices <= memory // 2
