@@ -147,7 +147,7 @@ class Share:
     def _divide(self, array: np.ndarray) -> jax.Array:
         rows = divisible(len(array), self)
 
-        def read(index: tuple[slice, ...]) -> np.ndarray:
+        def read(index: Any) -> np.ndarray:
             part = np.asarray(array[index[0]])
             missing = rows // self.devices - len(part)
             return (
@@ -175,12 +175,13 @@ class Share:
 def _start_together(program: Any) -> Callable[..., Any]:
     """Let all processes compile a program before one runs it: on a CPU the others are waited for 30 s."""
     ready: dict[Any, Any] = {}
+    store: Any = global_state.client
 
     def call(*args: Any, **static: Any) -> Any:
         key = (*static.items(), *(np.shape(leaf) for leaf in jax.tree.leaves(args)))
         if key not in ready:
             ready[key] = program.lower(*args, **static).compile()
-            global_state.client.wait_at_barrier(f"compiled {next(_COMPILED)}", _LONGEST_MS)
+            store.wait_at_barrier(f"compiled {next(_COMPILED)}", _LONGEST_MS)
         return ready[key](*args)
 
     return call
