@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    PendingRollbackError,
     SQLAlchemyError,
 )
 
@@ -267,7 +268,9 @@ def is_lost(error: BaseException) -> bool:
     cause = _cause(error)
     if isinstance(cause, DBAPIError) and cause.connection_invalidated:
         return True
-    return isinstance(cause, OperationalError | InterfaceError | sqlalchemy.exc.TimeoutError)
+    # The last one comes from the next query of a transaction whose connection was lost.
+    lost = OperationalError | InterfaceError | sqlalchemy.exc.TimeoutError | PendingRollbackError
+    return isinstance(cause, lost)
 
 
 def is_starting(error: BaseException) -> bool:

@@ -43,6 +43,14 @@ def fail(words: str) -> sqlalchemy.exc.OperationalError:
     return sqlalchemy.exc.OperationalError("SELECT", {}, Exception(words))
 
 
+def test_optuna_tells_of_a_lost_connection_in_several_ways() -> None:
+    hidden = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    hidden.__cause__ = sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is ...")
+    assert database.is_lost(hidden)
+    assert database.is_lost(fail("server closed the connection unexpectedly"))
+    assert not database.is_lost(sqlalchemy.exc.ProgrammingError("SELECT", {}, Exception("no such column")))
+
+
 @pytest.mark.parametrize(
     ("said", "cure"),
     [
