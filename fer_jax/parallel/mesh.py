@@ -100,7 +100,7 @@ class OneDevice:
 
     def put_data(self, arrays: Sequence[np.ndarray]) -> tuple[jax.Array, ...]:
         """Put arrays on the device."""
-        return tuple(self.put_whole(jnp.asarray(each)) for each in arrays)
+        return tuple(jax.device_put(each, self._device) for each in arrays)
 
     def spread(self, program: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """Return a compiled program as it is."""

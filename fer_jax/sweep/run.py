@@ -30,6 +30,7 @@ from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.files import Json, refuse_other, write_json
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.metrics.history import keep_measured
+from fer_jax.parallel.mesh import check_batch, list_places
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
@@ -66,6 +67,7 @@ def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
     """
     started = clock()
     console = terminal.begin(f"fer_jax sweep {plan.name} -> {plan.folder}", plan.config)
+    _check_devices(plan)
     config, examples = terminal.load_training_data(console, plan.config)
     plan = replace(plan, config=config)
     chosen = _choose_rows(console, plan, examples)
@@ -90,6 +92,17 @@ def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
             return 128 + stop.signum
         _write_report(console, plan, chosen, board)
     return 0
+
+
+def _check_devices(plan: Plan) -> None:
+    """Refuse devices that no trial could use here: each would be given up, for the other workers too.
+
+    Raises:
+        ConfigError: they are not there, or cannot share a batch.
+    """
+    place = list_places(plan.config.device, seeds=len(plan.seeds))[0]
+    if "train.batch_size" not in plan.space:
+        check_batch(plan.config.train.batch_size, place)
 
 
 def _open_board(console: Console, plan: Plan, chosen: Prepared, team: Team) -> Board:

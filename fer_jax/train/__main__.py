@@ -3,6 +3,7 @@
 python -m fer_jax.train --config configs/run6.py
 """
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from fer_jax import cli
 from fer_jax.config.run import Config
 from fer_jax.config.training import InitConfig
 from fer_jax.errors import ConfigError
-from fer_jax.parallel.launch import DistributedOptions
+from fer_jax.parallel.launch import DistributedOptions, find_launch
 from fer_jax.parallel.peers import joined
 from fer_jax.runs import inputs, trackers
 from fer_jax.runtime import output
@@ -95,13 +96,15 @@ def _train(options: TrainCommand, invocation: str) -> int:
     config = to_config(options)
     # The checkpoints of a run that is resumed have the weights that it started from, and more.
     inputs.check_files(replace(config, init=InitConfig()) if options.resume else config)
-    inputs.check_place(
-        config,
-        options.seeds,
-        options.run_dir,
-        is_resumed=options.resume,
-        extra_epochs=options.extend_epochs,
-    )
+    # Of several processes only process 0 looks at the run's folder, once they have met.
+    if find_launch(options.distributed, os.environ) is None:
+        inputs.check_place(
+            config,
+            options.seeds,
+            options.run_dir,
+            is_resumed=options.resume,
+            extra_epochs=options.extend_epochs,
+        )
     output.outlive_reader()
     collect_rarely()
     with joined(options.distributed) as peers:

@@ -93,6 +93,7 @@ def train(
     check_start(peers, config, seeds=seeds, is_resumed=is_resumed, extra_epochs=extra_epochs)
     place = follow_place(
         peers,
+        config,
         lambda: choose_place(config, seeds, run_dir, is_resumed=is_resumed, extra_epochs=extra_epochs),
     )
     with ExitStack() as locks:

@@ -73,12 +73,15 @@ def _compare(told: Sequence[Json], error: type[FerJaxError], what: str) -> None:
             if ours != theirs:
                 raise error(
                     f"{name} is {ours} in process 0 and {theirs} in process {number}; {_MUST_AGREE} {what}. "
-                    "Processes that shall train by themselves need --distributed.launcher none"
+                    "To let each process train by itself, give --distributed.launcher none"
                 )
 
 
-def follow_place(peers: Peers, choose: Callable[[], Place]) -> Place:
-    """Let process 0 choose the run folders, or find the run to resume: the others need not see them."""
+def follow_place(peers: Peers, config: Config, choose: Callable[[], Place]) -> Place:
+    """Let process 0 choose the run folders, or find the run to resume: the others need not see them.
+
+    Each process reads its own files: those that its `config` names.
+    """
     if peers.count == 1:
         return choose()
 
@@ -88,8 +91,17 @@ def follow_place(peers: Peers, choose: Callable[[], Place]) -> Place:
         return {"configs": configs, "folders": list(map(str, place.folders)), "home": str(place.home)}
 
     told = peers.follow("place", describe)
-    configs = [from_json(Config, each, where="the config of process 0") for each in told["configs"]]
+    configs = [
+        _keep_files(config, from_json(Config, each, where="the config of process 0"))
+        for each in told["configs"]
+    ]
     return Place(configs, list(map(Path, told["folders"])), Path(told["home"]))
+
+
+def _keep_files(own: Config, config: Config) -> Config:
+    """Return a config with the data files of this process; their contents are compared by hash."""
+    data = replace(config.data, path=own.data.path, source=own.data.source)
+    return replace(config, data=data, labels=replace(config.labels, ferplus=own.labels.ferplus))
 
 
 def follow_ancestor(peers: Peers, place: Place) -> Ancestor | None:

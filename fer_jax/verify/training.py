@@ -228,6 +228,8 @@ def _measure_again(
     if run.ancestor is not None:
         start = restore_ancestor(run.ancestor, trained.saved["train_hashes"], config.model.names).start
     programs = make_programs(config, examples, split, start=start)
+    # This machine may have fewer devices; one measures the same up to rounding.
+    config = replace(config, device=replace(config.device, count=1))
     job = make_job(config, [run.seed], examples, split, programs)
     parts = {part: rows for part, rows in split.parts.items() if len(rows)}
     train_rows = subsets.eval_rows(split.train, config.train, seed=run.seed)
