@@ -266,7 +266,7 @@ def run(program: Callable[[], int]) -> int:
             if isinstance(error, BrokenPipeError):
                 discard(sys.stdout)
                 return CLOSED_STATUS
-            told = _to_user_error(error)
+            told = to_user_error(error)
             if told is None:
                 raise
             print(f"error: {told}", file=sys.stderr)
@@ -283,7 +283,7 @@ def _start(program: Callable[[], int]) -> int:
     return program()
 
 
-def _to_user_error(error: BaseException) -> FerJaxError | None:
+def to_user_error(error: BaseException) -> FerJaxError | None:
     """Make a user error of what ended a program; None for a bug, whose traceback is wanted."""
     if isinstance(error, FerJaxError):
         return error

@@ -103,16 +103,19 @@ class Peers:
                     raise
 
 
+ToUserError = Callable[[BaseException], FerJaxError | None]
+
 ALONE: Final = Peers(0, 1, None)
 """A process that trains by itself."""
 
 
 @contextmanager
-def joined(options: DistributedOptions) -> Iterator[Peers]:
+def joined(options: DistributedOptions, *, to_user_error: ToUserError) -> Iterator[Peers]:
     """Join the processes that train together, where there are others; they end together too.
 
     Args:
         options: how to find them.
+        to_user_error: makes a user error of what ends the block; None of a bug.
 
     Yields:
         They; `ALONE` without others.
@@ -135,7 +138,7 @@ def joined(options: DistributedOptions) -> Iterator[Peers]:
             yield watch.peers
             watch.peers.meet("end")
         except BaseException as error:
-            told = watch.explain(error)
+            told = watch.explain(error) or to_user_error(error)
             watch.end(told or RunError(f"{type(error).__name__}: {_first_line(error)}"))
             restore()
             if told is None:
@@ -221,7 +224,7 @@ class Watch:
         return _describe_gone(self._told[gone[0]].partition(" ")[2]) if gone else None
 
     def explain(self, error: BaseException) -> FerJaxError | None:
-        """Say what ended this process in the words of a user error; None for a bug.
+        """Say which other process ended this one; None: none did.
 
         An error of a library may come from another process that is gone: its classes do not tell.
         """

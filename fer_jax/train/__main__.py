@@ -94,10 +94,10 @@ def _train(options: TrainCommand, invocation: str) -> int:
     _check_extension(options)
     trackers.check_installed(options.settings.train.trackers)
     config = to_config(options)
-    # The checkpoints of a run that is resumed have the weights that it started from, and more.
-    inputs.check_files(replace(config, init=InitConfig()) if options.resume else config)
-    # Of several processes only process 0 looks at the run's folder, once they have met.
+    # Several processes meet first, so that what is wrong with one is told to all; the folder is process 0's.
     if find_launch(options.distributed, os.environ) is None:
+        # The checkpoints of a run that is resumed have the weights that it started from, and more.
+        inputs.check_files(replace(config, init=InitConfig()) if options.resume else config)
         inputs.check_place(
             config,
             options.seeds,
@@ -107,7 +107,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
         )
     output.outlive_reader()
     collect_rarely()
-    with joined(options.distributed) as peers:
+    with joined(options.distributed, to_user_error=cli.to_user_error) as peers:
         if not peers.is_leader:
             set_verbosity(Verbosity.QUIET)
             output.discard(sys.stdout)  # Libraries in C++ print too.

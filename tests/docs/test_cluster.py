@@ -62,7 +62,7 @@ def read(name: str) -> str:
 
 
 @pytest.mark.parametrize("is_resumed", [False, True])
-@pytest.mark.parametrize("status", [0, 4, 9, 138])
+@pytest.mark.parametrize("status", [0, 4, 9, 137, 138])
 def test_the_slurm_script_trains_and_queues_itself_again(
     tmp_path: Path, status: int, *, is_resumed: bool
 ) -> None:
@@ -72,7 +72,7 @@ def test_the_slurm_script_trains_and_queues_itself_again(
     options = run_script(tmp_path, read("train.slurm"), status=status, **job)
     assert options.run_dir == Path("runs/fer-best-17") and options.resume is is_resumed
     assert options.to_config().data.path == "fer2013.csv"
-    assert (tmp_path / "started.requeued").exists() is (status in (9, 138))
+    assert (tmp_path / "started.requeued").exists() is (status in (9, 137, 138))
 
 
 def test_what_slurm_is_asked_for_fits_the_batch() -> None:
