@@ -157,7 +157,7 @@ def short_table(results: dict[str, Any]) -> str:
                 str(len(row["seeds"])),
                 *(cells if has_copy_free else cells[::2]),
                 _duration(statistics.median(row["seconds"])),
-                "; ".join(_shorten_machine(machine) for machine in row["machines"]),
+                "; ".join(shorten_machine(machine) for machine in row["machines"]),
             ]
         )
     return to_markdown(rows, left_columns=1)
@@ -167,12 +167,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _shorten_machine(machine: str) -> str:
+def shorten_machine(machine: str) -> str:
     """Shorten a machine's name.
 
-    >>> _shorten_machine("AMD EPYC (family 25, model 1), 1 cores")
+    >>> shorten_machine("AMD EPYC (family 25, model 1), 1 cores")
     'AMD EPYC, 1 core'
-    >>> _shorten_machine("GPU NVIDIA H100 80GB HBM3 with Intel(R) Xeon(R) Processor, 16 cores")
+    >>> shorten_machine("GPU NVIDIA H100 80GB HBM3 with Intel(R) Xeon(R) Processor, 16 cores")
     'NVIDIA H100 80GB HBM3'
     """
     device = machine.split(" with ")[0].removeprefix("GPU ")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.accuracy.accuracy_tables import shorten_machine
 from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.tables.user import NOT_MEASURED
@@ -143,7 +144,7 @@ def read_networks(results: Path) -> list[Network]:
         norms = sum("norm" in layer.name.rpartition("/")[2].lower() for layer in layers)
         row = rows[training]
         seconds = statistics.median(row["seconds"]) / row["epochs"]
-        machine = ", ".join(row["machines"])
+        machine = ", ".join(map(shorten_machine, row["machines"]))
         counted[name] = Network(
             name=name,
             parameters=sum(layer.parameters for layer in layers),
