@@ -29,7 +29,10 @@ def with_data(
         fit=fit or settings.data.fit,
         class_map=class_map or settings.data.class_map,
     )
-    return dataclasses.replace(settings, data=short)
+    labels = settings.labels
+    if class_map not in (None, "fer2013"):  # FER+ has votes on FER2013's images alone.
+        labels = dataclasses.replace(labels, source="fer2013")
+    return dataclasses.replace(settings, data=short, labels=labels)
 
 
 Value = str | float | bool | None

@@ -217,7 +217,7 @@ def _refuse_divided(examples: Examples, groups: np.ndarray, what: str) -> None:
     ]
     raise DataError(
         f"{_name(examples)}: the given parts divide {len(divided):,} {what}, such as rows "
-        f"{'; '.join(pairs)}, counted from 0 as the paths or the manifest list them; {_CURES[what]}"
+        f"{'; '.join(pairs)}, counted from 0 among the pictures that are read, in their order; {_CURES[what]}"
     )
 
 

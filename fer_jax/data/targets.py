@@ -165,6 +165,7 @@ def keep_rows(split: Split, targets: Targets) -> Split:
         np.intersect1d(split.train, targets.rows),
         split.val[is_labelled[split.val]],
         split.test[is_labelled[split.test]],
+        split.groups,
     )
     for name in ("train", "val"):
         if not len(kept.parts[name]):

@@ -115,17 +115,26 @@ def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:
     """Load the data to measure on.
 
     Raises:
+        ConfigError: options for pictures are given, and it has rows of pixels.
         DataError: it is not there, or cannot be read.
     """
     if subject.runs:
-        return load_data(subject.runs[0], is_other_file=options.data is not None)
-    return load_for(
-        subject.weights[0],
-        options.data,
-        options.on_bad_row,
-        fit=options.fit,
-        class_map=options.class_map,
-    )
+        examples = load_data(subject.runs[0], is_other_file=options.data is not None)
+    else:
+        examples = load_for(
+            subject.weights[0],
+            options.data,
+            options.on_bad_row,
+            fit=options.fit,
+            class_map=options.class_map,
+        )
+    is_plain = options.fit in (None, "refuse") and options.class_map in (None, "fer2013")
+    if not (examples.is_own or is_plain):
+        raise ConfigError(
+            f"--fit and --class-map are for pictures of your own, and {examples.source} has FER2013's rows "
+            "of pixels; leave them out"
+        )
+    return examples
 
 
 def choose_subject_rows(subject: Subject, examples: Examples, part: str) -> np.ndarray:

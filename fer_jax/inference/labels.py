@@ -153,6 +153,11 @@ def relabel(labelling: Labelling, examples: Examples) -> Examples:
     Raises:
         FerJaxError: the votes cannot be read, or are not of this data.
     """
+    if examples.is_own and labelling.config.source == "ferplus":
+        raise ConfigError(
+            "FER+ has votes on FER2013's images alone, and these are pictures of your own; measure by their "
+            "labels: --labels fer2013"
+        )
     targets = load_targets(labelling.config, examples, classes=limit_classes(len(labelling.names)))
     return examples if targets is None else replace(examples, labels=targets.labels)
 
@@ -171,7 +176,8 @@ def label_rows(labelling: Labelling, examples: Examples, rows: np.ndarray, *, pa
             "--labels fer2013"
         )
     facts = {"labels": labelling.config.source, "undecided_rows": len(rows) - len(kept)}
-    return LabelledRows(labelled, kept, facts, _list_notes(labelling, len(kept), len(rows), part))
+    notes = [] if examples.is_own else _list_notes(labelling, len(kept), len(rows), part)
+    return LabelledRows(labelled, kept, facts, notes)
 
 
 def _list_notes(labelling: Labelling, kept: int, rows: int, part: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,9 @@ def _spelling(label: str) -> str:
     >>> _spelling("Very_Happy ") == _spelling("very happy")
     True
     """
-    return re.sub(r"[\s_-]+", " ", label).strip().casefold() or label
+    # macOS writes an accent as a letter of its own.
+    folded = unicodedata.normalize("NFC", label.casefold())
+    return re.sub(r"[\s_-]+", " ", folded).strip() or label
 
 
 def _find_fault(name: str) -> str | None:
@@ -150,15 +153,17 @@ def _is_mapping(class_map: str) -> bool:
 def _read_mapping(class_map: str) -> dict[str, str | None]:
     where, text = "data.class_map", class_map.encode(errors="replace")
     if not class_map.startswith("{"):
-        path = Path(class_map).expanduser()
+        path = Path(class_map)
         where = f"the mapping file {path}"
         try:
+            path = path.expanduser()
             if path.is_file() and path.stat().st_size > _MOST_MAPPING_BYTES:
                 raise ConfigError(f"{where} has more than {_MOST_MAPPING_BYTES:,} bytes; give a smaller one")
             text = path.read_bytes()
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # In no user's home, with a NUL.
+            said = error.strerror if isinstance(error, OSError) else error
             near = suggest_path(path) or '; write one, such as {"smile": "happy", "unclear": null}'
-            raise ConfigError(f"{where} (data.class_map) cannot be read: {error.strerror}{near}") from None
+            raise ConfigError(f"{where} (data.class_map) cannot be read: {said}{near}") from None
     try:
         return _check_mapping(parse_json(text), where)
     except ValueError as error:

@@ -98,7 +98,7 @@ def _check(picture: Picture) -> Fitted:
         raise PictureError(f"found {width} × {height} pixels; {_CHANGED}")
     lost = sorted(picture.traits - {"lying or mirrored", "palette"})
     if lost:
-        raise PictureError(f"found a picture with {' and '.join(lost)} pixels; {_CHANGED}")
+        raise PictureError(f"found a picture that is stored as: {', '.join(lost)}; {_CHANGED}")
     if _is_coloured(image):
         raise PictureError(f"found a colour picture; {_CHANGED}")
     return Fitted(image[..., :1], _list_changes(picture))

@@ -75,6 +75,7 @@ def list_content(path: Path) -> list[Path]:
     """
     if path.is_dir():
         return [path / name for name in pictures.list_folder(path).names]
+    _check_file(path)
     if manifest.is_manifest(manifest.read_start(path)):
         with _listed(path) as listed:
             return [path.parent / each.name for each in listed.rows]
@@ -95,8 +96,7 @@ def _listed(path: Path) -> Iterator[_Listed]:
     if path.is_dir():
         yield _list_folders(pictures.list_folder(path), where)
         return
-    if not path.is_file():
-        raise DataError(f"{where}: it is neither a file nor a folder; give a folder of class folders")
+    _check_file(path)
     start = manifest.read_start(path)
     if manifest.is_manifest(start):
         check_size(path.stat().st_size, where)
@@ -112,6 +112,14 @@ def _listed(path: Path) -> Iterator[_Listed]:
                 "class folders, a zip or tar of it, or a manifest with the columns path,label"
             )
         yield _list_archive(archive, where)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse pipes and devices, which are read for ever."""
+    if not path.is_file():
+        raise DataError(
+            f"{printable(str(path))}: it is neither a file nor a folder; give a folder of class folders"
+        )
 
 
 def _list_folders(files: Files, where: str) -> _Listed:

@@ -196,7 +196,7 @@ def test_refuse_takes_only_what_fits(tmp_path: Path) -> None:
     for content, message in [
         (encode(small, "PNG"), "found a colour picture"),
         (encode(RGB, "PNG"), "found 90 × 70 pixels; wanted 48 × 48"),
-        (encode(GRAY.astype(np.uint16) * 257, "PNG"), "found a picture with more than 8 bits pixels"),
+        (encode(GRAY.astype(np.uint16) * 257, "PNG"), "found a picture that is stored as: more than 8 bits"),
     ]:
         write(tmp_path, {"a/1.png": content})
         with pytest.raises(DataError, match=message):
