@@ -1,4 +1,4 @@
-"""Who of a sweep's workers may act now, and whose trials are dead: by file locks, or by a PostgreSQL server.
+"""Which worker of a sweep may act now, and which trials are dead: by file locks, or by a PostgreSQL server.
 
 Workers take turns behind a door: one alone decides which trial is next. While a trial runs, its worker keeps
 it. The system releases a file lock when its process ends, killed or not, so for workers that share an SQLite

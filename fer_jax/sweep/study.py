@@ -1,4 +1,4 @@
-"""The trials of a sweep: which is next, what came of each, and who repeats those of dead workers.
+"""The trials of a sweep: which is next, how each ended, and who repeats those of dead workers.
 
 Several processes may share a sweep. Each takes its turns behind a door, and keeps its trial while it runs,
 so the others can tell which trials are abandoned (see `locks`). Such a trial is marked failed and repeated in
