@@ -110,3 +110,10 @@ def find_share_in_memory(images: np.memmap) -> float:
     if found:
         raise OSError(ctypes.get_errno(), "mincore failed")
     return float((pages & 1).mean())
+
+
+def find_read_around_kib(path: Path) -> int | None:
+    """Find how many KiB the system reads of a file's disk around a page that is used; None if not said."""
+    device = path.stat().st_dev
+    said = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    return int(said.read_text()) if said.exists() else None

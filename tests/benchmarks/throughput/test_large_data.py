@@ -34,6 +34,7 @@ def test_every_way_takes_the_same_batches(tmp_path: Path, monkeypatch: pytest.Mo
     content = json.loads(out.read_text())
     assert [each["name"] for each in content["results"]] == list(ways[1:])
     in_memory, mapped = content["results"]
+    assert content["settings"]["read_around_kib"] == memory.find_read_around_kib(tmp_path)
     for task, key in (("input", "batches_sha256"), ("train", "objective")):
         assert in_memory[task][key] == mapped[task][key]
     assert (in_memory["input"]["share_in_memory"], len(mapped["input"]["share_in_memory"])) == ([None], 1)
