@@ -4,7 +4,7 @@
 
 Draws three million synthetic faces (7 GB) into the cache, in a process that may use 1.5 GB, and takes batches
 and training steps of a tiny network from them: from a mapped file, in memory where there is enough, with the
-file's pages in the page cache or dropped, with and without reading ahead. The same with a data set that fits
+file's pages in the page cache or dropped, read ahead or not. The same with a data set that fits
 into memory. Each measurement is a process of its own; they take turns. Batches are hashed, and must be the
 same however the images are held. For Linux. Writes benchmarks/results/large_data.json.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks.harness import arena, bench, memory
-from benchmarks.throughput.large_data_worker import WARM_STEPS, Job
+from benchmarks.throughput.large_data_worker import WARM_STEPS, Job, Reading
 from fer_jax import cli, fer2013, files
 from fer_jax.data.split import TRAIN_SHARE
 from fer_jax.errors import ConfigError, RunError
@@ -30,6 +30,8 @@ PROGRAM: Final = "python -m benchmarks.throughput.large_data"
 QUESTION: Final = "How fast is training on images that do not fit into memory?"
 SECTION: Final = "large_data"
 TASKS: Final = ("input", "train")
+_QUICK_TASKS: Final = ("input",)
+"""Of a candidate that takes minutes, in one round alone."""
 _TRAINING_SHARE: Final = 0.8 * TRAIN_SHARE
 """Of the synthetic faces, as the protocol `seed` splits them."""
 
@@ -45,31 +47,30 @@ class Way(NamedTuple):
         is_large: whether it is the large data set.
         is_loaded: whether the images are copied into memory first.
         is_cold: whether the file's pages are dropped before the clock starts.
-        reads_ahead: whether coming batches are read ahead.
+        reading: see `Reading`.
         is_limited: whether the process has the memory limit.
-        is_slow: whether it takes minutes, and is measured once.
     """
 
     title: str
     is_large: bool
     is_loaded: bool
     is_cold: bool
-    reads_ahead: bool
+    reading: Reading
     is_limited: bool
-    is_slow: bool = False
 
 
 WAYS: Final = {
-    "small-memory": Way("in memory", False, True, False, False, True),
-    "small-warm": Way("mapped, pages in memory", False, False, False, True, True),
-    "small-cold": Way("mapped, pages on the disk", False, False, True, True, True),
-    "small-cold-plain": Way("the same, nothing read ahead", False, False, True, False, True),
-    "large-cold": Way("mapped, pages on the disk", True, False, True, True, True),
-    "large-cold-plain": Way(
-        "the same, nothing read ahead; once", True, False, True, False, True, is_slow=True
+    "small-memory": Way("in memory", False, True, False, "ahead", True),
+    "small-warm": Way("mapped, pages in memory", False, False, False, "ahead", True),
+    "small-cold": Way("mapped, pages on the disk", False, False, True, "ahead", True),
+    "small-cold-alone": Way("the same, each image read alone when used", False, False, True, "alone", True),
+    "large-cold": Way("mapped, pages on the disk", True, False, True, "ahead", True),
+    "large-cold-alone": Way("the same, each image read alone when used", True, False, True, "alone", True),
+    "large-cold-around": Way(
+        "the same, read as the system does by itself", True, False, True, "around", True
     ),
-    "large-warm": Way("mapped, pages in memory; no limit", True, False, False, True, False),
-    "large-memory": Way("in memory; no limit", True, True, False, False, False),
+    "large-warm": Way("mapped, pages in memory; no limit", True, False, False, "ahead", False),
+    "large-memory": Way("in memory; no limit", True, True, False, "ahead", False),
 }
 """The candidates, by name."""
 
@@ -168,7 +169,7 @@ def _keep_possible(options: LargeData, console: Any) -> dict[str, Way]:
 
 
 def _draw(options: LargeData, examples: int, group: Path | None) -> dict[str, Any]:
-    job = Job("draw", examples, False, False, False, 0, options.batch_size)
+    job = Job("draw", examples, False, False, "ahead", 0, options.batch_size)
     return {"examples": examples} | _run(job, _limiter(options, group))
 
 
@@ -183,11 +184,11 @@ def _take_turns(
     rounds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for number in range(options.rounds):
         for name, way in ways.items():
-            if way.is_slow and number:
+            if way.reading == "around" and number:
                 continue
             examples = options.examples if way.is_large else options.small
-            held = (way.is_loaded, way.is_cold, way.reads_ahead)
-            for task in TASKS:
+            held = (way.is_loaded, way.is_cold, way.reading)
+            for task in _list_tasks(way):
                 job = Job(task, examples, *held, options.steps, options.batch_size)
                 found = _run(job, limit if way.is_limited else list)
                 rounds.setdefault((name, task), []).append(found)
@@ -196,11 +197,15 @@ def _take_turns(
                     f"{found['own_peak_bytes'] / 1e6:,.0f} MB of its own"
                 )
     results = [
-        {"name": name, **way._asdict(), **{task: _gather(rounds[name, task]) for task in TASKS}}
+        {"name": name, **way._asdict(), **{task: _gather(rounds[name, task]) for task in _list_tasks(way)}}
         for name, way in ways.items()
     ]
     _check_same(results)
     return results
+
+
+def _list_tasks(way: Way) -> Sequence[str]:
+    return _QUICK_TASKS if way.reading == "around" else TASKS
 
 
 def _gather(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -217,7 +222,7 @@ def _check_same(results: Sequence[Mapping[str, Any]]) -> None:
     for is_large in (False, True):
         some = [each for each in results if each["is_large"] == is_large]
         for task, key in (("input", "batches_sha256"), ("train", "objective")):
-            values = {value for each in some for value in each[task][key]}
+            values = {value for each in some if task in each for value in each[task][key]}
             if len(values) > 1:
                 raise RunError(f"{key} differs between the ways to hold the same images: {sorted(values)}")
 
@@ -238,6 +243,8 @@ def _run(job: Job, limit: Limiter) -> dict[str, Any]:
 
 
 def _format_rates(rates: Sequence[float]) -> str:
+    if len(rates) == 1:
+        return f"{rates[0]:,.0f} (once)"
     middle, low, high = (f"{each:,.0f}" for each in (statistics.median(rates), min(rates), max(rates)))
     return f"{middle} ({low}..{high})"
 
@@ -248,12 +255,12 @@ def table(content: Mapping[str, Any]) -> str:
     rows: Table = [["images", "held", "batches, images/s", "training, images/s", "own memory, MB"]]
     for each in content["results"]:
         examples = settings["examples" if each["is_large"] else "small"]
-        rates = [_format_rates(each[task]["images_per_s"]) for task in TASKS]
-        own = max(value for task in TASKS for value in each[task]["own_peak_bytes"])
+        rates = [_format_rates(each[task]["images_per_s"]) if task in each else MISSING for task in TASKS]
+        own = max(value for task in TASKS if task in each for value in each[task]["own_peak_bytes"])
         rows.append([f"{examples:,}", each["title"], *rates, f"{own / 1e6:,.0f}"])
     drawn = content["drawn"][-1]
     opened = statistics.median(
-        seconds for each in content["results"] if each["is_large"] for seconds in each["train"]["load_s"]
+        seconds for each in content["results"] if each["is_large"] for seconds in each["input"]["load_s"]
     )
     return (
         f"{to_markdown(rows, left_columns=2)}\n\n"

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -37,6 +37,11 @@ WARM_STEPS = 10
 HASHED_STEPS = 100
 
 
+Reading = Literal["ahead", "alone", "around"]
+"""ahead: the rows of coming batches are read ahead; alone: an image is read when it is used, and nothing
+around it; around: without any advice to the system, which reads what it wants around an image."""
+
+
 class Job(NamedTuple):
     """The worker's task, as JSON on its command line.
 
@@ -45,7 +50,7 @@ class Job(NamedTuple):
         examples: N synthetic faces.
         is_loaded: whether the images are copied into memory first.
         is_cold: whether the images are dropped from the page cache before the clock starts.
-        reads_ahead: whether the rows of coming batches are read ahead.
+        reading: see `Reading`.
         steps: batches that are timed.
         batch_size: B.
     """
@@ -54,7 +59,7 @@ class Job(NamedTuple):
     examples: int
     is_loaded: bool
     is_cold: bool
-    reads_ahead: bool
+    reading: Reading
     steps: int
     batch_size: int
 
@@ -99,13 +104,15 @@ def run(job: Job) -> dict[str, Any]:
 
 def _make_batches(job: Job, config: Config, examples: Examples, split: Split) -> dict[str, Any]:
     """Time the input path, then hash the first batches."""
+    # Making it has the system read nothing around an image.
+    expect = None if job.reading == "around" else make_expect(examples.images)
     recipe_at = make_recipe_at(
         config,
         examples.labels,
         split.train,
         targets=None,
         seeds=1,
-        expect=make_expect(examples.images) if job.reads_ahead else None,
+        expect=expect if job.reading == "ahead" else None,
     )
     share = _prepare_pages(job, examples)
     started = time.perf_counter()
@@ -130,7 +137,7 @@ def _train(job: Job, config: Config, examples: Examples, split: Split) -> dict[s
 
     programs = make_programs(config, examples, split)
     made = make_job(config, [0], examples, split, programs)
-    if not job.reads_ahead:
+    if job.reading == "alone":
         made = replace(made, stepper=made.stepper._replace(expect=None))
     replica = Replica(0, Path(), programs.init(jax_key(0, Stream.INIT)))
     clock: dict[str, Any] = {}

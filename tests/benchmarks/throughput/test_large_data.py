@@ -29,17 +29,18 @@ def test_every_way_takes_the_same_batches(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(large_data, "WARM_STEPS", 1)
     out = tmp_path / "large.json"
     sizes = ("--examples", "105", "--small", "105", "--steps", "3", "--batch-size", "7", "--rounds", "1")
-    ways = ("--candidates", "small-memory", "large-cold")
+    ways = ("--candidates", "small-memory", "large-cold", "large-cold-around")
     assert large_data.main([*sizes, *ways, "--out", str(out)]) == 0
     content = json.loads(out.read_text())
     assert [each["name"] for each in content["results"]] == list(ways[1:])
-    in_memory, mapped = content["results"]
+    in_memory, mapped, around = content["results"]
     assert content["settings"]["read_around_kib"] == memory.find_read_around_kib(tmp_path)
+    assert around["input"]["batches_sha256"] == mapped["input"]["batches_sha256"] and "train" not in around
     for task, key in (("input", "batches_sha256"), ("train", "objective")):
         assert in_memory[task][key] == mapped[task][key]
     assert (in_memory["input"]["share_in_memory"], len(mapped["input"]["share_in_memory"])) == ([None], 1)
     lines = large_data.table(content).splitlines()
-    assert all(line.startswith("| 105 ") for line in lines[2:4])
+    assert all(line.startswith("| 105 ") for line in lines[2:5])
 
 
 def test_other_batches_are_refused() -> None:
