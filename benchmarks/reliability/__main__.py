@@ -3,7 +3,7 @@
     python -m benchmarks.reliability
 
 The campaigns are `python -m benchmarks.reliability.NAME`, with the names crash, corruption, concurrency,
-storage, interrupts, fuzz and sweep_team; each writes benchmarks/results/reliability-NAME.json.
+storage, interrupts, fuzz, sweep_team and parallel; each writes benchmarks/results/reliability-NAME.json.
 """
 
 import sys

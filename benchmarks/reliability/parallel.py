@@ -5,10 +5,10 @@
     tests/cluster/one_node_slurm.sh python -m benchmarks.reliability.parallel --launcher srun
 
 A small network with everything that has a state or looks at the whole batch (batch norm, mixup, dropout,
-averages) is trained on synthetic faces by one, two and four processes, and by one process with other kernels,
-to show what rounding alone does. Then processes are killed, and the
-others have to end by themselves, with one message and whole files; and a run is stopped by SIGTERM, resumed
-on one process, stopped again and resumed on two. Linux only: it reads /proc.
+averages) is trained on synthetic faces by one, two and four processes; and by one process with other machine
+instructions, to show what rounding alone does, and with another seed, to show what chance does. Then processes
+are killed, and the others have to end by themselves, with one message and whole files; and a run is stopped by
+SIGTERM, resumed on one process, stopped again and resumed on two. Linux only: it reads /proc.
 """
 
 import os
@@ -18,10 +18,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from benchmarks.harness import bench
 from fer_jax import cli
@@ -34,14 +35,38 @@ PROGRAM: Final = "python -m benchmarks.reliability.parallel"
 QUESTION: Final = "Do several processes train what one does, and what happens when one of them ends?"
 WORK: Final = bench.ROOT / "runs" / "reliability-parallel"
 TRAINING: Final = (
-    *("--config", "configs/run6.py", "--data.source", "synthetic", "--data.synthetic-examples", "2000"),
-    *("--model.blocks.0.features", "8", "--model.blocks.1.features", "16", "--model.blocks.2.features", "16"),
-    *("--model.dense-features", "32", "--train.batch-size", "40", "--optimizer.name", "sgd"),
-    *("--optimizer.peak-rate", "0.05", "--average.ema-decay", "0.9", "--mix.mixup-alpha", "0.4"),
+    *("--config", "configs/run6.py", "--data.source", "synthetic", "--data.synthetic-examples", "4000"),
+    *("--augment.max-shift-px", "2", "--augment.max-rotation-deg", "5", "--augment.min-crop-scale", "0.9"),
+    *("--model.blocks.0.features", "8", "--model.blocks.1.features", "16", "--model.blocks.2.features", "32"),
+    *("--model.dense-features", "64", "--model.dense-dropout-rate", "0.1", "--train.batch-size", "40"),
+    *("--optimizer.name", "sgd", "--optimizer.peak-rate", "0.003"),
+    *("--average.ema-decay", "0.9", "--mix.mixup-alpha", "0.2"),
 )
-"""SGD: Adam looks at the sign of a gradient that is nearly 0, and so enlarges any difference in rounding."""
-OTHER_ROUNDING: Final = ("--device.kernels", "plain")
-"""The same function of one process, rounded otherwise: how far is far?"""
+"""A gentle rate, and SGD: a large rate and Adam, which looks at the sign of a gradient that is nearly 0, enlarge
+any difference in rounding so much that nothing else would be seen."""
+
+
+class Variant(NamedTuple):
+    """Another way to train with one process.
+
+    Attributes:
+        title: for the table.
+        more: further options.
+        environment: further variables.
+    """
+
+    title: str
+    more: tuple[str, ...] = ()
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+VARIANTS: Final = {
+    "other-instructions": Variant(
+        "1, without AVX2 and FMA", environment=MappingProxyType({"XLA_FLAGS": "--xla_cpu_max_isa=AVX"})
+    ),
+    "other-seed": Variant("1, another seed", more=("--train.seed", "1")),
+}
+"""By folder: what one process does when only the rounding is different, and what chance does."""
 LOSSES: Final = ("objective", "train_loss", "val_loss")
 NUMBERS: Final = ("OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 """Where a launcher tells a process its number."""
@@ -61,7 +86,7 @@ class ParallelOptions:
     """What starts the processes: this program, with options; Open MPI's mpirun; Slurm's srun."""
     counts: tuple[int, ...] = (1, 2, 4)
     """How many processes train together; the first is what the others are compared with."""
-    epochs: int = 8
+    epochs: int = 10
     """Epochs of each run."""
     work: Path = WORK
     """Folder of the runs."""
@@ -139,12 +164,17 @@ def _run(options: ParallelOptions, argv: Sequence[str]) -> int:
     options.work.mkdir(parents=True)
     results = []
     for count in options.counts:
-        results.append(_train(options, count))
-        console.print(f"{results[-1]}")
-    results.append(_train(options, options.counts[0], *OTHER_ROUNDING))
-    kills = [_kill(options, count, number) for count, number in KILLED]
+        results.append(_train(options, f"of-{count}", count, Variant(f"{count}")))
+        console.print(_describe(results[-1]))
+    for name, variant in VARIANTS.items():
+        results.append(_train(options, name, 1, variant))
+        console.print(_describe(results[-1]))
+    kills = []
+    for count, number in KILLED:
+        kills.append(_kill(options, count, number))
+        console.print(f"process {number} of {count} killed: {kills[-1]['statuses']}, {kills[-1]['problems']}")
     resumed = _resume(options)
-    console.print(f"{kills}\n{resumed}")
+    console.print(f"resumed: {resumed['problems']}")
     out = options.out or bench.RESULTS / f"reliability-parallel-{options.launcher}.json"
     bench.write(
         out,
@@ -159,7 +189,20 @@ def _run(options: ParallelOptions, argv: Sequence[str]) -> int:
     return int(bool(problems))
 
 
-def _start(options: ParallelOptions, name: str, count: int, *more: str) -> Training:
+def _describe(result: Json) -> str:
+    return (
+        f"processes: {result['title']}; test accuracy {result['test_accuracy']:.3f}, "
+        f"losses at most {result['largest_difference']:.1e} from those of the first"
+    )
+
+
+def _start(
+    options: ParallelOptions,
+    name: str,
+    count: int,
+    *more: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Training:
     """Start the processes of a run."""
     training = Training(options.work / name, count)
     command = [sys.executable, "-m", "fer_jax.train", *TRAINING, "--train.epochs", str(options.epochs)]
@@ -182,7 +225,7 @@ def _start(options: ParallelOptions, name: str, count: int, *more: str) -> Train
                 cwd=bench.ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
             )
         training.started.append(started)
         training.errors.append(path)
@@ -196,19 +239,19 @@ def _find_port() -> int:
         return port
 
 
-def _train(options: ParallelOptions, count: int, *more: str) -> Json:
-    """Train with so many processes and more options; compare with the first run.
+def _train(options: ParallelOptions, name: str, count: int, variant: Variant) -> Json:
+    """Train with so many processes; compare with the first run.
 
     Raises:
         RunError: it failed.
     """
-    training = _start(options, "-".join([f"of-{count}", *more[1:]]), count, *more)
+    training = _start(options, name, count, *variant.more, environment=variant.environment)
     if any(training.wait()):
         raise RunError(f"{count} processes failed: {training.read_errors()}")
     test = read_json(training.folder / "metrics.json")["test"]
     return {
         "processes": count,
-        "more": " ".join(more),
+        "title": variant.title,
         "test_accuracy": test["accuracy"],
         **_compare(options, training.folder),
         "epochs": [

@@ -138,6 +138,34 @@ def sweep_team(content: Content) -> str:
     return f"{words}\n\n{to_markdown(rows, left_columns=0)}\n\n{_origin(content)}"
 
 
+def parallel(content: Content) -> str:
+    """Write how far several processes are from one, and what became of those whose peer was killed."""
+    epochs = content["settings"]["epochs"]
+    shown = sorted({1, 2, (epochs + 1) // 2, epochs})
+    rows: Table = [["processes", "test accuracy", *(f"after epoch {epoch}" for epoch in shown)]]
+    for each in content["results"]:
+        differences = [f"{each['difference_by_epoch'][epoch - 1]:.1g}" for epoch in shown]
+        rows.append([each["title"], f"{each['test_accuracy']:.1%}", *differences])
+    ends: Table = [["processes", "killed", "the others ended after", "resumed, at most off by"]]
+    for each in content["kills"]:
+        seconds = f"{each['seconds_until_all_have_ended']:.1f} s"
+        number = f"process {each['killed']}"
+        ends.append([f"{each['processes']}", number, seconds, f"{each['largest_difference']:.1g}"])
+    resumed = content["resumed"]
+    problems = [problem for each in (*content["kills"], resumed) for problem in each["problems"]]
+    numbers = ", then ".join(f"{count}" for count in resumed["processes"])
+    words = (
+        f"{_failures({'failures': problems})} The largest difference of a loss (objective, training, "
+        f"validation) from the first row's, by epoch:"
+    )
+    more = (
+        f"Stopped twice by SIGTERM, and resumed on other numbers of processes ({numbers}): at most "
+        f"{resumed['largest_difference']:.1g} off after {epochs} epochs."
+    )
+    tables = (to_markdown(rows, left_columns=1), to_markdown(ends, left_columns=2))
+    return f"{words}\n\n{tables[0]}\n\n{tables[1]}\n\n{more}\n\n{_origin(content)}"
+
+
 def _page(content: Content, rows: Table, *, left_columns: int) -> str:
     tried = sum(each["tried"] for each in content["results"])
     table = to_markdown(rows, left_columns=left_columns)
@@ -158,5 +186,8 @@ def _origin(content: Content) -> str:
 SECTIONS: Final[dict[str, tuple[str, Callable[[Content], str]]]] = {
     f"reliability-{write.__name__}": (f"reliability-{write.__name__}", write)
     for write in (crash, corruption, concurrency, storage, interrupts, fuzz, sweep_team)
+} | {
+    f"reliability-parallel-{launcher}": (f"reliability-parallel-{launcher}", parallel)
+    for launcher in ("localhost", "mpirun", "srun")
 }
 """By section: the JSON it shows, without .json, and what writes it."""
