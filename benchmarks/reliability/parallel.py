@@ -6,9 +6,9 @@
 
 A small network with everything that has a state or looks at the whole batch (batch norm, mixup, dropout,
 averages) is trained on synthetic faces by one, two and four processes; and by one process with other machine
-instructions, to show what rounding alone does, and with another seed, to show what chance does. Then processes
-are killed, and the others have to end by themselves, with one message and whole files; and a run is stopped by
-SIGTERM, resumed on one process, stopped again and resumed on two. Linux only: it reads /proc.
+instructions, to show what rounding alone does, and with another seed, to show what chance does. Then
+processes are killed, and the others have to end by themselves, with one message and whole files; and a run is
+stopped by SIGTERM, resumed on one process, stopped again and resumed on two. Linux only: it reads /proc.
 """
 
 import os
@@ -42,8 +42,8 @@ TRAINING: Final = (
     *("--optimizer.name", "sgd", "--optimizer.peak-rate", "0.003"),
     *("--average.ema-decay", "0.9", "--mix.mixup-alpha", "0.2"),
 )
-"""A gentle rate, and SGD: a large rate and Adam, which looks at the sign of a gradient that is nearly 0, enlarge
-any difference in rounding so much that nothing else would be seen."""
+"""A gentle rate, and SGD: a large rate and Adam, which looks at the sign of a gradient that is nearly 0,
+enlarge any difference in rounding so much that nothing else would be seen."""
 
 
 class Variant(NamedTuple):
