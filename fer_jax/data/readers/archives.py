@@ -21,7 +21,6 @@ from fer_jax.data.readers import file_kinds
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
 from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.errors import DataError, FerJaxError
-from fer_jax.litter import is_litter
 
 NAME_ENDS: Final = (
     *(".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz"),
@@ -34,6 +33,9 @@ MOST_IMAGE_BYTES: Final = 2**20
 
 Opener = Callable[[Path], IO[bytes]]
 """Opens a file and unpacks it as it is read."""
+
+LeavesOut = Callable[[str], bool]
+"""Whether a file of an archive is to be passed over, by its name, as if it were not there."""
 
 _ZIP_START: Final = b"PK\x03\x04"
 _OPENERS: Final[dict[bytes, Callable[[Any], Any]]] = {
@@ -55,8 +57,7 @@ class Archive:
     """The files of an archive.
 
     Attributes:
-        sizes: name -> bytes, unpacked. Names have `/` between folders; the litter of operating systems is
-            left out.
+        sizes: name -> bytes, unpacked. Names have `/` between folders.
         read_start: read the first line of a file, as far as a header may reach.
         read: read a file; a DataError where it is too large.
         walk: go through some files, by name, in the order that is fastest: each with what reads it, which is
@@ -70,11 +71,12 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path, *, keeps_images: bool) -> Iterator[Archive | None]:
+def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator[Archive | None]:
     """Open an archive, known by its content; None where the file is none.
 
     Args:
         path: of the archive.
+        leaves_out: what is passed over.
         keeps_images: whether to keep the small images of a tar archive in memory, for `read`.
 
     Raises:
@@ -86,11 +88,12 @@ def opened(path: Path, *, keeps_images: bool) -> Iterator[Archive | None]:
     opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
     if start.startswith(_ZIP_START):
         with _damaged(path), zipfile.ZipFile(path) as archive:
-            yield _list_zip(archive, path)
+            yield _list_zip(archive, path, leaves_out)
     elif opener is None and not _begins_tar(start):
         yield None
     else:
-        yield _list_stream(path, opener or (lambda each: each.open("rb")), keeps_images=keeps_images)
+        opener = opener or (lambda each: each.open("rb"))
+        yield _list_stream(path, opener, leaves_out, keeps_images=keeps_images)
 
 
 @contextmanager
@@ -107,11 +110,11 @@ def _damaged(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: the archive is damaged or locked: {said}; download it again") from None
 
 
-def _list_zip(archive: zipfile.ZipFile, path: Path) -> Archive:
+def _list_zip(archive: zipfile.ZipFile, path: Path, leaves_out: LeavesOut) -> Archive:
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename.replace("\\", "/")
-        if name.endswith("/") or is_litter(name):
+        if name.endswith("/") or leaves_out(name):
             continue
         _refuse_twice(name, members, path)
         members[name] = info
@@ -148,14 +151,15 @@ def _begins_tar(start: bytes) -> bool:
     return False
 
 
-def _list_stream(path: Path, opener: Opener, *, keeps_images: bool) -> Archive:
+def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_images: bool) -> Archive:
     """List a tar archive, or one compressed file, which is called after the archive."""
     with _damaged(path):
         with opener(path) as file:
             start = file.readline(_START_BYTES)
         with opener(path) as file:
             if _begins_tar(file.read(BLOCK_BYTES)):
-                return _list_tar(path, opener, keeps_images=keeps_images)
+                walk_all = partial(_walk_tar, path, opener, leaves_out)
+                return _list_tar(path, walk_all, keeps_images=keeps_images)
     name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
 
     def read(_: str) -> bytes:
@@ -192,13 +196,17 @@ class _Bounded:
         return self._file.tell()
 
 
-def _list_tar(path: Path, opener: Opener, *, keeps_images: bool) -> Archive:
+Member = tuple[str, int, IO[bytes]]
+"""Of a tar archive: name, size and content."""
+
+
+def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_images: bool) -> Archive:
     """Go through a tar archive once, and keep its small images, if wanted; others are read when wanted."""
     sizes: dict[str, int] = {}
     starts: dict[str, bytes] = {}
     images: dict[str, bytes] = {}
     kept_bytes = 0
-    for name, size, content in _walk_tar(path, opener):
+    for name, size, content in walk_all():
         _refuse_twice(name, sizes, path)
         sizes[name] = size
         if keeps_images and name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
@@ -214,7 +222,7 @@ def _list_tar(path: Path, opener: Opener, *, keeps_images: bool) -> Archive:
                 return _read_all(content)
 
         with _damaged(path):
-            for name, _, content in _walk_tar(path, opener):
+            for name, _, content in walk_all():
                 if name in names:
                     yield name, partial(read_next, content)
 
@@ -223,12 +231,12 @@ def _list_tar(path: Path, opener: Opener, *, keeps_images: bool) -> Archive:
             return images[name]
         file_kinds.check_size(sizes[name], f"{path}, member {printable(name)}")
         with _damaged(path):
-            return next(_read_all(content) for each, _, content in _walk_tar(path, opener) if each == name)
+            return next(_read_all(content) for each, _, content in walk_all() if each == name)
 
     return Archive(sizes, starts.__getitem__, read, walk)
 
 
-def _walk_tar(path: Path, opener: Opener) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _walk_tar(path: Path, opener: Opener, leaves_out: LeavesOut) -> Iterator[Member]:
     """Yield the files of a tar archive, in its order: name, size and content.
 
     tarfile takes damage between two members for the end: whether it is one is checked here.
@@ -243,7 +251,7 @@ def _walk_tar(path: Path, opener: Opener) -> Iterator[tuple[str, int, IO[bytes]]
                 name = member.name.replace("\\", "/").removeprefix("./")
                 total += BLOCK_BYTES + member.size
                 _check_unpacked(total, path)
-                if member.isdir() or is_litter(name):
+                if member.isdir() or leaves_out(name):
                     continue
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None:

@@ -25,6 +25,7 @@ from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.kaggle_csv.header import WANTED_HEADER, read_header
 from fer_jax.data.readers.kaggle_csv.rows import Rows, parse
 from fer_jax.errors import DataError
+from fer_jax.litter import is_litter
 from fer_jax.text import counted
 
 
@@ -48,7 +49,7 @@ def read(path: Path, *, on_bad_row: BadRow) -> Examples:
         file_kinds.check_source(path)
         if path.is_dir():
             return _from_images(image_folder.list_folder(path), path, on_bad_row=on_bad_row)
-        with archives.opened(path, keeps_images=True) as archive:
+        with archives.opened(path, leaves_out=is_litter, keeps_images=True) as archive:
             if archive is not None:
                 return _from_archive(archive, path, on_bad_row=on_bad_row)
         if path.name.lower().endswith(archives.NAME_ENDS):

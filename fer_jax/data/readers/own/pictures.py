@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,15 @@ from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
 from fer_jax.data.readers.folder_names import PARTS
 from fer_jax.errors import DataError
 from fer_jax.fer2013 import UNLABELLED, USAGES
-from fer_jax.litter import is_litter
+from fer_jax.litter import is_hidden, is_system_file
+from fer_jax.text import counted
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS: Final = "PNG, JPEG, WebP, TIFF or BMP"
 
 LAYOUTS: Final = "<class>/<picture> or train/<class>/<picture>"
 
+_SHOWN_PLACES: Final = 20
 _LINKED_FOLDER: Final = "found a link to a folder, which is not followed; copy the folder there"
 _OUTSIDE: Final = "found a link that leaves the folder; wanted the picture itself; copy it there"
 
@@ -38,11 +41,14 @@ class Files:
 
     Attributes:
         names: paths within it, with `/`.
+        hidden: those of pictures whose own name, or a folder's, begins with a dot. They are read only where a
+            manifest names them.
         problems: name -> why it is not read.
         walk: goes through some of the files, by name, in the order that is fastest.
     """
 
     names: list[str]
+    hidden: list[str]
     problems: dict[str, str]
     walk: Callable[[Collection[str]], Iterator[tuple[str, Content]]]
 
@@ -78,21 +84,40 @@ def list_folder(root: Path) -> Files:
     problems: dict[str, str] = {}
 
     def fail(error: OSError) -> None:  # os.walk would pass over a folder that it cannot read.
-        raise error
+        if not is_hidden(Path(error.filename).relative_to(root).as_posix()):
+            raise error
 
     for parent, folders, files in os.walk(root, onerror=fail):
         inner = Path(parent).relative_to(root)
         prefix = "" if inner == Path() else f"{inner.as_posix()}/"
-        folders[:] = sorted(name for name in folders if not is_litter(name))
-        names += [prefix + name for name in sorted(files) if not is_litter(name)]
-        links = [prefix + name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if not is_system_file(name))
+        names += [each for name in sorted(files) if not leaves_out(each := prefix + name)]
+        links = [
+            each
+            for name in folders
+            if Path(parent, name).is_symlink() and not is_hidden(each := prefix + name)
+        ]
         problems |= dict.fromkeys(links, _LINKED_FOLDER)
-    return Files(names, problems, partial(_walk_folder, root))
+    return Files(*_part_hidden(names), problems, partial(_walk_folder, root))
+
+
+def leaves_out(name: str) -> bool:
+    """Whether a file is passed over without a word: a system's, or hidden and no picture.
+
+    >>> [leaves_out(name) for name in ("__MACOSX/a/._1.png", "a/.hidden", "a/.1.png", "__a/1.png")]
+    [True, True, False, False]
+    """
+    return is_system_file(name) or (is_hidden(name) and not name.lower().endswith(SUFFIXES))
+
+
+def _part_hidden(names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Part paths into those that are not hidden, and those that are."""
+    return [name for name in names if not is_hidden(name)], [name for name in names if is_hidden(name)]
 
 
 def in_folder(root: Path) -> Files:
     """Give access to the files of a folder without listing them."""
-    return Files([], {}, partial(_walk_folder, root))
+    return Files([], [], {}, partial(_walk_folder, root))
 
 
 def _walk_folder(root: Path, names: Collection[str]) -> Iterator[tuple[str, Content]]:
@@ -128,7 +153,8 @@ def list_archive(archive: Archive) -> Files:
         yield from ((name, partial(read, name, content)) for name, content in archive.walk(names))
 
     outside = [name for name in archive.sizes if leaves_folder(name)]
-    return Files(list(archive.sizes), dict.fromkeys(outside, "found a path that leaves the archive"), walk)
+    problems = dict.fromkeys(outside, "found a path that leaves the archive")
+    return Files(*_part_hidden(archive.sizes), problems, walk)
 
 
 def _check_size(size: int) -> None:
@@ -171,7 +197,7 @@ def list_labelled(files: Files, *, where: str) -> tuple[list[Labelled], list[str
             found.append(Labelled(name, printable(name), parts[-2].strip(), _find_part(part), ""))
         else:
             other.append(name)
-    _check_layout(found, roots, other, where)
+    _check_layout(found, roots, other, files.hidden, where)
     folders = {name.rpartition("/")[0] for name in (each.name for each in found)}
     messages += [
         f"{printable(name)}: found a file that is no picture; wanted {FORMATS}"
@@ -186,11 +212,16 @@ def _find_part(folder: str) -> int:
 
 
 def _check_layout(
-    found: list[Labelled], roots: Mapping[tuple[str, ...], str], other: list[str], where: str
+    found: list[Labelled],
+    roots: Mapping[tuple[str, ...], str],
+    other: list[str],
+    hidden: list[str],
+    where: str,
 ) -> None:
     if not found:
         tables = [name for name in other if name.lower().endswith((".csv", ".parquet"))]
         hint = f"; is {printable(tables[0])} a manifest of them? give it with --data" if tables else ""
+        hint += f"; {describe_hidden(hidden)}" if hidden else ""
         raise DataError(
             f"{where}: found no picture in a folder of a class; wanted {LAYOUTS} ({FORMATS}), or a manifest "
             f"with the columns path,label{hint}"
@@ -206,3 +237,24 @@ def _check_layout(
             f"{where}: found some pictures in train/, val/ or test/ and some not; wanted all or none; "
             "move them"
         )
+
+
+def describe_hidden(names: Collection[str]) -> str:
+    """Say how many pictures are left out since they are hidden, and where.
+
+    >>> describe_hidden([".old/a/1.png", ".old/2.png", "joy/.1.png"])
+    '3 pictures left out because a name begins with a dot: .old 2, joy/.1.png 1'
+    """
+    places = Counter(_find_hidden(name) for name in names)
+    shown = ", ".join(
+        f"{printable(place)} {count:,}" for place, count in sorted(places.items())[:_SHOWN_PLACES]
+    )
+    more = ", ..." if len(places) > _SHOWN_PLACES else ""
+    return f"{counted(len(names), 'picture')} left out because a name begins with a dot: {shown}{more}"
+
+
+def _find_hidden(name: str) -> str:
+    """Find the first hidden folder of a path, or the file itself."""
+    parts = name.split("/")
+    first = next(number for number, part in enumerate(parts) if is_hidden(part))
+    return "/".join(parts[: first + 1])

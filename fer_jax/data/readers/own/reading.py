@@ -26,17 +26,21 @@ from fer_jax.text import counted
 
 PARTS: Final = ("train", "val", "test")
 
+# Part of the cache's key: raise it when the same pictures would give other Examples.
+_FORMAT: Final = 1
+
 _CURE: Final = "correct or remove it, or leave bad pictures out with --on-bad-row skip"
 _SHOWN_LABELS: Final = 20
 
 
 @dataclass(frozen=True)
 class _Listed:
-    """The pictures of a folder, an archive or a manifest, and a message for each bad entry."""
+    """The pictures of a folder, an archive or a manifest, a message for each bad entry, and cautions."""
 
     files: Files
     rows: list[Labelled]
     messages: list[str]
+    cautions: list[str]
 
 
 def read(path: Path, config: DataConfig) -> Examples:
@@ -74,7 +78,8 @@ def list_content(path: Path) -> list[Path]:
         OSError: something cannot be read.
     """
     if path.is_dir():
-        return [path / name for name in pictures.list_folder(path).names]
+        files = pictures.list_folder(path)
+        return [path / name for name in (*files.names, *files.hidden)]
     _check_file(path)
     if manifest.is_manifest(manifest.read_start(path)):
         with _listed(path) as listed:
@@ -86,7 +91,7 @@ def describe_how(config: DataConfig) -> Any:
     """Describe what decides, beside the content, which Examples `read` returns: plain values for a key."""
     detector = [yunet.SHA256] if config.fit == "detect" else []
     contract = dataclasses.asdict(crop.CONTRACT)
-    return [config.fit, classes.settle(config.class_map), config.on_bad_row, contract, *detector]
+    return [_FORMAT, config.fit, classes.settle(config.class_map), config.on_bad_row, contract, *detector]
 
 
 @contextmanager
@@ -101,9 +106,9 @@ def _listed(path: Path) -> Iterator[_Listed]:
     if manifest.is_manifest(start):
         check_size(path.stat().st_size, where)
         rows, messages = manifest.parse(path.read_bytes(), where=where, folder="")
-        yield _Listed(pictures.in_folder(path.parent), rows, messages)
+        yield _Listed(pictures.in_folder(path.parent), rows, messages, [])
         return
-    with archives.opened(path, keeps_images=False) as archive:
+    with archives.opened(path, leaves_out=pictures.leaves_out, keeps_images=False) as archive:
         if archive is None:
             kind = find_kind(start)
             came = "rows of pixels or another table" if kind is None else f"{kind[0]}; {kind[1]}"
@@ -123,7 +128,8 @@ def _check_file(path: Path) -> None:
 
 
 def _list_folders(files: Files, where: str) -> _Listed:
-    return _Listed(files, *pictures.list_labelled(files, where=where))
+    cautions = [pictures.describe_hidden(files.hidden)] if files.hidden else []
+    return _Listed(files, *pictures.list_labelled(files, where=where), cautions)
 
 
 def _list_archive(archive: archives.Archive, where: str) -> _Listed:
@@ -140,11 +146,11 @@ def _list_archive(archive: archives.Archive, where: str) -> _Listed:
         where=f"{where}, member {printable(tables[0])}",
         folder=f"{folder}/" if folder else "",
     )
-    there = set(files.names)
+    there = {*files.names, *files.hidden}
     messages += [
         f"{each.where}: there is no such file in the archive" for each in rows if each.name not in there
     ]
-    return _Listed(files, [each for each in rows if each.name in there], messages)
+    return _Listed(files, [each for each in rows if each.name in there], messages, [])
 
 
 def _read(listed: _Listed, path: Path, config: DataConfig) -> Examples:
@@ -176,7 +182,7 @@ def _read(listed: _Listed, path: Path, config: DataConfig) -> Examples:
         contents=_describe(labels, usages, rows, class_map, done),
         sha256=hash_arrays(images, labels, usages),
         source=path,
-        cautions=tuple(_list_cautions(dropped, done, len(messages))),
+        cautions=(*listed.cautions, *_list_cautions(dropped, done, len(messages))),
         skipped_rows=tuple(messages),
         class_names=() if config.class_map == "fer2013" else class_map.names,
         groups=_number_groups(rows),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fer_jax.config.data import DataConfig
 from fer_jax.data import load
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.readers.own import reading
 from fer_jax.errors import DataError
 from fer_jax.faces import detectors
@@ -115,6 +115,33 @@ def test_a_folder_a_zip_and_a_tar_are_the_same(tmp_path: Path) -> None:
     assert {each.sha256 for each in found} == {found[0].sha256}
     assert found[0].labels.tolist() == [0, 0, 1]
     assert {each.usages.tolist()[0] for each in found} == {-1}
+
+
+def pack(folder: Path) -> list[Path]:
+    """Pack a folder as a zip and as a tar archive."""
+    paths = [folder.with_suffix(".zip"), folder.with_suffix(".tar")]
+    with zipfile.ZipFile(paths[0], "w") as packed:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            packed.write(path, path.relative_to(folder))
+    with tarfile.open(paths[1], "w") as stream:
+        stream.add(folder, ".")
+    return paths
+
+
+def test_system_files_are_passed_over_and_hidden_pictures_are_told(tmp_path: Path) -> None:
+    litter = ["__MACOSX/joy/1.png", "joy/._1.png", "joy/.DS_Store", "calm/.ipynb_checkpoints/2.png"]
+    hidden = [".old/joy/1.png", ".old/2.png", "joy/.3.png"]
+    read_too = ["__fear/1.png", "joy/__4.png"]
+    others = dict.fromkeys([*litter, *hidden, ".git/HEAD", *read_too], GOOD["joy/1.png"])
+    folder = write(tmp_path / "folder", {**GOOD, **others})
+    by_name = DataConfig(fit="resize", class_map='{"calm": "calm", "joy": "joy", "__fear": "fear"}')
+    for path in (folder, *pack(folder)):
+        examples = reading.read(path, by_name)
+        assert class_counts(examples.labels, classes=3) == (2, 2, 1)
+        told = "3 pictures left out because a name begins with a dot: .old 2, joy/.3.png 1"
+        assert examples.cautions == (told,)
+        with pytest.raises(DataError, match=r"__fear/1.png: found the label '__fear'; wanted names"):
+            reading.read(path, RESIZE)
 
 
 def test_parts_and_groups(tmp_path: Path) -> None:
@@ -227,6 +254,7 @@ def test_the_face_is_found_as_predict_finds_it(tmp_path: Path, monkeypatch: pyte
     ("names", "message"),
     [
         (["1.png"], "found no picture in a folder of a class"),
+        ([".old/joy/1.png"], "1 picture left out because a name begins with a dot: .old 1"),
         (["labels.csv"], "is labels.csv a manifest of them? give it with --data"),
         (
             ["joy/anna/1.png", "sad/anna/1.png"],
