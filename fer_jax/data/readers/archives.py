@@ -52,6 +52,15 @@ _START_BYTES: Final = 4096
 _MOST_TAR_BYTES: Final = 4 * MOST_BYTES
 
 
+class MemberError(DataError):
+    """One file of an archive is damaged or locked; others may be good. `said` is the unpacker's word."""
+
+    def __init__(self, message: str, said: str) -> None:
+        """Keep what the unpacker says."""
+        super().__init__(message)
+        self.said = said
+
+
 @dataclass(frozen=True)
 class Archive:
     """The files of an archive.
@@ -59,7 +68,8 @@ class Archive:
     Attributes:
         sizes: name -> bytes, unpacked. Names have `/` between folders.
         read_start: read the first line of a file, as far as a header may reach.
-        read: read a file; a DataError where it is too large.
+        read: read a file; a DataError where it is too large, of a zip archive a MemberError where it alone is
+            damaged.
         walk: go through some files, by name, in the order that is fastest: each with what reads it, which is
             to be called, if at all, before the next one is taken.
     """
@@ -87,7 +97,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
         start = file.read(BLOCK_BYTES)
     opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
     if start.startswith(_ZIP_START):
-        with _damaged(path), zipfile.ZipFile(path) as archive:
+        with _damaged(path, is_of_member=False), zipfile.ZipFile(path) as archive:
             yield _list_zip(archive, path, leaves_out)
     elif opener is None and not _begins_tar(start):
         yield None
@@ -97,7 +107,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
 
 
 @contextmanager
-def _damaged(path: Path) -> Iterator[None]:
+def _damaged(path: Path, *, is_of_member: bool) -> Iterator[None]:
     """Say in one message what an unpacker raises about a damaged archive, which can be anything."""
     try:
         yield
@@ -107,7 +117,8 @@ def _damaged(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # Of the disk, not of the content.
             raise
         said = printable(str(error)) or type(error).__name__
-        raise DataError(f"{path}: the archive is damaged or locked: {said}; download it again") from None
+        message = f"{path}: the archive is damaged or locked: {said}; download it again"
+        raise MemberError(message, said) if is_of_member else DataError(message) from None
 
 
 def _list_zip(archive: zipfile.ZipFile, path: Path, leaves_out: LeavesOut) -> Archive:
@@ -121,7 +132,8 @@ def _list_zip(archive: zipfile.ZipFile, path: Path, leaves_out: LeavesOut) -> Ar
 
     def read(name: str) -> bytes:
         file_kinds.check_size(members[name].file_size, f"{path}, member {printable(name)}")
-        return archive.read(members[name])
+        with _damaged(path, is_of_member=True):
+            return archive.read(members[name])
 
     def read_start(name: str) -> bytes:
         with archive.open(members[name]) as member:
@@ -153,7 +165,7 @@ def _begins_tar(start: bytes) -> bool:
 
 def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_images: bool) -> Archive:
     """List a tar archive, or one compressed file, which is called after the archive."""
-    with _damaged(path):
+    with _damaged(path, is_of_member=False):
         with opener(path) as file:
             start = file.readline(_START_BYTES)
         with opener(path) as file:
@@ -163,7 +175,7 @@ def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_ima
     name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
 
     def read(_: str) -> bytes:
-        with _damaged(path), opener(path) as file:
+        with _damaged(path, is_of_member=False), opener(path) as file:
             content = _read_all(file)
         file_kinds.check_size(len(content), f"{path}, unpacked")
         return content
@@ -218,10 +230,10 @@ def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_ima
 
     def walk(names: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
         def read_next(content: IO[bytes]) -> bytes:
-            with _damaged(path):
+            with _damaged(path, is_of_member=False):
                 return _read_all(content)
 
-        with _damaged(path):
+        with _damaged(path, is_of_member=False):
             for name, _, content in walk_all():
                 if name in names:
                     yield name, partial(read_next, content)
@@ -230,7 +242,7 @@ def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_ima
         if name in images:
             return images[name]
         file_kinds.check_size(sizes[name], f"{path}, member {printable(name)}")
-        with _damaged(path):
+        with _damaged(path, is_of_member=False):
             return next(_read_all(content) for each, _, content in walk_all() if each == name)
 
     return Archive(sizes, starts.__getitem__, read, walk)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fer_jax.data.readers.archives import Archive
+from fer_jax.data.readers.archives import Archive, MemberError
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
 from fer_jax.data.readers.folder_names import PARTS
 from fer_jax.errors import DataError
@@ -147,7 +147,12 @@ def list_archive(archive: Archive) -> Files:
 
     def read(name: str, content: Content) -> bytes:
         _check_size(archive.sizes[name])
-        return content()
+        try:
+            return content()
+        except MemberError as error:
+            raise PictureError(
+                f"it cannot be unpacked ({error.said}); pack or download the archive again"
+            ) from None
 
     def walk(names: Collection[str]) -> Iterator[tuple[str, Content]]:
         yield from ((name, partial(read, name, content)) for name, content in archive.walk(names))

@@ -193,6 +193,23 @@ def test_a_bad_picture_is_named_and_may_be_left_out(
     assert examples.cautions == ("1 bad picture left out",)
 
 
+def test_a_damaged_member_of_an_archive_is_a_bad_picture(tmp_path: Path) -> None:
+    bitmap = encode(GRAY, "BMP")
+    folder = write(tmp_path / "folder", {**GOOD, "joy/x.bmp": bitmap, "joy/y.bmp": bitmap[:90]})
+    packed, stream = pack(folder)
+    content = packed.read_bytes()
+    place = content.index(bitmap) + 500  # It is stored as it is.
+    packed.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(
+        DataError, match=r"folder.zip, joy/x.bmp: it cannot be unpacked \(Bad CRC-32 for file"
+    ):
+        reading.read(packed, RESIZE)
+    for path, bad in ((packed, ["joy/x.bmp", "joy/y.bmp"]), (stream, ["joy/y.bmp"])):
+        examples = reading.read(path, SKIP)
+        assert [message.split(":")[0] for message in examples.skipped_rows] == bad
+        assert len(examples) == 5 - len(bad)
+
+
 def test_links_that_leave_the_folder_are_not_followed(tmp_path: Path) -> None:
     outside = write(tmp_path / "outside", {"1.png": GOOD["joy/1.png"]})
     folder = write(tmp_path / "folder", GOOD)
