@@ -131,9 +131,9 @@ def read_frames(
                 return
             if _is_smaller_copy(image, index):
                 continue
-            upright, duration_s = _decode(image, name, max_pixels)
+            pixels, traits, duration_s = _decode(image, name, max_pixels)
             shown_s = None if duration_s is None else time_s
-            yield Picture(name, number, shown_s, upright, _list_traits(image))
+            yield Picture(name, number, shown_s, pixels, traits)
             number += 1
             time_s += duration_s or 0
 
@@ -161,17 +161,22 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         uint8 [H, W, 3].
     """
     with _quiet():
-        return np.asarray(_upright_rgb(image))
+        return np.asarray(_upright_rgb(image)[0])
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright_rgb(image: Image.Image) -> tuple[Image.Image, frozenset[str]]:
+    """Make an opened picture upright RGB, and list which of `TRAITS` it has."""
+    was_lying = _is_lying_tiff(image)
     image.load()
-    turn = find_turn(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+    turn, mode, is_transparent = find_turn(image), image.mode, False
+    is_deep = mode.startswith("I;16") or mode in ("I", "F")
+    if is_deep:
         image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        is_transparent = bool(np.asarray(image.getchannel("A")).min() < 255)
+        if is_transparent:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode == "LAB":
         from PIL import ImageCms
 
@@ -180,19 +185,17 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         image = image if converted is None else converted
     if turn is not None:
         image = image.transpose(turn)
-    return image.convert("RGB")
+    has = (was_lying or turn is not None, is_deep, is_transparent, mode in ("P", "PA"), mode == "CMYK")
+    traits = frozenset(trait for trait, is_there in zip(TRAITS, has, strict=True) if is_there)
+    return image.convert("RGB"), traits
 
 
-def _list_traits(image: Image.Image) -> frozenset[str]:
-    """List which of `TRAITS` a decoded picture has."""
-    has = (
-        find_turn(image) is not None,
-        image.mode.startswith("I;16") or image.mode in ("I", "F"),
-        image.has_transparency_data,
-        image.mode in ("P", "PA"),
-        image.mode == "CMYK",
-    )
-    return frozenset(trait for trait, is_there in zip(TRAITS, has, strict=True) if is_there)
+def _is_lying_tiff(image: Image.Image) -> bool:
+    """Whether a picture, not loaded yet, is a TIFF that Pillow will turn upright."""
+    try:
+        return int(getattr(image, "tag_v2", {}).get(_ORIENTATION_TAG, 1)) in _UPRIGHT
+    except Exception:  # As in `find_turn`.
+        return False
 
 
 def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
@@ -299,19 +302,22 @@ def _is_smaller_copy(image: Image.Image, index: int) -> bool:
     return index > 0 and bool(int(tags.get(_SUBFILE_TAG, 0)) & 1)
 
 
-def _decode(image: Image.Image, name: str, max_pixels: int) -> tuple[np.ndarray, float | None]:
-    """Decode a frame as uint8 [H, W, 3], with its duration in seconds; None of a still picture or a page."""
+def _decode(
+    image: Image.Image, name: str, max_pixels: int
+) -> tuple[np.ndarray, frozenset[str], float | None]:
+    """Decode a frame: uint8 [H, W, 3], traits, and duration in seconds, None of a still picture or a page."""
     with _translated(name), _quiet():
         if image.width * image.height > max_pixels:
             raise DataError(
                 f"{name}: the picture has {image.width} × {image.height} pixels; at most "
                 f"{thousands(max_pixels)} are read; reduce it first"
             )
-        pixels = to_rgb(image)
+        upright, traits = _upright_rgb(image)
+        pixels = np.asarray(upright)
         is_animated = image.format in _ANIMATIONS and getattr(image, "is_animated", False)
         # WebP says how long only once the frame is decoded.
         milliseconds = image.info.get("duration") or 1000 * _DEFAULT_FRAME_S
-    return pixels, float(milliseconds) / 1000 if is_animated else None
+    return pixels, traits, float(milliseconds) / 1000 if is_animated else None
 
 
 @contextmanager

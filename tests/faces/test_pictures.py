@@ -50,6 +50,7 @@ def test_exif_turns_the_picture_upright(kind: str, orientation: int) -> None:
         picture.image[8::16, 8::16].astype(int), wanted[8::16, 8::16], atol=0 if kind != "JPEG" else 12
     )
     assert (picture.source, picture.frame, picture.time_s) == ("-", 0, None)
+    assert picture.traits == ({"lying or mirrored"} if orientation > 1 else set())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -83,6 +84,16 @@ def test_transparent_is_white() -> None:
     np.testing.assert_array_equal(picture.image, [[[10, 20, 30], [255, 255, 255]]])
     (picture,) = read(palette, "PNG", transparency=b"\xff\x00")
     np.testing.assert_array_equal(picture.image, [[[10, 20, 30], [255, 255, 255]]])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_picture_with_an_opaque_alpha_channel_is_not_transparent(mode: str) -> None:
+    pixels = np.full((6, 8, 4), 255, np.uint8)
+    (opaque,) = read(Image.fromarray(pixels).convert(mode), "PNG")
+    pixels[0, 0, 3] = 254
+    (clear,) = read(Image.fromarray(pixels).convert(mode), "PNG")
+    assert not opaque.traits
+    assert clear.traits == {"transparent"}
 
 
 @pytest.mark.parametrize(
