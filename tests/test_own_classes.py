@@ -220,6 +220,22 @@ def test_a_run_and_its_evaluation_name_the_classes(run: Path, capsys: pytest.Cap
     assert "FER+ has no votes for the classes angry, shy, very calm" in capsys.readouterr().err
 
 
+def test_a_run_is_measured_on_labels_of_fer2013_by_name(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = Image.new("L", (48, 48), 99)
+    for label in ("0", "sad"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+    image.save(tmp_path / "pictures" / "0" / "1.png")
+    words = [str(run), "--data", str(tmp_path / "pictures"), "--split", "all", "--class-map", "fer2013"]
+    words += ["--no-robustness", "--predictions", str(tmp_path / "table.csv")]
+    assert evaluate.main(words) == 0
+    assert [row.split(",")[2] for row in (tmp_path / "table.csv").read_text().splitlines()[1:]] == ["angry"]
+    image.save(tmp_path / "pictures" / "sad" / "2.png")
+    assert evaluate.main(words) == 3
+    assert "the classes angry, shy, very calm; give data without sad" in capsys.readouterr().err
+
+
 def test_runs_with_the_same_classes_are_compared_and_others_refused(
     home: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

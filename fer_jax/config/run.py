@@ -50,7 +50,7 @@ class Config:
         is_name = 0 < len(self.name) <= 100 and all(c.isalnum() or c in "._-" for c in self.name)
         wanted = "1 to 100 letters, digits, '.', '_' and '-': it names a folder"
         checks.check("name", is_name and self.name[0] != ".", wanted)
-        if self.data.class_map == "fer2013":
+        if self.data.class_map == "fer2013" and not self.model.class_names:  # `data.load` knows the names.
             has_labels = self.model.classes == fer2013.CLASS_COUNT or (
                 self.model.classes == len(fer2013.NAMES) and self.labels.source == "ferplus"
             )

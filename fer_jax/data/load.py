@@ -103,15 +103,23 @@ def is_own(path: Path | None, config: DataConfig) -> bool:
 
 
 def check_own(config: Config) -> None:
-    """Check the settings for pictures of one's own, where the data is such.
+    """Check the names of classes, and the settings for pictures of one's own, where the data is such.
 
     Nothing is read but the beginning of a file, and a mapping file.
 
     Raises:
-        ConfigError: FER+'s votes or the official split are asked for, the mapping file is none, or a package
-            for finding faces is missing.
+        ConfigError: the names are not those of `data.class_map`, FER+'s votes or the official split are asked
+            for, the mapping file is none, or a package for finding faces is missing.
         DataError: as `find_file`.
     """
+    names = config.model.class_names
+    is_fer2013 = config.data.class_map == "fer2013" and config.labels.source == "fer2013"
+    if names and is_fer2013 and set(names) != set(fer2013.LABELS):
+        raise ConfigError(
+            f"model.class_names is {', '.join(names)}, and by data.class_map fer2013 the data has the "
+            f"classes {', '.join(fer2013.LABELS)}; give another data.class_map, such as folders for classes "
+            "named as your labels are, or leave model.class_names out"
+        )
     if is_own(find_file(config.data), config.data):
         _refuse_fer2013_only(config)
         classes.settle(config.data.class_map)
@@ -153,7 +161,7 @@ def complete(config: Config, examples: Examples) -> tuple[Config, Examples]:
             f"data.fit is {config.data.fit} and data.class_map {config.data.class_map[:80]}, which are for "
             f"pictures of your own, and {examples.source} has FER2013's rows of pixels; leave them out"
         )
-    elif model.class_names in ((), fer2013.names_of(model.classes)):
+    elif model.names == names or config.labels.source == "ferplus":
         return config, examples
     known = f"the data has {len(names)} classes, {', '.join(names)}"
     if model.class_names and set(model.class_names) != set(names):

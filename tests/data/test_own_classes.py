@@ -9,9 +9,11 @@ import pytest
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.model import ModelConfig
+from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data import load
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, number_labels
+from fer_jax.data.readers.own.presets import PRESETS
 from fer_jax.errors import ConfigError, DataError
 
 OWN = DataConfig(path="pictures", fit="resize", class_map="folders")
@@ -42,6 +44,25 @@ def test_fer2013s_rows_leave_the_config_as_it_is() -> None:
     own, _ = load.complete(Config(name="a"), make_examples([0, 3], is_own=True))
     assert own.model.class_names == fer2013.LABELS
     assert own.has_own_data
+
+
+def test_a_network_of_eight_classes_is_measured_on_fer2013s_by_name_and_not_trained_on_them() -> None:
+    names = PRESETS["affectnet8"].names
+    trained = Config(
+        name="a",
+        data=replace(OWN, class_map="affectnet8"),
+        model=ModelConfig(classes=8, class_names=names),
+    )
+    config = with_data(trained, Path("others"), None, class_map="fer2013")
+    numbered = number_labels(make_examples(list(range(7)), is_own=True), config.model.names)
+    assert [names[label] for label in numbered.labels] == list(fer2013.LABELS)
+    with pytest.raises(
+        ConfigError, match=r"contempt, and by data.class_map fer2013 the data has the classes"
+    ):
+        load.check_own(config)
+    contempt = Config(name="a", model=ModelConfig(classes=8, class_names=fer2013.NAMES))
+    with pytest.raises(ConfigError, match=r"model.class_names is .*, contempt, and the data has 7 classes"):
+        load.complete(contempt, make_examples([0, 3], is_own=False))
 
 
 def test_a_mapping_file_is_kept_in_the_config(tmp_path: Path) -> None:
