@@ -28,8 +28,9 @@ from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.groups import near_copies
 from fer_jax.data.load import complete, find_file, load_examples, name_data
 from fer_jax.data.readers import ferplus
+from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock
-from fer_jax.errors import ConfigError, DataError, RunError
+from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, read_json, refuse_other, write_json, write_text
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu, machine
@@ -129,8 +130,8 @@ def _look(
             f"{examples.description}: some rows have no label, and an audit checks labels; "
             "use train.csv or fer2013.csv"
         )
-    if options.ferplus is not None and examples.is_own:
-        raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
+    if options.ferplus is not None:
+        refuse_votes_on_own(examples)
     votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())

@@ -28,9 +28,10 @@ from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import ferplus
 from fer_jax.data.split import split_examples
+from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs
-from fer_jax.errors import ConfigError, DataError, RunError
+from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, read_arrays, refuse_other, write_arrays, write_json
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
@@ -166,8 +167,8 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
     # Teachers that cannot be used are refused before any training; their answers are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
-    if options.ferplus is not None and examples.is_own:
-        raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
+    if options.ferplus is not None:
+        refuse_votes_on_own(examples)
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(

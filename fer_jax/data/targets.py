@@ -93,6 +93,16 @@ def find_votes(config: LabelsConfig) -> Path | None:
     return DEFAULT_FILE
 
 
+def refuse_votes_on_own(examples: Examples) -> None:
+    """Refuse the file of votes that `--ferplus` names where the data is pictures of the user's own.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if examples.is_own:
+        raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
+
+
 def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) -> Targets | None:
     """Read the votes that the config asks for, and turn them into targets for each row of the data.
 

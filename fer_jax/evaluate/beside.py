@@ -91,13 +91,16 @@ def find_votes(
         is_asked: the command line names the file.
 
     Returns:
-        None if there is no such file.
+        None if there is no such file, or the data is pictures of the user's own.
 
     Raises:
+        ConfigError: the file is asked for, and the data is such.
         DataError: the file is asked for, but cannot be read or is not of this data.
     """
+    if is_asked:
+        targets.refuse_votes_on_own(examples)
     path = _find_file(labelling, examples)
-    if path is None or examples.is_own:  # `inference.labels.choose` refuses votes that are asked for.
+    if path is None or examples.is_own:
         return None
     try:
         where = f"{path} and {examples.description}"

@@ -13,7 +13,7 @@ from fer_jax.config.data import LabelsConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
 from fer_jax.data.synthetic import draw_examples
-from fer_jax.errors import DataError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.evaluate import beside
 from fer_jax.files import read_json
 from fer_jax.inference.labels import LabelledRows, Labelling
@@ -94,6 +94,16 @@ def test_the_votes_beside_the_data_give_one_human_rater(faces: Examples, tmp_pat
     assert found["rater"]["expected_correct"] == pytest.approx(4.9)
     assert found["network"]["expected_correct"] == pytest.approx(6)
     assert beside.measure_raters(None, rows, logits) is None
+
+
+def test_votes_on_own_pictures_are_refused_where_they_are_asked_for(faces: Examples, tmp_path: Path) -> None:
+    write_votes(tmp_path / "fer2013new.csv", faces)
+    console, labelling = Console(quiet=True), Labelling(LabelsConfig(), fer2013.LABELS, is_own=True)
+    own = replace(faces, is_own=True)
+    assert beside.find_votes(console, labelling, own, is_asked=False) is None
+    asked = replace(labelling, config=LabelsConfig(ferplus=str(tmp_path / "fer2013new.csv")))
+    with pytest.raises(ConfigError, match=r"FER\+ has votes on FER2013's images alone.*leave out --ferplus"):
+        beside.find_votes(console, asked, own, is_asked=True)
 
 
 def test_votes_of_other_data_are_a_note_unless_they_were_asked_for(
