@@ -120,8 +120,8 @@ def _look(
 ) -> tuple[AuditFindings, CrossValidated | None, dict[str, float]]:
     """Run every search; returns the findings, what the networks predict, and the seconds of each search."""
     times = [clock()]
-    with terminal.show_steps(console, "reading the data", None):
-        examples = load_examples(config.data)
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        examples = load_examples(config.data, on_step=steps.move)
     terminal.show_data(console, examples)
     config, examples = complete(config, examples)
     _refuse_other_audit(out, options, config, examples)

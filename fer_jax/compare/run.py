@@ -156,7 +156,8 @@ def measure(
         RunError: a run's checkpoints cannot be used.
     """
     first = load(entries[0].seeds[0].folder, data, on_bad_row)
-    examples = load_data(first, is_other_file=data is not None)
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        examples = load_data(first, is_other_file=data is not None, on_step=steps.move)
     terminal.show_data(console, examples)
     # All runs have the same labels; FER+ votes are read once.
     labelling = labels.choose([first], None, None)

@@ -19,6 +19,7 @@ from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import detectors
 from fer_jax.files import suggest_path
 from fer_jax.litter import is_litter
+from fer_jax.runtime.progress import OnStep, ignore_step
 
 DEFAULT_FOLDER: Final = Path("data")
 VARIABLE: Final = "FER_JAX_DATA"
@@ -70,8 +71,12 @@ Two ways to get FER2013 (both need a Kaggle account, and the rules of the compet
 Then run again, or name another place with --data PATH or ${VARIABLE}."""
 
 
-def load_examples(config: DataConfig) -> Examples:
+def load_examples(config: DataConfig, *, on_step: OnStep = ignore_step) -> Examples:
     """Load the images that a config asks for.
+
+    Args:
+        config: which.
+        on_step: called while pictures of one's own are decoded.
 
     Returns:
         Examples; of unlabelled files too, which `split_examples` refuses.
@@ -86,7 +91,8 @@ def load_examples(config: DataConfig) -> Examples:
     if is_own(path, config):
         if config.source == "tfds":
             raise ConfigError("data.source is tfds, which is for FER2013; leave it out for your own pictures")
-        return replace(cache.read_cached(path, on_bad_row=config.on_bad_row, own=config), is_own=True)
+        examples = cache.read_cached(path, on_bad_row=config.on_bad_row, own=config, on_step=on_step)
+        return replace(examples, is_own=True)
     if config.source == "tfds":
         from fer_jax.data.readers import tfds  # Not available on every platform.
 

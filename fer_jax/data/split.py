@@ -15,9 +15,10 @@ from fer_jax.config.data import SplitConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.groups import near_copies
 from fer_jax.data.groups.cut import balance_groups, shuffle_groups
-from fer_jax.data.groups.near_copies import OnStep, ignore_step, join_groups
+from fer_jax.data.groups.near_copies import join_groups
 from fer_jax.errors import DataError
 from fer_jax.randomness import Stream
+from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.text import counted, join
 
 OWN_PARTS: Final = ("train", "val", "test")

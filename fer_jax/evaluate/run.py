@@ -169,7 +169,7 @@ def predict_part(
         FerJaxError: the data cannot be used, or the networks do not go together.
     """
     part, runs = options.split, subject.runs
-    examples = load_subject_data(subject, options)
+    examples = load_subject_data(console, subject, options)
     terminal.show_data(console, examples)
     rows = inference_labels.label_rows(
         labelling, examples, choose_subject_rows(subject, examples, part), part=part

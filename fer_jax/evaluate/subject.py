@@ -111,23 +111,26 @@ def describe_weights(classifier: Classifier) -> Json:
     }
 
 
-def load_subject_data(subject: Subject, options: EvaluateOptions) -> Examples:
-    """Load the data to measure on.
+def load_subject_data(console: Console, subject: Subject, options: EvaluateOptions) -> Examples:
+    """Load the data to measure on, and show how far it is.
 
     Raises:
         ConfigError: options for pictures are given, and it has rows of pixels.
         DataError: it is not there, or cannot be read.
     """
-    if subject.runs:
-        examples = load_data(subject.runs[0], is_other_file=options.data is not None)
-    else:
-        examples = load_for(
-            subject.weights[0],
-            options.data,
-            options.on_bad_row,
-            fit=options.fit,
-            class_map=options.class_map,
-        )
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        if subject.runs:
+            is_other_file = options.data is not None
+            examples = load_data(subject.runs[0], is_other_file=is_other_file, on_step=steps.move)
+        else:
+            examples = load_for(
+                subject.weights[0],
+                options.data,
+                options.on_bad_row,
+                fit=options.fit,
+                class_map=options.class_map,
+                on_step=steps.move,
+            )
     is_plain = options.fit in (None, "refuse") and options.class_map in (None, "fer2013")
     if not (examples.is_own or is_plain):
         raise ConfigError(

@@ -56,7 +56,8 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
     """Measure a run's selected weights, rounded to what the file holds; return the card and the tensors."""
     name = options.name
     trained = load_finished(options.run, options.data, options.on_bad_row)
-    examples = load_data(trained, is_other_file=options.data is not None)
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        examples = load_data(trained, is_other_file=options.data is not None, on_step=steps.move)
     terminal.show_data(console, examples)
     parts = list_parts(
         trained,
@@ -86,7 +87,8 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
         DataError: the data does not hold the training images, so copies of them cannot be counted.
     """
     classifier = weights.read(found.folder, found.name)
-    examples = inference_labels.load_for(classifier, options.data, options.on_bad_row)
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        examples = inference_labels.load_for(classifier, options.data, options.on_bad_row, on_step=steps.move)
     terminal.show_data(console, examples)
     ground = figures.find_ground(classifier, examples, options.ferplus)
     if "copies" in ground.reasons:

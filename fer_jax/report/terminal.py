@@ -17,6 +17,7 @@ from fer_jax.runtime.progress import Meter, Steps
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 from fer_jax.text import align, counted, thousands
 
+READING: Final = "reading the data"
 COMPILING: Final = "compiling; the first step takes longer than the others"
 
 
@@ -77,8 +78,8 @@ def load_data(console: Console, config: DataConfig) -> Examples:
     Raises:
         DataError: the file is missing, malformed or refused.
     """
-    with show_steps(console, "reading the data", None):
-        examples = load_examples(config)
+    with show_steps(console, READING, None) as steps:
+        examples = load_examples(config, on_step=steps.move)
     if examples.is_synthetic:
         show_notice(console, is_chosen=config.source == "synthetic")
     show_data(console, examples)

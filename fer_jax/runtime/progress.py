@@ -23,6 +23,13 @@ NOTEBOOK_S: Final = 1.0
 _BAR_WIDTHS: Final = (10, 40)
 _GAP: Final = "  "
 
+OnStep = Callable[[int, int], None]
+"""Called with how much is done, and the total."""
+
+
+def ignore_step(done: int, total: int) -> None:
+    """Show nobody how much is done."""
+
 
 @dataclass(kw_only=True)
 class Meter:

@@ -47,7 +47,9 @@ def _show(show: ShowCommand) -> int:
     find_file(config.data)
     from fer_jax.report import contact_sheet, terminal  # They import matplotlib, which takes a second.
 
-    examples = load_examples(config.data)
+    console = terminal.make_console()
+    with terminal.show_steps(console, terminal.READING, None) as steps:
+        examples = load_examples(config.data, on_step=steps.move)
     data = name_data(config.data)
     out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
     facts = PngInfo()
@@ -73,7 +75,6 @@ def _show(show: ShowCommand) -> int:
             sheet.save(new, format="PNG", optimize=True, pnginfo=facts)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; name another place with --out") from None
-    console = terminal.make_console()
     if examples.is_own:
         terminal.show_data(console, examples)
         terminal.show_classes(console, examples)

@@ -8,7 +8,6 @@ since faces that were cropped in the same way have similar hashes.
 
 import hashlib
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from fer_jax.data.examples import Examples, hash_images
 from fer_jax.files import keep_array, read_array
+from fer_jax.runtime.progress import OnStep, ignore_step
 
 MAX_DISTANCE_BITS: Final = 14
 """Pairs with hashes that differ in more of the 64 bits are not proposed."""
@@ -39,13 +39,6 @@ _BLOCK: Final = (64, 4096)
 
 # Part of every name in the cache: raise it when the same images would give other groups.
 _FORMAT: Final = 1
-
-OnStep = Callable[[int, int], None]
-"""Called with how much is done, and the total."""
-
-
-def ignore_step(done: int, total: int) -> None:
-    """Show nobody how much is done."""
 
 
 class Pairs(NamedTuple):

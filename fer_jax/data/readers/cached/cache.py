@@ -23,6 +23,7 @@ from fer_jax.data.readers.own import reading
 from fer_jax.errors import DataError, DiskError
 from fer_jax.files import cache_folder, write_json
 from fer_jax.runtime.disk import check_space
+from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.strict_json import parse_json
 
 # Part of every key: raise it when the same file would give other Examples.
@@ -32,17 +33,21 @@ _FORMAT: Final = 2
 _BYTES_OF_ONE: Final = fer2013.PIXEL_COUNT + 4 + 4 + 8
 
 
-def read_cached(path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None) -> Examples:
+def read_cached(
+    path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None, on_step: OnStep = ignore_step
+) -> Examples:
     """Read a file as `kaggle.read` does, from the cache where it holds this content.
 
-    With `own` it is read as `own.reading.read` does, by these settings.
+    With `own` it is read as `own.reading.read` does, by these settings, and with calls of `on_step`.
 
     Two processes may do so at once: each file is replaced atomically, and both write the same. The notes say
     so where a damaged cache was rebuilt, or where the cache could not be written.
     """
 
     def read() -> Examples:
-        return kaggle.read(path, on_bad_row=on_bad_row) if own is None else reading.read(path, own)
+        if own is None:
+            return kaggle.read(path, on_bad_row=on_bad_row)
+        return reading.read(path, own, on_step=on_step)
 
     how = [on_bad_row] if own is None else reading.describe_how(own)
     try:

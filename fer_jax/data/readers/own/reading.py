@@ -22,6 +22,7 @@ from fer_jax.data.readers.own.fitting import CHANGES, SEVERAL_FACES, make_fit
 from fer_jax.data.readers.own.pictures import Files, Labelled, PictureError
 from fer_jax.errors import DataError, DiskError
 from fer_jax.faces import crop, yunet
+from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.text import counted
 
 PARTS: Final = ("train", "val", "test")
@@ -43,12 +44,13 @@ class _Listed:
     cautions: list[str]
 
 
-def read(path: Path, config: DataConfig) -> Examples:
+def read(path: Path, config: DataConfig, *, on_step: OnStep = ignore_step) -> Examples:
     """Read pictures of one's own.
 
     Args:
         path: a folder of class folders, a zip or tar archive of one, or a manifest.
         config: how: `fit`, `class_map` and `on_bad_row`.
+        on_step: called while pictures are decoded.
 
     Returns:
         Examples in the order of the paths, or of the manifest; `class_names` are empty for FER2013's seven.
@@ -60,7 +62,7 @@ def read(path: Path, config: DataConfig) -> Examples:
     where = printable(str(path))
     try:
         with _listed(path) as listed:
-            return _read(listed, path, config)
+            return _read(listed, path, config, on_step)
     except DiskError:
         raise
     except OSError as error:
@@ -153,7 +155,7 @@ def _list_archive(archive: archives.Archive, where: str) -> _Listed:
     return _Listed(files, [each for each in rows if each.name in there], messages, [])
 
 
-def _read(listed: _Listed, path: Path, config: DataConfig) -> Examples:
+def _read(listed: _Listed, path: Path, config: DataConfig, on_step: OnStep) -> Examples:
     where, messages = printable(str(path)), list(listed.messages)
     _stop_at(messages, where, config)
     class_map = classes.sort_labels(config.class_map, {each.label for each in listed.rows}, where=where)
@@ -166,7 +168,7 @@ def _read(listed: _Listed, path: Path, config: DataConfig) -> Examples:
         else:
             rows.append(each)
     _stop_at(messages, where, config)
-    images, is_good, done = _fit(listed.files, rows, messages, where, config)
+    images, is_good, done = _fit(listed.files, rows, messages, where, config, on_step)
     if not is_good.any():
         first = f"; the first bad one is {messages[0]}" if messages else ""
         raise DataError(f"{where}: no good picture is left{first}")
@@ -196,7 +198,12 @@ def _stop_at(messages: list[str], where: str, config: DataConfig) -> None:
 
 
 def _fit(
-    files: Files, rows: list[Labelled], messages: list[str], where: str, config: DataConfig
+    files: Files,
+    rows: list[Labelled],
+    messages: list[str],
+    where: str,
+    config: DataConfig,
+    on_step: OnStep,
 ) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
     """Decode one picture at a time: images uint8 [N, 48, 48, 1], which are good bool [N], what was done."""
     images = store.make_scratch(len(rows))
@@ -208,7 +215,8 @@ def _fit(
     bad: dict[int, str] = {}
     # The generator holds an archive open, so it is closed where a bad picture ends the work.
     with contextlib.closing(files.walk(number_of)) as contents:  # type: ignore[type-var]
-        for name, content in contents:
+        for decoded, (name, content) in enumerate(contents):
+            on_step(decoded, len(rows))
             number = number_of[name]
             try:
                 if name in files.problems:

@@ -1,4 +1,6 @@
+import dataclasses
 import io
+import itertools
 import os
 import struct
 import tarfile
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from fer_jax.config.data import DataConfig
 from fer_jax.data import load
@@ -19,6 +22,7 @@ from fer_jax.errors import DataError
 from fer_jax.faces import detectors
 from fer_jax.faces.boxes import Boxes
 from fer_jax.faces.crop import CONTRACT, Square, cut_out, place_square
+from fer_jax.report import terminal
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (70, 90, 3), np.uint8)
@@ -294,9 +298,9 @@ def test_the_cache_knows_content_and_options(tmp_path: Path, monkeypatch: pytest
     reads = []
     real = reading.read
 
-    def count(path: Path, config: DataConfig) -> Examples:
+    def count(path: Path, config: DataConfig, **options: Any) -> Examples:
         reads.append(path)
-        return real(path, config)
+        return real(path, config, **options)
 
     monkeypatch.setattr(reading, "read", count)
 
@@ -316,6 +320,23 @@ def test_the_cache_knows_content_and_options(tmp_path: Path, monkeypatch: pytest
     changed = load_it(fit="resize", class_map="folders")
     assert len(reads) == 3
     assert changed.sha256 != first.sha256
+
+
+def test_a_long_reading_shows_how_far_it_is_and_the_cache_has_nothing_to_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    config = DataConfig(path=str(write(tmp_path / "folder", GOOD)), fit="resize", class_map="folders")
+    steps: list[tuple[int, int]] = []
+    for _ in range(2):
+        load.load_examples(config, on_step=lambda *step: steps.append(step))
+    assert steps == [(0, 3), (1, 3), (2, 3)]
+    # Every look at this clock takes six seconds.
+    seconds = itertools.count(0, 6)
+    console = Console(file=io.StringIO(), force_terminal=False, width=200, get_time=lambda: next(seconds))
+    terminal.load_data(console, dataclasses.replace(config, class_map='{"joy": "happy", "calm": "calm"}'))
+    assert isinstance(console.file, io.StringIO)
+    assert "reading the data: 0 of 3, elapsed 0:00:" in console.file.getvalue()
 
 
 def test_numbers_of_fer2013_are_no_pictures(tmp_path: Path) -> None:
