@@ -48,17 +48,14 @@ def _finish(
     console: Console, place: Place, job: Job, replicas: Sequence[Replica], facts: Mapping[Path, Json]
 ) -> None:
     select = job.config.train.select
-    chosen = [
-        checkpoint.find_good(replica.checkpoints, (select,))[0] if job.peers.is_leader else None
-        for replica in replicas
-    ]
+    states = [replica.state for replica in replicas]
+    chosen: list[Path] = []
+    if job.peers.is_leader:  # It alone reads and writes the run folders.
+        chosen = [checkpoint.find_good(replica.checkpoints, (select,))[0] for replica in replicas]
+        states = [checkpoint.restore(state, folder) for state, folder in zip(states, chosen, strict=True)]
     states = [
-        follow_state(
-            job.peers,
-            f"selected of seed {replica.seed}",
-            checkpoint.restore(replica.state, folder) if folder else replica.state,
-        )
-        for replica, folder in zip(replicas, chosen, strict=True)
+        follow_state(job.peers, f"selected of seed {replica.seed}", state)
+        for replica, state in zip(replicas, states, strict=True)
     ]
     parts = {name: rows for name, rows in job.split.parts.items() if len(rows)}
     with terminal.show_steps(console, f"measuring {join(list(parts))}", None):
@@ -79,7 +76,7 @@ def _finish(
         "stopped_early": _find_early_stop(job, replicas),
     }
     for config, replica, folder, figures in zip(place.configs, replicas, chosen, metrics, strict=True):
-        measured = len(checkpoint.read_meta(folder or replica.folder)["progress"]["history"])
+        measured = len(checkpoint.read_meta(folder)["progress"]["history"])
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(replica.state)}
         _write_run(config, replica, facts[replica.folder] | ends | own, figures)
     if ends["stopped_early"] is not None:
