@@ -27,7 +27,7 @@ from fer_jax.images.standardise import PixelStats
 from fer_jax.images.stored_views import TrainTargets
 from fer_jax.models.cnn import make_model
 from fer_jax.models.transfer import Start, Transfer
-from fer_jax.parallel.mesh import Place, check_batch, list_places
+from fer_jax.parallel.mesh import Place, list_places
 from fer_jax.randomness import Stream, jax_key
 
 
@@ -154,8 +154,7 @@ def make_job(
     Raises:
         ConfigError: there are not so many devices, or they cannot divide a batch.
     """
-    places = list_places(config.device, seeds=len(seeds))
-    check_batch(config.train.batch_size, places[0])
+    places = list_places(config.device, seeds=len(seeds), batch_size=config.train.batch_size)
     keys = [jax_key(seed, Stream.DROPOUT) for seed in seeds]
     is_accelerated = jax.devices()[0].platform != "cpu"
     is_chosen = config.device.mode == "auto" and is_accelerated and _fits(examples, places[0])

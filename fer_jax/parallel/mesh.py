@@ -198,16 +198,23 @@ def spread(program: Callable[..., Any], places: Sequence[Place], **options: Any)
     return [made[place] for place in places]
 
 
-def list_places(config: DeviceConfig, *, seeds: int) -> list[Place]:
+def list_places(config: DeviceConfig, *, seeds: int, batch_size: int | None) -> list[Place]:
     """List where each replica trains: its row of the mesh, or the one device.
 
+    Args:
+        config: `device.count` counts, in every process the same.
+        seeds: how many are trained together.
+        batch_size: of the training; None: it is not chosen yet.
+
     Raises:
-        ConfigError: see `choose_devices`.
+        ConfigError: see `choose_devices`; or the devices of a place cannot divide a batch.
     """
     mesh = make_mesh(config, seeds=seeds)
     if mesh is None:
         return [ONE_DEVICE] * seeds
     rows = [OneDevice(row[0]) if len(row) == 1 else Share(list(row)) for row in mesh.devices]
+    if batch_size is not None:
+        _check_batch(batch_size, rows[0].devices)
     return [rows[number % len(rows)] for number in range(seeds)]
 
 
@@ -224,18 +231,13 @@ def describe(places: Sequence[Place]) -> str:
     return "".join(f"; {each}" for each in words)
 
 
-def check_batch(batch_size: int, place: Place) -> None:
-    """Refuse a batch that the devices of a place cannot divide.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    if batch_size % place.devices:
+def _check_batch(batch_size: int, devices: int) -> None:
+    if batch_size % devices:
         processes = jax.process_count()
         among = f" of {processes} processes" if processes > 1 else ""
         raise ConfigError(
-            f"train.batch_size is {batch_size}, and {place.devices} devices{among} share each batch; wanted "
-            f"a multiple of {place.devices}, or another device.count"
+            f"train.batch_size is {batch_size}, and {devices} devices{among} share each batch; wanted a "
+            f"multiple of {devices}, or another device.count"
         )
 
 

@@ -30,7 +30,7 @@ from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.files import Json, refuse_other, write_json
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.metrics.history import keep_measured
-from fer_jax.parallel.mesh import check_batch, list_places
+from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
@@ -100,9 +100,9 @@ def _check_devices(plan: Plan) -> None:
     Raises:
         ConfigError: they are not there, or cannot share a batch.
     """
-    place = list_places(plan.config.device, seeds=len(plan.seeds))[0]
-    if "train.batch_size" not in plan.space:
-        check_batch(plan.config.train.batch_size, place)
+    is_searched = "train.batch_size" in plan.space
+    batch_size = None if is_searched else plan.config.train.batch_size
+    list_places(plan.config.device, seeds=len(plan.seeds), batch_size=batch_size)
 
 
 def _open_board(console: Console, plan: Plan, chosen: Prepared, team: Team) -> Board:

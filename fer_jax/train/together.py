@@ -16,7 +16,7 @@ from fer_jax.errors import ConfigError, DataError, FerJaxError
 from fer_jax.files import Json, json_line, reading
 from fer_jax.inference.teachers import Ancestor, restore_ancestor
 from fer_jax.parallel.collectives import make_agree, take_over
-from fer_jax.parallel.mesh import check_batch, choose_devices, list_places
+from fer_jax.parallel.mesh import choose_devices, list_places
 from fer_jax.parallel.peers import Peers
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
@@ -47,7 +47,7 @@ def check_devices(peers: Peers, config: Config, *, seeds: int) -> None:
     count = len(choose_devices(config.device))
     told = {"device": machine.describe_device(), "number of devices": count}
     _compare(peers.exchange("devices", told), ConfigError, "devices")
-    check_batch(config.train.batch_size, list_places(config.device, seeds=seeds)[0])
+    list_places(config.device, seeds=seeds, batch_size=config.train.batch_size)
 
 
 def check_data(peers: Peers, facts: Json) -> None:

@@ -28,7 +28,6 @@ from fer_jax.parallel.mesh import (
     ONE_DEVICE,
     OneDevice,
     Place,
-    check_batch,
     choose_devices,
     divisible,
     list_places,
@@ -92,7 +91,13 @@ def compare() -> None:
         assert description == f"{words}; shared by 2 devices"
         for one, other in zip(wanted[0], found_alone, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
-    check_divided(list_places(DeviceConfig(count=2), seeds=1)[0])
+    two = DeviceConfig(count=2)
+    (place,) = list_places(two, seeds=1, batch_size=None)
+    check_divided(place)
+    with pytest.raises(ConfigError, match="batch_size is 7, and 2 devices share each batch"):
+        list_places(two, seeds=1, batch_size=7)
+    # Each seed has a device of its own.
+    assert [each.devices for each in list_places(two, seeds=2, batch_size=7)] == [1, 1]
 
 
 def check_divided(place: Place) -> None:
@@ -124,13 +129,11 @@ def test_more_devices_than_there_are_are_refused() -> None:
     assert make_mesh(DeviceConfig(), seeds=3) is None
 
 
-def test_a_batch_that_cannot_be_divided_is_refused_and_one_that_may_be_padded_is_rounded_up() -> None:
-    check_batch(7, ONE_DEVICE)
+def test_a_batch_that_may_be_padded_is_rounded_up() -> None:
     three = OneDevice()
     three.devices = 3
-    with pytest.raises(ConfigError, match="batch_size is 8, and 3 devices share each batch"):
-        check_batch(8, three)
     assert divisible(8, three) == 9
+    assert divisible(8, ONE_DEVICE) == 8
 
 
 if __name__ == "__main__":
