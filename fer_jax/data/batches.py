@@ -16,8 +16,12 @@ from fer_jax.randomness import Stream, numpy_rng
 AHEAD_IMAGES: Final = 2048
 """How many images a `ReadAhead` is ahead of the batch in use."""
 
-Expect = Callable[[np.ndarray, int, int], None]
-"""(order int [N], first, count): a hint that the rows `order[first : first + count]` are used next."""
+Expect = Callable[[np.ndarray, int, int, int], None]
+"""(order int [N], first, count, repeats): a hint that the next batch has the rows
+`order[first : first + count]`, one after the other, `repeats` times over. All batches of an order have as
+many rows."""
+Cut = Callable[[np.ndarray], np.ndarray]
+"""int [B], one number for each image of a batch -> those of the images that this process makes."""
 
 
 def epoch_order(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -132,16 +136,18 @@ class ReadAhead:
     It changes no result: what is not there in time is read when it is used.
     """
 
-    def __init__(self, file: mmap.mmap, offset: int) -> None:
-        """Take the mapped file, and the place of its first image in bytes."""
-        self._file, self._offset = file, offset
+    def __init__(self, file: mmap.mmap, offset: int, cut: Cut) -> None:
+        """Take the mapped file, the place of its first image in bytes, and which images to read."""
+        self._file, self._offset, self._cut = file, offset, cut
         # Left to itself, the system reads megabytes around each image, most of which are dropped unused.
         file.madvise(mmap.MADV_RANDOM)
 
-    def __call__(self, order: np.ndarray, first: int, count: int) -> None:
+    def __call__(self, order: np.ndarray, first: int, count: int, repeats: int) -> None:
         """Read what is `AHEAD_IMAGES` after these rows; at the start of an order, all until there."""
         start = first + AHEAD_IMAGES if first else 0
-        rows = np.sort(order[start : first + AHEAD_IMAGES + count])
+        ahead = np.arange(start, min(first + AHEAD_IMAGES + count, len(order)))
+        own = self._cut(np.tile(np.arange(count), repeats))
+        rows = np.sort(order[ahead[np.isin(ahead % count, own)]])
         if len(rows):
             for begin, end in self._list_pages(rows):
                 with contextlib.suppress(OSError):
@@ -156,10 +162,13 @@ class ReadAhead:
         return list(zip(begin[is_apart].tolist(), end[np.roll(is_apart, -1)].tolist(), strict=True))
 
 
-def make_expect(images: np.ndarray) -> Expect | None:
-    """Make what reads ahead; None where the images are in memory, or the system, Windows, takes no advice."""
+def make_expect(images: np.ndarray, cut: Cut = lambda batch: batch) -> Expect | None:
+    """Make what reads ahead; None where the images are in memory, or the system, Windows, takes no advice.
+
+    By default all images of a batch are read.
+    """
     if not isinstance(images, np.memmap) or not isinstance(images.base, mmap.mmap):
         return None
     if not hasattr(images.base, "madvise"):
         return None
-    return ReadAhead(images.base, images.offset % mmap.ALLOCATIONGRANULARITY)
+    return ReadAhead(images.base, images.offset % mmap.ALLOCATIONGRANULARITY, cut)

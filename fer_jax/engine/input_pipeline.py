@@ -78,7 +78,7 @@ def make_recipe_at(
         order = order_of(seed, epoch // repeats)
         if expect is not None:
             images = size // repeats
-            expect(order, (epoch % repeats * epoch_steps + position) * images, images)
+            expect(order, (epoch % repeats * epoch_steps + position) * images, images, repeats)
         return draw_recipe(
             order,
             config.augment,
@@ -167,7 +167,7 @@ def eval_batches(
     size = divisible(batch_size, place)
     for position, batch in enumerate(in_order(rows, size)):
         if expect is not None:
-            expect(rows, position * size, size)
+            expect(rows, position * size, size, 1)
         part, weights = place.cut(batch)
         yield place.put_shared(Batch(examples.images[part], examples.labels[part], weights))
 

@@ -80,7 +80,8 @@ def make_host_stepper(
     keys = [place.put_whole(key) for place, key in zip(places, keys, strict=True)]
     steps = spread(train_step, places, donate_argnums=1, static_argnames=_STATIC)
     eval_steps = spread(eval_step, places)
-    expect = make_expect(examples.images)
+    # Of every replica's batches a process makes the same part, see `make_mesh`.
+    expect = make_expect(examples.images, places[0].cut)
 
     def make_batch(place: Place, recipe: Recipe) -> Batch:
         return place.put_shared(follow(place.cut(recipe), examples.images, examples.labels))

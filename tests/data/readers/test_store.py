@@ -2,10 +2,12 @@
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,8 +27,10 @@ from fer_jax.data.readers.cached import store
 from fer_jax.data.readers.own import reading
 from fer_jax.data.split import split_examples
 from fer_jax.engine.input_pipeline import follow, make_recipe_at
+from fer_jax.engine.steppers import make_host_stepper
 from fer_jax.errors import DataError, DiskError
 from fer_jax.images import standardise
+from fer_jax.parallel.mesh import OneDevice
 from fer_jax.runtime import disk
 
 FACES = 210
@@ -193,11 +197,62 @@ class Advised:
         self.rows |= {row for row, end in ends.items() if begin <= end - 2304 and end <= begin + size}
 
 
-def test_pages_of_neighbours_are_read_together() -> None:
-    class Nothing:
-        def madvise(self, *_: int) -> None: ...
+class Noted:
+    """Notes which parts of the file the system is told to read."""
 
-    ahead = ReadAhead(Nothing(), 128)  # type: ignore[arg-type]
+    def __init__(self) -> None:
+        self.parts: list[tuple[int, int]] = []
+
+    def madvise(self, advice: int, begin: int = 0, size: int = 0) -> None:
+        if advice == mmap.MADV_WILLNEED:
+            self.parts.append((begin, begin + size))
+
+
+@pytest.mark.parametrize(
+    ("process", "processes", "repeats", "first", "wanted"),
+    [
+        (0, 1, 1, 0, range(12)),
+        (0, 1, 1, 4, [12, 13, 14, 15]),
+        (1, 2, 1, 0, [2, 3, 6, 7, 10, 11]),
+        (1, 2, 1, 4, [14, 15]),
+        # Twice the same four images: each process has all of them, and of four each has half.
+        (1, 2, 2, 4, [12, 13, 14, 15]),
+        (2, 4, 2, 4, [12, 13]),
+        (0, 1, 1, 12, []),
+    ],
+)
+def test_a_process_reads_ahead_what_it_makes_of_each_batch(
+    process: int,
+    processes: int,
+    repeats: int,
+    first: int,
+    wanted: Sequence[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(data_batches, "AHEAD_IMAGES", 8)
+    file, page = Noted(), mmap.PAGESIZE
+    ahead = ReadAhead(file, 0, lambda batch: np.split(batch, processes)[process])  # type: ignore[arg-type]
+    ahead(np.arange(16) * page, first, 4, repeats)  # Far apart: each row begins at the start of a page.
+    assert [begin // page // 2304 for begin, _ in file.parts] == list(wanted)
+
+
+class Half(OneDevice):
+    """Takes the second half of each batch."""
+
+    def cut(self, batch: Any, *, axis: int = 0) -> Any:
+        return batch[len(batch) // 2 :]
+
+
+def test_the_stepper_reads_ahead_what_its_place_takes(folder: Path) -> None:
+    half, unused = Half(), cast(Any, lambda *_: pytest.fail("called"))
+    stepper = make_host_stepper(
+        [jax.random.key(0)], unused, unused, load_examples(DATA), eval_batch_size=8, places=[half]
+    )
+    assert isinstance(stepper.expect, ReadAhead) and stepper.expect._cut == half.cut
+
+
+def test_pages_of_neighbours_are_read_together() -> None:
+    ahead = ReadAhead(Noted(), 128, lambda batch: batch)  # type: ignore[arg-type]
     page = mmap.PAGESIZE
     far = 10 * page  # Row 10 * page begins at a whole number of pages and 128 bytes.
     assert ahead._list_pages(np.array([0, 1, 2, far])) == [
