@@ -25,6 +25,7 @@ STOPPING: Final = "stopping after this step; press again to stop now"
 GRACE_S: Final = 5.0
 """How long an interrupted program may clean up, or stay in the code of a library, before it is ended."""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
+_IS_SILENT: Final = threading.Event()
 
 
 class StopError(Exception):
@@ -39,6 +40,14 @@ class StopError(Exception):
 def name_signal(signum: int) -> str:
     """Name a signal, such as SIGTERM."""
     return signal.Signals(signum).name
+
+
+def answer_silently() -> None:
+    """Answer signals without a word from now on: another process of the same command says it for all.
+
+    What a signal does to this process stays the same.
+    """
+    _IS_SILENT.set()
 
 
 @contextmanager
@@ -142,14 +151,15 @@ def _answer(reader: int, words: str, grace_s: float | None, has_ended: threading
             continue
         count += 1
         if count == 1:
-            _write(2, f"\n{words}\n".encode())
+            _say(words)
             if grace_s is not None and is_command():
                 _end(signum)
             elif grace_s is not None:
                 late = threading.Thread(target=_end_late, args=(signum, grace_s, has_ended), daemon=True)
                 late.start()
         elif not _is_interactive():
-            _write(2, f"\n{INTERRUPTED}\n".encode() if grace_s is None else b"")
+            if grace_s is None:
+                _say(INTERRUPTED)
             _end(signum)
 
 
@@ -163,6 +173,11 @@ def _end(signum: int) -> None:
     if os.isatty(1):
         _write(1, _SHOW_CURSOR)  # The progress bar hides it.
     os._exit(128 + signum)
+
+
+def _say(words: str) -> None:
+    if not _IS_SILENT.is_set():
+        _write(2, f"\n{words}\n".encode())
 
 
 def _write(descriptor: int, text: bytes) -> None:

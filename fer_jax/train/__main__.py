@@ -18,7 +18,7 @@ from fer_jax.parallel.peers import joined
 from fer_jax.runs import inputs, trackers
 from fer_jax.runtime import output
 from fer_jax.runtime.door import collect_rarely
-from fer_jax.runtime.signals import name_signal
+from fer_jax.runtime.signals import answer_silently, name_signal
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 PROG, MAX_SEEDS = "python -m fer_jax.train", 256
@@ -111,6 +111,7 @@ def _train(options: TrainCommand, invocation: str) -> int:
         if not peers.is_leader:
             set_verbosity(Verbosity.QUIET)
             output.discard(sys.stdout)  # Libraries in C++ print too.
+            answer_silently()
         # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
         from fer_jax.train import run
 

@@ -109,6 +109,16 @@ def test_a_signal_is_acknowledged_while_c_code_runs_and_a_second_one_ends(name: 
         assert process.wait(timeout=10) == (status if sys.platform == "linux" else 128 + sent)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGUSR1")
+def test_a_process_for_which_another_one_speaks_ends_without_a_word() -> None:
+    silent = BUSY.replace("\nwith", "\nfrom fer_jax.runtime import signals\nsignals.answer_silently()\nwith")
+    with started(silent) as process:
+        for sent in (signal.SIGTERM, signal.SIGUSR1):
+            process.send_signal(sent)
+        assert process.communicate(timeout=10)[1] == ""
+        assert process.returncode in (138, 143)
+
+
 @pytest.mark.parametrize("source", [DEAF, OTHER_WORDS])
 def test_an_interruption_that_a_library_loses_or_renames_ends_the_program_with_one_line(source: str) -> None:
     with started(source) as process:

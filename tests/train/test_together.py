@@ -1,10 +1,13 @@
 """Two processes that train together: the losses of one, one record, and one refusal in both."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -12,7 +15,12 @@ from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.parallel.peers import Peers
+from fer_jax.runtime import output
+from fer_jax.train import __main__ as train
+from fer_jax.train import run as train_run
 from fer_jax.train import together
+
+TOLD = "interrupted by SIGTERM; saved in run. Continue with --resume\n"
 
 
 class Told(Peers):
@@ -39,6 +47,20 @@ def test_what_differs_between_the_processes_is_named() -> None:
     facts = {name: {"sha256": "a" * 64} for name in ("data", "split")}
     with pytest.raises(DataError, match=r"SHA-256 of the data is a{12} in process 0 and b in process 1"):
         together.check_data(Told({"SHA-256 of the data": "b"}), facts)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_process_0_alone_answers_a_signal_and_all_have_its_status(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet: list[object] = []
+    monkeypatch.setattr(train, "joined", lambda *_, **__: contextlib.nullcontext(Peers(number, 2, None)))
+    monkeypatch.setattr(train_run, "train", lambda *_, **__: train_run.Outcome(Path("run"), signal.SIGTERM))
+    monkeypatch.setattr(output, "discard", quiet.append)
+    monkeypatch.setattr(train, "answer_silently", lambda: quiet.append("signals"))
+    assert train.main(["--config", "run6", "--data.source", "synthetic"]) == 143
+    assert capsys.readouterr() == (TOLD if number == 0 else "", "")
+    assert quiet == ([] if number == 0 else [ANY, "signals"])
 
 
 def find_port() -> int:
