@@ -2,8 +2,8 @@
 
 No weights are kept. Some twenty steps at the peak learning rate, one batch to overfit, and the ramp of the
 range test all start from the run's own initial weights, with its order, augmentation and dropout. Blocks that
-`init.freeze_blocks` keeps are not trained here either, except to overfit one batch; `init.head_epochs` does
-not count.
+`init.freeze_blocks` keeps are not trained here either, except to overfit one batch. All steps are those of
+after `init.head_epochs`, with the optimizer that begins there, and are taken on one device.
 """
 
 import math
@@ -106,6 +106,8 @@ def make_dry_run(config: Config, prepared: Prepared) -> DryRun:
     Raises:
         ConfigError: the training part has fewer rows than a batch.
     """
+    # Else the optimizer would start anew in the middle of these few steps.
+    config = replace(config, init=replace(config.init, head_epochs=0.0))
     seed, examples, split = config.train.seed, prepared.examples, prepared.split
     programs = make_programs(config, examples, split, targets=prepared.targets, start=prepared.start)
     plain = make_model(config.model, replace(config.device, kernels="plain"))

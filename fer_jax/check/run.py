@@ -20,6 +20,7 @@ from fer_jax.config.run import Config
 from fer_jax.data.load import name_data
 from fer_jax.files import Json, refuse_other, replacing, write_json, write_text
 from fer_jax.inference.prepare import Prepared, prepare
+from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import contact_sheet, terminal
 from fer_jax.report.plots import write_png
@@ -67,11 +68,13 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
     """
     folder = out or CHECKS / f"{config.name}-{name_data(config.data)}"
     console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
+    (place,) = list_places(config.device, seeds=1, batch_size=config.train.batch_size)
     config, examples = terminal.load_training_data(console, config)
     inputs = {"name": config.name, "data.sha256": examples.sha256}
     refuse_other(folder / RESULT, inputs, may_replace=may_replace)
     prepared = prepare(config, examples, console=console)
-    terminal.show_notes(console, prepared.notes)
+    untried = list_untried(config, devices=place.devices)
+    terminal.show_notes(console, [*prepared.notes, *untried])
     with runs_folder.locked(folder):
         with replacing(folder / SHEET) as new:
             contact_sheet.lay_out_augmented(
@@ -82,10 +85,30 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
                 title=f"{config.name}: images and their augmented versions",
             ).save(new, format="PNG", optimize=True)
         checked = check_all(config, prepared, partial(terminal.show_steps, console), is_quick=is_quick)
-        files = _write(folder, config, checked, examples.facts)
+        files = _write(folder, config, checked, examples.facts, untried)
     _show(console, checked)
     console.print(f"written to {folder}: {', '.join(files)}")
     return int(any(finding.outcome == "failed" for finding in checked.findings))
+
+
+def list_untried(config: Config, *, devices: int) -> list[str]:
+    """List what a training does that is not tried here: with how many devices, and with which layers first.
+
+    >>> list_untried(Config(name="a"), devices=2)
+    ['not tried: 2 devices that share each batch; the steps here are those of one, equal up to rounding']
+    """
+    untried = []
+    if devices > 1:
+        untried.append(
+            f"not tried: {devices} devices that share each batch; the steps here are those of one, equal up "
+            "to rounding"
+        )
+    if config.init.head_epochs:
+        untried.append(
+            f"not tried: the first epochs (init.head_epochs {config.init.head_epochs:g}), in which no block "
+            "is trained; the steps here are those that follow"
+        )
+    return untried
 
 
 def check_all(config: Config, prepared: Prepared, show_steps: ShowSteps, *, is_quick: bool) -> Checked:
@@ -148,7 +171,7 @@ def layer_rows(layers: list[Json]) -> Rows:
     return rows
 
 
-def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[str]:
+def _write(folder: Path, config: Config, checked: Checked, data: Json, untried: list[str]) -> list[str]:
     """Write `check.json`, `check.md` and the plot of the range test; returns the names of all files."""
     found, files = checked.rate_range, ["check.md", RESULT, SHEET]
     if found is not None:
@@ -161,6 +184,7 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
         "name": config.name,
         "seed": config.train.seed,
         "data": data,
+        "not_tried": untried,
         "findings": findings,
         "layers": checked.layers,
         "rate_range": None if found is None else asdict(found),
@@ -170,6 +194,7 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json) -> list[s
     sections = [
         f"# Check of {config.name}, seed {config.train.seed}",
         data["description"],
+        *untried,
         to_markdown([[*map(escape, row)] for row in finding_rows(checked.findings)], left_columns=4),
         "\n".join(f"- **{each.name}**: {each.advice}" for each in checked.findings if each.advice),
         f"## Layers, in training mode, after {dry_run.FIRST_STEPS} steps at the peak rate",

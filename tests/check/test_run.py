@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jax
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 
@@ -22,7 +24,7 @@ from fer_jax.config.augment import AugmentConfig
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import OptimizerConfig, TrainConfig
+from fer_jax.config.training import InitConfig, OptimizerConfig, TrainConfig
 from fer_jax.data.batches import epoch_order
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
@@ -32,6 +34,8 @@ from fer_jax.errors import ConfigError
 from fer_jax.images.affine import flip_map, rotation_map, round_maps
 from fer_jax.images.augment import Draws, draw
 from fer_jax.inference.prepare import Prepared, prepare
+from fer_jax.inference.teachers import Ancestor
+from fer_jax.models.transfer import Start
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report.plots import write_png
 from fer_jax.train import __main__ as train
@@ -131,6 +135,7 @@ def test_a_failed_check_gives_status_1_and_says_what_to_do(
     [
         (["--data", "nowhere.csv"], 3, "nowhere.csv"),
         (["--train.batch-size", "4096"], 2, "train.batch_size is 4096"),
+        (["--device.count", "4096"], 2, "device.count is 4096"),
         (["--optimizer.peek-rate", "1"], 2, "--optimizer.peak-rate"),
     ],
 )
@@ -203,6 +208,18 @@ def test_a_batch_has_the_soft_labels_of_its_epoch(examples: Examples) -> None:
         rows = rows[TINY.train.batch_size : 2 * TINY.train.batch_size]
         np.testing.assert_array_equal(batch.labels, soft[epoch][rows])
         np.testing.assert_array_equal(hard.labels, examples.labels[rows])
+
+
+def test_the_optimizer_goes_on_where_training_would_begin_to_train_the_blocks(examples: Examples) -> None:
+    config = dataclasses.replace(TINY, init=InitConfig(weights="mid", head_epochs=1.0))
+    # Pixel statistics are all that it starts from.
+    ancestor = cast(Ancestor, SimpleNamespace(start=Start(None, None, 128.0, 64.0)))
+    prepared = dataclasses.replace(prepare(TINY, examples), ancestor=ancestor)
+    assert len(prepared.split.train) // TINY.train.batch_size < dry_run.FIRST_STEPS
+    state, _ = dry_run.take_first_steps(dry_run.make_dry_run(config, prepared), ignore)
+    assert optax.tree.get(state.opt_state, "count") == dry_run.FIRST_STEPS
+    (words,) = run.list_untried(config, devices=1)
+    assert words.startswith("not tried: the first epochs (init.head_epochs 1)")
 
 
 Surgery = Callable[[dict[str, Any]], None]
