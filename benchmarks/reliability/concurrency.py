@@ -221,7 +221,7 @@ def find_wrong(answers: Sequence[Answer], pids: Sequence[int | None]) -> list[st
 WORKER: Final = """
 import sys, time
 from benchmarks.reliability import concurrency
-from fer_jax.runs import lock
+from fer_jax.runtime.disk import lock
 from fer_jax.train.__main__ import main
 if sys.argv[1] == "no":
     concurrency.remove_flock()

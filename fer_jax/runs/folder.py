@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fer_jax.errors import RunError
-from fer_jax.runs import lock
+from fer_jax.runtime.disk import lock
 
 RUNS = Path("runs")
 WEIGHTS_ONLY = "weights"

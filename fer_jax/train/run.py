@@ -29,7 +29,7 @@ from fer_jax.runs import record as runs_record
 from fer_jax.runs.location import Place, choose_place
 from fer_jax.runs.trackers import check_installed
 from fer_jax.runtime import machine
-from fer_jax.runtime.disk import check_space
+from fer_jax.runtime.disk.space import check_space
 from fer_jax.runtime.signals import StopError, watch_signals
 from fer_jax.train import resume
 from fer_jax.train.ahead import measure_ahead

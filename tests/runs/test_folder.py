@@ -13,7 +13,7 @@ import pytest
 from fer_jax.errors import RunError
 from fer_jax.files import json_line, read_json, read_json_lines, write_json
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs import lock
+from fer_jax.runtime.disk import lock
 
 if sys.platform != "win32":
     import fcntl

@@ -31,7 +31,7 @@ from fer_jax.engine.steppers import make_host_stepper
 from fer_jax.errors import DataError, DiskError
 from fer_jax.images import standardise
 from fer_jax.parallel.mesh import OneDevice
-from fer_jax.runtime import disk
+from fer_jax.runtime.disk import space
 
 FACES = 210
 DATA = DataConfig(source="synthetic", synthetic_examples=FACES)
@@ -140,7 +140,7 @@ def test_pictures_are_decoded_into_a_file_where_they_are_many(
 
 def test_no_room_is_told_before_anything_is_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid(monkeypatch, (store, "save_drawn"))
-    monkeypatch.setattr(disk, "free_bytes", lambda path: 10**5)
+    monkeypatch.setattr(space, "free_bytes", lambda path: 10**5)
     with pytest.raises(DiskError, match=r"210 synthetic faces needs up to 487\.2 kB in .*; free some space"):
         load_examples(DATA)
 

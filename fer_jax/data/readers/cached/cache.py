@@ -22,7 +22,7 @@ from fer_jax.data.readers.cached import store
 from fer_jax.data.readers.own import reading
 from fer_jax.errors import DataError, DiskError
 from fer_jax.files import cache_folder, write_json
-from fer_jax.runtime.disk import check_space
+from fer_jax.runtime.disk.space import check_space
 from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.strict_json import parse_json
 

@@ -20,7 +20,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples, hash_arrays, hash_images
 from fer_jax.files import Json, cache_folder, naming, replacing, write_array, write_json
-from fer_jax.runtime.disk import check_space
+from fer_jax.runtime.disk.space import check_space
 from fer_jax.strict_json import parse_json
 
 MOST_LOADED_BYTES = 2**29

@@ -1,0 +1,1 @@
+"""What programs share a disk by: its space, and locks on folders."""
