@@ -26,7 +26,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {
     "images": rf"(examples/{_HASH}\.(json|(images|labels|usages|groups|hashes)\.npy)|files/{_HASH}\.json"
-    rf"|near_copies/{_HASH}\.npz)",
+    rf"|examples/{_HASH}\.making/\.(lock|owner\.json)|near_copies/{_HASH}\.npz)",
     "answers": rf"answers/{_HASH}(-view\d+)?\.npz",
     "programs": rf"({compile_cache.NAME}/.*/?\.checked(-begun)?|xla_flags/{_HASH})",
 }

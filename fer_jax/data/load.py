@@ -71,12 +71,15 @@ Two ways to get FER2013 (both need a Kaggle account, and the rules of the compet
 Then run again, or name another place with --data PATH or ${VARIABLE}."""
 
 
-def load_examples(config: DataConfig, *, on_step: OnStep = ignore_step) -> Examples:
+def load_examples(
+    config: DataConfig, *, on_step: OnStep = ignore_step, tell: cache.Tell | None = None
+) -> Examples:
     """Load the images that a config asks for.
 
     Args:
-        config: which.
+        config: says which, and how they are read.
         on_step: called while pictures of one's own are decoded.
+        tell: called with a line for people while another process is waited for, see `read_cached`.
 
     Returns:
         Examples; of unlabelled files too, which `split_examples` refuses.
@@ -87,17 +90,17 @@ def load_examples(config: DataConfig, *, on_step: OnStep = ignore_step) -> Examp
     path = find_file(config)
     if path is None:
         _refuse_synthetic(config)
-        return cache.draw_cached(seed=config.synthetic_seed, examples=config.synthetic_examples)
+        return cache.draw_cached(seed=config.synthetic_seed, examples=config.synthetic_examples, tell=tell)
     if is_own(path, config):
         if config.source == "tfds":
             raise ConfigError("data.source is tfds, which is for FER2013; leave it out for your own pictures")
-        examples = cache.read_cached(path, on_bad_row=config.on_bad_row, own=config, on_step=on_step)
-        return replace(examples, is_own=True)
+        own = cache.read_cached(path, on_bad_row=config.on_bad_row, own=config, on_step=on_step, tell=tell)
+        return replace(own, is_own=True)
     if config.source == "tfds":
         from fer_jax.data.readers import tfds  # Not available on every platform.
 
         return tfds.read(path, on_bad_row=config.on_bad_row)
-    return cache.read_cached(path, on_bad_row=config.on_bad_row)
+    return cache.read_cached(path, on_bad_row=config.on_bad_row, tell=tell)
 
 
 def is_own(path: Path | None, config: DataConfig) -> bool:

@@ -79,7 +79,7 @@ def load_data(console: Console, config: DataConfig) -> Examples:
         DataError: the file is missing, malformed or refused.
     """
     with show_steps(console, READING, None) as steps:
-        examples = load_examples(config, on_step=steps.move)
+        examples = load_examples(config, on_step=steps.move, tell=console.print)
     if examples.is_synthetic:
         show_notice(console, is_chosen=config.source == "synthetic")
     show_data(console, examples)

@@ -1,19 +1,24 @@
+import errno
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.config.data import DataConfig, SplitConfig
+from fer_jax.config.data import BadRow, DataConfig, SplitConfig
 from fer_jax.data import load
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import kaggle
 from fer_jax.data.readers.cached import cache
 from fer_jax.data.split import split_examples
 from fer_jax.errors import DataError
+from fer_jax.runtime.disk import lock
 
 HEADER = "emotion,pixels,Usage\n"
 
@@ -126,16 +131,69 @@ def test_an_unwritable_cache_costs_a_note_only(folder: Path, monkeypatch: pytest
     assert "not cached" in examples.description
 
 
-def test_many_at_once_agree(folder: Path) -> None:
+def test_many_at_once_agree_and_one_of_them_parses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_csv(folder / "a.csv")
     found: list[str] = []
+    parse, parsed = kaggle.read, []
+
+    def note(path: Path, *, on_bad_row: BadRow) -> Examples:
+        parsed.append(path)
+        return parse(path, on_bad_row=on_bad_row)
+
+    monkeypatch.setattr(kaggle, "read", note)
+    monkeypatch.setattr(lock, "_TURN_SECONDS", 0.01)
     threads = [threading.Thread(target=lambda: found.append(read(path).sha256)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found == [read(path).sha256] * 8
+    assert parsed == [path]
     assert not list((folder.parent / "cache").rglob("*.tmp"))
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from fer_jax.data.readers import kaggle
+from fer_jax.data.readers.cached import cache
+def read(path, *, on_bad_row):
+    print("reading", flush=True)
+    time.sleep(60)
+kaggle.read = read
+cache.read_cached(Path(sys.argv[1]), on_bad_row="stop")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_who_finds_another_process_at_it_waits_and_says_so_and_a_killed_one_blocks_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = write_csv(folder / "a.csv"), list[str]()
+    monkeypatch.setattr(lock, "_TOLD_AFTER", 3)
+    with subprocess.Popen([sys.executable, "-c", MAKER, str(path)], stdout=subprocess.PIPE) as maker:
+
+        def tell(line: str) -> None:
+            told.append(line)
+            maker.kill()
+
+        try:
+            assert maker.stdout is not None and maker.stdout.readline() == b"reading\n"
+            found = cache.read_cached(path, on_bad_row="stop", tell=tell)
+        finally:
+            maker.kill()
+    assert (len(found), found.notes) == (2, ())
+    (line,) = told
+    assert line.startswith(f"waiting for process {maker.pid} on ")
+    assert {each.suffix for each in (folder.parent / "cache" / "examples").iterdir()} == {".json", ".npy"}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, "read-only"), lock.HeldError(None, Path("owner"))])
+def test_nobody_waits_for_a_lock_that_cannot_be_had_or_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(lock, "hold", Mock(side_effect=error))
+    assert len(read(write_csv(folder / "a.csv"))) == 2
 
 
 def test_search_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

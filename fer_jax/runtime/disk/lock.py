@@ -7,6 +7,7 @@ one whose process is gone counts for nothing.
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -35,6 +36,8 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _IS_HELD = (errno.EACCES, errno.EAGAIN)
 _RECORD_TRIES, _RECORD_SECONDS = 20, 0.02
 """How often, and after how long, the record of an owner is read again that is just being written."""
+_TURN_SECONDS, _TOLD_AFTER = 0.2, 15
+"""Seconds between two tries of one who waits for a turn, and after how many tries, some 3 s, that is told."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,41 @@ def hold(folder: Path) -> Iterator[None]:
                 # After `remove_empty` another process may have the folder already.
                 if me is not None and _read(record) == me:
                     record.unlink()
+
+
+@contextmanager
+def hold_in_turn(folder: Path, tell: Callable[[Owner | None], None]) -> Iterator[None]:
+    """Hold the lock on a folder as soon as no other process does; it is made for this, and removed after it.
+
+    It is for work that each process could do for itself, and one does for all. So nobody waits where that
+    might be for ever: where the system keeps no locks, an owner on another machine may be gone. Nor does
+    anybody where the folder cannot be made.
+
+    Args:
+        folder: for the lock alone.
+        tell: called after a few seconds with the owner, or None where that cannot be found out.
+    """
+    with contextlib.ExitStack() as held:
+        for tries in itertools.count(1):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                break
+            try:
+                held.enter_context(hold(folder))
+                held.callback(remove_empty, folder)
+                break
+            except FileNotFoundError:
+                pass  # Its last owner has just removed it.
+            except OSError:
+                break
+            except HeldError as error:
+                if error.record is not None:
+                    break
+                if tries == _TOLD_AFTER:
+                    tell(error.owner)
+            threading.Event().wait(_TURN_SECONDS)
+        yield
 
 
 def remove_empty(folder: Path) -> None:

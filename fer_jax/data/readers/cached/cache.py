@@ -3,13 +3,15 @@
 The key is the content: a copy of a file, or the same file under another name, is not parsed again. Reading
 240 MB to hash them would take longer than all the rest, so a file's hash is stored with its size, inode and
 times, and trusted while these stay the same. A folder of images is identified by its path and the sizes and
-times of its files. The cache is optional: what is missing or damaged is made again from the file.
+times of its files. The cache is optional: what is missing or damaged is made again from the file, by one
+process for all that want it.
 """
 
 import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from fer_jax.data.readers.cached import store
 from fer_jax.data.readers.own import reading
 from fer_jax.errors import DataError, DiskError
 from fer_jax.files import cache_folder, write_json
+from fer_jax.runtime.disk import lock
 from fer_jax.runtime.disk.space import check_space
 from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.strict_json import parse_json
@@ -32,16 +35,25 @@ _FORMAT: Final = 2
 # An image, its label, its usage and its hash.
 _BYTES_OF_ONE: Final = fer2013.PIXEL_COUNT + 4 + 4 + 8
 
+Tell = Callable[[str], None]
+"""Shows a line to the user."""
+
 
 def read_cached(
-    path: Path, *, on_bad_row: BadRow, own: DataConfig | None = None, on_step: OnStep = ignore_step
+    path: Path,
+    *,
+    on_bad_row: BadRow,
+    own: DataConfig | None = None,
+    on_step: OnStep = ignore_step,
+    tell: Tell | None = None,
 ) -> Examples:
     """Read a file as `kaggle.read` does, from the cache where it holds this content.
 
     With `own` it is read as `own.reading.read` does, by these settings, and with calls of `on_step`.
 
-    Two processes may do so at once: each file is replaced atomically, and both write the same. The notes say
-    so where a damaged cache was rebuilt, or where the cache could not be written.
+    Of several processes one reads the file, and the others wait for it; where the cache has no locks, each
+    reads it: files are replaced atomically, and all write the same. The notes say so where a damaged cache
+    was rebuilt, or where the cache could not be written. A wait of more than a few seconds is told.
     """
 
     def read() -> Examples:
@@ -58,25 +70,28 @@ def read_cached(
         if own is None:
             file_kinds.check_source(path)  # Before all of it is hashed.
         key = _key(path, cache, how, is_own=own is not None)
-        stem = cache / "examples" / key
-        examples = store.load(stem, path, is_checked=False)
     except OSError:  # The reader raises the error with its cause.
         return read()
-    if examples is not None:
-        return examples
-    notes = ("the damaged cache was rebuilt",) if stem.with_suffix(".json").exists() else ()
-    examples = read()
-    try:
-        # A file that changed meanwhile would be stored under its old key.
-        if _key(path, cache, how, is_own=own is not None) == key:
-            examples = store.save(stem, examples)
-    except OSError as error:
-        notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
-    return dataclasses.replace(examples, notes=notes)
+    stem = cache / "examples" / key
+
+    def read_and_keep() -> Examples:
+        notes = ("the damaged cache was rebuilt",) if stem.with_suffix(".json").exists() else ()
+        examples = read()
+        try:
+            # A file that changed meanwhile would be stored under its old key.
+            if _key(path, cache, how, is_own=own is not None) == key:
+                examples = store.save(stem, examples)
+        except OSError as error:
+            notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
+        return dataclasses.replace(examples, notes=notes)
+
+    return _load_or(read_and_keep, stem, path, tell=tell)
 
 
-def draw_cached(*, seed: int, examples: int) -> Examples:
+def draw_cached(*, seed: int, examples: int, tell: Tell | None = None) -> Examples:
     """Draw synthetic faces as `synthetic.draw_examples` does; too many for memory into the cache, once.
+
+    For `tell` see `read_cached`.
 
     Raises:
         DataError: there is no cache folder.
@@ -89,12 +104,12 @@ def draw_cached(*, seed: int, examples: int) -> Examples:
         # The first faces stand for the program that draws them, and for NumPy.
         first = synthetic.draw_examples(seed=seed, examples=synthetic.CHUNK_EXAMPLES).sha256
         stem = cache / _hash(["synthetic", first, seed, examples])[:32]
-        known = store.load(stem, None, is_checked=False)
-        if known is not None:
-            return known
-        check_space(cache, examples * _BYTES_OF_ONE, what=f"{examples:,} synthetic faces")
-        drawing = synthetic.draw_in_blocks(seed=seed, examples=examples)
-        return store.save_drawn(stem, *drawing)
+
+        def draw() -> Examples:
+            check_space(cache, examples * _BYTES_OF_ONE, what=f"{examples:,} synthetic faces")
+            return store.save_drawn(stem, *synthetic.draw_in_blocks(seed=seed, examples=examples))
+
+        return _load_or(draw, stem, None, tell=tell)
     except DiskError:
         raise
     except OSError as error:
@@ -102,6 +117,22 @@ def draw_cached(*, seed: int, examples: int) -> Examples:
             f"{examples:,} synthetic faces are drawn into the cache, and it cannot be written: "
             f"{error.strerror or error}; name another folder in $FER_JAX_CACHE, or draw fewer"
         ) from None
+
+
+def _load_or(make: Callable[[], Examples], stem: Path, source: Path | None, *, tell: Tell | None) -> Examples:
+    """Load Examples from the cache, or make them there; one process at a time does so."""
+    known = store.load(stem, source, is_checked=False)
+    if known is not None:
+        return known
+
+    def tell_owner(owner: lock.Owner | None) -> None:
+        if tell is not None:
+            tell(f"waiting for {owner or 'another process'}: it is putting these images into the cache")
+
+    with lock.hold_in_turn(stem.with_suffix(".making"), tell_owner):
+        # Another process may have made them meanwhile.
+        known = store.load(stem, source, is_checked=False)
+        return make() if known is None else known
 
 
 def _key(path: Path, cache: Path, how: list[Any], *, is_own: bool) -> str:
