@@ -238,7 +238,7 @@ def _run_trial(plan: Plan, chosen: Prepared, board: Board, turn: Turn, *, tell: 
     try:
         # The same parameters give the same result, so it is copied.
         if twin := next((each for each in twins if each["state"] == "complete"), None):
-            for epoch, accuracy in enumerate(twin["curve"], 1):
+            for epoch, accuracy in zip(twin["epochs"], twin["curve"], strict=True):
                 study.report(board, turn, value=accuracy, epoch=epoch)
             same = {"accuracies": twin["accuracies"], "same_as": twin["number"], "seconds": 0.0}
             study.finish(board, turn, value=twin["value"], facts=facts | same)

@@ -173,8 +173,9 @@ def list_trials(board: Board) -> list[Json]:
 
     Returns:
         Of each `number`, `state` (complete, pruned, running, waiting, failed; interrupted if another trial
-        repeats it), `params`, `value` (None unless complete), `curve` (the objective after each epoch) and
-        the `worker` and the facts that `finish` recorded.
+        repeats it), `params`, `value` (None unless complete), `epochs` (those after which it was measured,
+        from 1), `curve` (the objective after each of them) and the `worker` and the facts that `finish`
+        recorded.
     """
     return board.locks.call(lambda: _list_trials(board))
 
@@ -184,13 +185,15 @@ def _list_trials(board: Board) -> list[Json]:
     for trial in board.study.get_trials(deepcopy=False):
         state = {TrialState.FAIL: "failed"}.get(trial.state, trial.state.name.lower())
         facts = {name: fact for name, fact in trial.user_attrs.items() if name not in _KEPT_BACK}
+        reported = sorted(trial.intermediate_values.items())
         listed.append(
             {
                 "number": trial.number,
                 "state": "interrupted" if trial.number in repeated else state,
                 "value": trial.value if trial.state == TrialState.COMPLETE else None,
                 "params": dict(trial.params),
-                "curve": [value for _, value in sorted(trial.intermediate_values.items())],
+                "epochs": [epoch for epoch, _ in reported],
+                "curve": [value for _, value in reported],
                 **facts,
             }
         )

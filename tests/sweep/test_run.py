@@ -92,30 +92,47 @@ def test_the_better_of_two_rates_is_found(finished: Path) -> None:
     assert {path.name for path in (finished / "out").iterdir()} >= {"history.png", "slices.png"}
 
 
-@needs_optuna
-@pytest.mark.parametrize(("select", "scores"), [("best", [0.75, 0.5]), ("last", [0.25, 0.375])])
-def test_the_score_of_a_trial_is_that_of_the_epoch_that_its_config_selects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, scores: list[float]
-) -> None:
+def play_back(monkeypatch: pytest.MonkeyPatch, accuracies: dict[int, tuple[float, ...]]) -> None:
+    """Let trials report the validation accuracies of their seeds after these epochs, instead of training."""
     from fer_jax.sweep import run
 
-    curves = ((0.125, 0.75, 0.25), (0.5, 0.25, 0.375))
-
-    def play_back(job: Any, replicas: Any, *, on_epoch: Any, **_: Any) -> None:
-        """Report these validation accuracies instead of training."""
-        for epoch, values in enumerate(zip(*curves, strict=True), start=1):
+    def run_unsaved(job: Any, replicas: Any, *, on_epoch: Any, **_: Any) -> None:
+        for epoch, values in accuracies.items():
             records = [{"epoch": epoch, "val_accuracy": value} for value in values]
             for replica, record in zip(replicas, records, strict=True):
                 replica.progress.history.append(record)
             on_epoch(records)
 
-    monkeypatch.setattr(run, "run_unsaved", play_back)
+    monkeypatch.setattr(run, "run_unsaved", run_unsaved)
+
+
+@needs_optuna
+@pytest.mark.parametrize(("select", "scores"), [("best", [0.75, 0.5]), ("last", [0.25, 0.375])])
+def test_the_score_of_a_trial_is_that_of_the_epoch_that_its_config_selects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, scores: list[float]
+) -> None:
+    curves = ((0.125, 0.75, 0.25), (0.5, 0.25, 0.375))
+    play_back(monkeypatch, dict(enumerate(zip(*curves, strict=True), start=1)))
     write_data(tmp_path / "bands.csv")
     assert run_sweep(tmp_path, *SETTINGS, "--trials", "1", "--train.select", select) == 0
     (trial,) = read(tmp_path)["trials"]
     assert trial["accuracies"] == scores
     assert trial["value"] == np.mean(scores)
     assert trial["curve"] == [np.mean(values) for values in zip(*curves, strict=True)]
+
+
+@needs_optuna
+def test_a_copied_trial_has_its_curve_at_the_epochs_that_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play_back(monkeypatch, {2: (0.125,), 4: (0.75,), 5: (0.5,)})
+    write_data(tmp_path / "bands.csv")
+    seldom = ("--train.epochs", "5", "--train.measure-epochs", "2", "--train.select", "last")
+    assert run_sweep(tmp_path, *SETTINGS, *seldom, "--seeds", "1", "--trials", "3") == 0
+    trials = read(tmp_path)["trials"]
+    # With two rates to choose from, at least one of three trials is a copy.
+    assert any("same_as" in trial for trial in trials)
+    assert {(*trial["epochs"], *trial["curve"]) for trial in trials} == {(2, 4, 5, 0.125, 0.75, 0.5)}
 
 
 @needs_optuna
