@@ -83,7 +83,7 @@ class DistillConfig:
     views: int = 0
     """Stored views of each training image, augmented as `augment` says (flips at random), that the teachers
     answer to; an epoch shows one of them. 0: the teachers see the clean image and its flipped copy, and each
-    epoch augments anew."""
+    epoch augments anew. Needs `teachers` or a `bank`."""
     bank: str | None = None
     """A bank: a file with teachers' answers to at least `views` views of the training images, instead of
     `teachers`."""
@@ -96,6 +96,8 @@ class DistillConfig:
         checks.probability("weight")
         checks.positive("temperature")
         checks.within("views", 0, 1000, "views of an image")
+        wanted = "0, or teachers that answer to the views: give distill.teachers or distill.bank"
+        checks.check("views", self.views == 0 or self.is_on, wanted)
         if self.bank is not None:
             checks.check("bank", isinstance(self.bank, str), "a path")
             checks.check("teachers", not self.teachers, "none with distill.bank, which says who they are")

@@ -249,6 +249,7 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (DistillConfig, {"temperature": 0.0}),
         (DistillConfig, {"teachers": "runs/mid-seed0"}),
         (DistillConfig, {"views": 1001}),
+        (DistillConfig, {"views": 8}),
         (DistillConfig, {"views": 0, "bank": "best.safetensors"}),
         (DistillConfig, {"teachers": ("best",), "bank": "best.safetensors", "views": 1}),
         (OptimizerConfig, {"cooldown_epochs": 0.0}),

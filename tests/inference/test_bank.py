@@ -353,6 +353,6 @@ def test_a_run_learns_from_a_bank_and_resumes_with_it_from_anywhere(
 
 def test_a_bank_needs_teachers_views_and_a_file(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a bank holds what distill"):
-        make_bank(taught_by(), EXAMPLES, tmp_path / "bank.safetensors")
+        make_bank(taught_by(views=0), EXAMPLES, tmp_path / "bank.safetensors")
     with pytest.raises(ConfigError, match="is a folder; name the file of the bank"):
         make_bank(taught_by(teachers=(str(tiny_run),)), EXAMPLES, tmp_path)
