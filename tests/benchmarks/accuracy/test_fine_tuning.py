@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import fine_tuning
-from benchmarks.accuracy.fine_tuning import WAYS, Case, Own
+from benchmarks.accuracy import fine_tuning, fine_tuning_cases
+from benchmarks.accuracy.fine_tuning_cases import WAYS, Case, Own
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, SplitConfig
 from fer_jax.config.model import ConvBlock
@@ -29,7 +29,7 @@ def test_the_parts_share_no_copies_and_public_test_is_in_none() -> None:
     images = np.concatenate([EXAMPLES.images[:100], EXAMPLES.images[:40]])
     labels = rng.integers(-1, 8, 140).astype(np.int32)
     faces = replace(EXAMPLES, images=images, usages=usages)
-    own = fine_tuning.part_rows(faces, labels)
+    own = fine_tuning_cases.part_rows(faces, labels)
     parts = [own.ancestor_rows, own.pool, own.test]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert not np.isin(faces.hashes[parts[one]], faces.hashes[parts[other]]).any()
@@ -38,21 +38,21 @@ def test_the_parts_share_no_copies_and_public_test_is_in_none() -> None:
     assert not unlabelled[own.pool].any() and not unlabelled[own.test].any()
     left = np.setdiff1d(np.arange(120), np.concatenate(parts))
     assert unlabelled[left].all()
-    split = fine_tuning.draw_own(own, 15, 0)
+    split = fine_tuning_cases.draw_own(own, 15, 0)
     assert len(split.train) + len(split.val) == 15 and not np.isin(split.val, split.train).any()
     assert np.isin(np.concatenate([split.train, split.val]), own.pool).all()
-    assert not np.array_equal(split.train, fine_tuning.draw_own(own, 15, 1).train)
+    assert not np.array_equal(split.train, fine_tuning_cases.draw_own(own, 15, 1).train)
 
 
 def test_a_case_chooses_its_rate_on_its_own_rows(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_examples(EXAMPLES, SplitConfig())
     own = Own(EXAMPLES, EXAMPLES, split.val, split.test, split.train)
     base = run_weights.load(tiny_run, None, None).config
-    monkeypatch.setattr(fine_tuning, "BATCH_SIZE", 8)
+    monkeypatch.setattr(fine_tuning_cases, "BATCH_SIZE", 8)
     frozen = WAYS["frozen"]._replace(freeze_blocks=1)
     monkeypatch.setitem(WAYS, "frozen", frozen)
     case = Case("frozen", len(split.val), 0)
-    found = fine_tuning.train_case(base, case, own, steps=4, ancestor=tiny_run)
+    found = fine_tuning_cases.train_case(base, case, own, steps=4, ancestor=tiny_run)
     assert found["trained_on"] + found["chosen_on"] == len(split.val) and found["total"] == len(split.test)
     assert len(base.model.blocks) == 1 and found["steps"] == 4
     best = max(found["tried"], key=lambda each: (each["val_correct"], -each["val_loss"]))
@@ -60,9 +60,11 @@ def test_a_case_chooses_its_rate_on_its_own_rows(tiny_run: Path, monkeypatch: py
     assert sum(right for right, _ in found["classes"].values()) == found["correct"]
     assert len(found["classes"]) == 8 and found["ancestor_sha256"]
     wide = replace(base, model=replace(base.model, blocks=(ConvBlock(features=3),)))
-    config = fine_tuning.make_config(wide, case, rate=0.1, rows=80, steps=20, ancestor=tiny_run)
+    config = fine_tuning_cases.make_config(wide, case, rate=0.1, rows=80, steps=20, ancestor=tiny_run)
     assert config.train.epochs == 2 and config.init.head_epochs == pytest.approx(0.4)
-    new = fine_tuning.make_config(wide, Case("new", 80, 0), rate=0.1, rows=80, steps=20, ancestor=tiny_run)
+    new = fine_tuning_cases.make_config(
+        wide, Case("new", 80, 0), rate=0.1, rows=80, steps=20, ancestor=tiny_run
+    )
     assert new.init.weights is None
 
 
