@@ -22,7 +22,7 @@ from fer_jax.data.split import Split
 from fer_jax.data.subsets import eval_rows
 from fer_jax.engine.averages import Refresh
 from fer_jax.engine.input_pipeline import Recipe, make_recipe_at
-from fer_jax.engine.schedule import count_frozen, find_end, is_out_of_patience, list_rates, plateau_factor
+from fer_jax.engine.schedule import count_frozen, find_end, is_over, make_rates
 from fer_jax.engine.state import TrainState
 from fer_jax.engine.step import Objective
 from fer_jax.engine.steppers import Stepper
@@ -151,10 +151,11 @@ def run_epochs(
         DivergedError: a loss of a replica is not finite; the last checkpoints are from before.
     """
     config = job.config
-    rates_of, plan = _make_rates(job), _make_plan(job, replicas)
-    while not _is_over(config.train, replicas):
+    rates_of = make_rates(config, steps_per_epoch=job.epoch_steps)
+    plan = _make_plan(job, replicas)
+    while not is_over(config.train, _histories(replicas)):
         epoch = len(replicas[0].progress.history)
-        started, rates = clock() - replicas[0].progress.seconds, rates_of(replicas, epoch)
+        started, rates = clock() - replicas[0].progress.seconds, rates_of(_histories(replicas), epoch)
         try:
             _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=on_step, signals=signals)
         except StopError:
@@ -164,17 +165,14 @@ def run_epochs(
         is_measured = config.train.is_measured(epoch)
         records = _record_epoch(job, replicas, rates=rates[:, -1], is_measured=is_measured)
         speed = {"seconds": clock() - started, "images_per_second": images / (trained - started)}
-        is_due = (epoch + 1) % config.train.save_epochs == 0
-        is_due |= config.train.select == "best" and any(record["is_best"] for record in records)
         stopping = job.agree(signals)
         for replica, record in zip(replicas, records, strict=True):
             record |= speed
             replica.progress = Progress([*replica.progress.history, record])
-        is_due |= stopping != 0 or _is_over(config.train, replicas)
-        if is_due and not is_measured:
-            _refresh(job, replicas)
-        for replica, record in zip(replicas, records, strict=True):
-            if is_due:
+        if stopping or _is_due(config.train, records) or is_over(config.train, _histories(replicas)):
+            if not is_measured:
+                _refresh(job, replicas)
+            for replica, record in zip(replicas, records, strict=True):
                 save(job, replica, is_best=record["is_best"])
         on_epoch(records)
         # Here, and not in the next step: an operation of all processes may not wait for long.
@@ -183,10 +181,10 @@ def run_epochs(
             raise StopError(stopping)
 
 
-def _is_over(train: TrainConfig, replicas: Sequence[Replica]) -> bool:
-    """Whether the last epoch is finished, be it by early stopping."""
-    histories = [replica.progress.history for replica in replicas]
-    return len(histories[0]) >= train.total_epochs or is_out_of_patience(train, histories)
+def _is_due(train: TrainConfig, records: Sequence[Record]) -> bool:
+    """Whether a checkpoint follows the epoch of these records, one for each replica, by the config's plan."""
+    has_best = train.select == "best" and any(record["is_best"] for record in records)
+    return has_best or records[0]["epoch"] % train.save_epochs == 0
 
 
 def run_unsaved(
@@ -217,11 +215,12 @@ def run_unsaved(
     Raises:
         DivergedError: a loss of a replica is not finite.
     """
-    train, rates_of, plan = job.config.train, _make_rates(job), _make_plan(job, replicas)
+    train, plan = job.config.train, _make_plan(job, replicas)
+    rates_of = make_rates(job.config, steps_per_epoch=job.epoch_steps)
     is_watched = train.select == "best" or job.config.optimizer.schedule == "plateau" or on_epoch is not None
     records: list[Record] = []
     for epoch in range(train.total_epochs):
-        rates = rates_of(replicas, epoch)
+        rates = rates_of(_histories(replicas), epoch)
         _take_steps(job, replicas, plan, rates, epoch=epoch, on_step=partial(on_step, epoch), signals=())
         is_last = epoch + 1 == train.total_epochs
         if not is_last and not (is_watched and train.is_measured(epoch)):
@@ -236,26 +235,9 @@ def run_unsaved(
                 on_selected(replica)
         if on_epoch is not None:
             on_epoch(records)
-        if _is_over(train, replicas):
+        if is_over(train, _histories(replicas)):
             break
     return records
-
-
-def _make_rates(job: Job) -> Callable[[Sequence[Replica], int], np.ndarray]:
-    """Make the function (replicas, epoch) -> learning rates float32 [K, steps of an epoch].
-
-    The plateau schedule cuts each replica's rate by its own history.
-    """
-    optimizer = job.config.optimizer
-    rates = list_rates(optimizer, job.config.train, steps_per_epoch=job.epoch_steps)
-
-    def rates_of(replicas: Sequence[Replica], epoch: int) -> np.ndarray:
-        histories = [keep_measured(replica.progress.history) for replica in replicas]
-        losses = [[record["val_loss"] for record in history] for history in histories]
-        factors = np.array([plateau_factor(optimizer, each) for each in losses], np.float32)
-        return factors[:, None] * rates[epoch * job.epoch_steps : (epoch + 1) * job.epoch_steps]
-
-    return rates_of
 
 
 def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
@@ -276,6 +258,10 @@ def _make_plan(job: Job, replicas: Sequence[Replica]) -> Plan:
         return [[recipe_at(replica.seed, each) for each in steps] for replica in replicas]
 
     return plan
+
+
+def _histories(replicas: Sequence[Replica]) -> list[list[Record]]:
+    return [replica.progress.history for replica in replicas]
 
 
 def _take_steps(

@@ -1,6 +1,9 @@
-"""How training changes with the steps: learning rates, frozen blocks, cuts at a plateau, early stopping."""
+"""How training changes with the steps: learning rates, frozen blocks, cuts at a plateau, and when it ends.
 
-from collections.abc import Sequence
+A history is a list of records, one for each finished epoch.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +16,10 @@ import optax.contrib
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig, TrainConfig
 from fer_jax.files import Json
+from fer_jax.metrics.history import keep_measured
+
+RatesOf = Callable[[Sequence[Sequence[Json]], int], np.ndarray]
+"""(histories [K], epoch from 0) -> learning rates of the epoch, float32 [K, steps]."""
 
 GOES_ON: Final = {
     "constant": "the learning rate stays at its peak",
@@ -29,6 +36,23 @@ def describe_extension(schedule: str) -> str:
     'the learning rate stays at its peak'
     """
     return GOES_ON.get(schedule, f"another {schedule} cycle from the peak to 0, without warm-up")
+
+
+def make_rates(config: Config, *, steps_per_epoch: int) -> RatesOf:
+    """Make the function that gives each of K replicas its learning rates in an epoch.
+
+    The plateau schedule cuts each replica's rates by its own history.
+    """
+    optimizer = config.optimizer
+    rates = list_rates(optimizer, config.train, steps_per_epoch=steps_per_epoch)
+
+    def rates_of(histories: Sequence[Sequence[Json]], epoch: int) -> np.ndarray:
+        measured = [keep_measured(history) for history in histories]
+        losses = [[record["val_loss"] for record in history] for history in measured]
+        factors = np.array([plateau_factor(optimizer, each) for each in losses], np.float32)
+        return factors[:, None] * rates[epoch * steps_per_epoch : (epoch + 1) * steps_per_epoch]
+
+    return rates_of
 
 
 def list_rates(optimizer: OptimizerConfig, train: TrainConfig, *, steps_per_epoch: int) -> np.ndarray:
@@ -139,6 +163,15 @@ def plateau_factor(config: OptimizerConfig, val_losses: Sequence[float]) -> floa
         if waited == config.patience_epochs:
             waited, factor = 0, factor * config.decay_factor
     return factor
+
+
+def is_over(train: TrainConfig, histories: Sequence[Sequence[Json]]) -> bool:
+    """Whether the last epoch is finished, be it by early stopping.
+
+    >>> [is_over(TrainConfig(epochs=each), [[{"epoch": 1, "is_best": True}]]) for each in (1, 2)]
+    [True, False]
+    """
+    return len(histories[0]) >= train.total_epochs or is_out_of_patience(train, histories)
 
 
 def is_out_of_patience(train: TrainConfig, histories: Sequence[Sequence[Json]]) -> bool:

@@ -105,7 +105,7 @@ def make_programs(
         pixel_stats=stats,
         sam_radius=config.optimizer.sam_radius,
         pace=make_pace(config.average, epoch_steps=epoch_steps, epochs=config.train.epochs),
-        transfer=None if start is None else _make_transfer(config, start, epoch_steps=epoch_steps),
+        transfer=_make_transfer(config, start, epoch_steps=epoch_steps),
     )
 
     def refresh_at(place_of: Callable[[int], Place]) -> Refresh:
@@ -125,9 +125,11 @@ def make_programs(
     return Programs(model, init, train_step, eval_step, stats, weights, targets, refresh_at)
 
 
-def _make_transfer(config: Config, start: Start, *, epoch_steps: int) -> Transfer:
+def _make_transfer(config: Config, start: Start | None, *, epoch_steps: int) -> Transfer:
+    # Without weights to start from, the config allows none of the other fields of `init`.
+    new_layers = frozenset[str]() if start is None else start.new_layers
     restart_step = count_head_steps(config, steps_per_epoch=epoch_steps)
-    return Transfer(config.init.rate_factor, start.new_layers, restart_step)
+    return Transfer(config.init.rate_factor, new_layers, restart_step)
 
 
 def _make_init(

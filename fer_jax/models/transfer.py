@@ -61,6 +61,10 @@ class Transfer(NamedTuple):
     restart_step: int
 
 
+NO_TRANSFER: Final = Transfer(rate_factor=1.0, new_layers=frozenset(), restart_step=0)
+"""Of a network with new weights: all layers train alike."""
+
+
 def list_differences(old: ModelConfig, new: ModelConfig) -> dict[str, tuple[Value, Value]]:
     """List the fields by which two networks have other weights or compute something else with them.
 

@@ -19,7 +19,7 @@ from fer_jax.engine.state import TrainState, begin_average, init_state
 from fer_jax.engine.step import Batch, TrainStep, make_train_step
 from fer_jax.images.standardise import PixelStats
 from fer_jax.models.cnn import LAST_LAYER, make_model
-from fer_jax.models.transfer import Transfer, inherit, list_differences, match_classes
+from fer_jax.models.transfer import NO_TRANSFER, Transfer, inherit, list_differences, match_classes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -46,7 +46,7 @@ def make_batch() -> Batch:
 
 
 @cache
-def make_step(config: OptimizerConfig, transfer: Transfer | None = None) -> TrainStep:
+def make_step(config: OptimizerConfig, transfer: Transfer = NO_TRANSFER) -> TrainStep:
     return make_train_step(
         MODEL,
         make_optimizer(config),
@@ -122,7 +122,7 @@ def test_without_a_factor_the_program_is_that_of_new_weights() -> None:
     args = KEY, make_start(ADAMW), make_batch(), np.float32(0.1)
     plain, same, slow = (
         make_step(ADAMW, each).lower(*args).as_text()  # type: ignore[attr-defined]
-        for each in (None, Transfer(1.0, frozenset({LAST_LAYER}), 0), Transfer(0.5, frozenset(), 0))
+        for each in (NO_TRANSFER, Transfer(1.0, frozenset({LAST_LAYER}), 0), Transfer(0.5, frozenset(), 0))
     )
     assert plain == same != slow
 

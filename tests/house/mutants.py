@@ -100,8 +100,8 @@ MUTANTS: Final = (
     Mutant(
         "draws-begin-anew-on-resuming",
         "fer_jax.engine.loop",
-        "    rates_of, plan = _make_rates(job), _make_plan(job, replicas)\n",
-        "    rates_of, drawn = _make_rates(job), _make_plan(job, replicas)\n"
+        "    plan = _make_plan(job, replicas)\n",
+        "    drawn = _make_plan(job, replicas)\n"
         "    begun = int(replicas[0].state.step)\n\n"
         "    def plan(step: int) -> list[list[Recipe]]:\n        return drawn(step - begun)\n\n",
         (STOPPED, RESUMED),
@@ -149,8 +149,8 @@ MUTANTS: Final = (
     Mutant(
         "frozen-weights-decay",
         "fer_jax.engine.step",
-        "keep(old, new, frozen) for old, new",
-        "new for old, new",
+        "params = keep(old.params, new.params, frozen)",
+        "params = new.params",
         (f"{TRANSFER}test_a_frozen_block_keeps_its_bits",),
     ),
     Mutant(
@@ -241,9 +241,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "plateau-by-the-first-seed",
-        "fer_jax.engine.loop",
-        "keep_measured(replica.progress.history) for replica in replicas]",
-        "keep_measured(replicas[0].progress.history) for _ in replicas]",
+        "fer_jax.engine.schedule",
+        "keep_measured(history) for history in histories]",
+        "keep_measured(histories[0]) for _ in histories]",
         (
             f"{LOOP}test_the_plateau_cuts_each_seed_by_its_own_losses",
             RATES,
@@ -295,7 +295,7 @@ MUTANTS: Final = (
         "best-of-any-seed",
         "fer_jax.engine.loop",
         'save(job, replica, is_best=record["is_best"])',
-        "save(job, replica, is_best=is_best)",
+        'save(job, replica, is_best=any(each["is_best"] for each in records))',
         (BEST,),
     ),
     Mutant(
@@ -315,8 +315,8 @@ MUTANTS: Final = (
     Mutant(
         "objective-of-all-epochs",
         "fer_jax.engine.loop",
-        "replica.progress = Progress([*replica.progress.history, record])\n        is_due |=",
-        "replica.progress.history.append(record)\n        is_due |=",
+        "replica.progress = Progress([*replica.progress.history, record])\n        if stopping",
+        "replica.progress.history.append(record)\n        if stopping",
         (f"{LOOP}test_the_objective_of_an_epoch_is_the_mean_over_its_own_steps", f"{OBJECTIVES}[votes]"),
     ),
     Mutant(
