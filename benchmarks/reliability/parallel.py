@@ -225,7 +225,7 @@ def _start(
                 cwd=bench.ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+                env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
             )
         training.started.append(started)
         training.errors.append(path)

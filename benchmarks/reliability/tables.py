@@ -183,11 +183,19 @@ def _origin(content: Content) -> str:
     )
 
 
+_WRITERS: Final[dict[str, Callable[[Content], str]]] = {
+    "crash": crash,
+    "corruption": corruption,
+    "concurrency": concurrency,
+    "storage": storage,
+    "interrupts": interrupts,
+    "fuzz": fuzz,
+    "sweep_team": sweep_team,
+    "parallel-localhost": parallel,
+    "parallel-mpirun": parallel,
+    "parallel-srun": parallel,
+}
 SECTIONS: Final[dict[str, tuple[str, Callable[[Content], str]]]] = {
-    f"reliability-{write.__name__}": (f"reliability-{write.__name__}", write)
-    for write in (crash, corruption, concurrency, storage, interrupts, fuzz, sweep_team)
-} | {
-    f"reliability-parallel-{launcher}": (f"reliability-parallel-{launcher}", parallel)
-    for launcher in ("localhost", "mpirun", "srun")
+    f"reliability-{name}": (f"reliability-{name}", write) for name, write in _WRITERS.items()
 }
 """By section: the JSON it shows, without .json, and what writes it."""
