@@ -15,8 +15,8 @@ A room is a package, or a module here at the root. It imports rooms of lower row
 1. ground: `errors`, `fer2013` (facts of the data set), `randomness` (its only source), `files`,
    `litter` (files that systems make), `strict_json`, `text`
 2. `config` of a run; `metrics`, counts and statistics of predictions; `runtime`, the process (its `door`,
-   signals, output) and the machine; `faces`, where faces are in pictures and videos, and the crop that a
-   network sees (never jax)
+   signals, output) and the machine (its disk, with locks); `faces`, where faces are in pictures and videos,
+   and the crop that a network sees (never jax)
 3. `images`, uint8 arrays on the host; `data`, files to arrays; `models`, Linen modules; `parallel`, devices
    and processes that train together; `cli`
 4. `runs`, run folders and checkpoints; `report`, text, pictures and pages

@@ -142,10 +142,10 @@ def parallel(content: Content) -> str:
     """Write how far several processes are from one, and what became of those whose peer was killed."""
     epochs = content["settings"]["epochs"]
     shown = sorted({1, 2, (epochs + 1) // 2, epochs})
-    rows: Table = [["processes", "test accuracy", *(f"after epoch {epoch}" for epoch in shown)]]
+    rows: Table = [["processes", "test accuracy, %", *(f"after epoch {epoch}" for epoch in shown)]]
     for each in content["results"]:
         differences = [f"{each['difference_by_epoch'][epoch - 1]:.1g}" for epoch in shown]
-        rows.append([each["title"], f"{each['test_accuracy']:.1%}", *differences])
+        rows.append([each["title"], f"{100 * each['test_accuracy']:.1f}", *differences])
     ends: Table = [["processes", "killed", "the others ended after", "resumed, at most off by"]]
     for each in content["kills"]:
         seconds = f"{each['seconds_until_all_have_ended']:.1f} s"
