@@ -7,7 +7,7 @@ from (`--init.weights mid`); batches of 16, a lower peak learning rate, a longer
 with two steps an epoch there is little to average. The classes are named by the folders or the manifest, and
 each picture is a face; where a picture shows more than that, give `--data.fit detect`.
 
-Measured: not on pictures of anybody yet; docs/results/fine_tuning.md says what fine-tuning gains with a smaller
+Measured: not on anybody's pictures yet; docs/results/fine_tuning.md has what fine-tuning gains with a smaller
 network.
 
 Command: python -m fer_jax.train --config configs/own.py --data my_faces
