@@ -31,8 +31,10 @@ def test_silence_is_the_longest_time_without_output(tmp_path: Path) -> None:
     )
     waits, status, printed = responsiveness.watch([sys.executable, "-c", code], tmp_path, os.environ)
     assert (status, printed) == (3, b"a\nb\n")
-    assert waits.first_line >= 0.2 and waits.silence >= 0.6
-    assert waits.total >= waits.first_line + waits.silence + 0.3
+    # On a busy machine a line may be read late, so that one wait seems longer and the next one shorter.
+    assert waits.first_line >= 0.2
+    assert waits.first_line + waits.silence >= 0.8
+    assert waits.total >= 1.1
 
 
 def test_commands_are_timed_at_work_and_refused(tmp_path: Path) -> None:
