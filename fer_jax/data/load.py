@@ -196,7 +196,10 @@ def _check_classes(examples: Examples) -> None:
     empty = [name for name, count in zip(examples.names, counts, strict=True) if not count]
     if len(empty) > len(examples.names) - 2:
         there = ", ".join(name for name in examples.names if name not in empty)
-        raise DataError(f"{examples.description}: all are of one class, {there}; wanted 2 to 20 classes")
+        raise DataError(
+            f"{examples.description}: all are of one class, {there}; wanted 2 to 20 classes, such as a "
+            "folder of pictures for each"
+        )
     if empty and examples.class_names:  # Of FER2013's classes any may be empty, as ever.
         raise DataError(
             f"{examples.description}: there is no picture of {', '.join(empty)}, and a network cannot learn "

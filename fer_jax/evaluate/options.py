@@ -46,8 +46,9 @@ class EvaluateOptions:
     Several runs are measured as an ensemble: the mean of their logits. The metrics of the ensemble and of
     each run are written as ensemble_RUNS_PART.json, without corruptions, mistakes and pictures.
 
-    Released weights, given by name, file or folder, are measured on PublicTest or PrivateTest of a FER2013
-    file, metrics only; several are an ensemble. Their thresholds are chosen on its PublicTest.
+    Released weights, given by name, file or folder, are measured with metrics only; several are an ensemble.
+    Of a FER2013 file --split is PublicTest, which also chooses their thresholds, or PrivateTest; of your own
+    pictures it is all.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -114,6 +114,8 @@ def find(named: str | Path) -> Released | list[Path]:
         return Released(WEIGHTS, str(named))
     known = list_names(WEIGHTS)
     near = suggest(str(named), [*known, *_list_neighbours(path)])
+    if path.suffix == SUFFIX:
+        near += "; the command release writes such a file from a finished run"
     raise RunError(
         f"there is no run, no weights file and no released weights {str(named)!r}; give the folder of a run, "
         f"a {SUFFIX} file, or one of {', '.join(known)}{near}"
