@@ -139,7 +139,7 @@ def sweep_team(content: Content) -> str:
 
 
 def parallel(content: Content) -> str:
-    """Write how far several processes are from one, and what became of those whose peer was killed."""
+    """Write how far several processes are from one, and what the others did when one was killed."""
     epochs = content["settings"]["epochs"]
     shown = sorted({1, 2, (epochs + 1) // 2, epochs})
     rows: Table = [["processes", "test accuracy, %", *(f"after epoch {epoch}" for epoch in shown)]]

@@ -41,8 +41,8 @@ class Files:
 
     Attributes:
         names: paths within it, with `/`.
-        hidden: those of pictures whose own name, or a folder's, begins with a dot. They are read only where a
-            manifest names them.
+        hidden: paths of pictures that have a dot at the start of their name, or of a folder's. They are read
+            only where a manifest names them.
         problems: name -> why it is not read.
         walk: goes through some of the files, by name, in the order that is fastest.
     """
