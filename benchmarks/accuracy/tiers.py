@@ -26,7 +26,8 @@ class Tier:
 
 
 TIERS: Final[dict[str, Tier]] = {
-    "speedrun": Tier("configs/speedrun.py", "mid-size network, half an hour on two cores"),
+    "speedrun": Tier("configs/speedrun.py", "mid-size network, 17 epochs"),
+    "speedrun20": Tier("configs/speedrun20.py", "mid-size network, 20 epochs"),
     "tiny": Tier("configs/tiny.py", "tiny network"),
     "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
     "tiny300": Tier("configs/tiny300.py", "tiny network, 300 epochs, distilled"),

@@ -281,7 +281,7 @@ def test_a_signal_stops_and_saves_all(
 
 def test_a_tier_that_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
     assert accuracy.main(["train", "--tiers", "magic"]) == 2
-    assert "there is no tier magic; the tiers are speedrun, tiny, " in capsys.readouterr().err
+    assert "there is no tier magic; the tiers are speedrun, speedrun20, tiny, " in capsys.readouterr().err
     assert accuracy.main(["train"]) == 2
     assert "--data is missing" in capsys.readouterr().err
     assert accuracy.main(["train", "--seeds", "0"]) == 2
