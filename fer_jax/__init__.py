@@ -2,7 +2,7 @@
 
 The data's way is a straight line:
 
-    file -> data.load (data.readers) -> Examples uint8 [N, 48, 48, 1] -> data.split
+    file -> data.location, data.load (data.readers) -> Examples uint8 [N, 48, 48, 1] -> data.split
          -> data.batches (indices, weights), images.augment.draw
          -> engine.input_pipeline, engine.steppers (uint8 and drawn numbers to the device)
          -> engine.step [augment.apply -> standardise -> model -> loss -> optax]

@@ -26,7 +26,8 @@ from fer_jax.data import drop_list
 from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.groups import near_copies
-from fer_jax.data.load import complete, find_file, load_examples, name_data
+from fer_jax.data.load import complete, load_examples
+from fer_jax.data.location import find_file, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock
@@ -121,7 +122,7 @@ def _look(
     """Run every search; returns the findings, what the networks predict, and the seconds of each search."""
     times = [clock()]
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = load_examples(config.data, on_step=steps.move)
+        examples = load_examples(config.data, listener=steps)
     terminal.show_data(console, examples)
     config, examples = complete(config, examples)
     _refuse_other_audit(out, options, config, examples)

@@ -17,7 +17,7 @@ from fer_jax.check import rate_range as check_rate_range
 from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
 from fer_jax.config.run import Config
-from fer_jax.data.load import name_data
+from fer_jax.data.location import name_data
 from fer_jax.files import Json, refuse_other, replacing, write_json, write_text
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.parallel.mesh import list_places

@@ -157,7 +157,7 @@ def measure(
     """
     first = load(entries[0].seeds[0].folder, data, on_bad_row)
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = load_data(first, is_other_file=data is not None, on_step=steps.move)
+        examples = load_data(first, is_other_file=data is not None, listener=steps)
     terminal.show_data(console, examples)
     # All runs have the same labels; FER+ votes are read once.
     labelling = labels.choose([first], None, None)

@@ -121,7 +121,7 @@ def load_subject_data(console: Console, subject: Subject, options: EvaluateOptio
     with terminal.show_steps(console, terminal.READING, None) as steps:
         if subject.runs:
             is_other_file = options.data is not None
-            examples = load_data(subject.runs[0], is_other_file=is_other_file, on_step=steps.move)
+            examples = load_data(subject.runs[0], is_other_file=is_other_file, listener=steps)
         else:
             examples = load_for(
                 subject.weights[0],
@@ -129,7 +129,7 @@ def load_subject_data(console: Console, subject: Subject, options: EvaluateOptio
                 options.on_bad_row,
                 fit=options.fit,
                 class_map=options.class_map,
-                on_step=steps.move,
+                listener=steps,
             )
     is_plain = options.fit in (None, "refuse") and options.class_map in (None, "fer2013")
     if not (examples.is_own or is_plain):

@@ -9,7 +9,7 @@ import tyro
 
 from fer_jax.config.data import BadRow, DataConfig, LabelSource
 from fer_jax.config.overrides import with_data
-from fer_jax.data.load import find_file
+from fer_jax.data.location import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json

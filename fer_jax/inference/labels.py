@@ -22,7 +22,7 @@ from fer_jax.files import Json
 from fer_jax.inference.predictor import Predictor
 from fer_jax.inference.weights import Classifier
 from fer_jax.runs import sources
-from fer_jax.runtime.progress import OnStep, ignore_step
+from fer_jax.runtime.progress import NOBODY, Listener
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def load_for(
     *,
     fit: Fit | None = None,
     class_map: str | None = None,
-    on_step: OnStep = ignore_step,
+    listener: Listener = NOBODY,
 ) -> Examples:
     """Load a file to measure released weights on, as the data of their training was loaded.
 
@@ -141,13 +141,13 @@ def load_for(
         on_bad_row: what a malformed row does; by default it is an error.
         fit: how pictures become 48 × 48 gray; by default as in the training.
         class_map: which label is which class; likewise.
-        on_step: called while pictures are decoded.
+        listener: hears how far it is, see `load_examples`.
 
     Raises:
         FerJaxError: there is no file, it cannot be read, or its labels are not of the network's classes.
     """
     config = sources.choose_data(classifier.card, path, on_bad_row, fit=fit, class_map=class_map)
-    return number_labels(load_examples(config, on_step=on_step), classifier.network.names)
+    return number_labels(load_examples(config, listener=listener), classifier.network.names)
 
 
 def relabel(labelling: Labelling, examples: Examples) -> Examples:

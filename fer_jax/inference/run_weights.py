@@ -20,7 +20,7 @@ from fer_jax.runs import checkpoint, inputs
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
 from fer_jax.runs.record import RunRecord
-from fer_jax.runtime.progress import OnStep, ignore_step
+from fer_jax.runtime.progress import NOBODY, Listener
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,18 +137,18 @@ def load_finished(folder: Path, data: Path | None, on_bad_row: BadRow | None) ->
     return trained
 
 
-def load_data(trained: Trained, *, is_other_file: bool, on_step: OnStep = ignore_step) -> Examples:
+def load_data(trained: Trained, *, is_other_file: bool, listener: Listener = NOBODY) -> Examples:
     """Load the file asked for, or the data that the run was trained on, synthetic or not.
 
-    `on_step` is called while pictures are decoded.
+    `listener` hears how far it is, see `load_examples`.
 
     Raises:
         DataError: it is not there, is not what the run was trained on, or has classes that the run lacks.
     """
     config, trained_on, names = trained.config, trained.record.data, trained.network.names
     if is_other_file:
-        return number_labels(load_examples(config.data, on_step=on_step), names)
-    examples = load_examples(inputs.find_trained_on(config.data, trained_on), on_step=on_step)
+        return number_labels(load_examples(config.data, listener=listener), names)
+    examples = load_examples(inputs.find_trained_on(config.data, trained_on), listener=listener)
     if examples.sha256 != trained_on.sha256:
         if trained_on.is_synthetic:
             raise DataError(

@@ -57,7 +57,7 @@ def _release_run(console: Console, options: ReleaseOptions, out: Path) -> tuple[
     name = options.name
     trained = load_finished(options.run, options.data, options.on_bad_row)
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = load_data(trained, is_other_file=options.data is not None, on_step=steps.move)
+        examples = load_data(trained, is_other_file=options.data is not None, listener=steps)
     terminal.show_data(console, examples)
     parts = list_parts(
         trained,
@@ -88,7 +88,7 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
     """
     classifier = weights.read(found.folder, found.name)
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = inference_labels.load_for(classifier, options.data, options.on_bad_row, on_step=steps.move)
+        examples = inference_labels.load_for(classifier, options.data, options.on_bad_row, listener=steps)
     terminal.show_data(console, examples)
     ground = figures.find_ground(classifier, examples, options.ferplus)
     if "copies" in ground.reasons:

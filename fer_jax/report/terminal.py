@@ -9,7 +9,8 @@ from rich.console import Console
 from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, class_counts
-from fer_jax.data.load import HOW_TO_GET, complete, load_examples
+from fer_jax.data.load import complete, load_examples
+from fer_jax.data.location import HOW_TO_GET
 from fer_jax.data.split import Split, describe_missing
 from fer_jax.files import Json
 from fer_jax.runtime import compile_cache, cpu, environment, machine, progress
@@ -79,7 +80,7 @@ def load_data(console: Console, config: DataConfig) -> Examples:
         DataError: the file is missing, malformed or refused.
     """
     with show_steps(console, READING, None) as steps:
-        examples = load_examples(config, on_step=steps.move, tell=console.print)
+        examples = load_examples(config, listener=steps)
     if examples.is_synthetic:
         show_notice(console, is_chosen=config.source == "synthetic")
     show_data(console, examples)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fer_jax.config.data import BadRow, DataConfig, Fit
 from fer_jax.config.fields import suggest
 from fer_jax.config.files import from_json
-from fer_jax.data.load import find_file
+from fer_jax.data.location import find_file
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, reading
 from fer_jax.runs.location import find_folders

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -29,6 +29,30 @@ OnStep = Callable[[int, int], None]
 
 def ignore_step(done: int, total: int) -> None:
     """Show nobody how much is done."""
+
+
+class Listener(Protocol):
+    """Is told how far a long step is, and what else there is to say; `Steps` is one."""
+
+    def move(self, done: int, total: int) -> None:
+        """Take how much is done, and the total."""
+
+    def tell(self, line: str) -> None:
+        """Take a line for people."""
+
+
+class _Nobody:
+    """Listens to nothing."""
+
+    def move(self, done: int, total: int) -> None:
+        """Ignore it."""
+
+    def tell(self, line: str) -> None:
+        """Ignore it."""
+
+
+NOBODY: Final[Listener] = _Nobody()
+"""The listener of work that nobody watches."""
 
 
 @dataclass(kw_only=True)
@@ -141,9 +165,9 @@ def _whole(amount: float) -> str:
 class Steps:
     """A step that is shown: call it after each unit of work, or `move` it to how much is done."""
 
-    def __init__(self, meter: Meter, get_time: Callable[[], float], show: Callable[[], None]) -> None:
-        """Show a meter with `show`, by a clock."""
-        self.meter, self._get_time, self._show = meter, get_time, show
+    def __init__(self, meter: Meter, console: Console, show: Callable[[], None]) -> None:
+        """Show a meter with `show`, by the console's clock."""
+        self.meter, self._console, self._show = meter, console, show
 
     def __call__(self, steps: float = 1) -> None:
         """Advance by one unit, or by so many."""
@@ -151,10 +175,14 @@ class Steps:
 
     def move(self, done: float, total: float | None = None, *, words: str | None = None) -> None:
         """Set how much is done; of how much, and in other words, where they are given."""
-        self.meter.move(self._get_time(), done)
+        self.meter.move(self._console.get_time(), done)
         self.meter.total = self.meter.total if total is None else total
         self.meter.words = self.meter.words if words is None else words
         self._show()
+
+    def tell(self, line: str) -> None:
+        """Print a line, above the bar where there is one."""
+        self._console.print(line)
 
 
 def is_notebook() -> bool:
@@ -166,12 +194,12 @@ def is_notebook() -> bool:
 def show(console: Console, meter: Meter) -> Iterator[Steps]:
     """Show a meter in the way that suits the console, until the block ends."""
     if console.quiet:
-        yield Steps(meter, console.get_time, lambda: None)
+        yield Steps(meter, console, lambda: None)
     elif console.is_terminal and not console.is_dumb_terminal:
         with _Bar(
             console=console, get_renderable=lambda: _render(console, meter), transient=True, auto_refresh=True
         ):
-            yield Steps(meter, console.get_time, lambda: None)
+            yield Steps(meter, console, lambda: None)
     elif console.is_jupyter or is_notebook():  # There the console of a command is a plain one.
         line = _NotebookLine(console, meter)
         with _paced(console, meter, line.show, first_s=NOTEBOOK_S, every_s=NOTEBOOK_S) as steps:
@@ -251,7 +279,7 @@ def _paced(
     thread = threading.Thread(target=repeat, daemon=True, name="progress")
     thread.start()
     try:
-        yield Steps(meter, console.get_time, show_if_due)
+        yield Steps(meter, console, show_if_due)
     finally:
         ended.set()
         thread.join()

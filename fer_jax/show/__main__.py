@@ -11,7 +11,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fer_jax import cli
-from fer_jax.data.load import find_file, load_examples, name_data
+from fer_jax.data.load import load_examples
+from fer_jax.data.location import find_file, name_data
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import replacing
 from fer_jax.randomness import Stream, numpy_rng
@@ -49,7 +50,7 @@ def _show(show: ShowCommand) -> int:
 
     console = terminal.make_console()
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = load_examples(config.data, on_step=steps.move)
+        examples = load_examples(config.data, listener=steps)
     data = name_data(config.data)
     out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
     facts = PngInfo()

@@ -45,7 +45,7 @@ def check(console: Console, released: Released, options: VerifyOptions) -> Itera
         yield Check(name, "figures", "not checked", "no data was given; give fer2013.csv with --data")
         return
     with terminal.show_steps(console, terminal.READING, None) as steps:
-        examples = load_for(classifier, options.data, options.on_bad_row, on_step=steps.move)
+        examples = load_for(classifier, options.data, options.on_bad_row, listener=steps)
     terminal.show_data(console, examples)
     yield from _check_figures(console, name, classifier, examples, find_votes(options))
 

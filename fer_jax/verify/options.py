@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from fer_jax.config.data import BadRow, DataConfig
-from fer_jax.data.load import find_file
+from fer_jax.data.location import find_file
 from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.runs import sources

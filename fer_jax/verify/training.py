@@ -171,7 +171,7 @@ def _load_data(console: Console, trained: Trained, *, is_other_file: bool) -> tu
     found, own = {}, trained.record.data.sha256
     with terminal.show_steps(console, terminal.READING, None) as steps:
         if is_other_file:
-            given = run_weights.load_data(trained, is_other_file=True, on_step=steps.move)
+            given = run_weights.load_data(trained, is_other_file=True, listener=steps)
             found[given.sha256] = given
         if own not in found:
             try:

@@ -13,6 +13,7 @@ from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
 from fer_jax.data import load
 from fer_jax.data.examples import Examples, number_labels
+from fer_jax.data.location import VARIABLE
 from fer_jax.data.readers.own.presets import PRESETS
 from fer_jax.errors import ConfigError, DataError
 
@@ -120,7 +121,7 @@ def test_what_is_fer2013s_alone_is_refused_for_own_pictures(tmp_path: Path) -> N
 
 
 def test_own_pictures_are_named_and_are_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(load.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         DataError, match="which are for pictures of your own, and none are named; give a folder"

@@ -26,7 +26,7 @@ from fer_jax.errors import DataError, DiskError
 from fer_jax.files import cache_folder, write_json
 from fer_jax.runtime.disk import lock
 from fer_jax.runtime.disk.space import check_space
-from fer_jax.runtime.progress import OnStep, ignore_step
+from fer_jax.runtime.progress import NOBODY, Listener
 from fer_jax.strict_json import parse_json
 
 # Part of every key: raise it when the same file would give other Examples.
@@ -35,21 +35,17 @@ _FORMAT: Final = 2
 # An image, its label, its usage and its hash.
 _BYTES_OF_ONE: Final = fer2013.PIXEL_COUNT + 4 + 4 + 8
 
-Tell = Callable[[str], None]
-"""Shows a line to the user."""
-
 
 def read_cached(
     path: Path,
     *,
     on_bad_row: BadRow,
     own: DataConfig | None = None,
-    on_step: OnStep = ignore_step,
-    tell: Tell | None = None,
+    listener: Listener = NOBODY,
 ) -> Examples:
     """Read a file as `kaggle.read` does, from the cache where it holds this content.
 
-    With `own` it is read as `own.reading.read` does, by these settings, and with calls of `on_step`.
+    With `own` it is read as `own.reading.read` does, by these settings, and `listener` hears how far it is.
 
     Of several processes one reads the file, and the others wait for it; where the cache has no locks, each
     reads it: files are replaced atomically, and all write the same. The notes say so where a damaged cache
@@ -59,7 +55,7 @@ def read_cached(
     def read() -> Examples:
         if own is None:
             return kaggle.read(path, on_bad_row=on_bad_row)
-        return reading.read(path, own, on_step=on_step)
+        return reading.read(path, own, on_step=listener.move)
 
     how = [on_bad_row] if own is None else reading.describe_how(own)
     try:
@@ -85,13 +81,13 @@ def read_cached(
             notes = (f"not cached: {stem.parent}: {error.strerror or error}",)
         return dataclasses.replace(examples, notes=notes)
 
-    return _load_or(read_and_keep, stem, path, tell=tell)
+    return _load_or(read_and_keep, stem, path, listener)
 
 
-def draw_cached(*, seed: int, examples: int, tell: Tell | None = None) -> Examples:
+def draw_cached(*, seed: int, examples: int, listener: Listener = NOBODY) -> Examples:
     """Draw synthetic faces as `synthetic.draw_examples` does; too many for memory into the cache, once.
 
-    For `tell` see `read_cached`.
+    A wait for another process is told as by `read_cached`.
 
     Raises:
         DataError: there is no cache folder.
@@ -109,7 +105,7 @@ def draw_cached(*, seed: int, examples: int, tell: Tell | None = None) -> Exampl
             check_space(cache, examples * _BYTES_OF_ONE, what=f"{examples:,} synthetic faces")
             return store.save_drawn(stem, *synthetic.draw_in_blocks(seed=seed, examples=examples))
 
-        return _load_or(draw, stem, None, tell=tell)
+        return _load_or(draw, stem, None, listener)
     except DiskError:
         raise
     except OSError as error:
@@ -119,15 +115,14 @@ def draw_cached(*, seed: int, examples: int, tell: Tell | None = None) -> Exampl
         ) from None
 
 
-def _load_or(make: Callable[[], Examples], stem: Path, source: Path | None, *, tell: Tell | None) -> Examples:
+def _load_or(make: Callable[[], Examples], stem: Path, source: Path | None, listener: Listener) -> Examples:
     """Load Examples from the cache, or make them there; one process at a time does so."""
     known = store.load(stem, source, is_checked=False)
     if known is not None:
         return known
 
     def tell_owner(owner: lock.Owner | None) -> None:
-        if tell is not None:
-            tell(f"waiting for {owner or 'another process'}: it is putting these images into the cache")
+        listener.tell(f"waiting for {owner or 'another process'}: it is putting these images into the cache")
 
     with lock.hold_in_turn(stem.with_suffix(".making"), tell_owner):
         # Another process may have made them meanwhile.

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -327,10 +328,10 @@ def test_a_long_reading_shows_how_far_it_is_and_the_cache_has_nothing_to_show(
 ) -> None:
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
     config = DataConfig(path=str(write(tmp_path / "folder", GOOD)), fit="resize", class_map="folders")
-    steps: list[tuple[int, int]] = []
+    listener = Mock()
     for _ in range(2):
-        load.load_examples(config, on_step=lambda *step: steps.append(step))
-    assert steps == [(0, 3), (1, 3), (2, 3)]
+        load.load_examples(config, listener=listener)
+    assert listener.mock_calls == [call.move(0, 3), call.move(1, 3), call.move(2, 3)]
     # Every look at this clock takes six seconds.
     seconds = itertools.count(0, 6)
     console = Console(file=io.StringIO(), force_terminal=False, width=200, get_time=lambda: next(seconds))
