@@ -65,8 +65,9 @@ class Accuracy:
     """
 
     verb: Annotated[Literal["train", "collect", "write", "keep"], tyro.conf.Positional]
-    """train: the runs that are not finished; collect: measure and write the JSON; write: its tables; keep:
-    the weights of the finished runs, in float16, with their cards."""
+    """train: the runs that are not finished; collect: measure the finished ones and write the JSON, where
+    the rows of other tiers stay; write: its tables; keep: the weights of the finished runs, in float16, with
+    their cards."""
     data: Path | None = None
     """Kaggle's fer2013.csv, for all but write."""
     tiers: tuple[str, ...] = tuple(TIERS)
@@ -134,12 +135,16 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
             console=console,
         )
         return 0
+    measured = collect(options, options.data, console)
+    names = {row["name"] for row in measured}
+    others = bench.keep_rows(options.results, lambda row: row["name"] not in names)
+    order = [*TIERS, *(row["name"] for row in others)]
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
         settings={"part": PART, "views": list(VIEWS), "weights": "float16"},
-        results=collect(options, options.data, console),
+        results=sorted([*measured, *others], key=lambda row: order.index(row["name"])),
         extra={},
     )
     console.print(f"written to {options.results}")

@@ -31,14 +31,8 @@ Counted = Literal["correct", "ensemble_correct"]
 def table(results: dict[str, Any]) -> str:
     """Return the table in Markdown, with a row per tier, and the views that were measured.
 
-    Beside each accuracy stands the one without copies of training images, if that was counted for a tier.
+    Below it stand the accuracies without copies of training images, of the tiers where they were counted.
     """
-    has_copy_free = any(map(_tells_copies_apart, results["results"]))
-    views = dict.fromkeys(choice for row in results["results"] for choice in row["correct"])
-    ensembles = [choice for choice in views if choice != "single"]
-    columns = [*map(_name_views, views), *(f"ensemble, {_name_views(choice)}" for choice in ensembles)]
-    if has_copy_free:
-        columns = [head for column in columns for head in (column, COPY_FREE)]
     rows: Table = [
         [
             "network",
@@ -49,15 +43,13 @@ def table(results: dict[str, Any]) -> str:
             "epochs",
             "minutes",
             "seeds",
-            *columns,
+            *(head for head, _, _ in _list_columns(results)),
             "best epoch chosen on the test images, single view",
         ]
     ]
     for row in results["results"]:
         total = row["total"]
         minutes = statistics.median(row["seconds"]) / 60
-        cells = [each for choice in views for each in _accuracy_cells(row, "correct", choice)]
-        cells += [each for choice in ensembles for each in _accuracy_cells(row, "ensemble_correct", choice)]
         rows.append(
             [
                 _describe(row) + _from_teachers(row),
@@ -68,7 +60,7 @@ def table(results: dict[str, Any]) -> str:
                 f"{row['epochs']}, {row['select']}",
                 f"{minutes:.0f}",
                 str(len(row["seeds"])),
-                *(cells if has_copy_free else cells[::2]),
+                *(_accuracy(row, field, choice) for _, field, choice in _list_columns(results)),
                 "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
             ]
         )
@@ -79,12 +71,44 @@ def table(results: dict[str, Any]) -> str:
         f"Accuracy in percent on the images of {PART} that have such a label: mean ± standard deviation over "
         "seeds, or, for a single number, its 95 % Wilson interval in brackets; expect intervals about that "
         f"wide everywhere. {copies} of these images are exact copies of training images, as FER2013 was "
-        f"released. {'Without copies: on the other images alone. ' if has_copy_free else ''}"
-        "Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
+        "released. Trained on Training only. Epochs: how many, and which epoch's weights are measured. With "
         "`last`, no epoch was chosen on these images, but recipes were changed after earlier attempts had "
         "been measured on them. The last column is the best epoch chosen on the test images themselves, as "
         "papers report it that select there. Minutes: for one seed, the median; approximate where runs "
-        f"shared a machine. Trained on {'; '.join(machines)}."
+        f"shared a machine. Trained on {'; '.join(machines)}.{_copy_free_table(results)}"
+    )
+
+
+def _list_columns(results: dict[str, Any]) -> list[tuple[str, Counted, str]]:
+    """List the columns of accuracies: head, what is counted, and the views."""
+    views = dict.fromkeys(choice for row in results["results"] for choice in row["correct"])
+    each: list[tuple[str, Counted, str]] = [(_name_views(choice), "correct", choice) for choice in views]
+    return each + [
+        (f"ensemble, {_name_views(choice)}", "ensemble_correct", choice)
+        for choice in views
+        if choice != "single"
+    ]
+
+
+def _copy_free_table(results: dict[str, Any]) -> str:
+    """Return the table without copies; empty where none were counted, as by an older program."""
+    counted = {"results": [row for row in results["results"] if _tells_copies_apart(row)]}
+    if not counted["results"]:
+        return ""
+    columns = _list_columns(counted)
+    rows: Table = [["network", "labels", "images", *(head for head, _, _ in columns)]]
+    rows += [
+        [
+            _describe(row) + _from_teachers(row),
+            row["labels"],
+            f"{row['total'] - row['copies_of_training_images']:,}",
+            *(_copy_free_accuracy(row, field, choice) for _, field, choice in columns),
+        ]
+        for row in counted["results"]
+    ]
+    return (
+        "\n\nThe same without the copies of training images, where these were counted:\n\n"
+        f"{to_markdown(rows, left_columns=1)}"
     )
 
 
@@ -97,18 +121,21 @@ def _name_views(choice: str) -> str:
     return "single view" if choice == "single" else f"{choice} TTA"
 
 
-def _accuracy_cells(row: dict[str, Any], field: Counted, choice: str) -> list[str]:
-    """Write the accuracy of the seeds, or of their ensemble, in some views, and the one without copies."""
+def _accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
+    """Write the accuracy of the seeds, or of their ensemble, in some views."""
     if field == "ensemble_correct" and len(row["seeds"]) < 2:
-        return ["–", "–"]
-    if choice not in row[field]:
-        return [NOT_MEASURED, NOT_MEASURED]
-    correct, total = _as_list(row[field][choice]), row["total"]
+        return "–"
+    return _in_percent(_as_list(row[field][choice]), row["total"]) if choice in row[field] else NOT_MEASURED
+
+
+def _copy_free_accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
+    """Write the accuracy without copies of training images, as `_accuracy`."""
     if not _tells_copies_apart(row):
-        return [_in_percent(correct, total), NOT_MEASURED]
-    among_copies = _as_list(row[f"{field}_copies"][choice])
-    others = [every - copies for every, copies in zip(correct, among_copies, strict=True)]
-    return [_in_percent(correct, total), _in_percent(others, total - row["copies_of_training_images"])]
+        return NOT_MEASURED
+    copies = row["copies_of_training_images"]
+    among = _as_list(row[f"{field}_copies"].get(choice, 0))
+    others = {choice: [right - each for right, each in zip(_as_list(row[field][choice]), among, strict=True)]}
+    return _accuracy({"seeds": row["seeds"], "total": row["total"] - copies, field: others}, field, choice)
 
 
 def _as_list(counts: int | list[int]) -> list[int]:
@@ -138,17 +165,17 @@ def _from_teachers(row: dict[str, Any]) -> str:
 
 def short_table(results: dict[str, Any]) -> str:
     """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
-    has_copy_free = any(map(_tells_copies_apart, results["results"]))
+    by_name = {row["name"]: row for row in reversed(results["results"])}
+    shown = {name: by_name[name] for name in SHORT_TIERS if name in by_name}
+    has_copy_free = any(map(_tells_copies_apart, shown.values()))
     heads = ["single view", COPY_FREE, "flip TTA", COPY_FREE][:: 1 if has_copy_free else 2]
     rows: Table = [["network", "parameters", "labels", "seeds", *heads, "training, one seed", "on"]]
-    by_name: dict[str, dict[str, Any]] = {}
-    for row in results["results"]:
-        by_name.setdefault(row["name"], row)
-    for name in SHORT_TIERS:
-        if name not in by_name:
-            continue
-        row = by_name[name]
-        cells = [each for views in ("single", "flip") for each in _accuracy_cells(row, "correct", views)]
+    for name, row in shown.items():
+        cells = [
+            write(row, "correct", views)
+            for views in ("single", "flip")
+            for write in (_accuracy, _copy_free_accuracy)
+        ]
         rows.append(
             [
                 f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
@@ -185,12 +212,11 @@ def list_measured(results: dict[str, Any], folder: Path) -> dict[Path, str]:
     for row in {row["name"]: row for row in reversed(results["results"])}.values():
         if row["name"] not in TIERS:
             continue
-        (single, others), (flip, others_flip) = (
-            _accuracy_cells(row, "correct", views) for views in ("single", "flip")
-        )
+        single, flip = (_accuracy(row, "correct", views) for views in ("single", "flip"))
         copies = ""
         if _tells_copies_apart(row):
-            copies = f", without copies of training images {others} and {others_flip}"
+            others = (_copy_free_accuracy(row, "correct", views) for views in ("single", "flip"))
+            copies = f", without copies of training images {' and '.join(others)}"
         seeds = "one seed" if len(row["seeds"]) == 1 else f"mean ± sd of {len(row['seeds'])} seeds"
         sentences.setdefault(folder / Path(TIERS[row["name"]].config).name, []).append(
             f"{single} percent on {PART} by {row['labels']}'s labels, {flip} with flip TTA{copies}"
