@@ -32,7 +32,7 @@ class Trained:
         saved: `train`, `val`, `test` rows int64 and `train_hashes` uint64, see `runs.record.read_split`.
         network: its weights; the averaged ones if the run averages them.
         checkpoint: `name` and `step` of the checkpoint that the weights come from.
-        notes: a line for each damaged checkpoint that was skipped.
+        notes: a line for each damaged checkpoint that was skipped, and one where the run is not finished.
     """
 
     folder: Path
@@ -76,6 +76,8 @@ def load(folder: Path, data: Path | None, on_bad_row: BadRow | None) -> Trained:
         if runs_folder.is_weights_only(folder)
         else _read_checkpoint(folder, template, config)
     )
+    if record.finished is None:
+        notes = (*notes, f"note: the run is not finished; these are its weights after {mark['step']:,} steps")
     return Trained(
         folder=folder,
         config=config,
