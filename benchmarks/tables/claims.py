@@ -20,9 +20,10 @@ from benchmarks.accuracy import (
     fine_tuning_tables,
     label_errors,
     ladder,
-    long_ablation,
     tflite,
 )
+from benchmarks.accuracy.long_ablation import __main__ as long_ablation
+from benchmarks.accuracy.long_ablation import table as long_ablation_table
 from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, find_page, write_or_tell
 from benchmarks.latency import browser_demo, first_minutes
@@ -58,7 +59,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "ladder": ("ladder", ladder.ladder_table),
     ceiling.SECTION: ("ceiling", ceiling.table),
     ablation.SECTION: ("ablation", ablation.table),
-    long_ablation.SECTION: (long_ablation.RESULTS, long_ablation.table),
+    long_ablation.SECTION: (long_ablation.RESULTS, long_ablation_table.table),
     label_errors.SECTION: ("label_errors", label_errors.table),
     fine_tuning.SECTION: (fine_tuning.RESULTS, fine_tuning_tables.describe),
     exports.SECTION: ("exports", exports.table),

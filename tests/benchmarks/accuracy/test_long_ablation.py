@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import long_ablation
+from benchmarks.accuracy.long_ablation import __main__ as long_ablation
+from benchmarks.accuracy.long_ablation.ingredients import INGREDIENTS
+from benchmarks.accuracy.long_ablation.paired import count_moved, measure_gain
 from fer_jax import cli
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.files import read_json, read_json_lines, write_json
@@ -30,7 +32,7 @@ config = Config(
 def test_every_ingredient_changes_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])
     configs = {}
-    for name, (_, words) in long_ablation.INGREDIENTS.items():
+    for name, (_, words) in INGREDIENTS.items():
         argv = ["--config", "configs/tiny.py", *words.split()]
         configs[name] = cli.parse(TrainCommand, argv, prog="train").settings
     assert len(set(configs.values())) == len(configs)
@@ -40,8 +42,8 @@ def test_gains_are_paired_by_seed_and_image() -> None:
     before = np.array([[True, False, False, True], [True, False, True, True]])
     after = np.array([[True, True, True, False], [True, True, False, False]])
     # By image: both seeds stay right; both become right; one does, one no longer; both no longer.
-    assert long_ablation.count_moved(before, after) == [1, 0, 2, 0, 1]
-    mean, error = long_ablation.measure_gain([0, 4, 88, 6, 2])
+    assert count_moved(before, after) == [1, 0, 2, 0, 1]
+    mean, error = measure_gain([0, 4, 88, 6, 2])
     gains = np.repeat([-1, -0.5, 0, 0.5, 1], [0, 4, 88, 6, 2])
     assert mean == pytest.approx(100 * gains.mean())
     assert error == pytest.approx(100 * gains.std() / len(gains) ** 0.5)

@@ -12,7 +12,6 @@ images. These figures only report: recipes are chosen on a hold-out.
 """
 
 import shlex
-import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,9 @@ import tyro
 from rich.console import Console
 
 from benchmarks.accuracy.ablation import BASE, part_shared
+from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
+from benchmarks.accuracy.long_ablation.paired import count_moved
+from benchmarks.accuracy.long_ablation.table import table
 from benchmarks.accuracy.tiers import PART
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
@@ -40,55 +42,14 @@ from fer_jax.inference.run_weights import Trained
 from fer_jax.release import card as release_card
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu
-from fer_jax.text import Table, mean_and_spread, to_markdown
 
 SECTION: Final = "long-ablation"
 RESULTS: Final = "long_ablation"
 PROGRAM: Final = "python -m benchmarks.accuracy.long_ablation"
 QUESTION: Final = "What do augmentation, teachers and batches gain where networks overfit?"
-VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "flip-zooms")
-COMPARED: Final[ViewChoice] = "flip"
-"""The views whose accuracies are compared with the base's."""
-MATCHED: Final[ViewChoice] = "flip-zooms"
-"""The views that match the training images, compared with `COMPARED` on the same weights."""
 
 _SELDOM: Final = "--train.measure-epochs 10 --train.save-epochs 5"
 """Options of all runs: only the last epoch is measured for the table."""
-_TAUGHT: Final = (
-    "--distill.teachers best --distill.weight 0.8 --distill.temperature 1.5 --loss.label-smoothing 0"
-)
-
-INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
-    BASE: ("`tiny.py` over 60 epochs", ""),
-    "augmentation": (
-        "crops of at least 0.85 of the side on half of the images, erasing and mixup on 30 % each",
-        "--augment.crop-probability 0.5 --augment.min-crop-scale 0.85 --augment.erase-probability 0.3 "
-        "--mix.mixup-alpha 0.2 --mix.probability 0.3",
-    ),
-    "bank": (
-        "0.8 of the target from `best`, asked about the 8 stored views that an image then has",
-        f"{_TAUGHT} --distill.views 8",
-    ),
-    "batch": (
-        "batches of 256 instead of 64; learning rate and weight decay doubled, averaged over as many epochs",
-        "--train.batch-size 256 --optimizer.peak-rate 0.01 --optimizer.weight-decay 0.04 "
-        "--average.ema-decay 0.992",
-    ),
-    "repeats": ("each image of a batch in two augmentations", "--augment.repeats 2"),
-    "clean-teacher": (
-        "0.8 of the target from `best`, asked once, about the image and its mirror image",
-        _TAUGHT,
-    ),
-    "strong-augmentation": (
-        "the augmentation of `best100.py`, without mixing",
-        "--augment.max-shift-px 6 --augment.max-rotation-deg 12 --augment.crop-probability 0.7 "
-        "--augment.min-crop-scale 0.75 --augment.zoom-probability 0.5 --augment.max-zoom 1.15 "
-        "--augment.stretch-probability 0.5 --augment.max-stretch 1.15 --augment.contrast-probability 0.5 "
-        "--augment.max-contrast 1.4 --augment.brightness-probability 0.5 --augment.max-brightness 0.15 "
-        "--augment.erase-probability 0.5 --augment.max-erase-fraction 0.3",
-    ),
-}
-"""By name, most wanted first: the change in words, and as options of `python -m fer_jax.train`."""
 
 
 @dataclass(frozen=True)
@@ -254,44 +215,6 @@ def _count(
     return counted
 
 
-def count_moved(before: np.ndarray, after: np.ndarray) -> list[int]:
-    """Count the images by how many of K seeds get them right that did not, less those that no longer do.
-
-    Args:
-        before: bool [K, N], the images that each seed gets right.
-        after: bool [K, N], the same after a change.
-
-    Returns:
-        Counts of the images with -K, ..., 0, ..., K seeds; they add up to N.
-
-    >>> count_moved(np.array([[True, False, False]]), np.array([[False, True, False]]))
-    [1, 1, 1]
-    """
-    seeds = len(before)
-    moved = after.sum(axis=0) - before.sum(axis=0)
-    counts: list[int] = np.bincount(moved + seeds, minlength=2 * seeds + 1).tolist()
-    return counts
-
-
-def measure_gain(moved: Sequence[int]) -> tuple[float, float]:
-    """Compute the gain in accuracy, the mean over seeds, and its standard error over the images, in points.
-
-    The error is that of paired differences: images that a change does not move add nothing to it. It holds
-    for these seeds.
-
-    Args:
-        moved: see `count_moved`.
-
-    >>> measure_gain([0, 50, 0, 50, 0])  # half of the images lose one of two seeds, half gain one
-    (0.0, 5.0)
-    """
-    seeds, total = len(moved) // 2, sum(moved)
-    gains = [(place - seeds) / seeds for place in range(len(moved))]
-    mean = sum(gain * count for gain, count in zip(gains, moved, strict=True)) / total
-    variance = sum((gain - mean) ** 2 * count for gain, count in zip(gains, moved, strict=True)) / total
-    return 100 * mean, 100 * (variance / total) ** 0.5
-
-
 def _describe_runs(name: str, members: Sequence[Trained]) -> dict[str, Any]:
     first = members[0].record
     change, words = INGREDIENTS[name]
@@ -311,59 +234,6 @@ def _describe_runs(name: str, members: Sequence[Trained]) -> dict[str, Any]:
         "seconds_per_epoch": [member.record.seconds_per_epoch for member in members],
         "train": {"correct": [each["correct"] for each in trained], "total": trained[0]["total"]},
     }
-
-
-def table(results: dict[str, Any]) -> str:
-    """Return the table: a row for each ingredient, in the order of their gains without copies."""
-    first, *others = results["results"]
-    others.sort(key=lambda row: -measure_gain(row["copy_free"]["moved"])[0])
-    rows: Table = [
-        [
-            "change",
-            "train",
-            *VIEWS,
-            "gain",
-            f"{COMPARED}, without copies",
-            "gain, without copies",
-            f"gain of {MATCHED}, without copies",
-            "time per epoch",
-        ]
-    ]
-    for row in (first, *others):
-        every, new = row["all"], row["copy_free"]
-        seconds = statistics.mean(row["seconds_per_epoch"]) / statistics.mean(first["seconds_per_epoch"])
-        rows.append(
-            [
-                INGREDIENTS.get(row["name"], (row["change"],))[0],
-                _in_percent(row["train"]["correct"], row["train"]["total"]),
-                *(_in_percent(every["correct"][choice], every["total"]) for choice in VIEWS),
-                "" if row is first else _write_gain(every["moved"]),
-                _in_percent(new["correct"][COMPARED], new["total"]),
-                "" if row is first else _write_gain(new["moved"]),
-                _write_gain(new["moved_by_views"]),
-                f"{seconds:.2f} ×",
-            ]
-        )
-    every, new = first["all"], first["copy_free"]
-    return (
-        f"{to_markdown(rows, left_columns=1)}\n\n"
-        f"Accuracy in percent on {results['settings']['part']}, mean ± standard deviation over "
-        f"{len(results['seeds'])} seeds, after the last of {first['epochs']} epochs on all Training images. "
-        f"Without copies: on the {new['total']:,} of the {every['total']:,} images that are no exact copies "
-        f"of training images. Gain: points over the base with the same seeds, with {COMPARED} TTA, ± its "
-        f"standard error over the images; gain of {MATCHED}: over {COMPARED}, with the same weights. Time "
-        "per epoch: relative to the base; approximate, because several trainings ran at once. "
-        f"{results['machine']}."
-    )
-
-
-def _in_percent(correct: Sequence[int], total: int) -> str:
-    return mean_and_spread([100 * each / total for each in correct])
-
-
-def _write_gain(moved: Sequence[int]) -> str:
-    mean, error = measure_gain(moved)
-    return f"{mean:+.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":
