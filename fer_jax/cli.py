@@ -58,7 +58,7 @@ class ConfigCommand:
     data: Path | None = None
     """Kaggle CSV, .zip or folder of images, or a manifest of pictures; short for --data.path."""
     on_bad_row: BadRow | None = None
-    """What to do with a malformed row; short for --data.on-bad-row."""
+    """What a malformed row or picture does: stop, or skip it; short for --data.on-bad-row."""
 
     def to_config(self) -> Config:
         """Return the config with the short options applied."""

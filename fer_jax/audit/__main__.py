@@ -30,7 +30,7 @@ class AuditCommand:
     """
 
     data: Path | None = None
-    """Kaggle CSV, .zip or folder of images; by default as in training."""
+    """Kaggle CSV, archive or folder of images; by default as in training."""
     ferplus: Path | None = None
     """FER+'s fer2013new.csv, the votes of ten annotators per row, to check the findings against."""
     config: Path = Path("run7")
@@ -45,7 +45,7 @@ class AuditCommand:
     work_dir: Path | None = None
     """Folder of the finished folds, from which a stopped search continues; by default OUT/work."""
     on_bad_row: BadRow | None = None
-    """What to do with a malformed row; short for data.on_bad_row."""
+    """What a malformed row or picture does: stop, or skip it; short for data.on_bad_row."""
     overwrite: bool = False
     """Replace an audit of other data, by other networks or with votes, or a list that was edited."""
 

@@ -46,7 +46,7 @@ class CompareCommand:
     chosen on it; train: for the fit; PublicTest, PrivateTest: the rows of the file with this usage; all:
     every labelled row of the file."""
     on_bad_row: BadRow | None = None
-    """What to do with a malformed row: stop, or skip it."""
+    """What a malformed row or picture does: stop, or skip it."""
     speed: bool = True
     """Show images per second and seconds per epoch. Turn it off if other work ran during training."""
     out: Path | None = None

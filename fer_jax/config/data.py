@@ -42,7 +42,7 @@ class DataConfig:
     """auto: a file if one is found, otherwise synthetic faces; kaggle: a file, or an error; tfds: a file,
     read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
     on_bad_row: BadRow = "stop"
-    """stop: the first malformed row is an error; skip: malformed rows are left out, counted and listed."""
+    """stop: the first malformed row or picture is an error; skip: those are left out, counted and listed."""
     fit: Fit = "refuse"
     """How pictures of your own become 48 × 48 gray. refuse: they must be so already; resize: each picture is
     a face, cut to a square and resized; detect: the face is found in it, as `predict` finds it."""

@@ -61,7 +61,7 @@ class EvaluateOptions:
     """train, val, test: the parts of the run's own split; PublicTest, PrivateTest: the file's rows of that
     usage; all: every labelled row of the file."""
     on_bad_row: BadRow | None = None
-    """What a malformed row does."""
+    """What a malformed row or picture does: stop, or skip it."""
     fit: Fit | None = None
     """How pictures of your own in --data become 48 × 48 gray: refuse, resize or detect, as --data.fit of
     `train` says; by default as those that the network was trained on."""

@@ -51,11 +51,11 @@ class ExportOptions:
     """How the kernels of the file for `onnx` are stored. float16: NAME-float16.onnx, half the size; they are
     turned into float32 when it is loaded."""
     data: Path | None = None
-    """FER2013 file to compare on, and to calibrate int8 with: Kaggle CSV, .zip or folder of images. By
+    """FER2013 file to compare on, and to calibrate int8 with: Kaggle CSV, archive or folder of images. By
     default what a run was trained on; for released weights $FER_JAX_DATA, then data/, then synthetic
     faces."""
     on_bad_row: BadRow | None = None
-    """What a malformed row does."""
+    """What a malformed row or picture does: stop, or skip it."""
     labels: LabelSource | None = None
     """Whose labels the accuracy is measured by; by default those that the network was trained on, and
     FER2013's where FER+'s votes are not at hand."""

@@ -34,7 +34,7 @@ class ReleaseOptions:
     data: Path | None = None
     """Another file to measure on; by default the data that the run was trained on."""
     on_bad_row: BadRow | None = None
-    """What a malformed row does."""
+    """What a malformed row or picture does: stop, or skip it."""
     views: ViewChoice = "flip"
     """Test-time augmentation to measure beside the single view; see `evaluate --help`."""
     dtype: Literal["float16", "float32"] = "float16"

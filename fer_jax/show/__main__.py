@@ -20,17 +20,17 @@ from fer_jax.randomness import Stream, numpy_rng
 
 @dataclass(frozen=True, kw_only=True)
 class ShowCommand(cli.ConfigCommand):
-    """Write a picture of faces above their augmented versions, one column per expression."""
+    """Write a picture of faces above their augmented versions, one column per class."""
 
     out: Path | None = None
     """The PNG to write; by default contact_sheet_CONFIG_DATA.png, such as contact_sheet_run6_synthetic.png,
     and with --plain faces_DATA.png."""
     examples: int = 5
-    """Augmented versions of each face; with --plain, faces of each expression."""
+    """Augmented versions of each face; with --plain, faces of each class."""
     seed: int = 0
     """Seed of the choice of faces and of their augmentation."""
     plain: bool = False
-    """Show the faces without augmentation, one row per expression."""
+    """Show the faces without augmentation, one row per class."""
     overwrite: bool = False
     """Replace a sheet of other data or of another config."""
 

@@ -37,7 +37,7 @@ class VerifyOptions:
     """FER+'s fer2013new.csv; by default the file of this name beside --data, of a run the one that it was
     trained with."""
     on_bad_row: BadRow | None = None
-    """What a malformed row does."""
+    """What a malformed row or picture does: stop, or skip it."""
     json: Path | None = None
     """Also write all checks to this file."""
 
