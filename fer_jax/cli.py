@@ -56,7 +56,7 @@ class ConfigCommand:
     """Config file, or the name of one that comes with fer_jax, such as run7; `fer-jax configs` lists them."""
     settings: Annotated[Config, tyro.conf.arg(name="")]
     data: Path | None = None
-    """Kaggle CSV, .zip or folder of images, or a manifest of pictures; short for --data.path."""
+    """Kaggle CSV, archive or folder of images, or a manifest of pictures; short for --data.path."""
     on_bad_row: BadRow | None = None
     """What a malformed row or picture does: stop, or skip it; short for --data.on-bad-row."""
 

@@ -36,8 +36,8 @@ class DataConfig:
     """Where the faces come from."""
 
     path: str | None = None
-    """Kaggle CSV, .zip or folder of images, or a manifest of pictures. Without it: $FER_JAX_DATA, then data/,
-    then synthetic faces."""
+    """Kaggle CSV, zip or tar archive, folder of images, or a manifest of pictures. Without it: $FER_JAX_DATA,
+    then data/, then synthetic faces."""
     source: Literal["auto", "kaggle", "tfds", "synthetic"] = "auto"
     """auto: a file if one is found, otherwise synthetic faces; kaggle: a file, or an error; tfds: a file,
     read through TensorFlow Datasets; synthetic: faces drawn by a program, from a seed."""
