@@ -1,5 +1,6 @@
 """The plot of the time-to-accuracy benchmark: validation accuracy over time, a line for each run."""
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def plot(content: dict[str, Any], path: Path) -> None:
         axes.set_title(f"{name}: {content['machine']}{separator}{device}{note}")
         unit = "seconds" if is_short else "minutes"
         axes.set_xlabel(f"{unit} from the start of the process, everything included")
+        axes.set_xlim(left=0)
         axes.set_ylabel("validation accuracy, %")
         axes.legend(loc="best", frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,14 +66,17 @@ def _draw(axes: Axes, row: dict[str, Any], unit_s: float, unit: str) -> None:
         axes.plot(time, percent, color=colour, marker="*", markersize=9, linestyle="", label=label)
     # If one epoch reaches several targets, only the highest is labelled.
     highest = {target["epoch"]: target for target in row["reached"] if target["seconds"] is not None}
-    for target in highest.values():
+    # Below and above the rising line in turn, so that neighbours do not cover each other.
+    sides = itertools.cycle([((8, -14), "left"), ((-6, 6), "right")])
+    for target, (offset, alignment) in zip(highest.values(), sides, strict=False):
         place = (target["seconds"] / unit_s, percents[target["epoch"] - 1])
         words = f"{target['percent']:g} % in {place[0]:.1f} {unit}"
         axes.annotate(
             words,
             place,
-            xytext=(8, -14),
+            xytext=offset,
             textcoords="offset points",
+            horizontalalignment=alignment,
             fontsize=7.5,
             color=QUIET_COLOUR,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
