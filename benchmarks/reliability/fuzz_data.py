@@ -19,9 +19,9 @@ from benchmarks.reliability.fuzz_edits import Edit, Files, Input, Reader, apply,
 from benchmarks.reliability.fuzz_oracles import Row, require
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
-from fer_jax.data import drop_list
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import ferplus, kaggle
+from fer_jax.data.rows import drop_list
 
 _HEADERS: Final = (
     "emotion,pixels",

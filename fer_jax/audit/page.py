@@ -11,9 +11,9 @@ from PIL import Image
 from fer_jax.audit import not_faces, text
 from fer_jax.audit.plots import add_precision, plot_precision
 from fer_jax.audit.rules import AuditFindings, groups_of, list_label_errors
-from fer_jax.data.drop_list import Line
 from fer_jax.data.groups import near_copies
 from fer_jax.data.readers.ferplus import CHOICES
+from fer_jax.data.rows.drop_list import Line
 from fer_jax.files import Json
 from fer_jax.report import html
 from fer_jax.report.charts import Chart, make_chart

@@ -15,10 +15,10 @@ from fer_jax.audit import confident_learning
 from fer_jax.audit.confident_learning import Confident
 from fer_jax.audit.not_faces import NotFaces
 from fer_jax.config.data import SplitConfig
-from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples
 from fer_jax.data.groups.near_copies import Copies
 from fer_jax.data.readers.ferplus import UNDECIDED, Votes
+from fer_jax.data.rows.drop_list import Line
 from fer_jax.data.split import split_examples
 from fer_jax.files import Json
 from fer_jax.metrics.scores import wilson_interval

@@ -22,13 +22,13 @@ from fer_jax.audit.rules import (
     make_lines,
 )
 from fer_jax.config.run import Config
-from fer_jax.data import drop_list
-from fer_jax.data.drop_list import Line
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.groups import near_copies
 from fer_jax.data.load import complete, load_examples
 from fer_jax.data.location import find_file, name_data
 from fer_jax.data.readers import ferplus
+from fer_jax.data.rows import drop_list
+from fer_jax.data.rows.drop_list import Line
 from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock
 from fer_jax.errors import DataError, RunError

@@ -18,8 +18,8 @@ import optax
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
 from fer_jax.data.examples import Examples
+from fer_jax.data.rows.subsets import eval_rows
 from fer_jax.data.split import Split
-from fer_jax.data.subsets import eval_rows
 from fer_jax.engine.averages import Refresh
 from fer_jax.engine.input_pipeline import Recipe, make_recipe_at
 from fer_jax.engine.schedule import count_frozen, find_end, is_over, make_rates

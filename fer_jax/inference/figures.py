@@ -10,8 +10,8 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
-from fer_jax.data import subsets
 from fer_jax.data.examples import Examples, hash_arrays
+from fer_jax.data.rows import subsets
 from fer_jax.data.split import OWN_PARTS, split_examples
 from fer_jax.errors import DataError, FerJaxError
 from fer_jax.files import Json

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.run import Config
-from fer_jax.data import subsets
-from fer_jax.data.drop_list import apply_drop_list
 from fer_jax.data.examples import Examples
+from fer_jax.data.rows import subsets
+from fer_jax.data.rows.drop_list import apply_drop_list
 from fer_jax.data.split import Split, describe_parts, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, limit_classes, load_targets
 from fer_jax.errors import ConfigError

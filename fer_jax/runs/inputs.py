@@ -11,9 +11,10 @@ from pathlib import Path
 from fer_jax.config.data import BadRow, DataConfig, Fit
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
-from fer_jax.data import drop_list, targets
+from fer_jax.data import targets
 from fer_jax.data.load import check_own
 from fer_jax.data.location import find_file
+from fer_jax.data.rows import drop_list
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import suggest_path
 from fer_jax.runs import folder as runs_folder

@@ -21,8 +21,8 @@ from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
-from fer_jax.data import subsets
 from fer_jax.data.examples import Examples
+from fer_jax.data.rows import subsets
 from fer_jax.data.split import hold_out, split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs

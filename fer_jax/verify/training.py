@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from fer_jax.data import subsets
 from fer_jax.data.examples import Examples
+from fer_jax.data.rows import subsets
 from fer_jax.data.split import Split, count_leaks, split_examples
 from fer_jax.engine.setup import Programs, make_job, make_programs
 from fer_jax.errors import FerJaxError

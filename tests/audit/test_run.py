@@ -32,11 +32,11 @@ from fer_jax.audit.rules import (
     make_lines,
 )
 from fer_jax.config.data import DataConfig, SplitConfig
-from fer_jax.data.drop_list import COLUMNS, Line, leave_out, read_dropped, to_csv
 from fer_jax.data.examples import Examples
 from fer_jax.data.groups.near_copies import Copies, Pairs
 from fer_jax.data.load import load_examples
 from fer_jax.data.readers.ferplus import CHOICES, HEADER, Votes
+from fer_jax.data.rows.drop_list import COLUMNS, Line, leave_out, read_dropped, to_csv
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, DataError

@@ -7,8 +7,8 @@ import numpy as np
 from fer_jax.config.data import SplitConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
+from fer_jax.data.rows.subsets import describe_sample, take_sample
 from fer_jax.data.split import Split
-from fer_jax.data.subsets import describe_sample, take_sample
 
 SPLIT = Split(np.arange(0, 2000, 2), np.array([1, 3]), np.array([5]))
 

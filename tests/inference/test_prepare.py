@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
-from fer_jax.data.drop_list import Line, to_csv
 from fer_jax.data.load import load_examples
+from fer_jax.data.rows.drop_list import Line, to_csv
 from fer_jax.data.split import split_examples
 from fer_jax.inference.prepare import choose_labels, prepare, take_sample
 

@@ -18,8 +18,8 @@ from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
 from fer_jax.config.training import LossConfig, OptimizerConfig, TrainConfig
 from fer_jax.data.examples import class_counts
+from fer_jax.data.rows.subsets import eval_rows
 from fer_jax.data.split import split_examples
-from fer_jax.data.subsets import eval_rows
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.engine.input_pipeline import eval_batches, evaluate
 from fer_jax.engine.losses import class_weights

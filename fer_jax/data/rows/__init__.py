@@ -1,0 +1,1 @@
+"""Which rows are used: lists of rows to leave out, and shares of a split."""
