@@ -15,7 +15,7 @@ from fer_jax.release import card as release_card
 from fer_jax.runs import sources
 from fer_jax.text import Table, mean_and_spread, to_markdown
 
-SHORT_TIERS: Final = ("best", "ferplus", "mid", "tiny-distilled")
+SHORT_TIERS: Final = ("best", "ferplus", "mid", "speedrun20", "tiny-distilled")
 """Tiers in the README's short table, in its order."""
 MEASURED: Final = r"^Measured: [^\n]*(?:\n(?![A-Z]\w+: )[^\n]+)*"
 """The paragraph of a config's docstring that `list_measured` writes."""
@@ -130,8 +130,6 @@ def _accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
 
 def _copy_free_accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
     """Write the accuracy without copies of training images, as `_accuracy`."""
-    if not _tells_copies_apart(row):
-        return NOT_MEASURED
     copies = row["copies_of_training_images"]
     among = _as_list(row[f"{field}_copies"].get(choice, 0))
     others = {choice: [right - each for right, each in zip(_as_list(row[field][choice]), among, strict=True)]}
@@ -164,25 +162,24 @@ def _from_teachers(row: dict[str, Any]) -> str:
 
 
 def short_table(results: dict[str, Any]) -> str:
-    """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on."""
+    """Return the README's table: a row for each of `SHORT_TIERS`, on the labels it was trained on.
+
+    The accuracies without copies of training images are in it where they were counted for all of them.
+    """
     by_name = {row["name"]: row for row in reversed(results["results"])}
     shown = {name: by_name[name] for name in SHORT_TIERS if name in by_name}
-    has_copy_free = any(map(_tells_copies_apart, shown.values()))
-    heads = ["single view", COPY_FREE, "flip TTA", COPY_FREE][:: 1 if has_copy_free else 2]
+    writers = [_accuracy, _copy_free_accuracy][: 2 if all(map(_tells_copies_apart, shown.values())) else 1]
+    heads = [head for views in ("single view", "flip TTA") for head in (views, COPY_FREE)[: len(writers)]]
     rows: Table = [["network", "parameters", "labels", "seeds", *heads, "training, one seed", "on"]]
     for name, row in shown.items():
-        cells = [
-            write(row, "correct", views)
-            for views in ("single", "flip")
-            for write in (_accuracy, _copy_free_accuracy)
-        ]
+        cells = [write(row, "correct", views) for views in ("single", "flip") for write in writers]
         rows.append(
             [
                 f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
                 f"{row['parameters']:,}",
                 row["labels"],
                 str(len(row["seeds"])),
-                *(cells if has_copy_free else cells[::2]),
+                *cells,
                 _duration(statistics.median(row["seconds"])),
                 "; ".join(shorten_machine(machine) for machine in row["machines"]),
             ]

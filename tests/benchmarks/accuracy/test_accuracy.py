@@ -231,9 +231,10 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "| a network from b-seed0, whose epochs were chosen on these images | FER2013 | 900 | 66.7 ± 0.0 "
         "| 66.7 ± 0.0 | 66.7 ± 0.0 | 66.7 (63.5 to 69.7) | 70.0 (66.9 to 72.9) |"
     )
-    short = accuracy_tables.short_table({"results": [counted | {"name": "best"}, row | {"name": "mid"}]})
+    short = accuracy_tables.short_table({"results": [counted | {"name": "best"}]})
     assert "| 65.0 ± 1.0 | 66.7 ± 0.0 | 66.0 ± 0.0 | 66.7 ± 0.0 | 2 min |" in short
-    assert "| 65.0 ± 1.0 | not measured | 66.0 ± 0.0 | not measured | 2 min |" in short
+    short = accuracy_tables.short_table({"results": [counted | {"name": "best"}, row | {"name": "mid"}]})
+    assert short.count("| 65.0 ± 1.0 | 66.0 ± 0.0 | 2 min |") == 2 and "without copies" not in short
     (sentence,) = accuracy_tables.list_measured({"results": [counted | {"name": "best"}]}, tmp_path).values()
     assert "with flip TTA, without copies of training images 66.7 ± 0.0 and 66.7 ± 0.0," in " ".join(
         sentence.split()
