@@ -32,7 +32,7 @@ from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
 from fer_jax.runtime.door import INTERRUPTED, leave
 from fer_jax.runtime.environment import check_xla_flags, explain_start
-from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader
+from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader, plain_warnings
 from fer_jax.runtime.signals import end_on_signals
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
@@ -253,7 +253,7 @@ def run(program: Callable[[], int]) -> int:
     has made of the interruption. The reader of the output may go: that is status 141.
     """
     arrived: list[int] = []
-    with guard_streams():
+    with guard_streams(), plain_warnings():
         try:
             with end_on_signals(INTERRUPTED) as arrived:
                 # In a context of its own: what the program chooses, such as its verbosity, ends with it.

@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def test_a_command_says_as_much_as_it_is_told_to(words: list[str], wanted: Verbo
     assert cli.run(program) == 0
     assert chosen == [wanted]
     assert get_verbosity() == Verbosity.NORMAL, "the choice ends with the command"
+
+
+def test_a_warning_of_a_command_is_one_line() -> None:
+    def program() -> int:
+        told.append(warnings.formatwarning(UserWarning("mind this"), UserWarning, "file.py", 1))
+        return 0
+
+    told, before = list[str](), warnings.formatwarning
+    assert cli.run(program) == 0 and told == ["warning: mind this\n"] and warnings.formatwarning is before
 
 
 def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ class Run:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """Its selected weights, ready to predict; of a run that is not finished, those saved so far."""
+        """Its selected weights, ready to predict; if it is not finished, with a warning, those so far."""
         return load_run(self.folder)
 
     def predict(

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TextIO, cast
@@ -42,6 +43,21 @@ class _Guarded:
                 raise BrokenPipeError(error.errno, error.strerror) from None
             else:
                 raise OSError(error.errno, error.strerror, "the standard output") from None
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Write warnings as one line until the block ends, without the place in the code that gives them."""
+    before = warnings.formatwarning
+    warnings.formatwarning = _format_warning
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
+    return f"warning: {message}\n"
 
 
 @contextmanager
