@@ -227,6 +227,7 @@ def _run_piece(session: Session, piece: Piece, known: Mapping[str, Piece]) -> Ou
     session.begun.touch()
     try:
         content = piece.measure(session)
+        session.save(piece.name, piece.question, content, round(time.monotonic() - started, 3))
     except (OutOfTimeError, SystemExit):
         if not session.has_rung:
             raise
@@ -240,7 +241,6 @@ def _run_piece(session: Session, piece: Piece, known: Mapping[str, Piece]) -> Ou
         return Outcome(piece.name, "failed", f"{type(error).__name__}: {error}")
     finally:
         session.begun.unlink(missing_ok=True)
-    session.save(piece.name, piece.question, content, round(time.monotonic() - started, 3))
     return Outcome(piece.name, "done")
 
 

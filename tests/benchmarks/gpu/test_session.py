@@ -99,6 +99,14 @@ def test_a_piece_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "gpu-bug.json").exists()
 
 
+def test_a_result_that_cannot_be_saved_leaves_the_others_alone(tmp_path: Path) -> None:
+    """JSON has no NaN, which a loss can be."""
+    nan = Piece("nan", "", lambda session: 0, lambda session: Content([{"first_loss": float("nan")}]))
+    found = stand(make_session(tmp_path), [nan, make_piece("b")])
+    assert found["nan"][0] == "failed" and found["nan"][1].startswith("ValueError")
+    assert found["b"] == ("done", "") and not list(tmp_path.glob("*.begun"))
+
+
 def test_a_piece_that_crashed_the_process_comes_last(tmp_path: Path) -> None:
     (tmp_path / "crash.begun").touch()
     pieces = [make_piece("a"), make_piece("crash"), make_piece("b")]
