@@ -1,5 +1,6 @@
 """From the options of a call to its session, and how it ended."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +41,13 @@ def measure(
         ends_at: moment of `time.monotonic` at which the program has to have ended.
 
     Raises:
-        ConfigError: a piece has another name, or there is no accelerator.
+        ConfigError: a piece has another name, there is no accelerator, or a package has no version.
     """
     console = bench.make_console(WIDTH)
     cpu.tune_cpu()
     known = list_pieces()
     wanted = _choose(known, names)
+    versions = _describe_versions()
     if jax.devices()[0].platform == "cpu" and not is_tiny:
         raise ConfigError(
             "JAX found no accelerator, only the CPU; install fer_jax with the extra gpu on a machine that "
@@ -71,6 +73,10 @@ def measure(
     console.print(
         f"runs on    {machine.describe_device()}; {machine.describe_cpu()}; {session.left_s():.0f} s"
     )
+    console.print(f"with       {versions}")
+    commit, why_not = machine.find_commit()
+    missing = f"none is recorded: {why_not or 'this is no git checkout'}"
+    console.print(f"commit     {commit or missing}")
     outcomes = run(session, wanted, known)
     table = Table("piece", "status", "")
     for outcome in outcomes:
@@ -82,6 +88,21 @@ def measure(
     if is_tiny:
         console.print("tiny: these results only show that the program works")
     return UNFINISHED if left else 0
+
+
+def _describe_versions() -> str:
+    """List what is installed, before anything is measured: each JSON and each run records it.
+
+    Raises:
+        ConfigError: fer_jax or a package that it needs is not installed, but only lies in the search path.
+    """
+    try:
+        versions = bench.list_versions()
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            f"{error.name} is not installed, and every result records its version: pip install '.[gpu,bench]'"
+        ) from None
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _choose(known: list[Piece], names: tuple[str, ...]) -> list[Piece]:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import re
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,20 @@ def test_a_cpu_is_refused_in_one_message(tmp_path: Path, capsys: pytest.CaptureF
     assert "--tiny measures nothing" in capsys.readouterr().err
     assert gpu.main(["--tiny", "--pieces", "epoch", *out]) == 2
     assert "did you mean 'epochs'?" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_without_a_version_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout that is only in the search path has none, and no result could be written."""
+
+    def list_versions() -> dict[str, str]:
+        raise PackageNotFoundError("fer-jax")
+
+    monkeypatch.setattr(bench, "list_versions", list_versions)
+    assert gpu.main(["--tiny", "--out", str(tmp_path / "out")]) == 2
+    assert "fer-jax is not installed" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
