@@ -12,13 +12,15 @@ from rich.console import Console
 
 from benchmarks.accuracy import decision
 from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import bits, unmeasured
 from benchmarks.gpu import session as gpu_session
-from benchmarks.gpu import unmeasured
 from benchmarks.gpu.pieces import describe_plan, list_pieces
 from benchmarks.gpu.recipes import at_length
 from benchmarks.gpu.session import Content, OutOfTimeError, Piece, Session
 from benchmarks.gpu.trainings import make_config
 from benchmarks.harness import bench
+from fer_jax.config.files import load_config
+from fer_jax.engine.steppers import MAX_SCANNED_STEPS
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, write_json
 
@@ -131,6 +133,12 @@ def test_a_piece_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
     assert found["slow"][0] == "left" and "the time was up" in found["slow"][1]
     assert found["b"][0] == "left" and not (tmp_path / "gpu-slow.json").exists()
     assert not issubclass(OutOfTimeError, Exception)
+
+
+def test_the_interrupted_run_has_steps_left_when_it_is_resumed() -> None:
+    """An accelerator takes many steps in a call, and stops after one."""
+    steps = bits.EXAMPLES // load_config(bench.ROOT / "configs" / "best.py").train.batch_size
+    assert steps > MAX_SCANNED_STEPS
 
 
 @pytest.mark.parametrize("epochs", [decision.NEW_EPOCHS, decision.OLD_EPOCHS, decision.SLOW_EPOCHS])
