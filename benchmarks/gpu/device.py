@@ -14,6 +14,8 @@ from benchmarks.gpu.session import Content, Session
 from fer_jax.randomness import Stream, jax_key
 
 REPEATS: Final = 10
+WARM_UP_S: Final = 0.5
+"""An idle card runs at a fraction of its clock, and a few products of a millisecond do not wake it."""
 ASKED: Final = (
     "name",
     "memory.total",
@@ -43,7 +45,8 @@ def measure(session: Session) -> Content:
         "nvidia_smi": ask_nvidia(),
         "memory_stats": device.memory_stats(),
     }
-    return Content(rows, {"matrix_size": size, "copied_mib": megabytes, "repeats": REPEATS}, {"facts": facts})
+    settings = {"matrix_size": size, "copied_mib": megabytes, "repeats": REPEATS, "warm_up_s": WARM_UP_S}
+    return Content(rows, settings, {"facts": facts})
 
 
 def ask_nvidia() -> dict[str, str] | None:
@@ -86,10 +89,14 @@ def _measure_copy(key: jax.Array, megabytes: int) -> dict[str, Any]:
 
 
 def _time(run: Callable[[], jax.Array]) -> list[float]:
+    # The first call compiles.
+    run().block_until_ready()
+    warm_at = time.perf_counter() + WARM_UP_S
+    while time.perf_counter() < warm_at:
+        run().block_until_ready()
     samples = []
-    for number in range(REPEATS + 3):
+    for _ in range(REPEATS):
         started = time.perf_counter()
         run().block_until_ready()
-        if number >= 3:
-            samples.append(time.perf_counter() - started)
+        samples.append(time.perf_counter() - started)
     return samples
