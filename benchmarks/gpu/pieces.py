@@ -187,16 +187,18 @@ def _training(epochs_: int, *, first: str, share: float = 1.0) -> Callable[[Sess
 
     Args:
         epochs_: its epochs.
-        first: the first piece that runs its programs; the cache has them for the others.
+        first: the first piece of this recipe: the cache has its programs for the others, and its epochs take
+            as long as theirs.
         share: of Training that it trains on.
     """
 
     def estimate(session: Session) -> float:
         if session.is_tiny:
             return 0.0
-        compiling = 0.0 if session.find(first) is not None else COMPILE_S
-        each = epochs.epoch_s(session) or EPOCH_S
-        return START_S + compiling + SLACK * share * epochs_ * each
+        done = session.find(first)
+        rows = [] if done is None else done["results"]
+        each = rows[0]["seconds_per_epoch"] if rows else share * (epochs.epoch_s(session) or EPOCH_S)
+        return START_S + (COMPILE_S if done is None else 0.0) + SLACK * epochs_ * each
 
     return estimate
 

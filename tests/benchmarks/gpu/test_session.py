@@ -135,6 +135,13 @@ def test_a_piece_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
     assert not issubclass(OutOfTimeError, Exception)
 
 
+def test_the_next_seed_is_expected_to_take_as_long_as_the_first(tmp_path: Path) -> None:
+    session = dataclasses.replace(make_session(tmp_path), is_tiny=False)
+    piece = next(piece for piece in list_pieces() if piece.name == "best-seed1")
+    session.save("best-seed0", "", Content([{"seconds_per_epoch": 0.4}]), 80.0)
+    assert piece.estimate_s(session) == pytest.approx(15 + 1.15 * 100 * 0.4)
+
+
 def test_the_interrupted_run_has_steps_left_when_it_is_resumed() -> None:
     """An accelerator takes many steps in a call, and stops after one."""
     steps = bits.EXAMPLES // load_config(bench.ROOT / "configs" / "best.py").train.batch_size
