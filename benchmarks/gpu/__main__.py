@@ -22,24 +22,25 @@ The pieces in their order; the seconds of each and their sum are estimates for o
     second-seed1       95  1061  What does a seed learn that the ensemble teaches?
     scores-best        25  1086  How accurate are the networks on PublicTest?
     scores-second      25  1111  How accurate are the networks on PublicTest?
-    steps-run6         45  1156  How long does a train step take in JAX and in PyTorch?
-    steps-best         80  1236  How long does a train step take in JAX and in PyTorch?
-    steps-vgg          50  1286  How long does a train step take in JAX and in PyTorch?
-    kernels            40  1326  Which kernels does a train step spend its time in?
-    clock             190  1516  How many seconds from the command to an accuracy?
-    clock-autotuned    70  1586  How many, if the kernels are chosen already?
-    epoch-run6         60  1646  How long does an epoch take in JAX and in PyTorch?
-    steps-autotuned   150  1796  How long does a train step take in JAX and in PyTorch?
-    ferplus-seed0     146  1942  What does the large network from FER+'s votes learn?
-    plain-seed0       146  2087  What does a second architecture learn?
-    plain-seed1        95  2183  What does a second architecture learn?
-    ferplus-seed1      95  2278  What does the large network from FER+'s votes learn?
-    scores-ferplus     25  2303  How accurate are the networks on PublicTest?
-    scores-plain       25  2328  How accurate are the networks on PublicTest?
-    clock-several     280  2608  How many seconds until several networks are trained and measured together?
+    steps-run6         55  1166  How long does a train step take in JAX and in PyTorch?
+    steps-best        110  1276  How long does a train step take in JAX and in PyTorch?
+    steps-vgg          70  1346  How long does a train step take in JAX and in PyTorch?
+    kernels            40  1386  Which kernels does a train step spend its time in?
+    clock             190  1576  How many seconds from the command to an accuracy?
+    clock-autotuned    70  1646  How many, if the kernels are chosen already?
+    epoch-run6         80  1726  How long does an epoch take in JAX and in PyTorch?
+    steps-autotuned   150  1876  How long does a train step take in JAX and in PyTorch?
+    ferplus-seed0     146  2022  What does the large network from FER+'s votes learn?
+    plain-seed0       146  2167  What does a second architecture learn?
+    plain-seed1        95  2263  What does a second architecture learn?
+    ferplus-seed1      95  2358  What does the large network from FER+'s votes learn?
+    scores-ferplus     25  2383  How accurate are the networks on PublicTest?
+    scores-plain       25  2408  How accurate are the networks on PublicTest?
+    clock-several     280  2688  How many seconds until several networks are trained and measured together?
 
-The trainings' seconds are estimated again once `epochs` has measured an epoch. The rules of the decision were
-written down before it is made: `benchmarks/accuracy/decision.py`.
+The trainings' seconds are estimated again once `epochs` has measured an epoch, and those of further seeds
+once the first is trained. The rules of the decision were written down before it is made:
+`benchmarks/accuracy/decision.py`.
 
 All pieces share one process, except for `clock`, `clock-autotuned`, `clock-several` and `epoch-run6`, which
 time programs from their start. Each piece is saved as FOLDER/gpu-PIECE.json as soon as it is done. The next

@@ -19,7 +19,8 @@ def measure(session: Session) -> Content:
     """Run both programs for a few epochs, in new processes; only ours where PyTorch cannot be compared."""
     config = tiny.write_config(session.out / "tiny") if session.is_tiny else CONFIG
     lack = steps.find_lack_of_torch(session)
-    names = ["jax", "torch-tuned-bf16"] if lack is None else ["jax"]
+    # The config computes in float32.
+    names = ["jax", "torch-tuned", "torch-tuned-bf16"] if lack is None else ["jax"]
     workers = 0 if session.is_tiny else min(MOST_WORKERS, arena.count_cores())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "epoch.json"

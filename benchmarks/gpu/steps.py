@@ -18,7 +18,7 @@ from fer_jax.config.run import Config
 ROUNDS: Final = 7
 ITERATIONS: Final = 10
 OURS: Final = ("jax", "jax-bf16")
-THEIRS: Final = ("torch-users", "torch", "torch-bf16", "torch-compile-bf16")
+THEIRS: Final = ("torch-users", "torch", "torch-bf16", "torch-compile-bf16", "torch-replayed-bf16")
 AUTOTUNED: Final = ("jax-bf16", "torch-graphs-bf16")
 """PyTorch's autotuning takes minutes, so it is a piece of its own."""
 NETS: Final = {
@@ -127,6 +127,10 @@ def _free_memory() -> None:
     if "torch" in sys.modules:
         import torch
 
+        if "torch._dynamo" in sys.modules:
+            # Its compiler keeps the memory of its graphs, and from the ninth program of a function on runs
+            # without compiling, with no error.
+            torch.compiler.reset()
         torch.cuda.empty_cache()
 
 

@@ -46,12 +46,19 @@ Name = Literal[
     "torch-bf16",
     "torch-compile",
     "torch-compile-bf16",
+    "torch-replayed-bf16",
     "torch-graphs",
     "torch-graphs-bf16",
     "gemm",
 ]
 ON_CPU: tuple[Name, ...] = ("jax", "jax-plain", "jax-bf16", "torch-users", "torch", "torch-bf16", "gemm")
-COMPILED: tuple[Name, ...] = ("torch-compile", "torch-compile-bf16", "torch-graphs", "torch-graphs-bf16")
+COMPILED: tuple[Name, ...] = (
+    "torch-compile",
+    "torch-compile-bf16",
+    "torch-replayed-bf16",
+    "torch-graphs",
+    "torch-graphs-bf16",
+)
 
 
 @dataclass(frozen=True)

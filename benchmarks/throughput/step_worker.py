@@ -53,6 +53,7 @@ class Kind(NamedTuple):
 _USERS = {"conv_bias": True, "channels_last": False, "fused_optimizer": False}
 _BF16 = {"bfloat16": True}
 _COMPILED = {"compile_mode": "default"}
+_REPLAYED = {"compile_mode": "reduce-overhead"}
 _GRAPHS = {"compile_mode": "max-autotune"}
 KINDS = {
     "jax": Kind("JAX, fast kernels", "jax", "float32", {}, True),
@@ -64,10 +65,14 @@ KINDS = {
     "torch-bf16": Kind("PyTorch tuned, bfloat16", "torch", "bfloat16", _BF16, True),
     "torch-compile": Kind("PyTorch compiled", "torch", "float32", _COMPILED, True),
     "torch-compile-bf16": Kind("PyTorch compiled, bfloat16", "torch", "bfloat16", _COMPILED | _BF16, True),
+    "torch-replayed-bf16": Kind(
+        "PyTorch compiled, graphs, bf16", "torch", "bfloat16", _REPLAYED | _BF16, True
+    ),
     "torch-graphs": Kind("PyTorch autotuned, graphs", "torch", "float32", _GRAPHS, True),
     "torch-graphs-bf16": Kind("PyTorch autotuned, graphs, bf16", "torch", "bfloat16", _GRAPHS | _BF16, True),
 }
-"""Tuned PyTorch: channels last, no redundant bias, a fused optimizer, and fer_jax's allocator setting."""
+"""Tuned PyTorch: channels last, no redundant bias, a fused optimizer, and fer_jax's allocator setting. With
+graphs, all kernels of a pass are launched at once, as XLA launches those of a step."""
 
 
 class Job(NamedTuple):
