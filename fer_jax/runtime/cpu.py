@@ -39,12 +39,12 @@ def tune_cpu() -> list[str]:
     """Apply the settings that make XLA faster; call it before the first computation.
 
     On glibc: memory of large arrays is reused instead of being returned to the system, which would cost
-    up to 124 thousand page faults a step. On x86-64 without GPU or TPU and with a known jaxlib:
-    the convolution fusion that runs on one thread is turned off, and optimization barriers are left in. On a
-    GPU for which there is a file of `AUTOTUNED`: XLA takes its choice of kernels from there, instead of
-    measuring them for a minute. A flag that `XLA_FLAGS` sets already is left alone. XLA reads them once:
-    where JAX has computed before, in a notebook say, none is set. `FER_JAX_TUNE=0` in the environment turns
-    all of it off.
+    up to 124 thousand page faults a step; without GPU or TPU all threads share it. On x86-64 without these
+    and with a known jaxlib: the convolution fusion that runs on one thread is turned off, and optimization
+    barriers are left in. On a GPU for which there is a file of `AUTOTUNED`: XLA takes its choice of kernels
+    from there, instead of measuring them for a minute. A flag that `XLA_FLAGS` sets already is left alone.
+    XLA reads them once: where JAX has computed before, in a notebook say, none is set. `FER_JAX_TUNE=0` in
+    the environment turns all of it off.
 
     Returns:
         What was set, for the start-up lines and the record; nothing on other systems.
@@ -56,7 +56,9 @@ def tune_cpu() -> list[str]:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_M_ARENA_MAX, 1)
+        # For a GPU many threads compile at the same time, and would wait for each other at every allocation.
+        if _computes_on_cpu():
+            libc.mallopt(_M_ARENA_MAX, 1)
         settings.append("glibc keeps freed memory")
     if has_started():
         return settings

@@ -1,5 +1,6 @@
 """The machine: what is set before JAX starts, and where compiled programs are kept."""
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -184,6 +185,21 @@ def test_xla_flags_are_left_alone(
         case _:
             monkeypatch.setenv("FER_JAX_TUNE", "0")
     assert xla_flags("") == ""
+
+
+def test_the_threads_that_compile_for_a_gpu_have_memory_of_their_own(
+    xla_flags: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: dict[int, int] = {}
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(cpu, "_has_glibc", lambda: True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=set_to.__setitem__))
+    xla_flags("")
+    assert set_to[cpu._M_ARENA_MAX] == 1
+    set_to.clear()
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ("xla_cuda13",))
+    xla_flags("")
+    assert set_to and cpu._M_ARENA_MAX not in set_to
 
 
 CARD = """Model: \t\t NVIDIA H100 80GB HBM3
