@@ -129,6 +129,7 @@ class Session:
         about = {
             "source_sha256": self.source,
             "is_tiny": self.is_tiny,
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
             "seconds": seconds,
             "files": list(content.files),
         }
