@@ -7,36 +7,40 @@
 
 The pieces in their order; the seconds of each and their sum are estimates for one H100, not measurements:
 
-    device             15    15  What is the accelerator, and how fast does it multiply?
-    epochs             80    95  Does an epoch wait for its optimizer?
-    bits               45   140  Do two runs have the same bits, and a resumed one?
-    holdout-old        89   229  How accurate is best after 40 epochs on the hold-out?
-    holdout-new       113   342  How accurate is best100 after 80 epochs on the hold-out?
-    decision            1   343  Which recipe do the rules choose?
-    best-seed0        146   489  What does a seed of the chosen recipe learn from all of Training?
-    best-seed1         95   584  What does a seed of the chosen recipe learn from all of Training?
-    best-seed2         95   680  What does a seed of the chosen recipe learn from all of Training?
-    best-seed3         95   775  What does a seed of the chosen recipe learn from all of Training?
-    bank               45   820  What does the ensemble answer to augmented views of every training image?
-    second-seed0      146   966  What does a seed learn that the ensemble teaches?
-    second-seed1       95  1061  What does a seed learn that the ensemble teaches?
-    scores-best        25  1086  How accurate are the networks on PublicTest?
-    scores-second      25  1111  How accurate are the networks on PublicTest?
-    steps-run6         55  1166  How long does a train step take in JAX and in PyTorch?
-    steps-best        110  1276  How long does a train step take in JAX and in PyTorch?
-    steps-vgg          70  1346  How long does a train step take in JAX and in PyTorch?
-    kernels            40  1386  Which kernels does a train step spend its time in?
-    clock             190  1576  How many seconds from the command to an accuracy?
-    clock-autotuned    70  1646  How many, if the kernels are chosen already?
-    epoch-run6         80  1726  How long does an epoch take in JAX and in PyTorch?
-    steps-autotuned   150  1876  How long does a train step take in JAX and in PyTorch?
-    ferplus-seed0     146  2022  What does the large network from FER+'s votes learn?
-    plain-seed0       146  2167  What does a second architecture learn?
-    plain-seed1        95  2263  What does a second architecture learn?
-    ferplus-seed1      95  2358  What does the large network from FER+'s votes learn?
-    scores-ferplus     25  2383  How accurate are the networks on PublicTest?
-    scores-plain       25  2408  How accurate are the networks on PublicTest?
-    clock-several     280  2688  How many seconds until several networks are trained and measured together?
+    device               15    15  What is the accelerator, and how fast does it multiply?
+    epochs               70    85  Does an epoch wait for its optimizer?
+    bits                 45   130  Do two runs have the same bits, and a resumed one?
+    holdout-old          89   219  How accurate is best after 40 epochs on the hold-out?
+    holdout-new         113   332  How accurate is best100 after 80 epochs on the hold-out?
+    decision              1   333  Which recipe do the rules choose?
+    best-seed0          146   479  What does a seed of the chosen recipe learn from all of Training?
+    best-seed1           95   574  What does a seed of the chosen recipe learn from all of Training?
+    best-seed2           95   670  What does a seed of the chosen recipe learn from all of Training?
+    best-seed3           95   765  What does a seed of the chosen recipe learn from all of Training?
+    bank                 45   810  What does the ensemble answer to augmented views of every training image?
+    second-seed0        146   956  What does a seed learn that the ensemble teaches?
+    second-seed1         95  1051  What does a seed learn that the ensemble teaches?
+    scores-best          25  1076  How accurate are the networks on PublicTest?
+    scores-second        25  1101  How accurate are the networks on PublicTest?
+    steps-best          100  1201  How long does a train step take in JAX and in PyTorch?
+    steps-run6           40  1241  How long does a train step take in JAX and in PyTorch?
+    steps-vgg            50  1291  How long does a train step take in JAX and in PyTorch?
+    kernels              40  1331  Which kernels does a train step spend its time in?
+    clock               190  1521  How many seconds from the command to an accuracy?
+    clock-autotuned      70  1591  How many, if the kernels are chosen already?
+    epoch-run6           80  1671  How long does an epoch take in JAX and in PyTorch?
+    steps-best-float32   50  1721  How long does a train step take in JAX and in PyTorch?
+    steps-run6-float32   20  1741  How long does a train step take in JAX and in PyTorch?
+    steps-vgg-float32    30  1771  How long does a train step take in JAX and in PyTorch?
+    epochs-optax        120  1891  How much longer does an epoch take with Optax's Muon?
+    steps-autotuned     150  2041  How long does a train step take in JAX and in PyTorch?
+    ferplus-seed0       146  2187  What does the large network from FER+'s votes learn?
+    plain-seed0         146  2332  What does a second architecture learn?
+    plain-seed1          95  2428  What does a second architecture learn?
+    ferplus-seed1        95  2523  What does the large network from FER+'s votes learn?
+    scores-ferplus       25  2548  How accurate are the networks on PublicTest?
+    scores-plain         25  2573  How accurate are the networks on PublicTest?
+    clock-several       280  2853  How many seconds until several networks are trained and measured together?
 
 The trainings' seconds are estimated again once `epochs` has measured an epoch, and those of further seeds
 once the first is trained. The rules of the decision were written down before it is made:

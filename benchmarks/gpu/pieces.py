@@ -28,7 +28,7 @@ def list_pieces() -> list[Piece]:
         Piece(
             "device", "What is the accelerator, and how fast does it multiply?", _about(15), device.measure
         ),
-        Piece("epochs", "Does an epoch wait for its optimizer?", _about(80), epochs.measure),
+        Piece("epochs", "Does an epoch wait for its optimizer?", _about(70), epochs.measure),
         Piece("bits", "Do two runs have the same bits, and a resumed one?", _about(45), bits.measure),
         *_list_recipes(),
         *_list_speed(),
@@ -63,7 +63,7 @@ def describe_plan() -> list[str]:
     for piece in list_pieces():
         seconds = piece.estimate_s(session)
         total += seconds
-        lines.append(f"{piece.name:<16}{seconds:>5.0f}{total:>6.0f}  {piece.question}")
+        lines.append(f"{piece.name:<18}{seconds:>5.0f}{total:>6.0f}  {piece.question}")
         session.done.append(piece.name)
     return lines
 
@@ -114,10 +114,15 @@ def _list_recipes() -> list[Piece]:
 def _list_speed() -> list[Piece]:
     against = "How long does a train step take in JAX and in PyTorch?"
     pieces = [
-        Piece(f"steps-{net}", against, _about(seconds), steps.make_measure(net, steps.OURS + steps.THEIRS))
-        for net, seconds in (("run6", 55), ("best", 110), ("vgg", 70))
+        Piece(f"steps-{net}", against, _about(seconds), steps.make_measure(net, steps.BFLOAT16))
+        for net, seconds in (("best", 100), ("run6", 40), ("vgg", 50))
+    ]
+    in_float32 = [
+        Piece(f"steps-{net}-float32", against, _about(seconds), steps.make_measure(net, steps.FLOAT32))
+        for net, seconds in (("best", 50), ("run6", 20), ("vgg", 30))
     ]
     autotuned = steps.make_measure("best", steps.AUTOTUNED)
+    optax = "How much longer does an epoch take with Optax's Muon?"
     return [
         *pieces,
         Piece("kernels", "Which kernels does a train step spend its time in?", _about(40), kernels.measure),
@@ -132,6 +137,8 @@ def _list_speed() -> list[Piece]:
         Piece(
             "epoch-run6", "How long does an epoch take in JAX and in PyTorch?", _about(80), programs.measure
         ),
+        *in_float32,
+        Piece("epochs-optax", optax, _about(120), epochs.measure_optax),
         Piece("steps-autotuned", against, _about(150), autotuned),
     ]
 

@@ -17,8 +17,9 @@ from fer_jax.config.run import Config
 
 ROUNDS: Final = 7
 ITERATIONS: Final = 10
-OURS: Final = ("jax", "jax-bf16")
-THEIRS: Final = ("torch-users", "torch", "torch-bf16", "torch-compile-bf16", "torch-replayed-bf16")
+BFLOAT16: Final = ("jax-bf16", "torch-bf16", "torch-compile-bf16", "torch-replayed-bf16")
+FLOAT32: Final = ("jax", "torch-users", "torch")
+"""A piece of its own: nothing is measured before all candidates of a piece are compiled."""
 AUTOTUNED: Final = ("jax-bf16", "torch-graphs-bf16")
 """PyTorch's autotuning takes minutes, so it is a piece of its own."""
 NETS: Final = {
@@ -45,7 +46,7 @@ def make_measure(net: str, candidates: Sequence[str]) -> Callable[[Session], Con
         names = [name for name in candidates if lack is None or KINDS[name].library == "jax"]
         if session.is_tiny:
             # Compiling for a CPU takes PyTorch a minute, and needs a C++ compiler.
-            names = [name for name in names if "compile_mode" not in KINDS[name].options and name != "jax"]
+            names = [name for name in names if "compile_mode" not in KINDS[name].options]
         jobs = [(KINDS[name].title, name, plain) for name in names]
         if plain is not config and "jax-bf16" in names:
             jobs.append(("JAX, fast, bfloat16, Muon", "jax-bf16", config))

@@ -17,7 +17,11 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 STARTED = ("clock", "clock-autotuned", "clock-several", "epoch-run6")
 """Pieces that start whole programs: tens of seconds. `--tiny` without --pieces runs them too."""
-LIKE_OTHERS = ("steps-run6", "steps-vgg", "steps-autotuned", "plain-seed0", "plain-seed1", "scores-plain")
+LIKE_OTHERS = (
+    *("steps-run6", "steps-vgg", "steps-autotuned"),
+    *("steps-best-float32", "steps-run6-float32", "steps-vgg-float32"),
+    *("plain-seed0", "plain-seed1", "scores-plain"),
+)
 """Pieces with the code of another one."""
 
 
@@ -48,7 +52,8 @@ def test_the_whole_program_works_and_goes_on(tmp_path: Path, monkeypatch: pytest
 def check_results(found: dict[str, Any], out: Path) -> None:
     """Check what the pieces say about each other."""
     assert found["bits"]["are_two_runs_equal"] and found["bits"]["is_resumed_equal"]
-    assert [row["name"] for row in found["epochs"]["results"]] == ["sgd", "muon", "muon of Optax"]
+    optimizers = [row["name"] for name in ("epochs", "epochs-optax") for row in found[name]["results"]]
+    assert optimizers == ["sgd", "muon", "muon", "muon of Optax"]
     arms = found["decision"]["results"]
     assert found["decision"]["decision"]["recipe"] in [arm["name"] for arm in arms] == ["best", "best100"]
     assert {arm["total"] for arm in arms} == {found["holdout-old"]["results"][0]["arm"]["total"]}
