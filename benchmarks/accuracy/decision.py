@@ -5,7 +5,8 @@ finds too little gain, the older or simpler one stays. `decide` applies them all
 PublicTest has no part in it: it is read once, when nothing is left to decide.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from fer_jax.errors import ConfigError
+from fer_jax.fer2013 import LABELS
 from fer_jax.images.views import CHOICES, ViewChoice
 from fer_jax.metrics.calibration import fit_temperature
 
@@ -97,6 +99,17 @@ def measure_arm(name: str, logits: Mapping[ViewChoice, np.ndarray], labels: np.n
     log_probs = log_softmax(base / fit_temperature(base, labels), axis=1)
     loss = -float(log_probs[np.arange(len(labels)), labels].mean())
     return Arm(name, correct, len(labels), loss)
+
+
+def lose(name: str, total: int, views: Iterable[ViewChoice]) -> Arm:
+    """Return the arm of a recipe whose loss did not stay finite: nothing is right, at the loss of chance.
+
+    Args:
+        name: of the arm.
+        total: images of the hold-out.
+        views: the choices of views in which the other arms are measured.
+    """
+    return Arm(name, dict.fromkeys(views, 0), total, math.log(len(LABELS)))
 
 
 def points_gained(old: Arm, new: Arm, views: ViewChoice = BASE_VIEWS) -> float:

@@ -10,6 +10,8 @@ from benchmarks.gpu.session import Content, Session
 from benchmarks.gpu.trainings import describe, find_weights, make_config, train, train_and_keep
 from fer_jax.config.files import to_json
 from fer_jax.data.load import load_examples
+from fer_jax.data.split import split_examples
+from fer_jax.errors import DivergedError
 from fer_jax.inference import run_weights
 from fer_jax.inference.predictor import predict_choices
 from fer_jax.inference.prepare import make_bank
@@ -47,16 +49,26 @@ def at_length(epochs: int) -> dict[str, Any]:
 
 
 def measure_arm(session: Session, name: str) -> Content:
-    """Train a recipe on three quarters of Training, and measure it on the rest, in each choice of views."""
+    """Train a recipe on three quarters of Training, and measure it on the rest, in each choice of views.
+
+    One whose loss does not stay finite has lost, so that the rules can decide all the same.
+    """
     length = ARMS[name]
     split = {"split.protocol": "holdout", "split.holdout_fraction": HOLDOUT}
     config = make_config(session, length.config, at_length(length.epochs) | split)
-    trained = run_weights.load_finished(train(session, session.runs / name, config), None, None)
+    settings = {"config": to_json(config)}
+    try:
+        folder = train(session, session.runs / name, config)
+    except DivergedError as error:
+        total = len(split_examples(load_examples(config.data), config.split).val)
+        lost = decision.lose(config.name, total, VIEWS)
+        return Content([{"name": name, "diverged": str(error), "arm": asdict(lost)}], settings)
+    trained = run_weights.load_finished(folder, None, None)
     examples = load_examples(trained.config.data)
     rows = trained.saved["val"]
     logits = predict_choices(trained.network, examples.images[rows], VIEWS)
     arm = decision.measure_arm(config.name, logits, examples.labels[rows])
-    return Content([describe(trained.folder) | {"arm": asdict(arm)}], {"config": to_json(config)})
+    return Content([describe(trained.folder) | {"arm": asdict(arm)}], settings)
 
 
 def measure_decision(session: Session) -> Content:

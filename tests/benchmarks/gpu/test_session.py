@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import decision
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import bits, unmeasured
+from benchmarks.gpu import bits, recipes, unmeasured
 from benchmarks.gpu import session as gpu_session
 from benchmarks.gpu.pieces import describe_plan, list_pieces
 from benchmarks.gpu.recipes import at_length
@@ -21,7 +21,7 @@ from benchmarks.gpu.trainings import make_config
 from benchmarks.harness import bench
 from fer_jax.config.files import load_config
 from fer_jax.engine.steppers import MAX_SCANNED_STEPS
-from fer_jax.errors import RunError
+from fer_jax.errors import DivergedError, RunError
 from fer_jax.files import read_json, write_json
 
 README = bench.ROOT / "benchmarks" / "README.md"
@@ -146,6 +146,21 @@ def test_the_interrupted_run_has_steps_left_when_it_is_resumed() -> None:
     """An accelerator takes many steps in a call, and stops after one."""
     steps = bits.EXAMPLES // load_config(bench.ROOT / "configs" / "best.py").train.batch_size
     assert steps > MAX_SCANNED_STEPS
+
+
+def test_a_recipe_that_diverges_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make_session(tmp_path)
+
+    def diverge(*_: object) -> Path:
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(recipes, "train", diverge)
+    content = recipes.measure_arm(session, recipes.NEW)
+    assert content.results[0]["diverged"] == "the loss is nan"
+    lost = decision.Arm(**content.results[0]["arm"])
+    old = decision.Arm("best", dict.fromkeys(lost.correct, 1), lost.total, 1.9)
+    decided = decision.decide(old, lost, seconds_per_epoch=0.5)
+    assert decided.recipe == "best" and decided.epochs == decision.OLD_EPOCHS
 
 
 @pytest.mark.parametrize("epochs", [decision.NEW_EPOCHS, decision.OLD_EPOCHS, decision.SLOW_EPOCHS])
