@@ -168,6 +168,7 @@ class ServerLocks:
         )
         self._keeper: Any = None
         self._judges_from = 0.0
+        self._listens_from = patience.clock()
         sqlalchemy.event.listen(storage.engine, "checkout", self._check_keeper)
 
     def call(self, action: Callable[[], T]) -> T:
@@ -242,11 +243,19 @@ class ServerLocks:
         self._storage.engine.dispose()
 
     def _measure_silences(self, running: Sequence[FrozenTrial]) -> dict[int, float]:
-        """Return the seconds since the last heartbeat, or since the server's start, by a trial's id."""
+        """Return the seconds since the last heartbeat, or since there could have been one, by a trial's id.
+
+        One from before the server's start was perhaps the last for want of a server, which is up for a while
+        before it answers: the silence lasts no longer than this process has listened.
+        """
         if not running:
             return {}
         rows = self._run(_SILENCE, ids=[trial._trial_id for trial in running])
-        return {number: min(float(silence), float(uptime)) for number, silence, uptime in rows}
+        listened = self._patience.clock() - self._listens_from
+        return {
+            number: float(silence) if silence <= uptime else min(float(uptime), listened)
+            for number, silence, uptime in rows
+        }
 
     def _beat(self, number: int) -> None:
         """Record a heartbeat; that the database does not answer is for the worker itself to say."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from optuna.trial import TrialState
 from fer_jax.sweep import study
 from fer_jax.sweep.board import Board, Team, Turn, open_board
 from fer_jax.sweep.database import Patience, Pause, check_address
+from fer_jax.sweep.locks import ServerLocks
 
 BINARIES = postgres.find_binaries()
 pytestmark = pytest.mark.skipif(
@@ -161,6 +163,21 @@ def test_a_worker_that_was_taken_for_dead_does_not_count_twice(server: postgres.
         study.finish(slow, turn, value=0.5, facts={})
     complete(other, again)
     assert states(other) == ["interrupted", "complete"]
+
+
+def test_nobody_is_silent_for_longer_than_there_was_a_server_to_hear(
+    server: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the server's start nobody knows how long it took until it answered."""
+    board = join(server.address, "listening")
+    rows = [(1, 50.0, 60.0), (2, 3600.0, 60.0)]
+    assert isinstance(board.locks, ServerLocks)
+    running: Any = [SimpleNamespace(_trial_id=1), SimpleNamespace(_trial_id=2)]
+    monkeypatch.setattr(board.locks, "_run", lambda *_, **__: rows)
+    for listened, wanted in ((7.0, 7.0), (600.0, 60.0)):
+        board.locks._listens_from = time.monotonic() - listened
+        silences = board.locks._measure_silences(running)
+        assert silences == {1: 50.0, 2: pytest.approx(wanted, abs=5)}
 
 
 @contextlib.contextmanager
