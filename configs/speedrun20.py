@@ -6,9 +6,8 @@ Ours: 32 pixels for the first 9 of 20 epochs and a linear decay over the other 1
 and crops of at least 0.85 of the side on half of the images. The number of epochs is what two cores train in
 the time.
 
-Measured: 67.9 (66.3 to 69.4) percent on PublicTest by FER2013's labels, 68.7 (67.1 to 70.2) with flip TTA,
-without copies of training images 66.3 (64.7 to 67.9) and 67.2 (65.6 to 68.8) (one seed; the last epoch, with
-no selection).
+Measured: 67.7 ± 0.3 percent on PublicTest by FER2013's labels, 68.6 ± 0.0 with flip TTA, without copies of
+training images 66.1 ± 0.3 and 67.1 ± 0.1 (mean ± sd of 2 seeds; the last epoch, with no selection).
 Details: docs/results/accuracy.md.
 
 Command: python -m benchmarks.accuracy.time_to_accuracy --config configs/speedrun20.py --data fer2013.csv
