@@ -135,9 +135,10 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
             console=console,
         )
         return 0
+    before = bench.read_rows(options.results)
     measured = collect(options, options.data, console)
     names = {row["name"] for row in measured}
-    others = bench.keep_rows(options.results, lambda row: row["name"] not in names)
+    others = [row for row in before if row["name"] not in names]
     order = [*TIERS, *(row["name"] for row in others)]
     bench.write(
         options.results,

@@ -13,7 +13,7 @@ changes that help early over those that need long training.
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -132,14 +132,26 @@ def main(argv: list[str] | None = None) -> int:
     return cli.run(lambda: _do(cli.parse(Ablation, argv, prog=PROGRAM), argv))
 
 
-def _do(options: Ablation, argv: list[str] | None) -> int:
-    unknown = [name for name in options.ingredients if name not in INGREDIENTS]
+def check_comparison(names: Sequence[str], known: Mapping[str, object], *, seeds: int) -> None:
+    """Check which ingredients are compared, and over how many seeds.
+
+    Args:
+        names: of the ingredients.
+        known: all of them, by name.
+        seeds: of each.
+
+    Raises:
+        ConfigError: there is no such ingredient, or one seed alone.
+    """
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ConfigError(
-            f"--ingredients {unknown[0]}: unknown; the ingredients are {', '.join(INGREDIENTS)}"
-        )
-    if options.seeds < 2:
-        raise ConfigError(f"--seeds is {options.seeds}; it must be at least 2: one seed has no spread")
+        raise ConfigError(f"--ingredients {unknown[0]}: unknown; the ingredients are {', '.join(known)}")
+    if seeds < 2:
+        raise ConfigError(f"--seeds is {seeds}; it must be at least 2: one seed has no spread")
+
+
+def _do(options: Ablation, argv: list[str] | None) -> int:
+    check_comparison(options.ingredients, INGREDIENTS, seeds=options.seeds)
     if options.verb == "train":
         return _train(options)
     if options.verb == "collect":

@@ -33,6 +33,7 @@ def table(results: dict[str, Any]) -> str:
 
     Below it stand the accuracies without copies of training images, of the tiers where they were counted.
     """
+    columns = _list_columns(results)
     rows: Table = [
         [
             "network",
@@ -43,7 +44,7 @@ def table(results: dict[str, Any]) -> str:
             "epochs",
             "minutes",
             "seeds",
-            *(head for head, _, _ in _list_columns(results)),
+            *(head for head, _, _ in columns),
             "best epoch chosen on the test images, single view",
         ]
     ]
@@ -60,7 +61,7 @@ def table(results: dict[str, Any]) -> str:
                 f"{row['epochs']}, {row['select']}",
                 f"{minutes:.0f}",
                 str(len(row["seeds"])),
-                *(_accuracy(row, field, choice) for _, field, choice in _list_columns(results)),
+                *(_accuracy(row, field, choice) for _, field, choice in columns),
                 "–" if row["oracle_correct"] is None else _in_percent(row["oracle_correct"], total),
             ]
         )
@@ -92,19 +93,19 @@ def _list_columns(results: dict[str, Any]) -> list[tuple[str, Counted, str]]:
 
 def _copy_free_table(results: dict[str, Any]) -> str:
     """Return the table without copies; empty where none were counted, as by an older program."""
-    counted = {"results": [row for row in results["results"] if _tells_copies_apart(row)]}
-    if not counted["results"]:
+    counted = [_without_copies(row) for row in results["results"] if _tells_copies_apart(row)]
+    if not counted:
         return ""
-    columns = _list_columns(counted)
+    columns = _list_columns({"results": counted})
     rows: Table = [["network", "labels", "images", *(head for head, _, _ in columns)]]
     rows += [
         [
             _describe(row) + _from_teachers(row),
             row["labels"],
-            f"{row['total'] - row['copies_of_training_images']:,}",
-            *(_copy_free_accuracy(row, field, choice) for _, field, choice in columns),
+            f"{row['total']:,}",
+            *(_accuracy(row, field, choice) for _, field, choice in columns),
         ]
-        for row in counted["results"]
+        for row in counted
     ]
     return (
         "\n\nThe same without the copies of training images, where these were counted:\n\n"
@@ -128,12 +129,22 @@ def _accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
     return _in_percent(_as_list(row[field][choice]), row["total"]) if choice in row[field] else NOT_MEASURED
 
 
-def _copy_free_accuracy(row: dict[str, Any], field: Counted, choice: str) -> str:
-    """Write the accuracy without copies of training images, as `_accuracy`."""
-    copies = row["copies_of_training_images"]
-    among = _as_list(row[f"{field}_copies"].get(choice, 0))
-    others = {choice: [right - each for right, each in zip(_as_list(row[field][choice]), among, strict=True)]}
-    return _accuracy({"seeds": row["seeds"], "total": row["total"] - copies, field: others}, field, choice)
+def _without_copies(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as counted on the images alone that are no copies of training images."""
+    fields: tuple[Counted, ...] = ("correct", "ensemble_correct")
+    counts = {
+        field: {
+            choice: [
+                every - copies
+                for every, copies in zip(
+                    _as_list(correct), _as_list(row[f"{field}_copies"][choice]), strict=True
+                )
+            ]
+            for choice, correct in row[field].items()
+        }
+        for field in fields
+    }
+    return row | counts | {"total": row["total"] - row["copies_of_training_images"]}
 
 
 def _as_list(counts: int | list[int]) -> list[int]:
@@ -168,11 +179,12 @@ def short_table(results: dict[str, Any]) -> str:
     """
     by_name = {row["name"]: row for row in reversed(results["results"])}
     shown = {name: by_name[name] for name in SHORT_TIERS if name in by_name}
-    writers = [_accuracy, _copy_free_accuracy][: 2 if all(map(_tells_copies_apart, shown.values())) else 1]
-    heads = [head for views in ("single view", "flip TTA") for head in (views, COPY_FREE)[: len(writers)]]
+    has_copy_free = all(map(_tells_copies_apart, shown.values()))
+    heads = ["single view", COPY_FREE, "flip TTA", COPY_FREE][:: 1 if has_copy_free else 2]
     rows: Table = [["network", "parameters", "labels", "seeds", *heads, "training, one seed", "on"]]
     for name, row in shown.items():
-        cells = [write(row, "correct", views) for views in ("single", "flip") for write in writers]
+        sides = [row, _without_copies(row)] if has_copy_free else [row]
+        cells = [_accuracy(side, "correct", views) for views in ("single", "flip") for side in sides]
         rows.append(
             [
                 f"[`{Path(TIERS[name].config).stem}`]({TIERS[name].config})",
@@ -212,7 +224,7 @@ def list_measured(results: dict[str, Any], folder: Path) -> dict[Path, str]:
         single, flip = (_accuracy(row, "correct", views) for views in ("single", "flip"))
         copies = ""
         if _tells_copies_apart(row):
-            others = (_copy_free_accuracy(row, "correct", views) for views in ("single", "flip"))
+            others = (_accuracy(_without_copies(row), "correct", views) for views in ("single", "flip"))
             copies = f", without copies of training images {' and '.join(others)}"
         seeds = "one seed" if len(row["seeds"]) == 1 else f"mean ± sd of {len(row['seeds'])} seeds"
         sentences.setdefault(folder / Path(TIERS[row["name"]].config).name, []).append(

@@ -158,21 +158,23 @@ def write(
     write_json(out, without_folders({**content, **extra}))
 
 
-def keep_rows(out: Path, is_kept: Callable[[Mapping[str, Any]], bool]) -> list[dict[str, Any]]:
-    """Read the rows of a JSON file written before that stay in it, each with its `origin`.
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    """Read the rows of a JSON file written before, each with its `origin`, to keep some of them.
 
     What only a machine that is gone could measure again is not lost with the rest of the file.
 
     Args:
         out: the file; without it there are none.
-        is_kept: whether a row stays.
+
+    Raises:
+        RunError: the file has another format.
     """
     if not out.exists():
         return []
     content = read_json(out)
     with reading(out):
         origin = {name: content[name] for name in ("command", "date", "git", "machine", "device", "versions")}
-        return [{"origin": origin} | row for row in content["results"] if is_kept(row)]
+        return [{"origin": origin} | row for row in content["results"]]
 
 
 UNCOMMITTED = "measured with uncommitted changes"

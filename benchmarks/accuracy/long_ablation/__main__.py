@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from benchmarks.accuracy.ablation import BASE, part_shared
+from benchmarks.accuracy.ablation import BASE, check_comparison, part_shared
 from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
 from benchmarks.accuracy.long_ablation.paired import count_moved
 from benchmarks.accuracy.long_ablation.table import table
@@ -91,13 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _do(options: LongAblation, argv: list[str] | None) -> int:
-    unknown = [name for name in options.ingredients if name not in INGREDIENTS]
-    if unknown:
-        raise ConfigError(
-            f"--ingredients {unknown[0]}: unknown; the ingredients are {', '.join(INGREDIENTS)}"
-        )
-    if options.seeds < 2:
-        raise ConfigError(f"--seeds is {options.seeds}; it must be at least 2: one seed has no spread")
+    check_comparison(options.ingredients, INGREDIENTS, seeds=options.seeds)
     if options.verb == "write":
         with bench.reading(options.results):
             text = table(read_json(options.results))

@@ -231,6 +231,12 @@ def test_the_tables_by_hand(tmp_path: Path) -> None:
         "| a network from b-seed0, whose epochs were chosen on these images | FER2013 | 900 | 66.7 ± 0.0 "
         "| 66.7 ± 0.0 | 66.7 ± 0.0 | 66.7 (63.5 to 69.7) | 70.0 (66.9 to 72.9) |"
     )
+    # A row that was measured in fewer views than another.
+    fewer = counted | {
+        field: {"single": counted[field]["single"]} for field in ("correct", "ensemble_correct")
+    }
+    last = accuracy_tables.table({"results": [counted, fewer]}).splitlines()[-1]
+    assert "| 900 | 66.7 ± 0.0 | not measured | not measured | not measured | not measured |" in last
     short = accuracy_tables.short_table({"results": [counted | {"name": "best"}]})
     assert "| 65.0 ± 1.0 | 66.7 ± 0.0 | 66.0 ± 0.0 | 66.7 ± 0.0 | 2 min |" in short
     short = accuracy_tables.short_table({"results": [counted | {"name": "best"}, row | {"name": "mid"}]})
