@@ -25,7 +25,15 @@ from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.stored_views import EpochViews, StoredViews, TrainTargets, count_before, redraw
 from fer_jax.inference.classifiers import Pretrained
-from fer_jax.inference.predictor import LARGEST_BATCH, Network, average, count_views, predict, predict_views
+from fer_jax.inference.predictor import (
+    LARGEST_BATCH,
+    Advance,
+    Network,
+    average,
+    count_views,
+    predict,
+    predict_views,
+)
 from fer_jax.inference.teachers import Student, check_bank, describe_teachers, load_teachers
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank, describe_drawing, to_answers
@@ -99,17 +107,24 @@ def _predict(teachers: Sequence[Pretrained], images: np.ndarray, sha256: str, on
     cached = read_array(name)
     if cached is not None:
         return cached
-    total, done = len(teachers) * count_views(["flip"]), 0.0
+    advance = _count(on_view, len(teachers) * count_views(["flip"]))
+    each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]
+    logits = average(each, [teacher.title for teacher in teachers])
+    keep_array(name, logits)
+    return logits
+
+
+def _count(on_view: OnView, total: int) -> Advance:
+    """Count shares of views, and tell how many are done of how many, from the start."""
+    done = 0.0
+    on_view(done, total)
 
     def advance(share: float) -> None:
         nonlocal done
         done += share
         on_view(done, total)
 
-    each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]
-    logits = average(each, [teacher.title for teacher in teachers])
-    keep_array(name, logits)
-    return logits
+    return advance
 
 
 def ask_views(student: Student, *, on_view: OnView) -> Bank:
@@ -126,13 +141,7 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
     made = {"compute_dtype": config.device.compute_dtype, **machine.describe_place()}
     key = hashlib.sha256(json.dumps([facts["sha256"], made, describe_drawing(config.augment)]).encode())
     key.update(np.ascontiguousarray(images))
-    total, done = len(teachers) * config.distill.views, 0.0
-
-    def advance(share: float) -> None:
-        nonlocal done
-        done += share
-        on_view(done, total)
-
+    advance = _count(on_view, len(teachers) * config.distill.views)
     networks = [_in_precision(teacher.network, config.device) for teacher in teachers]
     views, answers = config.distill.views, dict[int, np.ndarray]()
     # Two seeds that begin at the same time begin with other views, and find each other's answers.

@@ -8,6 +8,7 @@ A run and released weights are both a `Predictor`. An ensemble is a list of thes
 a single network is an ensemble of one.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,8 @@ Advance = Callable[[float], None]
 """Called with the share of one pass over the images that a batch was; the shares of a pass add up to 1."""
 
 LARGEST_BATCH: Final = 256
+BATCHES_AHEAD: Final = 8
+"""Batches that wait for the device: enough to keep it busy, and few enough that the progress shown is true."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,19 +100,27 @@ def predict(
     """
     # Sizes that are powers of two: a handful of compiled programs serves every N.
     size = min(LARGEST_BATCH, 1 << max(0, len(images) - 1).bit_length())
-    # A GPU's shortcuts in precision would move single predictions away from those of a CPU.
-    with jax.default_matmul_precision("highest"):
-        batches = [
-            _predict_batch(network.model, network.pixel_stats, network.variables, images[rows])
-            for rows, _ in in_order(np.arange(len(images)), size)
-        ]
-    if not batches:
-        return np.empty((0, network.classes), np.float32), np.empty((0, 0), np.float32)
-    # All batches are under way by now; as each one arrives, it is counted.
-    arrived = []
-    for logits, features in batches:
+    batches = list(in_order(np.arange(len(images)), size))
+    under_way: deque[tuple[jax.Array, jax.Array]] = deque()
+    arrived: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def receive() -> None:
+        logits, features = under_way.popleft()
         arrived.append((np.asarray(logits), np.asarray(features)))
         advance(1 / len(batches))
+
+    # A GPU's shortcuts in precision would move single predictions away from those of a CPU.
+    with jax.default_matmul_precision("highest"):
+        for rows, _ in batches:
+            under_way.append(
+                _predict_batch(network.model, network.pixel_stats, network.variables, images[rows])
+            )
+            if len(under_way) > BATCHES_AHEAD:
+                receive()
+    while under_way:
+        receive()
+    if not arrived:
+        return np.empty((0, network.classes), np.float32), np.empty((0, 0), np.float32)
     logits, features = (np.concatenate(parts) for parts in zip(*arrived, strict=True))
     return logits[: len(images)], features[: len(images)]
 
