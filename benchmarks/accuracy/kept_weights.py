@@ -1,6 +1,6 @@
-"""The weights of every seed behind a published figure: TIER-seedS.safetensors in float16, and their cards.
+"""The weights of every seed behind a published figure: NAME-seedS.safetensors in float16, and their cards.
 
-`python -m benchmarks.accuracy keep` writes them, and whoever has the data scores them:
+`python -m benchmarks.accuracy keep` and `... .long_ablation keep` write them, and whoever has the data scores them:
 `python -m fer_jax.evaluate benchmarks/weights/best-* --data fer2013.csv --split PublicTest`.
 """
 

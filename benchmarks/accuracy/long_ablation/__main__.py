@@ -3,45 +3,42 @@
     python -m benchmarks.accuracy.long_ablation train --data fer2013.csv --lanes 2  # resumes where it stopped
     python -m benchmarks.accuracy.long_ablation collect --data fer2013.csv  # -> results/long_ablation.json
     python -m benchmarks.accuracy.long_ablation write                       # -> docs/results/ablation.md
+    python -m benchmarks.accuracy.long_ablation keep --data fer2013.csv     # -> weights/long-NAME-seedS.*
 
 `benchmarks.accuracy.ablation` ranks what helps to learn fast: on few images, over few epochs, whatever only
 regularises loses. Here the base is `tiny.py` over 60 epochs by the official protocol, which overfits, and the
 runs are measured on PublicTest, in several views, and also without the images that are exact copies of
 training images. A hold-out would make Training smaller, and the released network that teaches here knows its
 images. These figures only report: recipes are chosen on a hold-out.
+
+The ingredients need not be trained in one go: the JSON holds which images each seed gets right, so that more
+can be compared with the same base later, also where its runs are gone.
 """
 
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import numpy as np
 import tyro
 from rich.console import Console
 
-from benchmarks.accuracy.ablation import BASE, check_comparison, part_shared
-from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
-from benchmarks.accuracy.long_ablation.paired import count_moved
+from benchmarks.accuracy import kept_weights
+from benchmarks.accuracy.ablation import BASE, check_comparison
+from benchmarks.accuracy.long_ablation.ingredients import INGREDIENTS, VIEWS
+from benchmarks.accuracy.long_ablation.measure import check_alike, collect
 from benchmarks.accuracy.long_ablation.table import table
 from benchmarks.accuracy.tiers import PART
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
-from benchmarks.harness.unattended import Training
+from benchmarks.harness.unattended import Training, check_settings, is_finished
 from fer_jax import cli
-from fer_jax.data.examples import Examples
-from fer_jax.errors import ConfigError
-from fer_jax.files import read_json
-from fer_jax.images.views import ViewChoice
-from fer_jax.inference import run_weights
-from fer_jax.inference.predictor import count_views, predict_choices
-from fer_jax.inference.rows import choose_common_rows, find_trained_on
-from fer_jax.inference.run_weights import Trained
-from fer_jax.release import card as release_card
+from fer_jax.config.files import to_json
+from fer_jax.errors import ConfigError, RunError
+from fer_jax.files import Json, read_json
 from fer_jax.report import terminal
-from fer_jax.runtime import cpu
+from fer_jax.train.__main__ import TrainCommand, to_config
 
 SECTION: Final = "long-ablation"
 RESULTS: Final = "long_ablation"
@@ -59,21 +56,25 @@ class LongAblation:
     Exit status 6: some runs are not finished; call again.
     """
 
-    verb: Annotated[Literal["train", "collect", "write"], tyro.conf.Positional]
-    """train: the runs that are not finished; collect: measure and write the JSON; write: its table."""
+    verb: Annotated[Literal["train", "collect", "write", "keep"], tyro.conf.Positional]
+    """train: the runs that are not finished; collect: measure those ingredients whose seeds are all finished
+    and write the JSON, where the others' rows stay; write: its table; keep: the weights of the finished runs,
+    in float16, with their cards."""
     data: Path | None = None
-    """Kaggle's fer2013.csv, for train and collect."""
+    """Kaggle's fer2013.csv, for all but write."""
     config: Path = bench.ROOT / "configs" / "tiny.py"
     """The config of the base."""
     epochs: int = 60
     """Epochs of each run."""
     ingredients: tuple[str, ...] = tuple(INGREDIENTS)
     """Ingredients beside the base."""
+    base: bool = True
+    """The base too. --no-base leaves it out, to compare more ingredients with the base in --results."""
     seeds: int = 2
     """Train seeds 0 .. seeds - 1 of each, at least two."""
     lanes: int = 1
-    """Runs at a time, each on its own cores. Give the same number in every call: only runs on the same
-    machine, with the same number of cores, are compared."""
+    """Runs at a time, each on its own cores. Give the same number in every call: only times on the same
+    machine, with as many cores, are compared."""
     minutes: float | None = None
     """Stop and save the runs after this many minutes, or up to two later; the next call resumes them. By
     default there is no limit."""
@@ -81,6 +82,8 @@ class LongAblation:
     """Folder of the runs."""
     results: Path = bench.RESULTS / f"{RESULTS}.json"
     """The JSON."""
+    kept: Path = kept_weights.FOLDER
+    """Folder for the weights that are kept; together they have at most 60 MB."""
     pages: tuple[Path, ...] = PAGES
     """Pages, or folders of pages, with the section to write."""
 
@@ -102,28 +105,45 @@ def _do(options: LongAblation, argv: list[str] | None) -> int:
     console = terminal.make_console()
     wanted = {
         name: [_training(options, options.data, name, seed) for seed in range(options.seeds)]
-        for name in dict.fromkeys((BASE, *options.ingredients))
+        for name in dict.fromkeys((*([BASE] if options.base else []), *options.ingredients))
     }
     if options.verb == "train":
         # Seed by seed: what is there when the time is up, is there for all ingredients.
         in_turn = [one for seed in zip(*wanted.values(), strict=True) for one in seed]
         return unattended.train(in_turn, lanes=options.lanes, minutes=options.minutes, console=console)
-    rows, shared = part_shared(collect(wanted, options.data, console))
+    finished = list_finished(wanted, console)
+    if options.verb == "keep":
+        runs = {f"long-{one.folder.name}": one.folder for each in finished.values() for one in each}
+        kept_weights.keep(runs, options.kept, data=options.data, ferplus=None, console=console)
+        return 0
+    _collect(options, options.data, finished, argv, console)
+    return 0
+
+
+def _collect(
+    options: LongAblation,
+    data: Path,
+    finished: dict[str, list[Training]],
+    argv: list[str] | None,
+    console: Console,
+) -> None:
+    """Measure what is finished, and write it into the JSON beside the rows of others."""
+    before, settings = bench.read_rows(options.results), _list_settings(options, data)
+    if before and read_json(options.results).get("settings") != settings:
+        raise RunError(f"{options.results} has a base with other settings; name another file with --results")
+    measured, images = collect(finished, data, console)
+    rows = {row["name"]: row for row in [*before, *measured]}
+    check_alike(list(rows.values()))
+    order = [*INGREDIENTS, *rows]
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
-        settings={
-            "part": PART,
-            "views": list(VIEWS),
-            "config": read_json(wanted[BASE][0].folder / "config.json"),
-        },
-        results=rows,
-        # Machine and versions of the training runs.
-        extra=shared,
+        settings=settings,
+        results=sorted(rows.values(), key=lambda row: order.index(row["name"])),
+        extra={"images": images},
     )
     console.print(f"written to {options.results}")
-    return 0
 
 
 def _training(options: LongAblation, data: Path, name: str, seed: int) -> Training:
@@ -133,101 +153,32 @@ def _training(options: LongAblation, data: Path, name: str, seed: int) -> Traini
     return Training(options.runs.resolve() / f"{name}-seed{seed}", tuple(words))
 
 
-def collect(wanted: dict[str, list[Training]], data: Path, console: Console) -> list[dict[str, Any]]:
-    """Measure the seeds of all ingredients, and count on which images they differ from the base's.
+def _list_settings(options: LongAblation, data: Path) -> Json:
+    """List what all measurements of a JSON share, the base's config among them, for JSON."""
+    words = _training(options, data, BASE, 0).words
+    config = to_json(to_config(cli.parse(TrainCommand, list(words), prog="python -m fer_jax.train")))
+    del config["data"]  # Rows tell their data by its hash.
+    return {"part": PART, "views": list(VIEWS), "weights": "float16", "base": config}
 
-    Args:
-        wanted: the runs of each ingredient, the base's first.
-        data: fer2013.csv.
-        console: where progress is shown.
 
-    Returns:
-        A row for each ingredient.
+def list_finished(wanted: dict[str, list[Training]], console: Console) -> dict[str, list[Training]]:
+    """List the ingredients whose seeds are all finished, and say which are left out.
 
     Raises:
-        RunError: a run is not finished, or has other settings than required.
+        RunError: none is finished; a run has other settings than required.
     """
-    cpu.tune_cpu()
-    rows: list[dict[str, Any]] = []
-    examples: Examples | None = None
-    of_base: dict[ViewChoice, np.ndarray] = {}
+    finished = {}
     for name, trainings in wanted.items():
-        members = [run_weights.load_finished(one.folder, data, None) for one in trainings]
+        missing = [one.folder.name for one in trainings if not is_finished(one.folder)]
+        if missing:
+            console.print(f"{name}: left out; not finished: {', '.join(missing)}")
+            continue
         for one in trainings:
-            unattended.check_settings(one)
-        examples = examples or run_weights.load_data(members[0], is_other_file=True)
-        chosen = choose_common_rows(examples, members, PART)
-        console.print(f"{name}: {len(members)} runs")
-        is_right = _find_right(members, examples, chosen, console)
-        of_base = of_base or is_right
-        counted = _count(is_right, of_base, ~find_trained_on(members, examples.hashes[chosen]))
-        rows.append(_describe_runs(name, members) | counted)
-    return rows
-
-
-def _find_right(
-    members: Sequence[Trained], examples: Examples, chosen: np.ndarray, console: Console
-) -> dict[ViewChoice, np.ndarray]:
-    """Find the images that each of K seeds gets right, for each choice of views: bool [K, N]."""
-    with terminal.show_steps(console, "views", len(members) * count_views(VIEWS)) as advance:
-        logits = [
-            predict_choices(member.network, examples.images[chosen], VIEWS, advance=advance)
-            for member in members
-        ]
-    return {
-        choice: np.array([each[choice].argmax(axis=1) == examples.labels[chosen] for each in logits])
-        for choice in VIEWS
-    }
-
-
-def _count(
-    is_right: dict[ViewChoice, np.ndarray], of_base: dict[ViewChoice, np.ndarray], is_new: np.ndarray
-) -> dict[str, Any]:
-    """Count the correct predictions of an ingredient's seeds, and where they differ from others.
-
-    Args:
-        is_right: bool [K, N] for each choice of views.
-        of_base: the same of the base.
-        is_new: bool [N], the images that are no exact copies of training images.
-
-    Returns:
-        For `all` images and the `copy_free` ones: `total`; `correct`, for each choice a count a seed;
-        `moved`, see `count_moved`, from the base's answers to these, and `moved_by_views`, from `COMPARED` to
-        `MATCHED`.
-    """
-    counted = {}
-    for kind, kept in {"all": np.ones_like(is_new), "copy_free": is_new}.items():
-        mine, others = (
-            {choice: each[:, kept] for choice, each in one.items()} for one in (is_right, of_base)
-        )
-        counted[kind] = {
-            "total": int(kept.sum()),
-            "correct": {choice: each.sum(axis=1).tolist() for choice, each in mine.items()},
-            "moved": count_moved(others[COMPARED], mine[COMPARED]),
-            "moved_by_views": count_moved(mine[COMPARED], mine[MATCHED]),
-        }
-    return counted
-
-
-def _describe_runs(name: str, members: Sequence[Trained]) -> dict[str, Any]:
-    first = members[0].record
-    change, words = INGREDIENTS[name]
-    trained = [read_json(member.folder / "metrics.json")["train"] for member in members]
-    return {
-        "name": name,
-        "change": change,
-        "options": words,
-        "machine": first.machine,
-        "versions": first.versions,
-        "data_sha256": first.data.sha256,
-        "split_sha256": first.split.sha256,
-        "seeds": [member.record.seed for member in members],
-        "teachers": release_card.name_teachers(first.teachers),
-        "parameters": first.parameters,
-        "epochs": members[0].config.train.epochs,
-        "seconds_per_epoch": [member.record.seconds_per_epoch for member in members],
-        "train": {"correct": [each["correct"] for each in trained], "total": trained[0]["total"]},
-    }
+            check_settings(one)
+        finished[name] = trainings
+    if not finished:
+        raise RunError(f"no ingredient has all seeds finished; train them first: {PROGRAM} train")
+    return finished
 
 
 if __name__ == "__main__":

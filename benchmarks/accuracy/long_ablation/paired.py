@@ -1,43 +1,36 @@
-"""Changes of accuracy that are paired: by the seeds and by the images that both sides have."""
-
-from collections.abc import Sequence
+"""Which images the seeds of an ingredient get right, and gains that are paired by seed and image."""
 
 import numpy as np
 
 
-def count_moved(before: np.ndarray, after: np.ndarray) -> list[int]:
-    """Count the images by how many of K seeds get them right that did not, less those that no longer do.
+def to_text(is_right: np.ndarray) -> list[str]:
+    """Write which of N images each of K seeds gets right, bool [K, N], in hexadecimal digits, for JSON."""
+    return [np.packbits(each).tobytes().hex() for each in is_right]
 
-    Args:
-        before: bool [K, N], the images that each seed gets right.
-        after: bool [K, N], the same after a change.
 
-    Returns:
-        Counts of the images with -K, ..., 0, ..., K seeds; they add up to N.
+def from_text(texts: list[str], total: int) -> np.ndarray:
+    """Read what `to_text` wrote for `total` images: bool [K, total].
 
-    >>> count_moved(np.array([[True, False, False]]), np.array([[False, True, False]]))
-    [1, 1, 1]
+    >>> from_text(to_text(np.array([[True, False, True]])), 3).tolist()
+    [[True, False, True]]
     """
-    seeds = len(before)
-    moved = after.sum(axis=0) - before.sum(axis=0)
-    counts: list[int] = np.bincount(moved + seeds, minlength=2 * seeds + 1).tolist()
-    return counts
+    packed = np.array([np.frombuffer(bytes.fromhex(text), np.uint8) for text in texts])
+    return np.unpackbits(packed, axis=1, count=total).astype(bool)
 
 
-def measure_gain(moved: Sequence[int]) -> tuple[float, float]:
+def measure_gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     """Compute the gain in accuracy, the mean over seeds, and its standard error over the images, in points.
 
     The error is that of paired differences: images that a change does not move add nothing to it. It holds
     for these seeds.
 
     Args:
-        moved: see `count_moved`.
+        before: bool [K, N], the images that each seed gets right.
+        after: bool [K, N], the same after a change.
 
-    >>> measure_gain([0, 50, 0, 50, 0])  # half of the images lose one of two seeds, half gain one
-    (0.0, 5.0)
+    >>> before = np.array([[True, False], [False, True]])
+    >>> measure_gain(before, np.array([[True, True], [True, True]]))  # each image gains one of two seeds
+    (50.0, 0.0)
     """
-    seeds, total = len(moved) // 2, sum(moved)
-    gains = [(place - seeds) / seeds for place in range(len(moved))]
-    mean = sum(gain * count for gain, count in zip(gains, moved, strict=True)) / total
-    variance = sum((gain - mean) ** 2 * count for gain, count in zip(gains, moved, strict=True)) / total
-    return 100 * mean, 100 * (variance / total) ** 0.5
+    gains = after.mean(axis=0) - before.mean(axis=0)
+    return 100 * float(gains.mean()), 100 * float(gains.std()) / len(gains) ** 0.5

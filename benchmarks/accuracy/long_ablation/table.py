@@ -1,18 +1,38 @@
 """The table of the long ablation."""
 
 import statistics
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
-from benchmarks.accuracy.long_ablation.paired import measure_gain
+from benchmarks.accuracy.long_ablation.paired import from_text, measure_gain
+from fer_jax.images.views import ViewChoice
 from fer_jax.text import Table, mean_and_spread, to_markdown
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """A row of the JSON, and which of N images its K seeds get right in each choice of views, bool [K, N]."""
+
+    row: dict[str, Any]
+    right: dict[ViewChoice, np.ndarray]
 
 
 def table(results: dict[str, Any]) -> str:
     """Return the table: a row for each ingredient, in the order of their gains without copies."""
-    first, *others = results["results"]
-    others.sort(key=lambda row: -measure_gain(row["copy_free"]["moved"])[0])
+    total = results["images"]["total"]
+    is_new = ~from_text([results["images"]["copies"]], total)[0]
+    base, *others = [
+        _Measured(row, {choice: from_text(row["right"][choice], total) for choice in VIEWS})
+        for row in results["results"]
+    ]
+
+    def measure(one: _Measured) -> tuple[float, float]:
+        return measure_gain(base.right[COMPARED][:, is_new], one.right[COMPARED][:, is_new])
+
+    others.sort(key=lambda one: -measure(one)[0])
     rows: Table = [
         [
             "change",
@@ -25,38 +45,45 @@ def table(results: dict[str, Any]) -> str:
             "time per epoch",
         ]
     ]
-    for row in (first, *others):
-        every, new = row["all"], row["copy_free"]
-        seconds = statistics.mean(row["seconds_per_epoch"]) / statistics.mean(first["seconds_per_epoch"])
+    for one in (base, *others):
+        train = one.row["train"]
         rows.append(
             [
-                INGREDIENTS.get(row["name"], (row["change"],))[0],
-                _in_percent(row["train"]["correct"], row["train"]["total"]),
-                *(_in_percent(every["correct"][choice], every["total"]) for choice in VIEWS),
-                "" if row is first else _write_gain(every["moved"]),
-                _in_percent(new["correct"][COMPARED], new["total"]),
-                "" if row is first else _write_gain(new["moved"]),
-                _write_gain(new["moved_by_views"]),
-                f"{seconds:.2f} ×",
+                INGREDIENTS.get(one.row["name"], (one.row["change"],))[0],
+                mean_and_spread([100 * each / train["total"] for each in train["correct"]]),
+                *(_in_percent(one.right[choice]) for choice in VIEWS),
+                "" if one is base else _write(measure_gain(base.right[COMPARED], one.right[COMPARED])),
+                _in_percent(one.right[COMPARED][:, is_new]),
+                "" if one is base else _write(measure(one)),
+                _write(measure_gain(one.right[COMPARED][:, is_new], one.right[MATCHED][:, is_new])),
+                _compare_time(base.row, one.row),
             ]
         )
-    every, new = first["all"], first["copy_free"]
+    machines = sorted({one.row["machine"] for one in (base, *others)})
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy in percent on {results['settings']['part']}, mean ± standard deviation over "
-        f"{len(results['seeds'])} seeds, after the last of {first['epochs']} epochs on all Training images. "
-        f"Without copies: on the {new['total']:,} of the {every['total']:,} images that are no exact copies "
+        f"{len(base.row['seeds'])} seeds, after the last of {base.row['epochs']} epochs on all Training "
+        f"images. Without copies: on the {is_new.sum():,} of the {total:,} images that are no exact copies "
         f"of training images. Gain: points over the base with the same seeds, with {COMPARED} TTA, ± its "
         f"standard error over the images; gain of {MATCHED}: over {COMPARED}, with the same weights. Time "
-        "per epoch: relative to the base; approximate, because several trainings ran at once. "
-        f"{results['machine']}."
+        "per epoch: relative to the base on the same machine; approximate, because several trainings ran at "
+        f"once. {'; '.join(machines)}."
     )
 
 
-def _in_percent(correct: Sequence[int], total: int) -> str:
-    return mean_and_spread([100 * each / total for each in correct])
+def _in_percent(right: np.ndarray) -> str:
+    """Write the accuracy of K seeds, bool [K, N]."""
+    return mean_and_spread((100 * right.mean(axis=1)).tolist())
 
 
-def _write_gain(moved: Sequence[int]) -> str:
-    mean, error = measure_gain(moved)
+def _write(gain: tuple[float, float]) -> str:
+    mean, error = gain
     return f"{mean:+.2f} ± {error:.2f}"
+
+
+def _compare_time(base: dict[str, Any], row: dict[str, Any]) -> str:
+    """Write the time of an epoch relative to the base's; times of two machines are not compared."""
+    if any(row[place] != base[place] for place in ("machine", "versions")):
+        return "–"
+    return f"{statistics.mean(row['seconds_per_epoch']) / statistics.mean(base['seconds_per_epoch']):.2f} ×"
