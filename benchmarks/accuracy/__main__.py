@@ -34,7 +34,7 @@ from fer_jax.config.data import LabelSource
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, read_json_lines, write_text
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference import rows as inference_rows
 from fer_jax.inference import run_weights

@@ -27,7 +27,7 @@ from fer_jax.errors import ConfigError
 from fer_jax.evaluate import beside
 from fer_jax.evaluate.subject import Subject
 from fer_jax.files import Json, read_json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import classifiers
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import predict_choices

@@ -15,7 +15,8 @@ from scipy.special import log_softmax
 
 from fer_jax.errors import ConfigError
 from fer_jax.fer2013 import LABELS
-from fer_jax.images.views import CHOICES, ViewChoice
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES
 from fer_jax.metrics.calibration import fit_temperature
 
 GAIN: Final = 0.6

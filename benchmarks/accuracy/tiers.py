@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 
 PART: Final = "PublicTest"
 VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "flip-zooms", "ten-crop")

@@ -31,7 +31,8 @@ from fer_jax import cli
 from fer_jax.config.files import load_config, to_json
 from fer_jax.errors import ConfigError
 from fer_jax.files import read_json
-from fer_jax.images.views import ViewChoice, suffix_of
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import suffix_of
 from fer_jax.runtime import compile_cache
 
 PROGRAM = "python -m benchmarks.accuracy.time_to_accuracy"

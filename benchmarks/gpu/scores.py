@@ -19,7 +19,7 @@ from fer_jax.data.load import load_examples
 from fer_jax.errors import RunError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, read_json, write_json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import figures, weights
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import average, predict_choices

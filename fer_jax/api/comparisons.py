@@ -11,7 +11,7 @@ from fer_jax.api import display
 from fer_jax.api.runs import Run
 from fer_jax.compare import plots, records, text
 from fer_jax.compare import run as compare_work
-from fer_jax.data.split import Part
+from fer_jax.config.data import Part
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
 from fer_jax.report import terminal

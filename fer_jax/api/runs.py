@@ -15,16 +15,15 @@ from fer_jax.api import display
 from fer_jax.api.invocation import describe_training
 from fer_jax.api.scores import Scores
 from fer_jax.config import overrides
-from fer_jax.config.data import LabelSource
+from fer_jax.config.data import LabelSource, Part
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
-from fer_jax.data.split import Part
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.evaluate import predictions
 from fer_jax.evaluate import run as evaluate_run
 from fer_jax.evaluate.options import EvaluateOptions
 from fer_jax.files import Json, read_json, read_json_lines
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.history import keep_measured

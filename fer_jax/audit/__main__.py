@@ -13,9 +13,7 @@ from fer_jax.config.data import BadRow
 from fer_jax.config.files import load_config
 from fer_jax.config.overrides import with_data
 from fer_jax.config.run import Config
-from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError
-from fer_jax.runs import inputs
 
 PROG, MAX_FOLDS = "python -m fer_jax.audit", 20
 
@@ -65,6 +63,10 @@ def _audit(options: AuditCommand, invocation: str) -> int:
     _check_targets(config)
     if options.folds:
         config = replace(config, train=replace(config.train, epochs=options.epochs))
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.data.readers import ferplus
+    from fer_jax.runs import inputs
+
     inputs.check_files(config)
     if options.ferplus is not None:
         ferplus.find(options.ferplus)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fer_jax import cli
-from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError
-from fer_jax.runs import inputs
 
 PROG, MOST = "python -m fer_jax.bias_variance", 256
 
@@ -64,6 +62,10 @@ def _measure(options: BiasVarianceCommand, invocation: str) -> int:
         raise ConfigError(
             f"train.resample is {options.settings.train.resample}; leave it at 0: --resamples draws them"
         )
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.data.readers import ferplus
+    from fer_jax.runs import inputs
+
     inputs.check_files(options.to_config())
     if options.ferplus is not None:
         ferplus.find(options.ferplus)

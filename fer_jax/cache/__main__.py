@@ -7,18 +7,20 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from rich.console import Console
 
 from fer_jax import cli
-from fer_jax.cache import run
-from fer_jax.cache.run import KINDS, Kept, Kind
+from fer_jax.cache.kinds import KINDS, Kind
 from fer_jax.errors import RunError
 from fer_jax.files import cache_folder, megabytes
-from fer_jax.report import terminal
 from fer_jax.text import align, counted, thousands
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fer_jax.cache.run import Kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _cache(options: CacheCommand) -> int:
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.cache import run
+    from fer_jax.report import terminal
+
     console = terminal.make_console()
     cache = cache_folder()
     kinds = tuple(dict.fromkeys(options.kind))
@@ -60,7 +66,9 @@ def _cache(options: CacheCommand) -> int:
     return 0
 
 
-def _check(console: Console, cache: Path) -> int:
+def _check(console: "Console", cache: Path) -> int:
+    from fer_jax.cache import run
+
     good, damaged = run.find_damaged(cache)
     console.print(f"{counted(len(good), 'data set')} in {cache}: every image is as it was written")
     if damaged:
@@ -71,7 +79,7 @@ def _check(console: Console, cache: Path) -> int:
     return 0
 
 
-def _table(kept: dict[Kind, Kept]) -> str:
+def _table(kept: "dict[Kind, Kept]") -> str:
     rows = [[kind, thousands(len(each.paths)), megabytes(each.size)] for kind, each in kept.items()]
     return align([["kind", "files", "size"], *rows])
 

@@ -11,17 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 import filelock
 
+from fer_jax.cache.kinds import KINDS, Kind
 from fer_jax.data.readers.cached import store
 from fer_jax.runtime import compile_cache
-
-Kind = Literal["images", "answers", "programs"]
-"""images: files of images, read and checked, and which are near copies; answers: the teachers', see
-distillation; programs: compiled."""
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_jax import cli
-from fer_jax.runs import inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _check(options: CheckCommand) -> int:
     config = options.to_config()
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.runs import inputs
+
     inputs.check_files(config)
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.check import run

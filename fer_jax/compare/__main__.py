@@ -12,12 +12,8 @@ from typing import Annotated
 import tyro
 
 from fer_jax import cli
-from fer_jax.compare import entries
-from fer_jax.config.data import BadRow
-from fer_jax.data.split import Part
+from fer_jax.config.data import BadRow, Part
 from fer_jax.errors import ConfigError
-from fer_jax.runs import inputs
-from fer_jax.runs.location import find_folders
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,11 @@ def _compare(options: CompareCommand) -> int:
         raise ConfigError(
             f"--name is {options.name!r}; wanted a file name without a folder (for which there is --out)"
         )
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.compare import entries
+    from fer_jax.runs import inputs
+    from fer_jax.runs.location import find_folders
+
     folders = find_folders(options.runs)
     entries.check_comparable(entries.group([entries.read_run(each) for each in folders]), options.split)
     inputs.check_data(folders[0], options.data, options.on_bad_row)

@@ -14,6 +14,11 @@ Fit = Literal["refuse", "resize", "detect"]
 LabelSource = Literal["fer2013", "ferplus"]
 """Whose labels: FER2013's own, or FER+'s, the votes of ten annotators on the same images."""
 
+OWN_PARTS: Final = ("train", "val", "test")
+"""The parts of a run's own split."""
+
+Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
+"""What can be measured: a part of a run's own split, the rows with one usage of FER2013, or all rows."""
 
 CLASS_MAPS: Final = (
     *("fer2013", "ferplus", "affectnet7", "affectnet8", "raf-db", "ck+", "kdef", "jaffe", "expw"),

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from fer_jax import cli
 from fer_jax.config.records import RECORDS, Kind, Record, copy_text, find_file, list_files, read_record
 from fer_jax.errors import ConfigError
 from fer_jax.files import write_text
-from fer_jax.report import terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
 def _configs(options: ConfigsCommand) -> int:
     if options.config is not None and options.space is not None:
         raise ConfigError("--config and --space came together; give one of them")
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.report import terminal
+
     console = terminal.make_console()
     kind: Kind = "config" if options.space is None else "space"
     named = options.config if options.space is None else options.space
@@ -73,7 +76,7 @@ def _save(path: Path, new: Path) -> None:
     write_text(new, copy_text(path.read_text(encoding="utf-8"), old=path.stem, new=new.stem))
 
 
-def _list(console: Console) -> None:
+def _list(console: "Console") -> None:
     """Print a table of the configs, and the search spaces."""
     console.print(_table([read_record(path) for path in list_files("config")]), soft_wrap=False)
     for path in list_files("space"):
@@ -83,7 +86,10 @@ def _list(console: Console) -> None:
     )
 
 
-def _table(records: Sequence[Record]) -> Table:
+def _table(records: Sequence[Record]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
     table = Table("config", "what it is", "measured", "cost", box=box.SIMPLE, show_lines=True, pad_edge=False)
     for each in records:
         table.add_row(each.name, each.title, each.measured or "not measured", each.cost)

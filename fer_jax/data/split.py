@@ -6,12 +6,12 @@ Rows of a group, such as the pictures of a person or the copies of an image, sta
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import SplitConfig
+from fer_jax.config.data import OWN_PARTS, SplitConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.groups import near_copies
 from fer_jax.data.groups.cut import balance_groups, shuffle_groups
@@ -20,12 +20,6 @@ from fer_jax.errors import DataError
 from fer_jax.randomness import Stream
 from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.text import counted, join
-
-OWN_PARTS: Final = ("train", "val", "test")
-"""The parts of a run's own split."""
-
-Part = Literal["train", "val", "test", "PublicTest", "PrivateTest", "all"]
-"""What can be measured: a part of a run's own split, the rows with one usage of FER2013, or all rows."""
 
 TRAIN_SHARE, VAL_SHARE = 0.70, 0.15
 

@@ -13,7 +13,6 @@ import tyro
 from fer_jax import cli
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, suggest_path
-from fer_jax.runs import inputs, record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _diagnose(options: DiagnoseCommand) -> int:
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.runs import inputs, record
+
     inputs.read_finished(options.run)
     _read_decomposition(options.bias_variance, record.read_config(options.run).name)
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.

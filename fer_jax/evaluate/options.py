@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import tyro
 
-from fer_jax.config.data import BadRow, Fit, LabelSource
-from fer_jax.data.readers import ferplus
-from fer_jax.data.split import OWN_PARTS, Part
+from fer_jax.config.data import OWN_PARTS, BadRow, Fit, LabelSource, Part
 from fer_jax.errors import ConfigError
-from fer_jax.images.views import ViewChoice
-from fer_jax.runs import inputs, sources
-from fer_jax.runs.sources import Released
+from fer_jax.images.view_choice import ViewChoice
+
+if TYPE_CHECKING:
+    from fer_jax.runs.sources import Released
 
 SUFFIXES: Final = (".csv", ".parquet")
 
@@ -102,6 +101,10 @@ def check(options: EvaluateOptions) -> None:
     Raises:
         FerJaxError: a user error: the command line, the data, a run's folder or the name of weights.
     """
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.data.readers import ferplus
+    from fer_jax.runs import inputs, sources
+
     if options.predictions is not None:
         _check_table(options.predictions)
     if options.ferplus is not None:
@@ -120,7 +123,9 @@ def check(options: EvaluateOptions) -> None:
         raise ConfigError("--out is for several runs; the results of one run are written into its folder")
 
 
-def _check_released(first: Released, options: EvaluateOptions) -> None:
+def _check_released(first: "Released", options: EvaluateOptions) -> None:
+    from fer_jax.runs import sources
+
     if options.split in OWN_PARTS:
         raise ConfigError(
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
@@ -138,4 +143,6 @@ def _check_table(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"--predictions {path}: wanted a name that ends in .csv or .parquet")
     if path.suffix == ".parquet":
+        from fer_jax.runs import inputs
+
         inputs.check_parquet("--predictions", path)

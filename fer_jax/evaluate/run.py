@@ -27,7 +27,8 @@ from fer_jax.evaluate.subject import (
     refuse_other_result,
 )
 from fer_jax.files import Json, write_json, write_table
-from fer_jax.images.views import CHOICES, ViewChoice
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.predictor import Predictor, average, predict_views

@@ -9,12 +9,8 @@ import tyro
 
 from fer_jax.config.data import BadRow, DataConfig, LabelSource
 from fer_jax.config.overrides import with_data
-from fer_jax.data.location import find_file
-from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json
-from fer_jax.runs import inputs, record, sources
-from fer_jax.runs.sources import Released
 from fer_jax.text import join
 
 Target = Literal["onnx", "stablehlo", "int8"]
@@ -93,6 +89,8 @@ def check(options: ExportOptions) -> None:
     _check_packages(options)
     find_data(options)
     if options.ferplus is not None:
+        from fer_jax.data.readers import ferplus
+
         ferplus.find(options.ferplus)
     files = [path for target in options.to for path in name_files(options, name, target)]
     taken = [str(path) for path in files if path.exists()]
@@ -108,8 +106,11 @@ def find_name(named: str) -> str:
     Raises:
         RunError: there is no such network, or the folder holds several runs.
     """
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.runs import sources
+
     found = sources.find(named)
-    if isinstance(found, Released):
+    if isinstance(found, sources.Released):
         return found.name
     if len(found) > 1:
         names = ", ".join(map(str, found))
@@ -130,8 +131,11 @@ def find_data(options: ExportOptions) -> DataConfig:
     Raises:
         DataError: a file was named, or the run was trained on one, and it is not there.
     """
+    from fer_jax.data.location import find_file
+    from fer_jax.runs import inputs, record, sources
+
     found = sources.find(options.network)
-    if isinstance(found, Released):
+    if isinstance(found, sources.Released):
         config = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
         if options.data is not None:
             card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")

@@ -5,7 +5,6 @@ from typing import Final, Literal, TypedDict
 
 import numpy as np
 
-from fer_jax.faces import boxes, yunet
 from fer_jax.faces.boxes import Boxes
 
 Detect = Callable[[np.ndarray], Boxes]
@@ -40,6 +39,8 @@ def check_installed(name: DetectorName) -> None:
     Raises:
         ConfigError: one line says what to install.
     """
+    from fer_jax.faces import yunet  # Imported here: --help need not wait for Pillow.
+
     {"yunet": yunet.check_installed}[name]()
 
 
@@ -57,6 +58,8 @@ def make_detector(
     Raises:
         ConfigError: what it takes is not installed.
     """
+    from fer_jax.faces import boxes, yunet
+
     session = {"yunet": yunet.make_session}[name]()
     sides = (yunet.LONG_SIDE_PX, *([yunet.SMALL_FACES_SIDE_PX] if has_small_faces else []))
 

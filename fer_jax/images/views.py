@@ -3,14 +3,13 @@
 Each view is an affine map of `augment`: bilinear between pixels, with the edge pixels repeated outside.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.images import affine, augment
-
-ViewChoice = Literal["single", "flip", "shifts", "flip-shifts", "ten-crop", "flip-zooms"]
+from fer_jax.images.view_choice import ViewChoice
 
 SHIFT_PX: Final = 2
 CROP_PX: Final = 44

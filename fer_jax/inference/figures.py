@@ -8,14 +8,15 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.rows import subsets
-from fer_jax.data.split import OWN_PARTS, split_examples
+from fer_jax.data.split import split_examples
 from fer_jax.errors import DataError, FerJaxError
 from fer_jax.files import Json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import Advance, Network, count_views, predict_choices
 from fer_jax.inference.prepare import choose_labels

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax import fer2013
-from fer_jax.config.data import LABEL_WORDS, BadRow, Fit, LabelsConfig, LabelSource
+from fer_jax.config.data import LABEL_WORDS, OWN_PARTS, BadRow, Fit, LabelsConfig, LabelSource
 from fer_jax.data.examples import Examples, number_labels
 from fer_jax.data.load import load_examples
-from fer_jax.data.split import OWN_PARTS
 from fer_jax.data.targets import limit_classes, load_targets
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.files import Json

@@ -25,7 +25,8 @@ from fer_jax.config.model import DeviceConfig, ModelConfig
 from fer_jax.data.batches import in_order
 from fer_jax.errors import RunError
 from fer_jax.images.standardise import PixelStats, standardise
-from fer_jax.images.views import CHOICES, ViewChoice, show
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES, show
 from fer_jax.models.cnn import LAST_LAYER, make_model
 from fer_jax.randomness import Stream, jax_key
 
@@ -34,7 +35,7 @@ Advance = Callable[[float], None]
 
 LARGEST_BATCH: Final = 256
 BATCHES_AHEAD: Final = 8
-"""Batches that wait for the device: enough to keep it busy, and few enough that the progress shown is true."""
+"""Batches that wait for the device: enough to keep it busy, few enough that the progress shown is true."""
 
 
 @dataclass(frozen=True, eq=False)

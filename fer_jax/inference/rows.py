@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.readers import official
-from fer_jax.data.split import OWN_PARTS
 from fer_jax.errors import DataError, RunError
 from fer_jax.inference.run_weights import Trained
 

@@ -26,7 +26,8 @@ from fer_jax.config.model import ModelConfig, find_name_fault
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json, read_bytes
 from fer_jax.images.standardise import PixelStats
-from fer_jax.images.views import CHOICES, ViewChoice
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES
 from fer_jax.inference.predictor import Network, describe_variables, make_predicting_model, predict_views
 from fer_jax.strict_json import parse_json
 

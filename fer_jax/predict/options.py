@@ -7,17 +7,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.faces import videos
 from fer_jax.faces.crop import PhotoViews
 from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName, check_installed
-from fer_jax.faces.sources import Found, Source, find_sources
-from fer_jax.predict.copies import place_copies
-from fer_jax.runs import inputs, sources
+
+if TYPE_CHECKING:
+    from fer_jax.faces.sources import Found, Source
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class PredictOptions:
     """Replace files that exist."""
 
 
-def check(options: PredictOptions) -> Found:
+def check(options: PredictOptions) -> "Found":
     """Check the options and find the sources, before anything slow is imported.
 
     Raises:
@@ -87,6 +86,11 @@ def check(options: PredictOptions) -> Found:
         DataError: no source exists.
         RunError: an output cannot be written, or exists.
     """
+    # Imported here: --help and misspelt options need not wait for Pillow.
+    from fer_jax.faces import videos
+    from fer_jax.faces.sources import find_sources
+    from fer_jax.runs import sources
+
     _check_numbers(options)
     found = find_sources(options.sources)
     for name in options.weights:
@@ -130,7 +134,10 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
             raise ConfigError(f"{name} is {value}; wanted {wanted}")
 
 
-def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
+def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
+    from fer_jax.predict.copies import place_copies
+    from fer_jax.runs import inputs
+
     tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
     for name, path in tables.items():
         if path is None:
@@ -161,8 +168,10 @@ def _check_outputs(options: PredictOptions, found: tuple[Source, ...]) -> None:
         raise RunError(f"{options.crops} holds files; give --overwrite to replace crops, or another --crops")
 
 
-def _check_folder(name: str, folder: Path, found: tuple[Source, ...]) -> None:
+def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
     """Refuse a folder in which sources lie, or where two sources would have the same name."""
+    from fer_jax.predict.copies import place_copies
+
     home = folder.resolve()
     inside = [each.name for each in found if each.path and home in each.path.resolve().parents]
     if inside:
@@ -172,7 +181,7 @@ def _check_folder(name: str, folder: Path, found: tuple[Source, ...]) -> None:
         raise RunError(f"{name}: two sources have the same name; name them in two calls")
 
 
-def _check_collisions(outputs: list[Path], found: tuple[Source, ...]) -> None:
+def _check_collisions(outputs: list[Path], found: "tuple[Source, ...]") -> None:
     """Refuse outputs that are a source, or the same file."""
     originals = {each.path.resolve() for each in found if each.path is not None}
     for number, path in enumerate(outputs):

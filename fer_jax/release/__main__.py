@@ -8,10 +8,7 @@ Released weights are measured again: python -m fer_jax.release mid --name mid --
 import sys
 
 from fer_jax import cli
-from fer_jax.data.readers import ferplus
 from fer_jax.release.options import ReleaseOptions, choose_folder
-from fer_jax.runs import inputs, sources
-from fer_jax.runs.sources import Released
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,9 +17,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _release(options: ReleaseOptions) -> int:
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.data.readers import ferplus
+    from fer_jax.runs import inputs, sources
+
     choose_folder(options)
     found = sources.find(options.run)
-    if isinstance(found, Released):
+    if isinstance(found, sources.Released):
         sources.check_data(found, options.data)
     else:
         inputs.read_finished(options.run)

@@ -9,8 +9,7 @@ import tyro
 
 from fer_jax.config.data import BadRow
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.images.views import ViewChoice
-from fer_jax.runs import sources
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.text import join
 
 
@@ -65,6 +64,9 @@ def choose_folder(options: ReleaseOptions) -> Path:
         raise ConfigError(
             f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
         )
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.runs import sources
+
     package = sources.WEIGHTS
     if options.into_package and options.out is not None:
         raise ConfigError(

@@ -12,7 +12,7 @@ from rich.console import Console
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, replacing, write_json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import figures, weights
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.rows import choose_rows, find_trained_on, list_labelled

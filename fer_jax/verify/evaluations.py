@@ -9,7 +9,8 @@ from rich.console import Console
 from fer_jax.data.examples import Examples
 from fer_jax.errors import FerJaxError
 from fer_jax.files import Json, read_json
-from fer_jax.images.views import CHOICES, ViewChoice
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.labels import Labelling
 from fer_jax.inference.predictor import predict_views

@@ -7,10 +7,7 @@ from typing import Annotated
 import tyro
 
 from fer_jax.config.data import BadRow, DataConfig
-from fer_jax.data.location import find_file
-from fer_jax.data.readers import ferplus
 from fer_jax.errors import ConfigError, DataError
-from fer_jax.runs import sources
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,11 @@ def check(options: VerifyOptions) -> None:
             "nothing was named to verify; give a run such as runs/run6-seed0, weights such as mid, or a page "
             "such as README.md"
         )
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.data.location import find_file
+    from fer_jax.data.readers import ferplus
+    from fer_jax.runs import sources
+
     if options.data is not None:
         # As any pictures: how they are read depends on each subject.
         find_file(DataConfig(path=str(options.data), source="kaggle", fit="resize"))

@@ -8,7 +8,8 @@ import filelock
 import pytest
 
 from fer_jax.cache import __main__ as cache_command
-from fer_jax.cache.run import KINDS, Kind, clear, find_kept
+from fer_jax.cache.kinds import KINDS, Kind
+from fer_jax.cache.run import clear, find_kept
 
 HASH = "0123456789abcdef" * 2
 OURS: dict[Kind, tuple[str, ...]] = {

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.images.views import CHOICES, ViewChoice, show
+from fer_jax.images.view_choice import ViewChoice
+from fer_jax.images.views import CHOICES, show
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from benchmarks.accuracy.ablation import BASE
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 
 VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip", "flip-zooms")
 COMPARED: Final[ViewChoice] = "flip"

@@ -16,7 +16,7 @@ from benchmarks.harness.unattended import Training
 from fer_jax.data.examples import Examples
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import run_weights
 from fer_jax.inference.predictor import count_views, predict_choices
 from fer_jax.inference.rows import choose_common_rows, find_trained_on

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
 from benchmarks.accuracy.long_ablation.paired import from_text, measure_gain
-from fer_jax.images.views import ViewChoice
+from fer_jax.images.view_choice import ViewChoice
 from fer_jax.text import Table, mean_and_spread, to_markdown
 
 
