@@ -53,10 +53,10 @@ _MOST_TAR_BYTES: Final = 4 * MOST_BYTES
 
 
 class MemberError(DataError):
-    """One file of an archive is damaged or locked; others may be good. `said` is the unpacker's word."""
+    """One file of an archive is damaged, locked or a link; others may be good. `said` is why, in short."""
 
     def __init__(self, message: str, said: str) -> None:
-        """Keep what the unpacker says."""
+        """Keep why in short."""
         super().__init__(message)
         self.said = said
 
@@ -68,8 +68,8 @@ class Archive:
     Attributes:
         sizes: name -> bytes, unpacked. Names have `/` between folders.
         read_start: read the first line of a file, as far as a header may reach.
-        read: read a file; a DataError where it is too large, of a zip archive a MemberError where it alone is
-            damaged.
+        read: read a file; a DataError where it is too large, a MemberError where it is a link, or of a zip
+            archive where it alone is damaged.
         walk: go through some files, by name, in the order that is fastest: each with what reads it, which is
             to be called, if at all, before the next one is taken.
     """
@@ -97,7 +97,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
         start = file.read(BLOCK_BYTES)
     opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
     if start.startswith(_ZIP_START):
-        with _damaged(path, is_of_member=False), zipfile.ZipFile(path) as archive:
+        with _damaged(path), zipfile.ZipFile(path) as archive:
             yield _list_zip(archive, path, leaves_out)
     elif opener is None and not _begins_tar(start):
         yield None
@@ -107,7 +107,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
 
 
 @contextmanager
-def _damaged(path: Path, *, is_of_member: bool) -> Iterator[None]:
+def _damaged(path: Path, *, is_of_member: bool = False) -> Iterator[None]:
     """Say in one message what an unpacker raises about a damaged archive, which can be anything."""
     try:
         yield
@@ -165,7 +165,7 @@ def _begins_tar(start: bytes) -> bool:
 
 def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_images: bool) -> Archive:
     """List a tar archive, or one compressed file, which is called after the archive."""
-    with _damaged(path, is_of_member=False):
+    with _damaged(path):
         with opener(path) as file:
             start = file.readline(_START_BYTES)
         with opener(path) as file:
@@ -175,7 +175,7 @@ def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_ima
     name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
 
     def read(_: str) -> bytes:
-        with _damaged(path, is_of_member=False), opener(path) as file:
+        with _damaged(path), opener(path) as file:
             content = _read_all(file)
         file_kinds.check_size(len(content), f"{path}, unpacked")
         return content
@@ -208,44 +208,63 @@ class _Bounded:
         return self._file.tell()
 
 
-Member = tuple[str, int, IO[bytes]]
-"""Of a tar archive: name, size and content."""
+Member = tuple[str, int, IO[bytes] | None]
+"""Of a tar archive: name, size and content; None of a link or a device."""
 
 
 def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_images: bool) -> Archive:
     """Go through a tar archive once, and keep its small images, if wanted; others are read when wanted."""
     sizes: dict[str, int] = {}
-    starts: dict[str, bytes] = {}
+    starts: dict[str, bytes | None] = {}
     images: dict[str, bytes] = {}
     kept_bytes = 0
     for name, size, content in walk_all():
         _refuse_twice(name, sizes, path)
         sizes[name] = size
-        if keeps_images and name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
+        if content is None:
+            starts[name] = None
+        elif keeps_images and name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
             images[name] = _read_all(content)
             kept_bytes += size
             file_kinds.check_size(kept_bytes, f"{path}, all images")
         elif keeps_images or name.lower().endswith(".csv"):
             starts[name] = content.readline(_START_BYTES)
 
-    def walk(names: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        def read_next(content: IO[bytes]) -> bytes:
-            with _damaged(path, is_of_member=False):
-                return _read_all(content)
+    def read_member(name: str, content: IO[bytes] | None) -> bytes:
+        if content is None:
+            raise _make_link_error(path, name)
+        with _damaged(path):
+            return _read_all(content)
 
-        with _damaged(path, is_of_member=False):
+    def walk(names: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        with _damaged(path):
             for name, _, content in walk_all():
                 if name in names:
-                    yield name, partial(read_next, content)
+                    yield name, partial(read_member, name, content)
 
     def read(name: str) -> bytes:
         if name in images:
             return images[name]
         file_kinds.check_size(sizes[name], f"{path}, member {printable(name)}")
-        with _damaged(path, is_of_member=False):
-            return next(_read_all(content) for each, _, content in walk_all() if each == name)
+        with _damaged(path):
+            return next(read_member(name, content) for each, _, content in walk_all() if each == name)
 
-    return Archive(sizes, starts.__getitem__, read, walk)
+    def read_start(name: str) -> bytes:
+        start = starts[name]
+        if start is None:
+            raise _make_link_error(path, name)
+        return start
+
+    return Archive(sizes, read_start, read, walk)
+
+
+def _make_link_error(path: Path, name: str) -> MemberError:
+    said = "it is a link or a device"
+    return MemberError(
+        f"{path}, member {printable(name)}: {said}; wanted files alone; pack the files themselves (tar "
+        "--dereference --hard-dereference)",
+        said,
+    )
 
 
 def _walk_tar(path: Path, opener: Opener, leaves_out: LeavesOut) -> Iterator[Member]:
@@ -265,13 +284,7 @@ def _walk_tar(path: Path, opener: Opener, leaves_out: LeavesOut) -> Iterator[Mem
                 _check_unpacked(total, path)
                 if member.isdir() or leaves_out(name):
                     continue
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is None:
-                    raise DataError(
-                        f"{path}, member {printable(name)}: it is a link or a device; wanted files alone; "
-                        "pack the files themselves (tar --dereference --hard-dereference)"
-                    )
-                yield name, member.size, content
+                yield name, member.size, archive.extractfile(member) if member.isreg() else None
             if stream.last != bytes(BLOCK_BYTES):
                 raise tarfile.ReadError("it is cut off")
         while chunk := file.read(_CHUNK_BYTES):  # To the end, where the checksum is.

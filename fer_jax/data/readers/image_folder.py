@@ -19,7 +19,7 @@ from PIL import Image
 from fer_jax import fer2013
 from fer_jax.config.data import BadRow
 from fer_jax.data.readers import folder_names, official
-from fer_jax.data.readers.archives import MOST_IMAGE_BYTES
+from fer_jax.data.readers.archives import MOST_IMAGE_BYTES, MemberError
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import PARTS, SUFFIXES, parse_label
 from fer_jax.data.readers.kaggle_csv.rows import Rows
@@ -241,7 +241,10 @@ def _decode_image(files: ImageFiles, name: str) -> np.ndarray:
     height, width, _ = fer2013.IMAGE_SHAPE
     if files.size(name) > MOST_IMAGE_BYTES:
         raise _ImageError(f"it has more than {MOST_IMAGE_BYTES:,} bytes; wanted {width} × {height} pixels")
-    data = files.read(name)
+    try:
+        data = files.read(name)
+    except MemberError as error:
+        raise _ImageError(f"it cannot be unpacked ({error.said})") from None
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.size != (width, height):

@@ -101,6 +101,24 @@ def test_a_mirror_and_its_zip_give_the_same(tmp_path: Path) -> None:
         assert_is_mirror(kaggle.read(path, on_bad_row="stop"))
 
 
+def test_one_member_that_cannot_be_unpacked_is_one_bad_image(tmp_path: Path) -> None:
+    damaged = write_zip(MIRROR | {"train/sad/9.png": FACE}, tmp_path / "damaged.zip")
+    content = bytearray(damaged.read_bytes())
+    content[content.index(b"train/sad/9.png") + 40] ^= 1
+    damaged.write_bytes(content)
+    linked = write_tar(MIRROR, tmp_path / "linked.tar", "w")
+    with tarfile.open(linked, "a") as archive:
+        link = tarfile.TarInfo("train/sad/9.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "../angry/1.png"
+        archive.addfile(link)
+    for path, why in ((damaged, "Bad CRC-32"), (linked, "it is a link or a device")):
+        with pytest.raises(DataError, match=rf"train/sad/9\.png: it cannot be unpacked \({why}"):
+            kaggle.read(path, on_bad_row="stop")
+        examples = kaggle.read(path, on_bad_row="skip")
+        assert_is_mirror(examples)
+        assert ["train/sad/9.png" in line for line in examples.skipped_rows] == [True]
+
+
 def test_label_folders_alone_have_no_usage(tmp_path: Path) -> None:
     examples = kaggle.read(write({"sad/1.png": FACE, "HAPPY/1.png": FACE}, tmp_path), on_bad_row="stop")
     assert (examples.labels.tolist(), examples.usages.tolist()) == ([3, 4], [-1, -1])

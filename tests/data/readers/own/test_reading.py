@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, call
@@ -131,6 +132,18 @@ def pack(folder: Path) -> list[Path]:
     with tarfile.open(paths[1], "w") as stream:
         stream.add(folder, ".")
     return paths
+
+
+def test_a_link_in_a_tar_is_one_bad_picture(tmp_path: Path) -> None:
+    folder = write(tmp_path / "folder", GOOD)
+    (folder / "joy" / "link.png").symlink_to("1.png")
+    _, tar = pack(folder)
+    with pytest.raises(DataError, match=r"joy/link\.png: it cannot be unpacked \(it is a link or a device\)"):
+        reading.read(tar, RESIZE)
+    (folder / "joy" / "link.png").unlink()
+    skipped = reading.read(tar, replace(RESIZE, on_bad_row="skip"))
+    assert skipped.sha256 == reading.read(folder, RESIZE).sha256
+    assert ["link.png" in line for line in skipped.skipped_rows] == [True]
 
 
 def test_system_files_are_passed_over_and_hidden_pictures_are_told(tmp_path: Path) -> None:
