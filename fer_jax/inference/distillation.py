@@ -131,18 +131,20 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
     """Ask a run's teachers about stored views of its training images: they see the very pixels that it sees.
 
     The answers to a view are cached as soon as they are there, so that this can be interrupted. The teachers
-    compute in `device.compute_dtype`: an answer that is stored in float16 needs no more.
+    compute in `device.compute_dtype` and with `device.kernels`: an answer that is stored in float16 needs no
+    more.
 
     Raises:
         ConfigError, RunError: as `distill`.
     """
     config, examples, teachers = student.config, student.examples, load_teachers(student)
     facts, images = describe_teachers(teachers), examples.images[student.rows]
-    made = {"compute_dtype": config.device.compute_dtype, **machine.describe_place()}
+    device = {"compute_dtype": config.device.compute_dtype, "kernels": config.device.kernels}
+    made = {**device, **machine.describe_place()}
     key = hashlib.sha256(json.dumps([facts["sha256"], made, describe_drawing(config.augment)]).encode())
     key.update(np.ascontiguousarray(images))
     advance = _count(on_view, len(teachers) * config.distill.views)
-    networks = [_in_precision(teacher.network, config.device) for teacher in teachers]
+    networks = [_as_in_the_run(teacher.network, config.device) for teacher in teachers]
     views, answers = config.distill.views, dict[int, np.ndarray]()
     # Two seeds that begin at the same time begin with other views, and find each other's answers.
     for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
@@ -169,10 +171,10 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
     )
 
 
-def _in_precision(network: Network, device: DeviceConfig) -> Network:
-    """Let a network predict in a precision; its weights stay as they are."""
-    plain = DeviceConfig(kernels="plain", compute_dtype=device.compute_dtype)
-    return replace(network, model=network.model.clone(device=plain))
+def _as_in_the_run(network: Network, device: DeviceConfig) -> Network:
+    """Let a network predict with the precision and the kernels of a run; its weights stay as they are."""
+    own = DeviceConfig(kernels=device.kernels, compute_dtype=device.compute_dtype)
+    return replace(network, model=network.model.clone(device=own))
 
 
 def _show(images: np.ndarray, draws: Draws) -> np.ndarray:

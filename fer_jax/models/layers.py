@@ -40,9 +40,13 @@ class Unit(nn.Module):
     pooling: Pooling = "max"
     skip_rate: float = 0.0
 
+    def has_fast_kernels(self) -> bool:
+        """Whether there are fast kernels: once the plain layers have made the variables."""
+        return self.device.kernels == "fast" and not self.is_initializing()
+
     def is_fast(self, *, is_training: bool) -> bool:
-        """Whether the fast kernels are used: in training, once the plain layers have made the variables."""
-        return is_training and self.device.kernels == "fast" and not self.is_initializing()
+        """Whether the fast layers of training are used."""
+        return is_training and self.has_fast_kernels()
 
     def convolve(
         self,
@@ -65,7 +69,7 @@ class Unit(nn.Module):
             return kernels.conv_one_channel(x, kernel, is_pooled=has_windows, stride=stride)
         features = self.block.features
         is_usual = side == 3 and stride == 1 and not has_bias
-        if is_usual and self.is_fast(is_training=is_training) and winograd.suits(x, features):
+        if is_usual and self.has_fast_kernels() and winograd.suits(x, features):
             return winograd.conv(x, self.variables["params"][name]["kernel"])
         # Strided as in ResNet: around the places 0, 2, 4, ...
         padding = "SAME" if stride == 1 else side // 2
@@ -122,7 +126,7 @@ class Unit(nn.Module):
 
     def depthwise(self, x: jax.Array, name: str) -> jax.Array:
         """Convolve each channel of float [B, H, W, C] 3 × 3 with its own kernel; no bias."""
-        if self.device.kernels == "fast" and not self.is_initializing():
+        if self.has_fast_kernels():
             return kernels.conv_depthwise(x, self.variables["params"][name]["kernel"].astype(x.dtype))
         channels = x.shape[-1]
         return self._plain_conv(name, channels, side=3, feature_group_count=channels, use_bias=False)(x)
