@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from fer_jax.data.readers import file_kinds
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
-from fer_jax.data.readers.folder_names import SUFFIXES
+from fer_jax.data.readers.folder_names import PICTURE_SUFFIXES, SUFFIXES
 from fer_jax.errors import DataError, FerJaxError
 
 NAME_ENDS: Final = (
@@ -37,6 +37,7 @@ Opener = Callable[[Path], IO[bytes]]
 LeavesOut = Callable[[str], bool]
 """Whether a file of an archive is to be passed over, by its name, as if it were not there."""
 
+_DOWNLOAD: Final = "download it again"
 _ZIP_START: Final = b"PK\x03\x04"
 _OPENERS: Final[dict[bytes, Callable[[Any], Any]]] = {
     b"\x1f\x8b": gzip.open,
@@ -53,12 +54,12 @@ _MOST_TAR_BYTES: Final = 4 * MOST_BYTES
 
 
 class MemberError(DataError):
-    """One file of an archive is damaged, locked or a link; others may be good. `said` is why, in short."""
+    """One file of an archive is damaged, locked or a link; others may be good."""
 
-    def __init__(self, message: str, said: str) -> None:
-        """Keep why in short."""
-        super().__init__(message)
-        self.said = said
+    def __init__(self, where: str, said: str, cure: str) -> None:
+        """Say what is wrong with it and what to do: together they are `reason`."""
+        self.reason = f"{said}; {cure}"
+        super().__init__(f"{where}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
         start = file.read(BLOCK_BYTES)
     opener = next((each for first, each in _OPENERS.items() if start.startswith(first)), None)
     if start.startswith(_ZIP_START):
-        with _damaged(path), zipfile.ZipFile(path) as archive:
+        with _damaged(path, is_of_member=False), zipfile.ZipFile(path) as archive:
             yield _list_zip(archive, path, leaves_out)
     elif opener is None and not _begins_tar(start):
         yield None
@@ -107,7 +108,7 @@ def opened(path: Path, *, leaves_out: LeavesOut, keeps_images: bool) -> Iterator
 
 
 @contextmanager
-def _damaged(path: Path, *, is_of_member: bool = False) -> Iterator[None]:
+def _damaged(path: Path, *, is_of_member: bool) -> Iterator[None]:
     """Say in one message what an unpacker raises about a damaged archive, which can be anything."""
     try:
         yield
@@ -117,8 +118,10 @@ def _damaged(path: Path, *, is_of_member: bool = False) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # Of the disk, not of the content.
             raise
         said = printable(str(error)) or type(error).__name__
-        message = f"{path}: the archive is damaged or locked: {said}; download it again"
-        raise MemberError(message, said) if is_of_member else DataError(message) from None
+        said = f"the archive is damaged or locked: {said}"
+        if is_of_member:
+            raise MemberError(str(path), said, _DOWNLOAD) from None
+        raise DataError(f"{path}: {said}; {_DOWNLOAD}") from None
 
 
 def _list_zip(archive: zipfile.ZipFile, path: Path, leaves_out: LeavesOut) -> Archive:
@@ -165,7 +168,7 @@ def _begins_tar(start: bytes) -> bool:
 
 def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_images: bool) -> Archive:
     """List a tar archive, or one compressed file, which is called after the archive."""
-    with _damaged(path):
+    with _damaged(path, is_of_member=False):
         with opener(path) as file:
             start = file.readline(_START_BYTES)
         with opener(path) as file:
@@ -175,7 +178,7 @@ def _list_stream(path: Path, opener: Opener, leaves_out: LeavesOut, *, keeps_ima
     name = path.stem if path.stem.lower().endswith(".csv") else f"{path.stem}.csv"
 
     def read(_: str) -> bytes:
-        with _damaged(path), opener(path) as file:
+        with _damaged(path, is_of_member=False), opener(path) as file:
             content = _read_all(file)
         file_kinds.check_size(len(content), f"{path}, unpacked")
         return content
@@ -215,14 +218,17 @@ Member = tuple[str, int, IO[bytes] | None]
 def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_images: bool) -> Archive:
     """Go through a tar archive once, and keep its small images, if wanted; others are read when wanted."""
     sizes: dict[str, int] = {}
-    starts: dict[str, bytes | None] = {}
+    starts: dict[str, bytes] = {}
     images: dict[str, bytes] = {}
+    links: set[str] = set()
     kept_bytes = 0
     for name, size, content in walk_all():
         _refuse_twice(name, sizes, path)
         sizes[name] = size
         if content is None:
-            starts[name] = None
+            if not name.lower().endswith(PICTURE_SUFFIXES):
+                raise _make_link_error(path, name)
+            links.add(name)
         elif keeps_images and name.lower().endswith(SUFFIXES) and size <= MOST_IMAGE_BYTES:
             images[name] = _read_all(content)
             kept_bytes += size
@@ -233,11 +239,11 @@ def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_ima
     def read_member(name: str, content: IO[bytes] | None) -> bytes:
         if content is None:
             raise _make_link_error(path, name)
-        with _damaged(path):
+        with _damaged(path, is_of_member=False):
             return _read_all(content)
 
     def walk(names: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        with _damaged(path):
+        with _damaged(path, is_of_member=False):
             for name, _, content in walk_all():
                 if name in names:
                     yield name, partial(read_member, name, content)
@@ -245,30 +251,25 @@ def _list_tar(path: Path, walk_all: Callable[[], Iterator[Member]], *, keeps_ima
     def read(name: str) -> bytes:
         if name in images:
             return images[name]
+        if name in links:
+            raise _make_link_error(path, name)
         file_kinds.check_size(sizes[name], f"{path}, member {printable(name)}")
-        with _damaged(path):
+        with _damaged(path, is_of_member=False):
             return next(read_member(name, content) for each, _, content in walk_all() if each == name)
 
-    def read_start(name: str) -> bytes:
-        start = starts[name]
-        if start is None:
-            raise _make_link_error(path, name)
-        return start
-
-    return Archive(sizes, read_start, read, walk)
+    return Archive(sizes, starts.__getitem__, read, walk)
 
 
 def _make_link_error(path: Path, name: str) -> MemberError:
-    said = "it is a link or a device"
     return MemberError(
-        f"{path}, member {printable(name)}: {said}; wanted files alone; pack the files themselves (tar "
-        "--dereference --hard-dereference)",
-        said,
+        f"{path}, member {printable(name)}",
+        "it is a link or a device",
+        "wanted files alone; pack the files themselves (tar --dereference --hard-dereference)",
     )
 
 
 def _walk_tar(path: Path, opener: Opener, leaves_out: LeavesOut) -> Iterator[Member]:
-    """Yield the files of a tar archive, in its order: name, size and content.
+    """Yield the files and links of a tar archive, in its order.
 
     tarfile takes damage between two members for the end: whether it is one is checked here.
     """

@@ -7,6 +7,8 @@ from typing import Final
 from fer_jax import fer2013
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
+PICTURE_SUFFIXES: Final = (*SUFFIXES, ".webp", ".tif", ".tiff", ".bmp")
+"""Of pictures of the user's own."""
 
 # In the order of `fer2013.NAMES`.
 _LABEL_WORDS: Final = (

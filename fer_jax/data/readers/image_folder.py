@@ -244,7 +244,7 @@ def _decode_image(files: ImageFiles, name: str) -> np.ndarray:
     try:
         data = files.read(name)
     except MemberError as error:
-        raise _ImageError(f"it cannot be unpacked ({error.said})") from None
+        raise _ImageError(error.reason) from None
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.size != (width, height):

@@ -111,8 +111,8 @@ def test_one_member_that_cannot_be_unpacked_is_one_bad_image(tmp_path: Path) -> 
         link = tarfile.TarInfo("train/sad/9.png")
         link.type, link.linkname = tarfile.SYMTYPE, "../angry/1.png"
         archive.addfile(link)
-    for path, why in ((damaged, "Bad CRC-32"), (linked, "it is a link or a device")):
-        with pytest.raises(DataError, match=rf"train/sad/9\.png: it cannot be unpacked \({why}"):
+    for path, why in ((damaged, "the archive is damaged"), (linked, "it is a link or a device")):
+        with pytest.raises(DataError, match=rf"train/sad/9\.png: {why}"):
             kaggle.read(path, on_bad_row="stop")
         examples = kaggle.read(path, on_bad_row="skip")
         assert_is_mirror(examples)

@@ -11,13 +11,12 @@ from typing import Final
 
 from fer_jax.data.readers.archives import Archive, MemberError
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
-from fer_jax.data.readers.folder_names import PARTS
+from fer_jax.data.readers.folder_names import PARTS, PICTURE_SUFFIXES
 from fer_jax.errors import DataError
 from fer_jax.fer2013 import UNLABELLED, USAGES
 from fer_jax.litter import is_hidden, is_system_file
 from fer_jax.text import counted
 
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS: Final = "PNG, JPEG, WebP, TIFF or BMP"
 
 LAYOUTS: Final = "<class>/<picture> or train/<class>/<picture>"
@@ -107,7 +106,7 @@ def leaves_out(name: str) -> bool:
     >>> [leaves_out(name) for name in ("__MACOSX/a/._1.png", "a/.hidden", "a/.1.png", "__a/1.png")]
     [True, True, False, False]
     """
-    return is_system_file(name) or (is_hidden(name) and not name.lower().endswith(SUFFIXES))
+    return is_system_file(name) or (is_hidden(name) and not name.lower().endswith(PICTURE_SUFFIXES))
 
 
 def _part_hidden(names: Collection[str]) -> tuple[list[str], list[str]]:
@@ -150,9 +149,7 @@ def list_archive(archive: Archive) -> Files:
         try:
             return content()
         except MemberError as error:
-            raise PictureError(
-                f"it cannot be unpacked ({error.said}); pack or download the archive again"
-            ) from None
+            raise PictureError(error.reason) from None
 
     def walk(names: Collection[str]) -> Iterator[tuple[str, Content]]:
         yield from ((name, partial(read, name, content)) for name, content in archive.walk(names))
@@ -189,7 +186,7 @@ def list_labelled(files: Files, *, where: str) -> tuple[list[Labelled], list[str
     for name in sorted({*files.names, *files.problems}):
         if name in files.problems:
             messages.append(f"{printable(name)}: {files.problems[name]}")
-        elif name.lower().endswith(SUFFIXES):
+        elif name.lower().endswith(PICTURE_SUFFIXES):
             parts = ("", *PurePosixPath(name).parts)
             if len(parts) < 3:
                 messages.append(
