@@ -6,8 +6,8 @@ r"""Write a bank: the answers of teachers to stored views of the training images
         --distill.bank best.safetensors --distill.views 32
 
 The config is the student's: its augmentation draws the views, its split says which images are asked about,
-and the teachers compute in its `device.compute_dtype`. Each view is cached as soon as it is answered, so the
-same command continues after an interruption; then nothing but the file is needed.
+and the teachers compute in its `device.compute_dtype`, with its `device.kernels`. Each view is cached as soon
+as it is answered, so the same command continues after an interruption; then nothing but the file is needed.
 """
 
 import sys

@@ -34,7 +34,7 @@ TERMS: Final[dict[DetectorName, Terms]] = {
 
 
 def check_installed(name: DetectorName) -> None:
-    """Refuse a detector of which something is not installed, without importing anything slow.
+    """Refuse a detector of which something is not installed, without loading it.
 
     Raises:
         ConfigError: one line says what to install.

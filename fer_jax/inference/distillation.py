@@ -28,7 +28,6 @@ from fer_jax.inference.classifiers import Pretrained
 from fer_jax.inference.predictor import (
     LARGEST_BATCH,
     Advance,
-    Network,
     average,
     count_views,
     predict,
@@ -139,12 +138,18 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
     """
     config, examples, teachers = student.config, student.examples, load_teachers(student)
     facts, images = describe_teachers(teachers), examples.images[student.rows]
-    device = {"compute_dtype": config.device.compute_dtype, "kernels": config.device.kernels}
-    made = {**device, **machine.describe_place()}
+    device = DeviceConfig(kernels=config.device.kernels, compute_dtype=config.device.compute_dtype)
+    made = {
+        "kernels": device.kernels,
+        "compute_dtype": device.compute_dtype,
+        **machine.describe_place(),
+    }
     key = hashlib.sha256(json.dumps([facts["sha256"], made, describe_drawing(config.augment)]).encode())
     key.update(np.ascontiguousarray(images))
     advance = _count(on_view, len(teachers) * config.distill.views)
-    networks = [_as_in_the_run(teacher.network, config.device) for teacher in teachers]
+    networks = [
+        replace(teacher.network, model=teacher.network.model.clone(device=device)) for teacher in teachers
+    ]
     views, answers = config.distill.views, dict[int, np.ndarray]()
     # Two seeds that begin at the same time begin with other views, and find each other's answers.
     for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
@@ -169,12 +174,6 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
         teachers=facts,
         made=made,
     )
-
-
-def _as_in_the_run(network: Network, device: DeviceConfig) -> Network:
-    """Let a network predict with the precision and the kernels of a run; its weights stay as they are."""
-    own = DeviceConfig(kernels=device.kernels, compute_dtype=device.compute_dtype)
-    return replace(network, model=network.model.clone(device=own))
 
 
 def _show(images: np.ndarray, draws: Draws) -> np.ndarray:

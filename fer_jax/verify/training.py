@@ -266,10 +266,15 @@ def _restore(programs: Programs, folder: Path) -> Any:
 
 
 def _say_place(checked: Check, run: RunRecord) -> Check:
-    """Add where a run was measured to what differs: another device rounds otherwise."""
-    here = (machine.describe_cpu(), machine.describe_device(), machine.list_versions())
-    if checked.state != "DIFFERS" or (run.machine, run.device, run.versions) == here:
+    """Add where a run was measured to what differs: another device, or other code, may round otherwise."""
+    here = (
+        machine.describe_cpu(),
+        machine.describe_device(),
+        machine.list_versions(),
+        machine.git_commit(),
+    )
+    if checked.state != "DIFFERS" or (run.machine, run.device, run.versions, run.git) == here:
         return checked
-    place = f"{run.device}, {run.machine}, jax {run.versions.get('jax', '?')}"
-    words = f"; measured on {place}, which may round otherwise than this machine"
+    place = f"{run.device}, {run.machine}, jax {run.versions.get('jax', '?')}, fer_jax at {run.git or '?'}"
+    words = f"; measured on {place}, which may round otherwise than here"
     return replace(checked, detail=checked.detail + words)

@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from fer_jax.config.augment import AugmentConfig, MixConfig
 from fer_jax.config.data import DataConfig, SplitConfig
+from fer_jax.config.model import DeviceConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import DistillConfig
 from fer_jax.data.batches import epoch_order
@@ -24,6 +25,7 @@ from fer_jax.files import read_json, read_json_lines
 from fer_jax.images.stored_views import EpochViews
 from fer_jax.inference import distillation
 from fer_jax.inference.distillation import Distilled, ask_views, distill
+from fer_jax.inference.predictor import Network
 from fer_jax.inference.prepare import make_bank
 from fer_jax.inference.teachers import Student, load_teachers
 from fer_jax.runs import bank as bank_file
@@ -73,10 +75,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []
+        self.devices: list[DeviceConfig] = []
         self.logits: list[np.ndarray] = []
 
-    def __call__(self, network: object, images: np.ndarray, *, advance: Callable[[float], None]) -> Any:
+    def __call__(self, network: Network, images: np.ndarray, *, advance: Callable[[float], None]) -> Any:
         self.seen.append(images)
+        self.devices.append(network.model.device)
         self.logits.append(np.random.default_rng(len(self.seen)).normal(0, 3, (len(images), 7)))
         advance(1)
         return self.logits[-1], None
@@ -149,6 +153,18 @@ def test_a_batch_with_views_depends_on_data_seed_and_step_alone(tiny_run: Path) 
     assert asked == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
+def test_teachers_compute_as_the_run_does(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = Recorder()
+    monkeypatch.setattr(distillation, "predict", teacher)
+    devices = [DeviceConfig(), DeviceConfig(kernels="plain"), DeviceConfig(compute_dtype="bfloat16")]
+    for device in devices:
+        taught(replace(taught_by(teachers=(str(tiny_run),)), device=replace(device, mode="host")))
+    # Other kernels and dtypes have answers of their own; what else there is to choose changes none.
+    assert teacher.devices == [device for device in devices for _ in range(VIEWS)]
+    taught(replace(taught_by(teachers=(str(tiny_run),)), device=DeviceConfig(mode="resident")))
+    assert len(teacher.seen) == len(devices) * VIEWS
+
+
 def test_answers_that_are_interrupted_go_on_with_the_next_view(
     tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +172,7 @@ def test_answers_that_are_interrupted_go_on_with_the_next_view(
     other_seed = replace(config, train=replace(config.train, seed=1))
 
     class Stopping(Recorder):
-        def __call__(self, network: object, images: np.ndarray, *, advance: Callable[[float], None]) -> Any:
+        def __call__(self, network: Network, images: np.ndarray, *, advance: Callable[[float], None]) -> Any:
             if len(self.seen) == 2:
                 raise KeyboardInterrupt
             return super().__call__(network, images, advance=advance)

@@ -34,7 +34,9 @@ from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.harness.unattended import Training, check_settings, is_finished
 from fer_jax import cli
-from fer_jax.config.files import to_json
+from fer_jax.config.changes import list_changes
+from fer_jax.config.files import from_json, to_json
+from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import Json, read_json
 from fer_jax.report import terminal
@@ -51,15 +53,15 @@ _SELDOM: Final = "--train.measure-epochs 10 --train.save-epochs 5"
 
 @dataclass(frozen=True)
 class LongAblation:
-    """Train a base and single changes of it for long, measure them, or write the table of the docs.
+    """Train a base and single changes of it for long, measure them, write the table, or keep the weights.
 
     Exit status 6: some runs are not finished; call again.
     """
 
     verb: Annotated[Literal["train", "collect", "write", "keep"], tyro.conf.Positional]
     """train: the runs that are not finished; collect: measure those ingredients whose seeds are all finished
-    and write the JSON, where the others' rows stay; write: its table; keep: the weights of the finished runs,
-    in float16, with their cards."""
+    and write the JSON, where the others' rows stay; write: its table; keep: their weights, in float16, with
+    their cards."""
     data: Path | None = None
     """Kaggle's fer2013.csv, for all but write."""
     config: Path = bench.ROOT / "configs" / "tiny.py"
@@ -129,9 +131,14 @@ def _collect(
 ) -> None:
     """Measure what is finished, and write it into the JSON beside the rows of others."""
     before, settings = bench.read_rows(options.results), _list_settings(options, data)
-    if before and read_json(options.results).get("settings") != settings:
-        raise RunError(f"{options.results} has a base with other settings; name another file with --results")
+    if before:
+        _check_settings(options.results, settings)
     measured, images = collect(finished, data, console)
+    if before and read_json(options.results).get("images") != images:
+        raise RunError(
+            f"{options.results} was measured on other images than those of {data}; give the same file with "
+            "--data, or name another one with --results"
+        )
     rows = {row["name"]: row for row in [*before, *measured]}
     check_alike(list(rows.values()))
     order = [*INGREDIENTS, *rows]
@@ -159,6 +166,30 @@ def _list_settings(options: LongAblation, data: Path) -> Json:
     config = to_json(to_config(cli.parse(TrainCommand, list(words), prog="python -m fer_jax.train")))
     del config["data"]  # Rows tell their data by its hash.
     return {"part": PART, "views": list(VIEWS), "weights": "float16", "base": config}
+
+
+def _check_settings(results: Path, settings: Json) -> None:
+    """Check that a JSON was measured with some settings.
+
+    Raises:
+        RunError: with others, or it has another format.
+    """
+    with bench.reading(results):
+        there = read_json(results)["settings"]
+        # Read and compared as configs: fields that are newer than the file have their defaults.
+        before, now = (from_json(Config, each["base"], where=str(results)) for each in (there, settings))
+        changes = [
+            f"{field} is {old}, not {new}" for field, old, new in list_changes(before, now, ignored=())
+        ]
+        changes += [
+            f"{name} is {there[name]}, not {settings[name]}"
+            for name in ("part", "views", "weights")
+            if there[name] != settings[name]
+        ]
+    if changes:
+        raise RunError(
+            f"{results} has other settings: {'; '.join(changes)}; name another file with --results"
+        )
 
 
 def list_finished(wanted: dict[str, list[Training]], console: Console) -> dict[str, list[Training]]:

@@ -1,5 +1,6 @@
 """What the long ablation measures: which images the seeds of each ingredient get right."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,10 +41,11 @@ def collect(
         console: where progress is shown.
 
     Returns:
-        A row for each ingredient; and the images: their `total`, and which are `copies` of training images.
+        A row for each ingredient; and the images: their `total`, which are `copies` of training images, and
+        the `sha256` of pixels and labels.
 
     Raises:
-        RunError: a run cannot be used, or is of another split.
+        RunError: a run cannot be used.
     """
     cpu.tune_cpu()
     members = {
@@ -61,7 +63,12 @@ def collect(
         rows.append(
             _describe_runs(name, seeds) | {"right": {choice: to_text(each) for choice, each in right.items()}}
         )
-    return rows, {"total": len(chosen), "copies": to_text(is_copy[None])[0]}
+    digest = hashlib.sha256(examples.images[chosen].tobytes() + examples.labels[chosen].tobytes())
+    return rows, {
+        "total": len(chosen),
+        "copies": to_text(is_copy[None])[0],
+        "sha256": digest.hexdigest(),
+    }
 
 
 def _find_right(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.long_ablation.ingredients import COMPARED, INGREDIENTS, MATCHED, VIEWS
+from benchmarks.accuracy.long_ablation.ingredients import COMPARED, MATCHED, VIEWS
 from benchmarks.accuracy.long_ablation.paired import from_text, measure_gain
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.text import Table, mean_and_spread, to_markdown
@@ -49,7 +49,7 @@ def table(results: dict[str, Any]) -> str:
         train = one.row["train"]
         rows.append(
             [
-                INGREDIENTS.get(one.row["name"], (one.row["change"],))[0],
+                one.row["change"],
                 mean_and_spread([100 * each / train["total"] for each in train["correct"]]),
                 *(_in_percent(one.right[choice]) for choice in VIEWS),
                 "" if one is base else _write(measure_gain(base.right[COMPARED], one.right[COMPARED])),
@@ -67,8 +67,8 @@ def table(results: dict[str, Any]) -> str:
         f"images. Without copies: on the {is_new.sum():,} of the {total:,} images that are no exact copies "
         f"of training images. Gain: points over the base with the same seeds, with {COMPARED} TTA, ± its "
         f"standard error over the images; gain of {MATCHED}: over {COMPARED}, with the same weights. Time "
-        "per epoch: relative to the base on the same machine; approximate, because several trainings ran at "
-        f"once. {'; '.join(machines)}."
+        "per epoch: relative to the base on the same machine with the same versions; approximate, because "
+        f"several trainings ran at once. {'; '.join(machines)}."
     )
 
 

@@ -46,6 +46,8 @@ def test_gains_are_paired_by_seed_and_image() -> None:
     mean, error = measure_gain(before, after)
     assert mean == 0
     assert error == pytest.approx(100 * (2 / 4) ** 0.5 / 4**0.5)
+    # Of four images the second gains both seeds, the third one of two.
+    assert measure_gain(before, before | [False, True, True, False])[0] == pytest.approx(37.5)
 
 
 def row(name: str, flip: list[int], seconds: list[float], machine: str = "a machine") -> dict[str, Any]:
@@ -93,6 +95,12 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert lines[7].endswith("once. a machine; another.")
 
 
+def settings_with(content: Any, **changes: Any) -> Any:
+    """Return the settings of a JSON with other fields of the base's optimizer."""
+    base = content["settings"]["base"]
+    return content["settings"] | {"base": base | {"optimizer": base["optimizer"] | changes}}
+
+
 def test_tiny_ones_are_trained_and_measured_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +131,7 @@ def test_tiny_ones_are_trained_and_measured_one_after_the_other(
     assert long_ablation.main(["collect", *two, "--no-base"]) == 0
     content = read_json(out)
     kept, same = content["results"]
-    assert {name: kept[name] for name in measured} == measured and kept["origin"]["git"]
+    assert {name: kept[name] for name in measured} == measured and "git" in kept["origin"]
     assert [kept["name"], same["name"]] == ["base", "same"] and same["right"] == kept["right"]
     total = content["images"]["total"]
     assert total == 18 and from_text([content["images"]["copies"]], total).sum() == 1
@@ -136,10 +144,15 @@ def test_tiny_ones_are_trained_and_measured_one_after_the_other(
     capsys.readouterr()
     assert long_ablation.main(["collect", *two, "--no-base", "--epochs", "3"]) == 4
     assert "was trained with train.epochs 2" in capsys.readouterr().err
-    content["settings"]["base"]["optimizer"]["peak_rate"] = 1
-    write_json(out, content)
-    assert long_ablation.main(["collect", *two, "--no-base"]) == 4
-    assert "has a base with other settings" in capsys.readouterr().err
+    for change, wanted in (
+        ({"settings": settings_with(content, peak_rate=1.0)}, "optimizer.peak_rate is 1, not 0.001"),
+        ({"images": content["images"] | {"sha256": ""}}, "was measured on other images than those of"),
+        ({"results": [kept | {"seeds": [0]}]}, "same: its seeds is [0, 1], the base's is [0]"),
+        ({"results": []}, "the base is neither finished nor in the JSON"),
+    ):
+        write_json(out, content | change)
+        assert long_ablation.main(["collect", *two, "--no-base"]) == 4
+        assert wanted in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
