@@ -7,12 +7,9 @@ lists the options of a command, `{general-options}` those that every command has
 of a run's config, section by section. The help text is the docstring under each field, as in `--help`.
 """
 
-import ast
 import dataclasses
 import importlib
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -27,6 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from fer_jax.cli import GeneralOptions
 from fer_jax.config import Config
+from fer_jax.config.fields import read_docstrings
 
 HEAD: Final = ("option", "value", "default", "meaning")
 
@@ -55,20 +53,6 @@ def find_command(module: str) -> type:
             found: type = get_type_hints(parsed.args[0])["command"]
             return found
     raise ValueError(f"{module} parses no command line with tyro")
-
-
-def read_docstrings(settings: type) -> dict[str, str]:
-    """Read the docstring under each field of a dataclass and of those it inherits from, on one line."""
-    found = {}
-    for each in reversed([base for base in settings.__mro__ if dataclasses.is_dataclass(base)]):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
-        (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
-        for field, after in itertools.pairwise(body):
-            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-                continue
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[field.target.id] = " ".join(str(after.value.value).split())
-    return found
 
 
 def list_options(settings: type, *, prefix: str) -> Iterator[tuple[str, str, str, str]]:

@@ -1,10 +1,15 @@
-"""The fields of a config by dotted name, and those that may differ when runs are compared or resumed."""
+"""The fields of a config by dotted name, those that may differ between runs, and their docstrings."""
 
+import ast
 import dataclasses
 import difflib
+import functools
+import inspect
+import itertools
 import json
 import re
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from fer_jax.files import Json
@@ -137,3 +142,33 @@ def suggest_usual(name: str, known: Collection[str]) -> str:
         return f"; {meant}"
     there = [f"--{option}" for option in meant if option.replace(".N.", ".0.") in known]
     return f"; did you mean {' or '.join(there)}?" if there else ""
+
+
+def read_docstrings(settings: type) -> dict[str, str]:
+    """Read the docstring under each field of a dataclass and of those it inherits from, on one line."""
+    found: dict[str, str] = {}
+    for each in reversed(settings.__mro__):
+        module = sys.modules[each.__module__]
+        # A class that was made by a function has no source.
+        if dataclasses.is_dataclass(each) and getattr(module, each.__name__, None) is each:
+            found |= _read_module(each.__module__)[each.__name__]
+    return found
+
+
+@functools.cache
+def _read_module(name: str) -> dict[str, dict[str, str]]:
+    """Read what `read_docstrings` wants of all classes of a module, by class: it is parsed once."""
+    classes = [
+        node
+        for node in ast.parse(inspect.getsource(sys.modules[name])).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {each.name: dict(_list_docstrings(each.body)) for each in classes}
+
+
+def _list_docstrings(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, after in itertools.pairwise(body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            yield field.target.id, " ".join(str(after.value.value).split())

@@ -14,10 +14,7 @@ from fer_jax.config.run import Config
 from fer_jax.config.training import InitConfig
 from fer_jax.errors import ConfigError
 from fer_jax.parallel.launch import DistributedOptions, find_launch
-from fer_jax.parallel.peers import joined
-from fer_jax.runs import trackers
 from fer_jax.runtime import output
-from fer_jax.runtime.door import collect_rarely
 from fer_jax.runtime.signals import answer_silently, name_signal
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
@@ -92,11 +89,13 @@ def _train(options: TrainCommand, invocation: str) -> int:
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise ConfigError(f"--seeds is {options.seeds}; wanted an integer in 1..{MAX_SEEDS}")
     _check_extension(options)
+    # Imported here: --help and misspelt options need not wait for NumPy.
+    from fer_jax.parallel.peers import joined
+    from fer_jax.runs import inputs, trackers
+    from fer_jax.runtime.door import collect_rarely
+
     trackers.check_installed(options.settings.train.trackers)
     config = to_config(options)
-    # Imported here: --help and misspelt options need not wait for NumPy.
-    from fer_jax.runs import inputs
-
     # Several processes meet first, so that what is wrong with one is told to all; the folder is process 0's.
     if find_launch(options.distributed, os.environ) is None:
         # The checkpoints of a run that is resumed have the weights that it started from, and more.

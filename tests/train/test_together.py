@@ -14,6 +14,7 @@ import pytest
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.parallel import peers
 from fer_jax.parallel.peers import Peers
 from fer_jax.runtime import output
 from fer_jax.train import __main__ as train
@@ -54,7 +55,7 @@ def test_process_0_alone_answers_a_signal_and_all_have_its_status(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quiet: list[object] = []
-    monkeypatch.setattr(train, "joined", lambda *_, **__: contextlib.nullcontext(Peers(number, 2, None)))
+    monkeypatch.setattr(peers, "joined", lambda *_, **__: contextlib.nullcontext(Peers(number, 2, None)))
     monkeypatch.setattr(train_run, "train", lambda *_, **__: train_run.Outcome(Path("run"), signal.SIGTERM))
     monkeypatch.setattr(output, "discard", quiet.append)
     monkeypatch.setattr(train, "answer_silently", lambda: quiet.append("signals"))
