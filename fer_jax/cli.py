@@ -22,7 +22,7 @@ from typing import Annotated, Any, TextIO
 
 import docstring_parser
 import tyro
-from docstring_parser import Docstring, DocstringParam
+from docstring_parser import Docstring, DocstringParam, DocstringStyle
 
 from fer_jax.config.data import BadRow
 from fer_jax.config.fields import field_of, read_docstrings, suggest_usual
@@ -222,11 +222,11 @@ def whole_paragraphs() -> Iterator[None]:
     """
     parse = docstring_parser.parse_from_object
 
-    def read_fields(settings: type) -> Docstring:
+    def read_fields(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> Docstring:
         docstring = Docstring()
         docstring.meta = [
             DocstringParam(["attribute", name], text, name, type_name=None, is_optional=None, default=None)
-            for name, text in read_docstrings(settings).items()
+            for name, text in read_docstrings(obj).items()
         ]
         return docstring
 
