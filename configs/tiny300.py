@@ -10,8 +10,8 @@ the target; no label smoothing, since they are soft already. Beside the shifts, 
 `tiny.py`: crops of at least 0.85 of the side on half of the images, erasing on 30 percent, mixup on 30
 percent. A cosine over 300 epochs.
 
-Measured: not yet. Over 60 epochs neither the teacher nor this augmentation helped the network of `tiny.py`, see
-docs/results/ablation.md.
+Measured: not yet. Over 60 epochs neither the teacher nor this augmentation helped the network of `tiny.py`,
+see docs/results/ablation.md.
 
 Command: python -m fer_jax.train --config configs/tiny300.py --data fer2013.csv
     python -m benchmarks.accuracy train --data fer2013.csv --tiers tiny300 --seeds 2 --lanes 2
