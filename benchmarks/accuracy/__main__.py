@@ -137,15 +137,12 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
         return 0
     before = bench.read_rows(options.results)
     measured = collect(options, options.data, console)
-    names = {row["name"] for row in measured}
-    others = [row for row in before if row["name"] not in names]
-    order = [*TIERS, *(row["name"] for row in others)]
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
         settings={"part": PART, "views": list(VIEWS), "weights": "float16"},
-        results=sorted([*measured, *others], key=lambda row: order.index(row["name"])),
+        results=bench.merge_rows(before, measured, list(TIERS)),
         extra={},
     )
     console.print(f"written to {options.results}")

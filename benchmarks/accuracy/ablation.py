@@ -211,6 +211,19 @@ def collect(options: Ablation) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return part_shared(rows)
 
 
+def check_alike(rows: Sequence[dict[str, Any]], keys: Sequence[str], *, cure: str) -> None:
+    """Check that all ingredients have some facts of the base, the first of the rows.
+
+    Raises:
+        RunError: one has others; the message ends with `cure`.
+    """
+    base, *others = rows
+    for row in others:
+        for key in keys:
+            if row[key] != base[key]:
+                raise RunError(f"{row['name']}: its {key} is {row[key]}, the base's is {base[key]}; {cure}")
+
+
 def part_shared(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Part the rows of all ingredients from the `SHARED` facts, which have to be those of the base.
 
@@ -220,13 +233,8 @@ def part_shared(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], d
     Raises:
         RunError: an ingredient's differ.
     """
+    check_alike(rows, SHARED, cure="train it again")
     shared = {key: rows[0][key] for key in SHARED}
-    for row in rows[1:]:
-        for key, of_base in shared.items():
-            if row[key] != of_base:
-                raise RunError(
-                    f"{row['name']}: its {key} is {row[key]}, the base's is {of_base}; train it again"
-                )
     return [{key: value for key, value in row.items() if key not in shared} for row in rows], shared
 
 

@@ -177,6 +177,16 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
         return [{"origin": origin} | row for row in content["results"]]
 
 
+def merge_rows(
+    before: Sequence[dict[str, Any]], measured: Sequence[dict[str, Any]], order: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Put new rows in the place of those of the same names, all in an order; names not in it come last."""
+    names = {row["name"] for row in measured}
+    others = [row for row in before if row["name"] not in names]
+    every = [*order, *(row["name"] for row in others)]
+    return sorted([*measured, *others], key=lambda row: every.index(row["name"]))
+
+
 UNCOMMITTED = "measured with uncommitted changes"
 
 

@@ -267,13 +267,15 @@ def _restore(programs: Programs, folder: Path) -> Any:
 
 def _say_place(checked: Check, run: RunRecord) -> Check:
     """Add where a run was measured to what differs: another device, or other code, may round otherwise."""
+    if checked.state != "DIFFERS":
+        return checked
     here = (
         machine.describe_cpu(),
         machine.describe_device(),
         machine.list_versions(),
         machine.git_commit(),
     )
-    if checked.state != "DIFFERS" or (run.machine, run.device, run.versions, run.git) == here:
+    if (run.machine, run.device, run.versions, run.git) == here:
         return checked
     place = f"{run.device}, {run.machine}, jax {run.versions.get('jax', '?')}, fer_jax at {run.git or '?'}"
     words = f"; measured on {place}, which may round otherwise than here"

@@ -25,9 +25,9 @@ import tyro
 from rich.console import Console
 
 from benchmarks.accuracy import kept_weights
-from benchmarks.accuracy.ablation import BASE, check_comparison
+from benchmarks.accuracy.ablation import BASE, check_alike, check_comparison
 from benchmarks.accuracy.long_ablation.ingredients import INGREDIENTS, VIEWS
-from benchmarks.accuracy.long_ablation.measure import check_alike, collect
+from benchmarks.accuracy.long_ablation.measure import collect
 from benchmarks.accuracy.long_ablation.table import table
 from benchmarks.accuracy.tiers import PART
 from benchmarks.harness import bench, unattended
@@ -46,6 +46,9 @@ SECTION: Final = "long-ablation"
 RESULTS: Final = "long_ablation"
 PROGRAM: Final = "python -m benchmarks.accuracy.long_ablation"
 QUESTION: Final = "What do augmentation, teachers and batches gain where networks overfit?"
+
+ALIKE: Final = ("data_sha256", "split_sha256", "seeds", "epochs")
+"""Facts of the runs that have to be those of the base: only one thing changes."""
 
 _SELDOM: Final = "--train.measure-epochs 10 --train.save-epochs 5"
 """Options of all runs: only the last epoch is measured for the table."""
@@ -131,23 +134,25 @@ def _collect(
 ) -> None:
     """Measure what is finished, and write it into the JSON beside the rows of others."""
     before, settings = bench.read_rows(options.results), _list_settings(options, data)
+    there = read_json(options.results) if before else {}
     if before:
-        _check_settings(options.results, settings)
+        _check_settings(options.results, there, settings)
     measured, images = collect(finished, data, console)
-    if before and read_json(options.results).get("images") != images:
+    if before and there.get("images") != images:
         raise RunError(
             f"{options.results} was measured on other images than those of {data}; give the same file with "
             "--data, or name another one with --results"
         )
-    rows = {row["name"]: row for row in [*before, *measured]}
-    check_alike(list(rows.values()))
-    order = [*INGREDIENTS, *rows]
+    rows = bench.merge_rows(before, measured, list(INGREDIENTS))
+    if rows[0]["name"] != BASE:
+        raise RunError(f"the base is neither finished nor in the JSON; train it first: {PROGRAM} train")
+    check_alike(rows, ALIKE, cure="train it again, or write another --results")
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
         settings=settings,
-        results=sorted(rows.values(), key=lambda row: order.index(row["name"])),
+        results=rows,
         extra={"images": images},
     )
     console.print(f"written to {options.results}")
@@ -168,14 +173,14 @@ def _list_settings(options: LongAblation, data: Path) -> Json:
     return {"part": PART, "views": list(VIEWS), "weights": "float16", "base": config}
 
 
-def _check_settings(results: Path, settings: Json) -> None:
-    """Check that a JSON was measured with some settings.
+def _check_settings(results: Path, content: Json, settings: Json) -> None:
+    """Check that the content of a JSON was measured with some settings.
 
     Raises:
         RunError: with others, or it has another format.
     """
     with bench.reading(results):
-        there = read_json(results)["settings"]
+        there = content["settings"]
         # Read and compared as configs: fields that are newer than the file have their defaults.
         before, now = (from_json(Config, each["base"], where=str(results)) for each in (there, settings))
         changes = [

@@ -3,19 +3,17 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.accuracy.ablation import BASE
 from benchmarks.accuracy.kept_weights import as_kept
 from benchmarks.accuracy.long_ablation.ingredients import INGREDIENTS, VIEWS
 from benchmarks.accuracy.long_ablation.paired import to_text
 from benchmarks.accuracy.tiers import PART
 from benchmarks.harness.unattended import Training
 from fer_jax.data.examples import Examples
-from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import run_weights
@@ -25,9 +23,6 @@ from fer_jax.inference.run_weights import Trained
 from fer_jax.release import card as release_card
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu
-
-ALIKE: Final = ("data_sha256", "split_sha256", "seeds", "epochs")
-"""Facts of the runs that have to be those of the base: only one thing changes."""
 
 
 def collect(
@@ -105,24 +100,3 @@ def _describe_runs(name: str, members: Sequence[Trained]) -> dict[str, Any]:
         "seconds_per_epoch": [member.record.seconds_per_epoch for member in members],
         "train": {"correct": [each["correct"] for each in trained], "total": trained[0]["total"]},
     }
-
-
-def check_alike(rows: Sequence[dict[str, Any]]) -> None:
-    """Check that the ingredients, some of them measured earlier, can be compared with a base.
-
-    Raises:
-        RunError: there is no base, or an ingredient has other seeds, epochs or images.
-    """
-    base = next((row for row in rows if row["name"] == BASE), None)
-    if base is None:
-        raise RunError(
-            "the base is neither finished nor in the JSON; train it first: "
-            "python -m benchmarks.accuracy.long_ablation train"
-        )
-    for row in rows:
-        for key in ALIKE:
-            if row[key] != base[key]:
-                raise RunError(
-                    f"{row['name']}: its {key} is {row[key]}, the base's is {base[key]}; train it again, or "
-                    "write another --results"
-                )
