@@ -5,8 +5,9 @@ augmentation. At 32 pixels an epoch takes less than half as long.
 Ours: beside the shifts and rotations of `mid.py`, crops of at least 0.8 of the side on half of the images,
 and the zoom, stretch, contrast, brightness and erasing of `best100.py` at half their probabilities; mixup or
 CutMix on 40 percent of the images. The answers of the released `best` to eight stored views of each image are
-half of the target, as in `tiny300.py`; no label smoothing, since they are soft already. As in `speedrun.py`,
-the learning rate stays at its peak while images are small, and then falls linearly to zero.
+half of the target (Shen and Xing 2022, "A fast knowledge distillation framework for visual recognition"); no
+label smoothing, since they are soft already. As in `speedrun.py`, the learning rate stays at its peak while
+images are small, and then falls linearly to zero.
 
 Measured: not yet.
 

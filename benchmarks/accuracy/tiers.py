@@ -30,7 +30,7 @@ TIERS: Final[dict[str, Tier]] = {
     "speedrun20": Tier("configs/speedrun20.py", "mid-size network, 20 epochs"),
     "tiny": Tier("configs/tiny.py", "tiny network"),
     "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
-    "tiny300": Tier("configs/tiny300.py", "tiny network, 300 epochs, distilled"),
+    "tiny200": Tier("configs/tiny200.py", "tiny network, 200 epochs, distilled"),
     "xception": Tier("configs/xception.py", "mini-Xception"),
     "mid": Tier("configs/mid.py", "mid-size network"),
     "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
