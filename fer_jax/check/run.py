@@ -92,7 +92,7 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
 
 
 def list_untried(config: Config, *, devices: int) -> list[str]:
-    """List what a training does that is not tried here: with how many devices, and with which layers first.
+    """List what a training does that is not tried here: more devices, fewer layers or smaller images.
 
     >>> list_untried(Config(name="a"), devices=2)
     ['not tried: 2 devices that share each batch; the steps here are those of one, equal up to rounding']
@@ -107,6 +107,11 @@ def list_untried(config: Config, *, devices: int) -> list[str]:
         untried.append(
             f"not tried: the first epochs (init.head_epochs {config.init.head_epochs:g}), in which no block "
             "is trained; the steps here are those that follow"
+        )
+    if config.train.small_epochs:
+        untried.append(
+            f"not tried: images of {config.train.small_side_px} pixels (train.small_epochs "
+            f"{config.train.small_epochs}); the steps here are those at full size"
         )
     return untried
 

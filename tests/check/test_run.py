@@ -222,6 +222,13 @@ def test_the_optimizer_goes_on_where_training_would_begin_to_train_the_blocks(ex
     assert words.startswith("not tried: the first epochs (init.head_epochs 1)")
 
 
+def test_smaller_images_are_not_tried() -> None:
+    small = dataclasses.replace(TINY.train, small_epochs=1, small_side_px=24)
+    config = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, head="mean"), train=small)
+    (words,) = run.list_untried(config, devices=1)
+    assert words.startswith("not tried: images of 24 pixels (train.small_epochs 1)")
+
+
 Surgery = Callable[[dict[str, Any]], None]
 
 
