@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_jax.errors import RunError
-from fer_jax.faces import detectors, yunet
+from fer_jax.faces import yunet
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT, SCALES
 from fer_jax.files import Json, read_json
 from fer_jax.runs.sources import WEIGHTS
@@ -47,8 +48,8 @@ def describe_detector(file: str) -> Json:
     return {
         "file": file,
         "long_side_px": yunet.LONG_SIDE_PX,
-        "min_score": detectors.MIN_SCORE,
-        "min_face_px": detectors.MIN_FACE_PX,
+        "min_score": MIN_SCORE,
+        "min_face_px": MIN_FACE_PX,
         "most_iou": yunet.MOST_IOU,
     }
 

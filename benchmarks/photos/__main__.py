@@ -28,8 +28,8 @@ from fer_jax.config.data import DataConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE
 from fer_jax.files import json_line
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference import rows as inference_rows

@@ -17,8 +17,9 @@ from benchmarks.photos.crop_rules import RULES, cut_known
 from benchmarks.photos.scenes import Layout, Pasted
 from fer_jax import fer2013
 from fer_jax.faces.boxes import Boxes
-from fer_jax.faces.crop import CONTRACT, SCALES, PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, make_detector
+from fer_jax.faces.choices import MIN_FACE_PX, PhotoViews
+from fer_jax.faces.crop import CONTRACT, SCALES
+from fer_jax.faces.detectors import make_detector
 from fer_jax.files import read_arrays, write_arrays
 from fer_jax.inference import predictor
 from fer_jax.inference.analyzer import Analyzer

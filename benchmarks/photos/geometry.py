@@ -20,8 +20,8 @@ from fer_jax import cli
 from fer_jax.config.data import DataConfig
 from fer_jax.data.load import load_examples
 from fer_jax.errors import ConfigError
+from fer_jax.faces.choices import MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
-from fer_jax.faces.detectors import MIN_SCORE
 from fer_jax.inference.rows import choose_usage
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal

@@ -25,8 +25,9 @@ from benchmarks.photos import chain, plot, scenes
 from benchmarks.photos.__main__ import Usage, load_part
 from benchmarks.photos.scores import share
 from fer_jax import cli
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, make_detector
+from fer_jax.faces.detectors import make_detector
 from fer_jax.files import read_json
 from fer_jax.inference.analyzer import Analyzer
 from fer_jax.inference.classifiers import load

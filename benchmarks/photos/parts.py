@@ -22,8 +22,9 @@ from benchmarks.photos.__main__ import Usage, load_part
 from fer_jax import cli
 from fer_jax.faces import drawing, pictures
 from fer_jax.faces.boxes import Boxes
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, make_detector
+from fer_jax.faces.detectors import make_detector
 from fer_jax.inference.analyzer import Analyzer
 from fer_jax.inference.classifiers import load
 from fer_jax.report import terminal

@@ -66,13 +66,13 @@ def make_fer_jax(*, weights: str) -> Ready:
     image = importlib.import_module("PIL.Image")
     analyzers = importlib.import_module("fer_jax.inference.analyzer")
     boxes = importlib.import_module("fer_jax.faces.boxes")
-    detectors = importlib.import_module("fer_jax.faces.detectors")
+    choices = importlib.import_module("fer_jax.faces.choices")
     analyzer = analyzers.make_analyzer(
         [weights],
         views="photo",
         detector="yunet",
-        min_score=detectors.MIN_SCORE,
-        min_face_px=detectors.MIN_FACE_PX,
+        min_score=choices.MIN_SCORE,
+        min_face_px=choices.MIN_FACE_PX,
         has_small_faces=False,
     )
 

@@ -26,8 +26,9 @@ from fer_jax import cli
 from fer_jax.api import faces as api
 from fer_jax.errors import RunError
 from fer_jax.faces import drawing, recordings, videos
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, make_detector
+from fer_jax.faces.detectors import make_detector
 from fer_jax.faces.pictures import Picture
 from fer_jax.inference.analyzer import Analyzer
 from fer_jax.inference.classifiers import load

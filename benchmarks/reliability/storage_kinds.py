@@ -17,9 +17,9 @@ from fer_jax import fer2013
 from fer_jax.config.run import Config
 from fer_jax.data.readers.cached.cache import read_cached
 from fer_jax.data.split import Split
-from fer_jax.faces.recordings import writing_video
 from fer_jax.files import keep_array, read_array, write_json, write_table
 from fer_jax.predict.drawn import save_picture
+from fer_jax.predict.recordings import writing_video
 from fer_jax.release import run as release
 from fer_jax.report import markdown, plots, run_page
 from fer_jax.runs import checkpoint, record, trackers

@@ -13,8 +13,9 @@ from PIL import Image
 
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
-from fer_jax.faces.crop import SCALES, PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, TERMS, DetectorName
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
+from fer_jax.faces.crop import SCALES
+from fer_jax.faces.detectors import TERMS
 from fer_jax.faces.sources import find_sources
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.predict.collect import Collector

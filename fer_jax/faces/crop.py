@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.faces.choices import PhotoViews
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -50,8 +51,6 @@ class CropContract:
 CONTRACT: Final = CropContract()
 """The present version; `preprocessing.contract` of a card has that of its weights."""
 
-
-PhotoViews = Literal["photo", "flip", "single"]
 
 SCALES: Final[dict[PhotoViews, tuple[float, ...]]] = {
     "photo": (0.9, 1.0, 1.1),

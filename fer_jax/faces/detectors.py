@@ -1,19 +1,15 @@
-"""The detectors by name. Another one is a file with its own `detect`, and an entry here."""
+"""The detectors. Another one is a file with its own `detect`, a name in `choices`, and an entry here."""
 
 from collections.abc import Callable
-from typing import Final, Literal, TypedDict
+from typing import Final, TypedDict
 
 import numpy as np
 
 from fer_jax.faces.boxes import Boxes
+from fer_jax.faces.choices import DetectorName
 
 Detect = Callable[[np.ndarray], Boxes]
 """Finds the faces of a picture uint8 [H, W, 3], RGB."""
-
-DetectorName = Literal["yunet"]
-
-MIN_SCORE: Final = 0.7
-MIN_FACE_PX: Final = 12.0
 
 
 class Terms(TypedDict):

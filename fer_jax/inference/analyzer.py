@@ -16,8 +16,9 @@ from scipy.special import log_softmax
 from fer_jax.errors import ConfigError
 from fer_jax.faces import crop
 from fer_jax.faces.boxes import Boxes
-from fer_jax.faces.crop import CONTRACT, SCALES, CropContract, PhotoViews, Square
-from fer_jax.faces.detectors import Detect, DetectorName, make_detector
+from fer_jax.faces.choices import DetectorName, PhotoViews
+from fer_jax.faces.crop import CONTRACT, SCALES, CropContract, Square
+from fer_jax.faces.detectors import Detect, make_detector
 from fer_jax.files import Json
 from fer_jax.inference import predictor
 from fer_jax.inference.classifiers import load

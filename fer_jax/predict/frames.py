@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures, smoothing, tracks, videos
-from fer_jax.faces.crop import PhotoViews
+from fer_jax.faces.choices import PhotoViews
 from fer_jax.faces.pictures import Picture
 from fer_jax.faces.sources import CAMERA, Source, read_standard_input
 from fer_jax.inference.analyzer import Analyzer, Face, Found

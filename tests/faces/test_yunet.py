@@ -9,7 +9,8 @@ from PIL import Image
 
 from fer_jax.errors import ConfigError
 from fer_jax.faces import yunet
-from fer_jax.faces.detectors import MIN_FACE_PX, MIN_SCORE, TERMS, make_detector
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
+from fer_jax.faces.detectors import TERMS, make_detector
 
 
 def detect(

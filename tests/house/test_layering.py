@@ -171,8 +171,6 @@ SLOW_LIBRARIES = {
     "tensorflow_datasets",
     *("PIL", "filelock", "numpy", "rich"),
 }
-FOR_FACES = {"fer_jax.predict.__main__": {"numpy"}, "fer_jax.serve.__main__": {"numpy"}}
-"""What the options of faces need: their names are beside the geometry that they choose."""
 HELP = """
 import contextlib, importlib, io, sys
 for program in sys.argv[1:]:
@@ -187,11 +185,11 @@ PROGRAMS = ["__main__", *(f"{room}.__main__" for room in COMMANDS if (PACKAGE / 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:
     """In one process: what a program has imported stays, so the first one that is not clean is named."""
-    programs = sorted((f"fer_jax.{program}" for program in PROGRAMS), key=lambda each: each in FOR_FACES)
+    programs = [f"fer_jax.{program}" for program in PROGRAMS]
     words = [sys.executable, "-c", HELP, *programs]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [program for program, *_ in lines] == programs
     for program, has_printed, *imported in lines:
         assert has_printed == "True", program
-        assert not SLOW_LIBRARIES & set(imported) - FOR_FACES.get(program, set()), program
+        assert not SLOW_LIBRARIES & set(imported), program

@@ -8,7 +8,8 @@ from scipy.special import softmax
 
 from fer_jax.errors import ConfigError
 from fer_jax.faces.boxes import Boxes
-from fer_jax.faces.crop import CONTRACT, PhotoViews
+from fer_jax.faces.choices import PhotoViews
+from fer_jax.faces.crop import CONTRACT
 from fer_jax.inference import analyzer
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.inference.classifiers import load

@@ -28,7 +28,7 @@ from benchmarks.harness.chromium import (
     wait_for,
     write_camera,
 )
-from fer_jax.faces import detectors
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.files import read_json
 from fer_jax.inference.analyzer import Face, make_analyzer
 from web.build import build
@@ -185,8 +185,8 @@ def find_in_python(network: str) -> Callable[[Image.Image], list[Face]]:
         [network],
         views="photo",
         detector="yunet",
-        min_score=detectors.MIN_SCORE,
-        min_face_px=detectors.MIN_FACE_PX,
+        min_score=MIN_SCORE,
+        min_face_px=MIN_FACE_PX,
         has_small_faces=False,
     )
     return lambda picture: analyzer.analyze([np.asarray(picture.convert("RGB"))])[0]

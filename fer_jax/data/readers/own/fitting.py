@@ -14,6 +14,7 @@ from fer_jax.config import data as config
 from fer_jax.data.readers.own.pictures import FORMATS, PictureError
 from fer_jax.errors import DataError
 from fer_jax.faces import detectors
+from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT, Square, cut_out, place_square
 from fer_jax.faces.pictures import TRAITS, Picture, read_frames
 
@@ -62,7 +63,7 @@ def make_fit(fit: config.Fit) -> Fit:
     if fit == "resize":
         return lambda content: _resize(_read(content))
     detect = detectors.make_detector(
-        "yunet", min_score=detectors.MIN_SCORE, min_face_px=detectors.MIN_FACE_PX, has_small_faces=False
+        "yunet", min_score=MIN_SCORE, min_face_px=MIN_FACE_PX, has_small_faces=False
     )
     return lambda content: _cut_face(_read(content), detect)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fer_jax.errors import RunError
-from fer_jax.faces.recordings import writing_video
 from fer_jax.faces.videos import open_video
+from fer_jax.predict.recordings import writing_video
 
 av = pytest.importorskip("av", reason="needs fer-jax[video]")
 
