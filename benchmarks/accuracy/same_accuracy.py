@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks.harness import bench
 from fer_jax import cli
 from fer_jax.config.files import to_json
-from fer_jax.errors import RunError
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json
 from fer_jax.runs import record
 
@@ -49,10 +49,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
+    if len(options.runs) < 2:
+        raise ConfigError("give the folders of at least two runs, one for each seed")
     config = record.read_config(options.runs[0])
     rows = [row for row in read_json(options.ladder)["rows"] if row["name"] == config.name]
-    if not rows or min(len(rows[0]["seeds"]), len(options.runs)) < 2:
-        raise RunError(f"{options.ladder} and the runs must each have at least two seeds of {config.name}")
+    if not rows or len(rows[0]["seeds"]) < 2:
+        raise RunError(f"{options.ladder} has not two seeds of {config.name}; name another one with --ladder")
     before, after = rows[0]["seeds"], [_read(folder, config.name) for folder in options.runs]
     results = [compare_part(part, before, after) for part in PARTS]
     table = Table("", "before", "now", "now − before", title=f"{config.name}: accuracy in percent")

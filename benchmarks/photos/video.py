@@ -25,7 +25,8 @@ from benchmarks.photos.scenes import Layout, Pasted
 from fer_jax import cli
 from fer_jax.api import faces as api
 from fer_jax.errors import RunError
-from fer_jax.faces import drawing, recordings, videos
+from fer_jax.faces import drawing, videos
+from fer_jax.predict import recordings
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.faces.detectors import make_detector

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fer_jax.errors import RunError
-from fer_jax.faces import drawing, recordings
+from fer_jax.faces import drawing
 from fer_jax.faces.drawing import DrawnFace
 from fer_jax.faces.sources import Source
 from fer_jax.files import replacing

@@ -16,7 +16,8 @@ from PIL import Image
 
 import fer_jax
 from fer_jax.errors import ConfigError, DataError
-from fer_jax.faces import recordings, videos
+from fer_jax.faces import videos
+from fer_jax.predict import recordings
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.inference.classifiers import load
 from fer_jax.predict import __main__ as predict
