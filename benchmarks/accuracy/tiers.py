@@ -30,7 +30,7 @@ TIERS: Final[dict[str, Tier]] = {
     "speedrun20": Tier("configs/speedrun20.py", "mid-size network, 20 epochs"),
     "tiny": Tier("configs/tiny.py", "tiny network"),
     "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
-    "tiny200": Tier("configs/tiny200.py", "tiny network, 200 epochs, distilled"),
+    "tiny160": Tier("configs/tiny160.py", "tiny network, 160 epochs, distilled"),
     "xception": Tier("configs/xception.py", "mini-Xception"),
     "mid": Tier("configs/mid.py", "mid-size network"),
     "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
