@@ -37,10 +37,10 @@ from fer_jax.runtime.signals import end_on_signals
 from fer_jax.runtime.verbosity import Verbosity, set_verbosity
 
 EXIT_CODES = (
-    "Exit status: 0 done, 2 wrong command line or config, 3 data, 4 run folder or checkpoint, "
-    "5 the loss is not finite, 8 verify found a difference, 9 another process of a distributed training "
-    "has stopped or is gone, 141 the reader of the output is gone; after a "
-    "signal 128 + its number: 129 SIGHUP, 130 SIGINT (Ctrl-C), 138 SIGUSR1, 143 SIGTERM."
+    "Exit status: 0 done, 1 a check failed or an exported file differs, 2 wrong command line or config, "
+    "3 data, 4 run folder or checkpoint, 5 the loss is not finite, 8 verify found a difference, "
+    "9 another process of a distributed training has stopped or is gone, 141 the reader of the output is "
+    "gone; after a signal 128 + its number: 129 SIGHUP, 130 SIGINT (Ctrl-C), 138 SIGUSR1, 143 SIGTERM."
 )
 
 

@@ -3,6 +3,7 @@
 | exit | meaning |
 |---|---|
 | 0 | done |
+| 1 | a check failed (`check`), or an exported file differs from its network (`export`) |
 | 2 | the command line or the config is wrong (`ConfigError`) |
 | 3 | the data is missing, malformed or refused (`DataError`) |
 | 4 | the run folder, a checkpoint or the disk cannot be used (`RunError`, `DiskError`) |

@@ -54,12 +54,22 @@ def cache_folder() -> Path:
     try:
         return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("fer_jax")
     except RuntimeError:
-        why = "there is no home folder; name a folder for the cache in $FER_JAX_CACHE"
+        what = f"{chosen} is in no user's home folder" if chosen else "there is no home folder"
+        why = f"{what}; name a folder for the cache in $FER_JAX_CACHE"
         raise FileNotFoundError(errno.ENOENT, why) from None
 
 
+def expand_home(path: str | Path) -> Path:
+    """Replace `~` or `~user` at the start of a path by the home folder; without one the path stays as it is.
+
+    >>> expand_home("~nobody-has-this-name/a").as_posix()
+    '~nobody-has-this-name/a'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111, where Path.expanduser raises, this does not
+
+
 def suggest_path(path: Path) -> str:
-    """Suggest the existing path that is closest to a missing one; empty if none is close.
+    """Suggest the existing path that is closest to a missing one; empty if none is close, or nothing misses.
 
     Names are compared folder by folder, for paths in one folder all look alike. A name that only lacks its
     end comes first: `runs/run4-seed` suggests `runs/run4-seed0`.
@@ -80,7 +90,7 @@ def suggest_path(path: Path) -> str:
                 return ""
             part = close[0]
         found /= part
-    return f"; did you mean {str(found)!r}?"
+    return "" if found == path else f"; did you mean {str(found)!r}?"
 
 
 def read_array(name: str) -> "np.ndarray | None":
@@ -160,6 +170,22 @@ def naming(path: Path) -> Iterator[None]:
         if isinstance(error, DiskError) or number is None:
             raise
         raise disk_error(path, number) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what cannot be written, whatever the reason.
+
+    Raises:
+        RunError: in place of every OSError; a DiskError where `naming` raises it.
+    """
+    try:
+        with naming(path):
+            yield
+    except RunError:
+        raise
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}; choose another place") from None
 
 
 def disk_errno(error: Exception) -> int | None:
@@ -261,9 +287,12 @@ def write_table(path: Path, table: "pd.DataFrame", *, is_parquet: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, atomically; its bytes are the same on every system."""
+    """Write a text file, atomically; its bytes are the same on every system.
+
+    Names of files that are not UTF-8 hold letters that it lacks; they are written as escapes.
+    """
     with replacing(path) as new:
-        new.write_bytes(text.encode())
+        new.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def append_text(path: Path, text: str) -> None:
@@ -273,7 +302,7 @@ def append_text(path: Path, text: str) -> None:
         DiskError: the disk is full, read-only or broken.
     """
     with naming(path), path.open("ab", buffering=0) as file:
-        start, left = file.seek(0, os.SEEK_END), text.encode()
+        start, left = file.seek(0, os.SEEK_END), text.encode(errors="backslashreplace")
         try:
             while left:
                 left = left[file.write(left) :]
@@ -404,7 +433,11 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(read_bytes(path, at_most=_MOST_JSON_BYTES).decode())
     except FileNotFoundError:
-        raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
+        is_run = (path.parent / "run.json").exists()
+        why = (
+            "restore it, or train again" if is_run else "it belongs in the folder of a run, or beside weights"
+        )
+        raise RunError(f"{path} is missing; {why}") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}; restore it, or train again") from None
     except ValueError as error:

@@ -21,6 +21,7 @@ from fer_jax.files import (
     refuse_other,
     remove_temporaries,
     replacing,
+    suggest_path,
     write_array,
     write_json,
     write_text,
@@ -118,6 +119,14 @@ def test_a_text_has_the_same_bytes_on_every_system(tmp_path: Path) -> None:
     """Windows would end its lines with CR LF, and a checkpoint's manifest would not be the one written."""
     write_text(tmp_path / "a.txt", "ä\n")
     assert (tmp_path / "a.txt").read_bytes() == "ä\n".encode()
+    # So Python names a file of a system whose names are no UTF-8.
+    write_text(tmp_path / "a.txt", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "a.txt").read_bytes().startswith(b"caf\\")
+
+
+def test_what_is_there_is_not_suggested(tmp_path: Path) -> None:
+    assert suggest_path(tmp_path) == ""
+    assert suggest_path(tmp_path.parent / f"{tmp_path.name}s") == f"; did you mean {str(tmp_path)!r}?"
 
 
 def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
@@ -153,7 +162,7 @@ def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(RunError, match=r"a\.json cannot be read: .*; restore it, or train again"):
         read_json(path)
-    with pytest.raises(RunError, match=r"b\.json is missing: .* is not the folder of a run"):
+    with pytest.raises(RunError, match=r"b\.json is missing; it belongs in the folder of a run"):
         read_json(tmp_path / "b.json")
     lines = tmp_path / "a.jsonl"
     lines.write_text(json_line({"a": 1}) + json_line({"b": 2}))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fer_jax import cli
 from fer_jax.errors import ConfigError
+from fer_jax.runs.sources import WEIGHTS, list_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(command: DemoCommand) -> int:
     if not command.networks:
         raise ConfigError("--networks is empty; wanted at least one released network, such as tiny")
+    known = list_names(WEIGHTS)
+    unknown = [name for name in command.networks if name not in known]
+    if unknown:
+        raise ConfigError(f"--networks has {unknown[0]}; wanted names of {', '.join(known)}")
     if not 0 <= command.port <= 65535:
         raise ConfigError(f"--port is {command.port}; wanted 0 to 65535")
     if not command.serve:

@@ -2,11 +2,11 @@
 
 Each rule is a pure function of what was counted on the hold-out (`split.protocol holdout`). Where a rule
 finds too little gain, the older or simpler one stays. `decide` applies them all, and gives its reasons.
-PublicTest has no part in it: it is read once, when nothing is left to decide.
+PublicTest has no part in it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,7 +74,6 @@ class Decision:
         seeds: how many trainings.
         has_second_generation: whether a second generation is trained, taught by the first.
         views: the choice of views for the published figure; one view is published beside it.
-        adopted: names of the changes that gained enough.
         reasons: a sentence for each rule.
     """
 
@@ -83,7 +82,6 @@ class Decision:
     seeds: int
     has_second_generation: bool
     views: ViewChoice
-    adopted: tuple[str, ...]
     reasons: tuple[str, ...]
 
 
@@ -132,7 +130,7 @@ def points_gained(old: Arm, new: Arm, views: ViewChoice = BASE_VIEWS) -> float:
 
 
 def judge_change(old: Arm, new: Arm) -> Verdict:
-    """Judge a change such as another batch size, weight of the teachers or a second generation.
+    """Judge a change of any kind.
 
     It holds if it gains at least `GAIN` points.
     """
@@ -142,7 +140,7 @@ def judge_change(old: Arm, new: Arm) -> Verdict:
 
 
 def judge_augmentation(old: Arm, new: Arm) -> Verdict:
-    """Judge a new augmentation against the old one.
+    """Judge a recipe with a new augmentation, and all that goes with it, against the old one.
 
     It holds if it gains at least `GAIN` points, or loses none while its loss at its best temperature is
     lower by at least `LOSS_GAIN` nats: the loss varies less with the choice of images than the accuracy.
@@ -171,21 +169,20 @@ def choose_views(arm: Arm) -> tuple[ViewChoice, str]:
     return chosen, f"{chosen}: {said}; more views than {BASE_VIEWS} have to gain {VIEWS_GAIN:g} points"
 
 
-def decide(old: Arm, new: Arm, *, seconds_per_epoch: float, changes: Sequence[Arm] = ()) -> Decision:
+def decide(old: Arm, new: Arm, *, seconds_per_epoch: float) -> Decision:
     """Apply all rules to what the arms have on the hold-out.
 
     Args:
-        old: the old augmentation.
-        new: the new one.
+        old: the recipe with the old augmentation.
+        new: that with the new one.
         seconds_per_epoch: of the winner, on all of Training, on the machine that trains.
-        changes: the winner with one thing changed, each named for it, such as "batch 512".
 
     Raises:
         ConfigError: the arms were measured on different hold-outs.
     """
     augmentation = judge_augmentation(old, new)
     winner, epochs = (new, NEW_EPOCHS) if augmentation.holds else (old, OLD_EPOCHS)
-    reasons = [f"augmentation: {winner.name} for {epochs} epochs. {augmentation.reason}"]
+    reasons = [f"recipe: {winner.name} for {epochs} epochs. {augmentation.reason}"]
     is_slow = seconds_per_epoch > SLOW_SECONDS
     seeds = SLOW_SEEDS if is_slow else SEEDS
     epochs = min(epochs, SLOW_EPOCHS) if is_slow else epochs
@@ -196,17 +193,11 @@ def decide(old: Arm, new: Arm, *, seconds_per_epoch: float, changes: Sequence[Ar
     )
     views, why = choose_views(winner)
     reasons.append(f"views: {why}")
-    adopted = []
-    for change in changes:
-        verdict = judge_change(winner, change)
-        adopted += [change.name] if verdict.holds else []
-        reasons.append(f"{change.name}: {'adopted' if verdict.holds else 'left out'}. {verdict.reason}")
     return Decision(
         recipe=winner.name,
         epochs=epochs,
         seeds=seeds,
         has_second_generation=not is_slow,
         views=views,
-        adopted=tuple(adopted),
         reasons=tuple(reasons),
     )

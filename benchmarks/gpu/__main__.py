@@ -91,6 +91,9 @@ class Gpu:
     tiny: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Try the program: tiny synthetic data and networks, also on a CPU. The results are marked, and worth
     nothing."""
+    keep_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Pieces that were measured from other source files are done, too: after a repair that cannot change
+    them. Each JSON has the hash of its files."""
     pages: tuple[Path, ...] = (bench.ROOT / "benchmarks" / "README.md",)
     """The page that `write` writes to."""
     results: Path = bench.RESULTS
@@ -127,6 +130,7 @@ def _do(options: Gpu, argv: list[str] | None, started: float) -> int:
         is_tiny=options.tiny,
         command=bench.to_command(PROGRAM, argv),
         ends_at=started + 60 * options.minutes,
+        keeps_all=options.keep_all,
     )
 
 

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from benchmarks.gpu import tiny
 from benchmarks.gpu.pieces import list_pieces
-from benchmarks.gpu.session import FINISHED, INDEX, UNFINISHED, Piece, Session, run
+from benchmarks.gpu.session import FINISHED, INDEX, Piece, Session, run
 from benchmarks.harness import bench
+from benchmarks.harness.unattended import UNFINISHED
 from fer_jax.config.fields import suggest
 from fer_jax.errors import ConfigError
 from fer_jax.runtime import compile_cache, cpu, machine
@@ -28,6 +29,7 @@ def measure(
     is_tiny: bool,
     command: str,
     ends_at: float,
+    keeps_all: bool,
 ) -> int:
     """Measure pieces until they are done or the time is up, and return the exit status.
 
@@ -39,6 +41,7 @@ def measure(
         is_tiny: whether to try the program only.
         command: the command line, for the JSONs.
         ends_at: moment of `time.monotonic` at which the program has to have ended.
+        keeps_all: whether pieces that were measured from other source files count, too.
 
     Raises:
         ConfigError: a piece has another name, there is no accelerator, or a package has no version.
@@ -69,6 +72,7 @@ def measure(
         command=command,
         console=console,
         ends_at=ends_at,
+        keeps_all=keeps_all,
     )
     console.print(
         f"runs on    {machine.describe_device()}; {machine.describe_cpu()}; {session.left_s():.0f} s"

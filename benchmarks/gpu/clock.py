@@ -23,6 +23,7 @@ from benchmarks.gpu import tiny
 from benchmarks.gpu.session import Content, Session
 from benchmarks.harness import bench, timeline
 from fer_jax.config.files import load_config, to_json
+from fer_jax.errors import RunError
 from fer_jax.files import read_json
 from fer_jax.runtime import cpu
 
@@ -54,6 +55,8 @@ def measure(session: Session) -> Content:
 def measure_autotuned(session: Session) -> Content:
     """Time the training from a cold cache with the kernels that autotuning chose before."""
     choice = _name_choice(session)
+    if not choice.exists() and not session.is_tiny:
+        raise RunError(f"{choice} is missing: what `clock` autotuned was dumped nowhere, or for another card")
     flags = f"{cpu.LOAD_AUTOTUNED}={choice.resolve()}" if choice.exists() else ""
     return _to_content(session, [_time(session, "autotuned", _empty(session), flags)])
 

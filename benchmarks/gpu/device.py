@@ -64,6 +64,13 @@ def ask_nvidia() -> dict[str, str] | None:
     return None
 
 
+def wake(run: Callable[[], Any]) -> None:
+    """Run something until the card is at its clock; it waits for the result."""
+    warm_at = time.perf_counter() + WARM_UP_S
+    while time.perf_counter() < warm_at:
+        run()
+
+
 def _measure_product(key: jax.Array, dtype: str, size: int) -> dict[str, Any]:
     # Random numbers: a card can be faster on constant ones.
     a = jax.random.normal(key, (size, size), jnp.float32).astype(dtype)
@@ -91,9 +98,7 @@ def _measure_copy(key: jax.Array, megabytes: int) -> dict[str, Any]:
 def _time(run: Callable[[], jax.Array]) -> list[float]:
     # The first call compiles.
     run().block_until_ready()
-    warm_at = time.perf_counter() + WARM_UP_S
-    while time.perf_counter() < warm_at:
-        run().block_until_ready()
+    wake(lambda: run().block_until_ready())
     samples = []
     for _ in range(REPEATS):
         started = time.perf_counter()

@@ -21,8 +21,8 @@ from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import split_examples
+from fer_jax.engine.muon import is_matrix
 from fer_jax.engine.optimizer import make_optimizer
-from fer_jax.models.cnn import LAST_LAYER
 
 ROUNDS: Final = 5
 PLAIN: Final = "sgd"
@@ -84,14 +84,13 @@ def epoch_s(session: Session) -> float | None:
 
 
 def make_optax_muon(config: Config) -> optax.GradientTransformation:
-    """Make Optax's Muon, matrix after matrix, for learning rate 1: what is compared with ours.
+    """Make Optax's Muon, matrix after matrix in float32, for learning rate 1: what is compared with ours.
 
-    Adam moves biases, norms, the first and the last layer, as Jordan 2024 advises.
+    It moves the matrices that ours moves, and Adam the rest.
     """
 
     def number(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
-        names = [each.key for each in path]
-        if names[-1] != "kernel" or LAST_LAYER in names or leaf.shape[-2] == 1:
+        if not is_matrix([each.key for each in path], leaf.shape):
             return None
         return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 

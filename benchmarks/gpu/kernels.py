@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import jax
 
-from benchmarks.gpu import steps, tiny
+from benchmarks.gpu import device, steps, tiny
 from benchmarks.gpu.session import Content, Session
 from benchmarks.harness import bench
 from benchmarks.throughput import step_worker
@@ -49,8 +49,8 @@ def trace(config: Config) -> dict[str, Any]:
     """Trace steps of a config, and return their kernels, the longest first, or why there are none."""
     job = step_worker.make_job(KIND, "train", config, config.train.batch_size)
     loop = step_worker.make_loop(job)
-    for _ in range(step_worker.WARM_UP_STEPS):
-        loop.run()
+    loop.run()
+    device.wake(loop.run)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with jax.profiler.trace(folder):

@@ -45,6 +45,10 @@ class _Planned(Session):
         """Find a piece without results."""
         return {"results": []} if name in self.done else None
 
+    def has_trained(self, name: str) -> bool:
+        """Whether a piece counts as done."""
+        return name in self.done
+
 
 def describe_plan() -> list[str]:
     """Write a line for each piece: its name, its estimated seconds after all before it, and their sum."""
@@ -193,7 +197,7 @@ def _training(epochs_: int, *, first: str, share: float = 1.0) -> Callable[[Sess
     """Estimate a training's seconds.
 
     Args:
-        epochs_: its epochs.
+        epochs_: its epochs, unless the decision has others for it.
         first: the first piece of this recipe: the cache has its programs for the others, and its epochs take
             as long as theirs.
         share: of Training that it trains on.
@@ -204,8 +208,10 @@ def _training(epochs_: int, *, first: str, share: float = 1.0) -> Callable[[Sess
             return 0.0
         done = session.find(first)
         rows = [] if done is None else done["results"]
-        each = rows[0]["seconds_per_epoch"] if rows else share * (epochs.epoch_s(session) or EPOCH_S)
-        return START_S + (COMPILE_S if done is None else 0.0) + SLACK * epochs_ * each
+        each = rows[0].get("seconds_per_epoch") if rows else None
+        each = each or share * (epochs.epoch_s(session) or EPOCH_S)
+        count = recipes.find_epochs(session, first) or epochs_
+        return START_S + (0.0 if session.has_trained(first) else COMPILE_S) + SLACK * count * each
 
     return estimate
 

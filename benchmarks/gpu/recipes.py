@@ -95,6 +95,14 @@ def find_ruling(session: Session, name: str) -> str | None:
     return None
 
 
+def find_epochs(session: Session, name: str) -> int | None:
+    """Return the epochs that were decided for a training; None: for others, or before the decision."""
+    content = session.find("decision")
+    if content is None or "decision" not in content or name not in (*SEEDS, *SECOND):
+        return None
+    return int(content["decision"]["epochs"])
+
+
 def measure_seed(session: Session, name: str) -> Content:
     """Train a seed of the recipe that the hold-out chose, on all of Training."""
     chosen = session.read("decision")["decision"]

@@ -1,4 +1,4 @@
-"""How accurate are the trained networks on PublicTest? Read once, when every network is trained.
+"""How accurate are the trained networks on PublicTest? Nothing is chosen on it.
 
 Each network in one view, mirrored, and in the views that match training; and the ensembles. The counts of a
 network go onto the card of its weights, too.

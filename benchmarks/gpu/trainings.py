@@ -16,7 +16,7 @@ from fer_jax.config import overrides
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
 from fer_jax.engine.loop import Clock
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, DivergedError
 from fer_jax.files import read_json, read_json_lines
 from fer_jax.inference import run_weights, weights
 from fer_jax.inference.run_weights import Trained
@@ -119,14 +119,22 @@ def keep_weights(session: Session, trained: Trained, name: str) -> dict[str, Any
 
 
 def train_and_keep(session: Session, name: str, config: Config) -> Content:
-    """Train a config, and keep its weights as `weights/NAME.safetensors`: the content of a piece."""
-    trained = run_weights.load_finished(train(session, session.runs / name, config), None, None)
+    """Train a config, and keep its weights as `weights/NAME.safetensors`: the content of a piece.
+
+    One whose loss does not stay finite has no weights; trained again, it would end so again.
+    """
+    settings = {"config": to_json(config)}
+    try:
+        folder = train(session, session.runs / name, config)
+    except DivergedError as error:
+        return Content([{"name": name, "diverged": str(error)}], settings)
+    trained = run_weights.load_finished(folder, None, None)
     row = describe(trained.folder) | {
         "weights": keep_weights(session, trained, name),
         "role": release_card.role_of("PublicTest", trained.config, trained.record.teachers),
     }
     files = [f"weights/{name}{ending}" for ending in (".safetensors", ".json")]
-    return Content([row], {"config": to_json(config)}, files=files)
+    return Content([row], settings, files=files)
 
 
 def find_weights(session: Session) -> list[Path]:

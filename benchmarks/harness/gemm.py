@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.harness.arena import Candidate, Dtype, Library, Result, count_cores, median_s, serve
 from benchmarks.harness.bench import has_gpu
 from fer_jax import cli
+from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.runtime import cpu
 
 
@@ -58,11 +61,16 @@ def find_peaks(results: Sequence[Result]) -> dict[str, float]:
     return peaks
 
 
+def _make_matrix(size: int) -> np.ndarray:
+    """Make a matrix float32 [size, size] of random numbers: a card can be faster on constant ones."""
+    return numpy_rng(0, Stream.INIT).standard_normal((size, size), np.float32)
+
+
 def _jax_gemm(options: Gemm) -> Callable[[], Any]:
     import jax
     import jax.numpy as jnp
 
-    a = jnp.full((options.size, options.size), 0.5, options.dtype)
+    a = jnp.asarray(_make_matrix(options.size), options.dtype)
     multiply = jax.jit(jnp.matmul)
     return lambda: multiply(a, a).block_until_ready()
 
@@ -75,7 +83,7 @@ def _torch_gemm(options: Gemm) -> Callable[[], Any]:
     if device == "cuda":
         # As JAX does by default: float32 matrices are multiplied in TF32.
         torch.set_float32_matmul_precision("high")
-    a = torch.full((options.size, options.size), 0.5, dtype=getattr(torch, options.dtype), device=device)
+    a = torch.tensor(_make_matrix(options.size), dtype=getattr(torch, options.dtype), device=device)
 
     def run() -> None:
         a @ a

@@ -23,8 +23,8 @@ from fer_jax.errors import RunError
 from fer_jax.files import read_json_lines
 from fer_jax.runtime.signals import watch_signals
 
-POLL_SECONDS = 0.1
-"""How often the log is read: often enough for epochs of a second, and hardly any work."""
+POLL_SECONDS = 0.02
+"""How often the log is read: often enough for epochs of half a second, and hardly any work."""
 PAUSE_SECONDS = 1.0
 """If two looks at the log are further apart, the machine was paused, as virtual machines can be."""
 CHECK_FLAGS = ("-c", "from fer_jax.runtime.environment import check_xla_flags; check_xla_flags()")

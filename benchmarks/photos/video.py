@@ -26,13 +26,13 @@ from fer_jax import cli
 from fer_jax.api import faces as api
 from fer_jax.errors import RunError
 from fer_jax.faces import drawing, videos
-from fer_jax.predict import recordings
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.faces.detectors import make_detector
 from fer_jax.faces.pictures import Picture
 from fer_jax.inference.analyzer import Analyzer
 from fer_jax.inference.classifiers import load
+from fer_jax.predict import recordings
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu
 

@@ -26,7 +26,6 @@ from fer_jax.runs import checkpoint, record, trackers
 
 PIXELS: Final = 48 * 48
 DATA: Final = "faces.csv"
-RUN_FILES: Final = ("config.json", "run.json", "log.jsonl", "metrics.json", "report.md", "report.html")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ class Kind(NamedTuple):
     is_tuned: bool
 
 
+_HALF = {"compute_dtype": "bfloat16"}
 _USERS = {"conv_bias": True, "channels_last": False, "fused_optimizer": False}
 _BF16 = {"bfloat16": True}
 _COMPILED = {"compile_mode": "default"}
@@ -58,7 +59,8 @@ _GRAPHS = {"compile_mode": "max-autotune"}
 KINDS = {
     "jax": Kind("JAX, fast kernels", "jax", "float32", {}, True),
     "jax-plain": Kind("JAX, plain kernels", "jax", "float32", {"kernels": "plain"}, True),
-    "jax-bf16": Kind("JAX, fast, bfloat16", "jax", "bfloat16", {"compute_dtype": "bfloat16"}, True),
+    "jax-bf16": Kind("JAX, fast, bfloat16", "jax", "bfloat16", _HALF, True),
+    "jax-plain-bf16": Kind("JAX, plain, bfloat16", "jax", "bfloat16", _HALF | {"kernels": "plain"}, True),
     "jax-untuned": Kind("JAX, fast, not tuned", "jax", "float32", {}, False),
     "torch-users": Kind("PyTorch as users run it", "torch", "float32", _USERS, False),
     "torch": Kind("PyTorch tuned", "torch", "float32", {}, True),

@@ -13,7 +13,7 @@ from fer_jax.compare import plots, records, text
 from fer_jax.compare import run as compare_work
 from fer_jax.config.data import Part
 from fer_jax.errors import ConfigError
-from fer_jax.files import Json
+from fer_jax.files import Json, expand_home
 from fer_jax.report import terminal
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ def compare_runs(
         FerJaxError: the runs cannot be compared, or the data cannot be used.
     """
     named = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    folders = [each.folder if isinstance(each, Run) else Path(each).expanduser() for each in named]
+    folders = [each.folder if isinstance(each, Run) else expand_home(each) for each in named]
     if not folders:
         raise ConfigError("no run was named; give two runs, or a folder of runs")
     words = f"fer_jax.compare_runs({[folder.name for folder in folders]}, part={part!r})"
     result = compare_work.compare(
         terminal.make_console(),
         folders,
-        None if data is None else Path(data).expanduser(),
+        None if data is None else expand_home(data),
         part=part,
         on_bad_row=None,
         has_speed=True,

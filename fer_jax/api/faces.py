@@ -176,7 +176,7 @@ def _tell(problems: Sequence[Problem]) -> Generator[Event]:
 
 def _to_image(picture: Any) -> np.ndarray:
     """Make a picture in memory uint8 [H, W, 3] RGB, or refuse it."""
-    if isinstance(picture, Image.Image):
+    if isinstance(picture, Image.Image) and 0 not in picture.size:
         return pictures.to_rgb(picture)
     came = np.asarray(picture)
     if (

@@ -22,7 +22,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.evaluate import predictions
 from fer_jax.evaluate import run as evaluate_run
 from fer_jax.evaluate.options import EvaluateOptions
-from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.files import Json, expand_home, read_json, read_json_lines
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
@@ -329,4 +329,4 @@ def _train(
 
 
 def _as_path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path).expanduser()
+    return None if path is None else expand_home(path)

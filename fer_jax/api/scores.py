@@ -248,6 +248,7 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
 
 
 def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
+    names = tuple(names)  # They may come as an array.
     if not names and classes in (CLASS_COUNT, len(NAMES)):
         return names_of(classes)
     if len(names) != classes:
@@ -257,7 +258,7 @@ def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
         )
     if fault := find_name_fault(names):
         raise DataError(f"the names are {', '.join(map(repr, names))}; wanted {fault}")
-    return tuple(names)
+    return names
 
 
 def _check_labels(labels: Any, names: Sequence[str], *, images: int) -> np.ndarray:

@@ -99,7 +99,10 @@ def _refuse_edited(out: Path, *, may_replace: bool) -> None:
     """
     if may_replace or not ((out / LIST).exists() and (out / RESULT).exists()):
         return
-    written = read_json(out / RESULT).get("list_sha256")
+    try:
+        written = read_json(out / RESULT).get("list_sha256")
+    except (RunError, AttributeError):  # What is damaged is replaced.
+        return
     if written not in (None, hashlib.sha256((out / LIST).read_bytes()).hexdigest()):
         raise RunError(
             f"{out / LIST} was edited since the audit wrote it; move it away, give another --out, or "

@@ -11,11 +11,9 @@ from fer_jax.config.changes import method
 from fer_jax.config.data import LABEL_WORDS
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
-from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.files import Json, read_json, read_json_lines, reading
 from fer_jax.runs import record
 from fer_jax.runs.record import RunRecord
-
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,15 @@ def read_run(folder: Path) -> SeedRun:
         raise RunError(
             f"{folder} is not finished; resume it (--resume), or name the runs to compare without it"
         )
-    return SeedRun(
-        folder=folder,
-        config=record.read_config(folder),
-        record=content,
-        metrics=read_json(folder / "metrics.json"),
-        history=read_json_lines(folder / "log.jsonl"),
-    )
+    metrics, history = read_json(folder / "metrics.json"), read_json_lines(folder / "log.jsonl")
+    with reading(folder):  # Before all runs predict.
+        needed = [
+            metrics[part][name] for part in ("train", "val") for name in ("accuracy", "correct", "total")
+        ]
+        needed += [each[name] for each in history for name in ("images_per_second", "seconds")]
+        if not history or not all(isinstance(each, int | float) for each in needed):
+            raise ValueError("no epoch, or no number where one was wanted,")
+    return SeedRun(folder, record.read_config(folder), content, metrics, history)
 
 
 def group(runs: Sequence[SeedRun]) -> list[Entry]:

@@ -11,9 +11,9 @@ import numpy as np
 from rich.console import Console
 
 from fer_jax.compare import notebook, page, plots, records, text
-from fer_jax.compare.entries import PARTS, Entry, SeedRun, check_comparable, group, read_run
+from fer_jax.compare.entries import Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
-from fer_jax.config.data import LABEL_WORDS, BadRow
+from fer_jax.config.data import LABEL_WORDS, OWN_PARTS, BadRow
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
@@ -167,7 +167,7 @@ def measure(
         console.print(note, style="yellow")
     is_right: list[list[np.ndarray]] = []
     without: list[list[Json | None]] = []
-    needed = [entry.seeds[:1] if part in PARTS else entry.seeds for entry in entries]
+    needed = [entry.seeds[:1] if part in OWN_PARTS else entry.seeds for entry in entries]
     with terminal.show_steps(console, "predicting", sum(map(len, needed))) as advance:
         for runs in needed:
             is_right.append([])
@@ -209,10 +209,12 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         describe_entry(entry, before, part, rights, without)
         for entry, before, rights, without in zip(entries, befores, is_right, measured.copy_free, strict=True)
     ]
-    known = [each for each in PARTS if any(each in seed["parts"] for run in runs for seed in run["seeds"])]
+    known = [
+        each for each in OWN_PARTS if any(each in seed["parts"] for run in runs for seed in run["seeds"])
+    ]
     return {
         "part": part,
-        "parts": [*known, *([part] if part not in PARTS else [])],
+        "parts": [*known, *([part] if part not in OWN_PARTS else [])],
         "images": len(is_right[0][0]),
         "labels": describe_labels(entries[0].config),
         "data": {

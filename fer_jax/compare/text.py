@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.files import Json
 from fer_jax.metrics.scores import tells_copies_apart
 from fer_jax.text import (
@@ -131,7 +132,7 @@ def main_table(result: Json) -> Table:
     rows = [[*head, "seeds", "parameters", "MACs", *speeds, "best epoch"]]
     for run in result["runs"]:
         told = run["notebook"] or {}
-        notebook = " / ".join(told.get(part) or MISSING for part in ("train", "val", "test"))
+        notebook = " / ".join(told.get(part) or MISSING for part in OWN_PARTS)
         rows.append(
             [
                 run["label"],

@@ -73,6 +73,15 @@ FREE = (
     "train.save_epochs",
     "train.trackers",
 )
+FILES = (
+    "data.path",
+    "data.drop",
+    "labels.ferplus",
+    "distill.teachers",
+    "distill.bank",
+    "init.weights",
+)
+"""Fields that name files of this machine."""
 # Teachers too are compared by hash when a run is resumed; its extensions are taken from its record. Another
 # number of devices changes the rounding alone, and a note says so.
 FREE_TO_RESUME = (*FREE, "distill.teachers", "distill.bank", "train.extra_epochs", "device.count")

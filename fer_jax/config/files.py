@@ -113,6 +113,10 @@ def load_config(named: str | Path) -> Config:
         ConfigError: there is no such file, running it fails, or it defines no `config`.
     """
     path = find_file(named, "config")
+    if path.suffix == ".json":
+        raise ConfigError(
+            f"{path} is JSON; give a Python file that defines `config`, such as configs/run6.py"
+        )
     config = run_file(path).get("config")
     if not isinstance(config, Config):
         raise ConfigError(
@@ -135,16 +139,18 @@ def run_file(path: Path) -> Json:
     try:
         return runpy.run_path(str(path))
     except FerJaxError as error:
-        raise ConfigError(f"{path}, line {_line_of(error, path)}: {error}") from None
+        raise ConfigError(f"{_place(error, path)}: {error}") from None
     except (Exception, SystemExit) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
-        hint = _hint(error)
-        raise ConfigError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from None
+        raise ConfigError(f"{_place(error, path)}: {type(error).__name__}: {error}{_hint(error)}") from None
 
 
-def _line_of(error: BaseException, path: Path) -> int | None:
+def _place(error: BaseException, path: Path) -> str:
+    """Name the file, and its line where one is known: that of the fault, or the one that reached it."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+    line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno
+    return str(path) if line is None else f"{path}, line {line}"
 
 
 def _hint(error: BaseException) -> str:

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from fer_jax import fer2013
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.errors import DataError
 from fer_jax.files import Json
 
-_OWN_USAGES: Final = ("train", "val", "test")
 _CHUNK_IMAGES: Final = 8192
 """Images that are hashed at a time."""
 
@@ -66,7 +66,7 @@ class Examples:
     @property
     def usage_names(self) -> tuple[str, ...]:
         """Names of the usages: Kaggle's, and of pictures of one's own those of the parts."""
-        return _OWN_USAGES if self.is_own else fer2013.USAGES
+        return OWN_PARTS if self.is_own else fer2013.USAGES
 
     @property
     def is_synthetic(self) -> bool:

@@ -10,7 +10,7 @@ from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.data.readers.own import manifest
 from fer_jax.errors import DataError
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 from fer_jax.litter import is_litter
 
 DEFAULT_FOLDER: Final = Path("data")
@@ -114,9 +114,9 @@ def name_data(config: DataConfig) -> str:
 
 def _find_given(text: str, name: str, *, is_own: bool) -> Path:
     try:
-        path = Path(text).expanduser()
+        path = expand_home(text)
         is_there, is_folder = path.exists(), path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # Too long, in no user's home, with a NUL.
+    except (OSError, ValueError) as error:  # Too long, or with a NUL.
         said = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{name} is {printable(text[:200])}: {said}; give another path") from None
     if not is_there:

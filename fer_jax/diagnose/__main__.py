@@ -50,7 +50,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
-    from fer_jax.files import read_json_lines, refuse_other, write_json
+    from fer_jax.files import read_json_lines, reading, refuse_other, write_json
     from fer_jax.report import run_page, terminal
 
     folder, log = options.run, options.run / "log.jsonl"
@@ -62,7 +62,8 @@ def _diagnose(options: DiagnoseCommand) -> int:
     decomposition = _read_decomposition(options.bias_variance, config.name)
     made_from = {"decomposition": decomposition}
     refuse_other(folder / "diagnosis.json", made_from, may_replace=options.overwrite)
-    result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
+    with reading(folder):
+        result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
     console = terminal.make_console()
     console.print(result["sentence"], style="bold")
     _show(console, result)

@@ -13,7 +13,7 @@ from fer_jax.data.readers import ferplus
 from fer_jax.data.targets import DEFAULT_FILE
 from fer_jax.errors import DataError
 from fer_jax.evaluate.subject import Subject
-from fer_jax.files import Json
+from fer_jax.files import Json, expand_home
 from fer_jax.inference.labels import LabelledRows, Labelling
 from fer_jax.inference.rows import find_trained_on, find_training_hashes
 from fer_jax.metrics import abstention, raters
@@ -118,7 +118,7 @@ def _find_file(labelling: Labelling, examples: Examples) -> Path | None:
     if config.source == "ferplus":
         return targets.find_votes(config)
     if config.ferplus is not None:
-        named = Path(config.ferplus).expanduser()
+        named = expand_home(config.ferplus)
         return named if named.is_file() else None
     if source is None:
         return None

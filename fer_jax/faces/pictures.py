@@ -128,7 +128,7 @@ def read_frames(
         time_s = 0.0
         for index in _frames_of(image):
             if not _seek(image, index, name):
-                return
+                break
             if _is_smaller_copy(image, index):
                 continue
             pixels, traits, duration_s = _decode(image, name, max_pixels)
@@ -136,6 +136,8 @@ def read_frames(
             yield Picture(name, number, shown_s, pixels, traits)
             number += 1
             time_s += duration_s or 0
+    if not number:
+        raise DataError(f"{name}: the picture has no frame; save it again, for example as JPEG")
 
 
 def find_turn(image: Image.Image) -> Image.Transpose | None:
@@ -298,8 +300,8 @@ def _seek(image: Image.Image, index: int, name: str) -> bool:
 
 def _is_smaller_copy(image: Image.Image, index: int) -> bool:
     """Whether the page of a TIFF is another one at a lower resolution."""
-    tags = getattr(image, "tag_v2", {})
-    return index > 0 and bool(int(tags.get(_SUBFILE_TAG, 0)) & 1)
+    kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TAG, 0)
+    return index > 0 and isinstance(kind, int) and bool(kind & 1)
 
 
 def _decode(

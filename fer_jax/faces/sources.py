@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 from fer_jax.litter import is_litter
 from fer_jax.text import counted
 
@@ -128,7 +128,7 @@ class _Search:
         if name.startswith(CAMERA):
             self._add_camera(name)
             return
-        path = Path(os.path.expanduser(name))  # noqa: PTH111, where Path.expanduser raises, this does not
+        path = expand_home(name)
         try:
             mode = path.stat().st_mode
         except (OSError, ValueError) as error:

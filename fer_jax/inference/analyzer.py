@@ -6,7 +6,7 @@ network's, and takes what was found in several pictures as one batch.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -244,12 +244,21 @@ def read_contract(classifier: Classifier) -> CropContract:
         contract = CropContract(**{**fields, "gray": tuple(fields["gray"])})
     except (TypeError, KeyError):
         contract = None
-    if contract is None or contract.version != CONTRACT.version:
+    if contract is None or not _is_known(contract):
         raise ConfigError(
             f"the card of {classifier.name} has a crop contract that this fer_jax does not know: {fields}; "
             "install a newer fer_jax"
         )
     return contract
+
+
+def _is_known(contract: CropContract) -> bool:
+    """Whether faces can be cut out so: the version stands for everything but the square."""
+    square = (contract.side_factor, contract.shift_down)
+    if not all(type(each) in (int, float) and math.isfinite(each) for each in square):
+        return False
+    ours = replace(contract, side_factor=CONTRACT.side_factor, shift_down=CONTRACT.shift_down)
+    return contract.side_factor > 0 and ours == CONTRACT
 
 
 def _whole(height: int, width: int, contract: CropContract) -> np.ndarray:

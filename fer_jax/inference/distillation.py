@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Literal
 
 import jax
@@ -20,7 +19,7 @@ import numpy as np
 
 from fer_jax.config.model import DeviceConfig
 from fer_jax.data.batches import in_order
-from fer_jax.files import Json, keep_array, read_array
+from fer_jax.files import Json, expand_home, keep_array, read_array
 from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.stored_views import EpochViews, StoredViews, TrainTargets, count_before, redraw
@@ -71,7 +70,7 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
     """
     distill = student.config.distill
     if distill.bank is not None:
-        path = Path(distill.bank).expanduser()
+        path = expand_home(distill.bank)
         bank, sha256 = bank_file.read(path)
         check_bank(path, bank, student)
         return _teach_by_views(

@@ -82,6 +82,8 @@ def _read_card(fields: Any, *, where: str) -> Card:
         raise RunError(
             f"{where}: preprocessing.std is {std}, and gray levels are divided by it; {_GET_AGAIN}"
         )
+    # Read by those who measure the weights again.
+    read("parameters", kind=int), read("figures", kind=list)
     is_ferplus = read("training", "labels", kind=str).startswith("FER+")
     return Card(
         name=read("name", kind=str),

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from fer_jax.errors import RunError
 from fer_jax.faces import drawing
 from fer_jax.faces.drawing import DrawnFace
 from fer_jax.faces.sources import Source
-from fer_jax.files import replacing
+from fer_jax.files import replacing, writing
+from fer_jax.predict import recordings
 from fer_jax.predict.copies import name_crop, number_frame
 from fer_jax.predict.frames import Frame, Opened
 
@@ -101,10 +101,5 @@ def save_picture(image: np.ndarray, path: Path) -> None:
     # In memory first: on a full disk Pillow writes half a JPEG without a word.
     content = io.BytesIO()
     Image.fromarray(image).save(content, format="PNG" if is_png else "JPEG", **options)
-    try:
-        with replacing(path) as new:
-            new.write_bytes(content.getvalue())
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error.strerror or error}; free some space, or choose another place"
-        ) from None
+    with writing(path), replacing(path) as new:
+        new.write_bytes(content.getvalue())

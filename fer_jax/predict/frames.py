@@ -233,5 +233,5 @@ def _decode(source: Source, every: int, warn: Callable[[str], None]) -> Iterator
         yield Opened(source.name, is_video=False)
         content = read_standard_input() if source.path is None else source.path
         for picture in pictures.read_frames(content, name=source.name):
-            if picture.frame % every == 0:
+            if picture.time_s is None or picture.frame % every == 0:
                 yield picture

@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_jax.errors import RunError
 from fer_jax.faces.videos import check_installed
-from fer_jax.files import replacing
+from fer_jax.files import replacing, writing
 
 _TICKS: Final = 60_000
 """The time stamps of copies count these in a second: all usual frame rates come out whole, NTSC's too."""
@@ -56,13 +56,11 @@ def writing_video(path: Path, *, fps: float | None) -> Iterator[Write]:
 def _translated(path: Path) -> Iterator[None]:
     import av
 
-    try:
-        yield
-    except (av.error.FFmpegError, OSError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise RunError(
-            f"{path} cannot be written: {said}; free some space, or choose another place"
-        ) from None
+    with writing(path):
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            raise OSError(error.errno, error.strerror or str(error)) from None
 
 
 class _Writer:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fer_jax.errors import DataError, RunError
 from fer_jax.faces.sources import Found
-from fer_jax.files import write_json, write_table
+from fer_jax.files import write_json, write_table, writing
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.predict import drawn, window
 from fer_jax.predict.collect import Collector
@@ -219,12 +219,10 @@ def _write(options: PredictOptions, faces: Faces) -> tuple[list[str], list[RunEr
     for path, write in writers.items():
         try:
             if path is not None:
-                write(path)
-        except OSError as error:
-            said = error.strerror or error
-            lost.append(
-                RunError(f"{path} cannot be written: {said}; free some space, or choose another place")
-            )
+                with writing(path):
+                    write(path)
+        except RunError as error:
+            lost.append(error)
     outputs = (options.csv, options.json, options.parquet, options.out, options.crops)
     return [str(each) for each in outputs if each is not None and each.exists()], lost
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from fer_jax.config.fields import FILES
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.faces.crop import CONTRACT
@@ -98,12 +99,12 @@ def describe_preprocessing(stats: PixelStats) -> Json:
 def public_config(config: Config) -> Json:
     """Turn a config into JSON for publication: paths are reduced to file names."""
     fields = to_json(config)
-    for section, name in (("data", "path"), ("data", "drop"), ("labels", "ferplus"), ("distill", "bank")):
-        place = fields[section][name]
-        fields[section][name] = None if place is None else Path(place).name
-    fields["distill"]["teachers"] = [Path(place).name for place in fields["distill"]["teachers"]]
-    if config.init.weights is not None:
-        fields["init"]["weights"] = Path(config.init.weights).name
+    for section, name in (field.split(".") for field in FILES):
+        named = fields[section][name]
+        if isinstance(named, list):
+            fields[section][name] = [Path(each).name for each in named]
+        elif named is not None:
+            fields[section][name] = Path(named).name
     return fields
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.data.examples import Examples
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, replacing, write_json
@@ -185,7 +186,7 @@ def list_parts(
     own: list[str] = []
     if examples.sha256 == trained.record.data.sha256:
         # With the official protocol val and test are PublicTest and PrivateTest.
-        names = ("train",) if trained.config.split.protocol == "official" else ("train", "val", "test")
+        names = ("train",) if trained.config.split.protocol == "official" else OWN_PARTS
         own = [name for name in names if name not in left_out and len(trained.saved[name])]
     there = [_PUBLIC] if len(list_labelled(examples, _PUBLIC)) else []
     if scores_private_test:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_jax.config.overrides import to_option
-from fer_jax.files import Json
+from fer_jax.files import Json, reading
 from fer_jax.metrics.history import keep_measured
 from fer_jax.report import story as run_story
 from fer_jax.report.charts import curve_charts
@@ -71,6 +71,11 @@ def write(folder: Path) -> Path:
         RunError: it is not the folder of a run, or a file in it is damaged.
         ConfigError: `config.json` is not a config of this fer_jax.
     """
+    with reading(folder):
+        return _write(folder)
+
+
+def _write(folder: Path) -> Path:
     story = gather(folder)
     measured = describe_parts(story)
     history = story.history

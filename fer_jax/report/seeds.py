@@ -13,7 +13,6 @@ from fer_jax.report.story import SCORES_NOTE, no_better_note
 from fer_jax.text import Table, align, interval, mean_and_spread, percent, thousands, to_markdown
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
-COUNTS = ("correct", "total")
 _MEASURED_LETTERS: Final = 59
 
 Metrics = Mapping[str, Mapping[str, Any]]

@@ -4,7 +4,6 @@ Nothing is read in full here: what the files hold is checked when they are read.
 """
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from fer_jax.data.load import check_own
 from fer_jax.data.location import find_file
 from fer_jax.data.rows import drop_list
 from fer_jax.errors import ConfigError, DataError, RunError
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record, sources
-from fer_jax.runs.location import choose_place, find_folders
+from fer_jax.runs.location import choose_place
 from fer_jax.runs.record import DataRecord, RunRecord
 
 
@@ -40,7 +39,7 @@ def check_files(config: Config) -> None:
         for folder in sources.find_all([name]).runs:
             read_finished(folder)
     if config.distill.bank is not None:
-        check_bank(Path(config.distill.bank).expanduser())
+        check_bank(expand_home(config.distill.bank))
 
 
 def check_bank(path: Path) -> None:
@@ -88,28 +87,19 @@ def read_finished(folder: Path) -> RunRecord:
     """Read the record of a finished run.
 
     Raises:
-        RunError: there is none, or it is not finished.
+        RunError: there is none, it is not finished, or it is that of several seeds.
     """
     if not folder.is_dir():
         raise RunError(
             f"there is no folder {folder}{suggest_path(folder) or '; give a run such as runs/run6-seed0'}"
         )
     found = record.read_record(folder)
+    if found.folders is not None:
+        names = ", ".join(Path(each).name for each in found.folders)
+        raise RunError(f"{folder} holds {len(found.folders)} runs, {names}; give one of them")
     if not found.finished:
         raise RunError(f"{folder} is not finished; go on with it (train --resume) first")
     return found
-
-
-def read_runs(paths: Sequence[Path]) -> list[Path]:
-    """Find the runs that paths stand for, see `find_folders`, and check that each is finished.
-
-    Raises:
-        RunError: one is missing, or not finished.
-    """
-    folders = find_folders(paths)
-    for folder in folders:
-        read_finished(folder)
-    return folders
 
 
 def check_data(

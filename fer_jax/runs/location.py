@@ -176,7 +176,7 @@ def suggest_run(path: Path) -> str:
 def _by_number(path: Path) -> list[tuple[bool, int, str]]:
     # run10 comes after run9.
     pieces = re.split(r"(\d+)", path.name)
-    return [(piece.isdigit(), int(piece) if piece.isdigit() else 0, piece) for piece in pieces]
+    return [(piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces]
 
 
 def _seeds_of(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from fer_jax.config.fields import suggest
 from fer_jax.config.files import from_json
 from fer_jax.data.location import find_file
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.files import read_json, reading
+from fer_jax.files import expand_home, read_json, reading
 from fer_jax.runs.location import find_folders
 
 WEIGHTS: Final = Path(__file__).parents[1] / "weights"
@@ -104,7 +104,7 @@ def find(named: str | Path) -> Released | list[Path]:
     Raises:
         RunError: there is nothing of this name; the message suggests what is close to it.
     """
-    path = Path(named).expanduser()
+    path = expand_home(named)
     if path.suffix == SUFFIX and path.is_file():
         return Released(path.parent, path.stem)
     is_name = str(named) in list_names(WEIGHTS)
@@ -151,7 +151,7 @@ def find_all(named: Sequence[str | Path]) -> Members:
 
 
 def _find_members(named: str | Path) -> Sequence[Released | Path]:
-    path = Path(named).expanduser()
+    path = expand_home(named)
     if path.is_dir() and not any(_list_runs(path)) and list_names(path):
         return [Released(path, name) for name in list_names(path)]
     is_card = path.suffix == CARD_SUFFIX and path.with_suffix(SUFFIX).is_file()

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import Final
 
-from fer_jax.config.fields import FREE, field_of
+from fer_jax.config.fields import FILES, FREE, field_of
 from fer_jax.config.files import to_json
 from fer_jax.config.overrides import Value, list_leaves
 from fer_jax.config.run import Config
@@ -104,7 +104,7 @@ def _errors_of(name: str) -> Iterator[None]:
 
 def list_settings(config: Config) -> dict[str, Value]:
     """Flatten a config for a tracker, without what names files of this machine."""
-    hidden = (*FREE, "data.drop", "distill.teachers", "distill.bank")
+    hidden = (*FREE, *FILES)
     return {name: value for name, value in list_leaves(to_json(config)) if field_of(name) not in hidden}
 
 

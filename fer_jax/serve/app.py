@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import html
 import mimetypes
 from collections.abc import Sequence
 from functools import partial
@@ -83,6 +84,8 @@ async def _show_home(page: str, request: Request) -> Response:
     style = page.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = CSP.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
+    here = html.escape(str(request.base_url).rstrip("/"))
+    page = page.replace("http://localhost:8000", here)
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 

@@ -95,12 +95,14 @@ def check(options: ServeOptions) -> None:
 
 
 def _check_numbers(options: ServeOptions) -> None:
+    from fer_jax.faces.pictures import MAX_PIXELS  # --help need not wait for Pillow.
+
     for name, value, least, most in (
         ("--min-score", options.min_score, 0, 1),
         ("--min-face", options.min_face, 0, 10_000),
         ("--port", options.port, 0, 65535),
         ("--max-mb", options.max_mb, 0.001, 1000),
-        ("--max-megapixels", options.max_megapixels, 0.001, 1000),
+        ("--max-megapixels", options.max_megapixels, 0.001, MAX_PIXELS / 1e6),
         ("--places", options.places, 1, 1000),
         ("--upload-seconds", options.upload_seconds, 0.1, 3600),
     ):

@@ -155,11 +155,12 @@ def listen(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(CONNECTIONS)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have.
         if listening is not None:
             listening.close()
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ConfigError(
-            f"cannot listen on --host {host} --port {port}: {error.strerror or error}; give another --port "
+            f"cannot listen on --host {host} --port {port}: {said}; give another --port "
             "(0: any that is free), or an address of this machine"
         ) from None
     return listening

@@ -93,7 +93,7 @@ def _read_fact(path: Path, name: str) -> str | None:
     try:
         with Image.open(path) as picture:
             return picture.info.get(name)
-    except (OSError, ValueError):
+    except Exception:  # Pillow's parsers can raise anything.
         return None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fer_jax import cli
+from fer_jax.config.files import load_config
 from fer_jax.errors import ConfigError
 from fer_jax.sweep import passwords
 from fer_jax.sweep.space import load_space
@@ -103,6 +104,7 @@ def _sweep(options: SweepCommand, *, invocation: str, password: str | None) -> i
 
     plan = Plan(
         options=options,
+        file=load_config(options.config),  # Once: it may be edited during the hours of the trials.
         config=settings,
         space=space,
         invocation=invocation,

@@ -18,13 +18,15 @@ class Plan:
 
     Attributes:
         options: the command's.
-        config: the base of all trials.
+        file: what the config file defines.
+        config: the base of all trials: that, with the command's options.
         space: what trials may be.
         invocation: the command line, for the record; without a password.
         password: of the database, from the command line.
     """
 
     options: "SweepCommand"
+    file: Config
     config: Config
     space: Space
     invocation: str

@@ -18,7 +18,7 @@ import optuna
 from rich.console import Console
 
 from fer_jax.config.fields import FREE, field_of, flatten
-from fer_jax.config.files import load_config, to_json
+from fer_jax.config.files import to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
@@ -302,7 +302,7 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
     command = None
     if best is not None:
         config = apply(plan.config, best["params"], where=f"trial {best['number']}")
-        words = to_options(load_config(plan.options.config), config)
+        words = to_options(plan.file, config)
         command = shlex.join(["python", "-m", "fer_jax.train", "--config", str(plan.options.config), *words])
     result = {
         "name": plan.name,

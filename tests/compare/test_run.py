@@ -196,6 +196,14 @@ def test_it_refuses_a_run_that_is_not_finished(copies: Path, capsys: pytest.Capt
     assert f"{copies / 'fast'} is not finished" in err and "--resume" in err
 
 
+def test_it_refuses_a_damaged_run_before_anything_is_predicted(
+    copies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copies / "fast" / "metrics.json").write_text("{}")
+    status, err = refuse(capsys, copies)
+    assert (status, f"{copies / 'fast'} is damaged" in err) == (4, True)
+
+
 def test_it_refuses_other_data(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = read(copies / "slow" / "run.json")["data"]
     rewrite(copies / "slow" / "run.json", data=data | {"sha256": "0" * 64})

@@ -385,6 +385,19 @@ def test_a_slip_in_a_config_file_is_refused_with_file_and_line(
         load_config(path)
 
 
+def test_the_fault_of_an_imported_module_has_the_line_that_imports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "with_a_fault.py").write_text("a = 1\n" * 5 + "b = (\n")
+    (tmp_path / "run.py").write_text("\nimport with_a_fault\n")
+    with pytest.raises(ConfigError, match=r"run\.py, line 2: SyntaxError"):
+        load_config(tmp_path / "run.py")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"config\.json is JSON; give a Python file"):
+        load_config(tmp_path / "config.json")
+
+
 def test_a_config_file_gives_its_config_with_lists_and_whole_numbers_put_right(tmp_path: Path) -> None:
     path = tmp_path / "run.py"
     path.write_text(HEAD + "config = Config(name='a', model=ModelConfig(blocks=[ConvBlock()]))\n")

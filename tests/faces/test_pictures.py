@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, TiffTags, features
 
 from fer_jax.errors import DataError
 from fer_jax.faces import pictures
@@ -129,6 +129,10 @@ def test_pages_are_frames_without_times_and_smaller_copies_are_left_out() -> Non
     small.encoderinfo = {"tiffinfo": {254: 1}}
     (only,) = read(RED, "TIFF", save_all=True, append_images=[small])
     assert only.image.shape == (6, 8, 3)
+    odd = TiffImagePlugin.ImageFileDirectory_v2()
+    odd.tagtype[254], odd[254] = TiffTags.ASCII, "odd"
+    small.encoderinfo = {"tiffinfo": odd}
+    assert len(read(RED, "TIFF", save_all=True, append_images=[small])) == 2
     # The second picture of a phone's JPEG is a depth map or the like.
     (only,) = read(RED, "MPO", save_all=True, append_images=[BLUE])
     assert only.image[0, 0].tolist() == pytest.approx([255, 0, 0], abs=3)
@@ -137,6 +141,23 @@ def test_pages_are_frames_without_times_and_smaller_copies_are_left_out() -> Non
 def test_a_default_image_is_no_frame_of_an_animated_png() -> None:
     frames = read(RED, "PNG", save_all=True, append_images=[BLUE], default_image=True, duration=50)
     assert [each.image[0, 0].tolist() for each in frames] == [[0, 0, 255]]
+
+
+def test_an_animated_png_without_a_frame_is_refused() -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    chunks = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 8, 2, 0, 0, 0)),
+        chunk(b"acTL", struct.pack(">II", 1, 0)),
+        chunk(b"IDAT", zlib.compress(bytes(6 * (1 + 3 * 8)))),
+        chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 6, 0, 0, 1, 10, 0, 0)),
+        chunk(b"IEND", b""),
+    ]
+    with pytest.raises(DataError, match="has no frame"):
+        list(read_frames(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)))
 
 
 def test_names_in_any_script(tmp_path: Path) -> None:

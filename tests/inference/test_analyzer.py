@@ -1,6 +1,7 @@
 """From pictures to expressions: with a detector of the test's own, and on the photo that has one face."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,14 @@ def test_networks_of_an_ensemble_have_the_same_classes() -> None:
 def test_a_contract_of_the_future_is_refused(tmp_path: Path) -> None:
     classifier = load("tiny")
     assert analyzer.read_contract(classifier) == CONTRACT
-    object.__setattr__(classifier, "card", {"preprocessing": {"contract": {"version": 2, "gray": [1, 2, 3]}}})
-    with pytest.raises(ConfigError, match="a crop contract that this fer_jax does not know"):
-        analyzer.read_contract(classifier)
+    ours = classifier.card["preprocessing"]["contract"]
+    unknown: list[dict[str, Any]] = [
+        *({"version": 2}, {"side_px": 64}, {"gray": [1, 2]}, {"gray": 1}),
+        *({"side_factor": each} for each in ("1.08", 0, None)),
+    ]
+    for change in unknown:
+        object.__setattr__(classifier, "card", {"preprocessing": {"contract": {**ours, **change}}})
+        with pytest.raises(ConfigError, match="a crop contract that this fer_jax does not know"):
+            analyzer.read_contract(classifier)
+    object.__setattr__(classifier, "card", {"preprocessing": {"contract": {**ours, "side_factor": 1.2}}})
+    assert analyzer.read_contract(classifier).side_factor == 1.2

@@ -17,11 +17,10 @@ from PIL import Image
 import fer_jax
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import videos
-from fer_jax.predict import recordings
 from fer_jax.faces.crop import CONTRACT
 from fer_jax.inference.classifiers import load
 from fer_jax.predict import __main__ as predict
-from fer_jax.predict import drawn
+from fer_jax.predict import drawn, recordings
 from fer_jax.predict.frames import Frame
 
 pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")

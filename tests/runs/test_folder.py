@@ -89,6 +89,8 @@ def test_without_locks_of_the_system_two_live_runs_are_kept_apart_and_a_killed_o
         ({"started": "1"}, True),  # A later process has the number.
         ({"pid": 2**22 + 1}, True),
         ({"system": "another-start pid:[4026531836]"}, True),
+        ({"pid": "x"}, True),
+        ({"pid": 10**30}, True),
         ({"host": "elsewhere"}, False),
     ],
 )
@@ -213,7 +215,7 @@ def test_lines_of_json_come_back(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"{tmp_path}/run.json is missing: .* not the folder of a run"):
+    with pytest.raises(RunError, match=f"{tmp_path}/run.json is missing; it belongs in the folder of a run"):
         read_json(tmp_path / "run.json")
     for content in (b"{", b"", b"\xff\xfe"):
         (tmp_path / "run.json").write_bytes(content)

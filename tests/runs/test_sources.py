@@ -74,6 +74,11 @@ def test_a_near_miss_is_suggested(here: Path, named: str, meant: str) -> None:
         find(named)
 
 
+def test_the_home_of_an_unknown_user_is_not_there(here: Path) -> None:
+    with pytest.raises(RunError, match="there is no run, no weights file"):
+        find("~nobody-of-this-name/run")
+
+
 def test_what_is_there_is_listed(here: Path) -> None:
     with pytest.raises(RunError, match=r"one of best, ferplus, mid, tiny$"):
         find("nothing like it")

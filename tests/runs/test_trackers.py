@@ -12,13 +12,14 @@ import pytest
 
 from fer_jax.config.data import DataConfig
 from fer_jax.config.run import Config
-from fer_jax.config.training import TrainConfig
+from fer_jax.config.training import InitConfig, TrainConfig
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.runs import trackers
 
 CONFIG = Config(
     name="tried",
     data=DataConfig(path="/home/me/train.csv", drop="/home/me/audit.csv"),
+    init=InitConfig(weights="/home/me/mine.safetensors"),
     train=TrainConfig(trackers=("wandb", "mlflow")),
 )
 HISTORY = [{"epoch": epoch, "step": 10 * epoch} | dict.fromkeys(trackers.SCALARS, 0.5) for epoch in (1, 2, 3)]

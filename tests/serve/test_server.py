@@ -243,6 +243,8 @@ def test_a_port_in_use_is_one_message() -> None:
             server.listen(host, port)
     with pytest.raises(ConfigError, match=r"--host no\.such\.host\.invalid"):
         server.listen("no.such.host.invalid", 0)
+    with pytest.raises(ConfigError, match=r"--host a\.\.b"):
+        server.listen("a..b", 0)
 
 
 def test_a_server_at_every_address_is_shown_by_a_name_that_it_knows() -> None:

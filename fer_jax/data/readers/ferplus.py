@@ -14,7 +14,7 @@ import numpy as np
 from fer_jax import fer2013
 from fer_jax.data.readers.file_kinds import check_source
 from fer_jax.errors import DataError
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 from fer_jax.text import counted
 
 CHOICES: Final = (
@@ -105,7 +105,7 @@ def find(path: Path) -> Path:
     Raises:
         DataError: there is no such file.
     """
-    found = path.expanduser()
+    found = expand_home(path)
     if not found.is_file():
         raise DataError(
             f"there is no file of FER+ votes {path}{suggest_path(found) or '; give another --ferplus'}"

@@ -239,12 +239,16 @@ def _find_usages(images: list[_Image], where: str) -> tuple[dict[str, int], list
 def _decode_image(files: ImageFiles, name: str) -> np.ndarray:
     """Decode one image, upright: uint8 [48, 48, 1]."""
     height, width, _ = fer2013.IMAGE_SHAPE
-    if files.size(name) > MOST_IMAGE_BYTES:
-        raise _ImageError(f"it has more than {MOST_IMAGE_BYTES:,} bytes; wanted {width} × {height} pixels")
     try:
+        if files.size(name) > MOST_IMAGE_BYTES:
+            raise _ImageError(
+                f"it has more than {MOST_IMAGE_BYTES:,} bytes; wanted {width} × {height} pixels"
+            )
         data = files.read(name)
     except MemberError as error:
         raise _ImageError(error.reason) from None
+    except OSError as error:
+        raise _ImageError(f"it cannot be read: {error.strerror or error}") from None
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.size != (width, height):

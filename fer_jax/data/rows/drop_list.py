@@ -18,7 +18,7 @@ from fer_jax.data.examples import Examples
 from fer_jax.data.readers.file_kinds import check_source, printable
 from fer_jax.data.split import Split
 from fer_jax.errors import DataError
-from fer_jax.files import Json, suggest_path
+from fer_jax.files import Json, expand_home, suggest_path
 from fer_jax.text import join, percent
 
 _NEEDED: Final = ("row", "action", "data_sha256")
@@ -71,7 +71,7 @@ def find(named: str) -> Path:
     Raises:
         DataError: there is no such file.
     """
-    path = Path(named).expanduser()
+    path = expand_home(named)
     if not path.is_file():
         near = suggest_path(path) or f"; give {_WRITER}"
         raise DataError(f"data.drop (--drop) is {named}, and there is no such file{near}")

@@ -35,6 +35,7 @@ LOCK, OWNER = ".lock", ".owner.json"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _IS_HELD = (errno.EACCES, errno.EAGAIN)
 _RECORD_TRIES, _RECORD_SECONDS = 20, 0.02
+_MOST_PID = 2**31
 """How often, and after how long, the record of an owner is read again that is just being written."""
 _TURN_SECONDS, _TOLD_AFTER = 0.2, 15
 """Seconds between two tries of one who waits for a turn, and after how many tries, some 3 s, that is told."""
@@ -267,7 +268,10 @@ def _read(record: Path) -> Owner | None:
     """Read a record; None where it is missing, or stays incomplete: its owner was killed while writing it."""
     for _ in range(_RECORD_TRIES):
         try:
-            return Owner(**json.loads(record.read_bytes()))
+            owner = Owner(**json.loads(record.read_bytes()))
+            if type(owner.pid) is int and 0 < owner.pid < _MOST_PID:
+                return owner
+            raise ValueError("no number of a process")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError):

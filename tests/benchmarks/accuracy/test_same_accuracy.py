@@ -56,6 +56,12 @@ def test_new_runs_are_held_against_the_ladder(words: list[str]) -> None:
     assert [seed["val"]["correct"] for seed in content["now"]] == [6, 8]
 
 
+def test_one_run_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for few in ([], words[:1]):
+        assert same_accuracy.main([*few, *words[2:]]) == 2
+        assert "at least two runs" in capsys.readouterr().err
+
+
 def test_a_run_that_is_not_finished_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(words[1]) / "run.json"
     write_json(path, json.loads(path.read_text()) | {"finished": None})

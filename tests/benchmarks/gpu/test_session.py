@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import decision
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import bits, recipes, unmeasured
+from benchmarks.gpu import bits, recipes, trainings, unmeasured
 from benchmarks.gpu import session as gpu_session
 from benchmarks.gpu.pieces import describe_plan, list_pieces
 from benchmarks.gpu.recipes import at_length
@@ -20,6 +20,7 @@ from benchmarks.gpu.session import Content, OutOfTimeError, Piece, Session
 from benchmarks.gpu.trainings import make_config
 from benchmarks.harness import bench
 from fer_jax.config.files import load_config
+from fer_jax.config.run import Config
 from fer_jax.engine.steppers import MAX_SCANNED_STEPS
 from fer_jax.errors import DivergedError, RunError
 from fer_jax.files import read_json, write_json
@@ -110,11 +111,14 @@ def test_a_result_that_cannot_be_saved_leaves_the_others_alone(tmp_path: Path) -
     assert found["b"] == ("done", "") and not list(tmp_path.glob("*.begun"))
 
 
-def test_a_piece_that_crashed_the_process_comes_last(tmp_path: Path) -> None:
-    (tmp_path / "crash.begun").touch()
-    pieces = [make_piece("a"), make_piece("crash"), make_piece("b")]
+def test_a_piece_that_ended_two_calls_comes_last(tmp_path: Path) -> None:
+    """After one the process may just have been killed in it."""
+    pieces = [make_piece("a"), make_piece("crash"), make_piece("killed"), make_piece("b")]
+    for name, tries in (("crash", 2), ("killed", 1)):
+        (tmp_path / f"{name}.begun").write_text("." * tries)
     found = stand(make_session(tmp_path), pieces)
-    assert list(found) == ["a", "b", "crash"] and {status for status, _ in found.values()} == {"done"}
+    assert list(found) == ["a", "killed", "b", "crash"]
+    assert {status for status, _ in found.values()} == {"done"}
     assert not list(tmp_path.glob("*.begun"))
 
 
@@ -139,7 +143,33 @@ def test_the_next_seed_is_expected_to_take_as_long_as_the_first(tmp_path: Path) 
     session = dataclasses.replace(make_session(tmp_path), is_tiny=False)
     piece = next(piece for piece in list_pieces() if piece.name == "best-seed1")
     session.save("best-seed0", "", Content([{"seconds_per_epoch": 0.4}]), 80.0)
+    assert piece.estimate_s(session) == pytest.approx(15 + 50 + 1.15 * 100 * 0.4), (
+        "its programs are elsewhere"
+    )
+    (session.runs / "best-seed0").mkdir(parents=True)
     assert piece.estimate_s(session) == pytest.approx(15 + 1.15 * 100 * 0.4)
+    decided = {"recipe": "best", "epochs": 60, "seeds": 4, "has_second_generation": True}
+    session.save("decision", "", Content([], extra={"decision": decided}), 0.0)
+    assert piece.estimate_s(session) == pytest.approx(15 + 1.15 * 60 * 0.4)
+
+
+def test_a_repair_may_keep_what_was_measured_before(tmp_path: Path) -> None:
+    before = make_session(tmp_path)
+    before.save("a", "", Content([]), 1.0)
+    after = dataclasses.replace(before, source="of the repair")
+    assert after.find("a") is None
+    assert dataclasses.replace(after, keeps_all=True).find("a") == before.find("a")
+
+
+def test_a_seed_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would diverge again in every call, and what needs the seeds would never be measured."""
+
+    def diverge(*arguments: object) -> Path:
+        raise DivergedError("the loss is not finite in epoch 3")
+
+    monkeypatch.setattr(trainings, "train", diverge)
+    content = trainings.train_and_keep(make_session(tmp_path), "best-seed0", Config(name="a"))
+    assert not content.files and "epoch 3" in content.results[0]["diverged"]
 
 
 def test_the_interrupted_run_has_steps_left_when_it_is_resumed() -> None:

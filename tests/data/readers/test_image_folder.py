@@ -157,6 +157,14 @@ def test_a_bad_image_stops_or_is_left_out(name: str, tmp_path: Path) -> None:
     assert f"train/sad/{name}: " in examples.skipped_rows[0]
 
 
+def test_a_link_to_nothing_is_a_bad_image(tmp_path: Path) -> None:
+    root = write({"train/sad/0.png": FACE}, tmp_path / "fer")
+    (root / "train" / "sad" / "1.png").symlink_to("gone.png")
+    with pytest.raises(DataError, match=r"train/sad/1\.png: it cannot be read: No such file"):
+        kaggle.read(root, on_bad_row="stop")
+    assert len(kaggle.read(root, on_bad_row="skip")) == 1
+
+
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [

@@ -220,12 +220,15 @@ function makeViewer() {
 }
 
 async function tryExample() {
+  const own = (asked += 1);
   try {
     const answer = await fetch(catalogue.example.file);
+    if (!answer.ok) throw new Error(`the example cannot be loaded: ${answer.status} ${answer.statusText}`);
+    if (own !== asked) return;
     photo = { blob: await answer.blob(), name: catalogue.example.title };
     await analysePhoto();
   } catch (error) {
-    explain(error);
+    if (own === asked) explain(error);
   }
 }
 

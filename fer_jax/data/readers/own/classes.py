@@ -13,7 +13,7 @@ from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.own import presets
 from fer_jax.data.readers.own.presets import PRESETS, Preset
 from fer_jax.errors import ConfigError, DataError
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 from fer_jax.strict_json import parse_json
 
 _MOST_LETTERS: Final = 40
@@ -156,11 +156,11 @@ def _read_mapping(class_map: str) -> dict[str, str | None]:
         path = Path(class_map)
         where = f"the mapping file {path}"
         try:
-            path = path.expanduser()
+            path = expand_home(path)
             if path.is_file() and path.stat().st_size > _MOST_MAPPING_BYTES:
                 raise ConfigError(f"{where} has more than {_MOST_MAPPING_BYTES:,} bytes; give a smaller one")
             text = path.read_bytes()
-        except (OSError, RuntimeError, ValueError) as error:  # In no user's home, with a NUL.
+        except (OSError, ValueError) as error:  # It may be missing, or hold a NUL.
             said = error.strerror if isinstance(error, OSError) else error
             near = suggest_path(path) or '; write one, such as {"smile": "happy", "unclear": null}'
             raise ConfigError(f"{where} (data.class_map) cannot be read: {said}{near}") from None

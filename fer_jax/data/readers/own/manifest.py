@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from fer_jax.config.data import OWN_PARTS
 from fer_jax.data.readers.file_kinds import find_kind, printable, shorten
 from fer_jax.data.readers.folder_names import PARTS
 from fer_jax.data.readers.own.pictures import Labelled, leaves_folder
@@ -129,14 +130,10 @@ def _compare(each: Labelled, line: str, lines: dict[str, str], parts: dict[str, 
         part, first_line = parts.setdefault(each.group, (each.part, line))
         if part != each.part:
             raise _RowError(
-                f"found the group {each.group[:40]!r} in {_name_part(each.part)}, and {first_line} has it in "
-                f"{_name_part(part)}; wanted a group in one part"
+                f"found the group {each.group[:40]!r} in {OWN_PARTS[each.part]}, and {first_line} has it in "
+                f"{OWN_PARTS[part]}; wanted a group in one part"
             )
     lines[each.name] = f"{line}\n{each.label}"
-
-
-def _name_part(part: int) -> str:
-    return ("train", "val", "test")[part]
 
 
 def _split_header(line: str) -> list[str]:

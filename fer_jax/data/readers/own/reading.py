@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_jax.config.data import DataConfig
+from fer_jax.config.data import OWN_PARTS, DataConfig
 from fer_jax.data.examples import Examples, class_counts, hash_arrays
 from fer_jax.data.readers import archives
 from fer_jax.data.readers.cached import store
@@ -24,8 +24,6 @@ from fer_jax.errors import DataError, DiskError
 from fer_jax.faces import crop, yunet
 from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.text import counted
-
-PARTS: Final = ("train", "val", "test")
 
 # Part of the cache's key: raise it when the same pictures would give other Examples.
 _FORMAT: Final = 1
@@ -252,7 +250,7 @@ def _describe(
         shown = [f"{label} as {class_map.of_label[label]}" for label in sorted(renamed)[:_SHOWN_LABELS]]
         words.append(f"labels read as classes: {', '.join(shown)}{', ...' * (len(renamed) > len(shown))}")
     if (usages >= 0).any():
-        parts = [f"{int((usages == part).sum()):,} for {name}" for part, name in enumerate(PARTS)]
+        parts = [f"{int((usages == part).sum()):,} for {name}" for part, name in enumerate(OWN_PARTS)]
         words.append(f"given parts: {', '.join(parts)}")
     groups = {row.group for row in rows if row.group}
     if groups:
