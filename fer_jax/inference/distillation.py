@@ -28,9 +28,7 @@ from fer_jax.inference.predictor import (
     LARGEST_BATCH,
     Advance,
     average,
-    count_views,
     predict,
-    predict_views,
 )
 from fer_jax.inference.teachers import Student, check_bank, describe_teachers, load_teachers
 from fer_jax.runs import bank as bank_file
@@ -41,6 +39,7 @@ from fer_jax.text import counted
 OnView = Callable[[float, int], None]
 """Called with how many views the teachers have seen, and how many there are."""
 
+_CLEAN: Final[Json] = {"views": "the image and its mirror image"}
 _SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
 
 _apply = jax.jit(augment.apply)
@@ -82,34 +81,20 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
         bank = ask_views(student, on_view=on_view)
         return _teach_by_views(student, bank, bank.teachers)
     teachers = load_teachers(student)
-    facts = describe_teachers(teachers)
-    logits = _predict(teachers, student.examples.images[student.rows], facts["sha256"], on_view)
+    facts, images = describe_teachers(teachers), student.examples.images[student.rows]
+    both = (images, images[:, :, ::-1])
+    sides, _ = _ask(student, teachers, len(both), both.__getitem__, kind=_CLEAN, on_view=on_view)
     answers = np.zeros((len(student.examples), student.config.model.classes), np.float32)
     from scipy.special import softmax  # A training without teachers need not wait for it.
 
-    answers[student.rows] = softmax(logits / distill.temperature, axis=1)
+    logits = sides.astype(np.float32).mean(axis=0)
+    answers[student.rows] = softmax(logits / np.float32(distill.temperature), axis=1)
     weight, own = np.float32(distill.weight), student.make_own()
 
     def blend(seed: int, epoch: int) -> np.ndarray:
         return (1 - weight) * own(seed, epoch) + weight * answers
 
     return Distilled(blend, facts, _describe(student, facts))
-
-
-def _predict(teachers: Sequence[Pretrained], images: np.ndarray, sha256: str, on_view: OnView) -> np.ndarray:
-    """Average the teachers' logits, float64 [N, C], and cache them: for resuming, and for other seeds."""
-    # On another machine, or with other cores, the same network gives other bits.
-    key = hashlib.sha256(json.dumps([sha256, machine.describe_place()]).encode())
-    key.update(np.ascontiguousarray(images))
-    name = f"answers/{key.hexdigest()[:32]}"
-    cached = read_array(name)
-    if cached is not None:
-        return cached
-    advance = _count(on_view, len(teachers) * count_views(["flip"]))
-    each = [predict_views(teacher.network, images, "flip", advance=advance) for teacher in teachers]
-    logits = average(each, [teacher.title for teacher in teachers])
-    keep_array(name, logits)
-    return logits
 
 
 def _count(on_view: OnView, total: int) -> Advance:
@@ -128,51 +113,86 @@ def _count(on_view: OnView, total: int) -> Advance:
 def ask_views(student: Student, *, on_view: OnView) -> Bank:
     """Ask a run's teachers about stored views of its training images: they see the very pixels that it sees.
 
-    The answers to a view are cached as soon as they are there, so that this can be interrupted. The teachers
-    compute in `device.compute_dtype` and with `device.kernels`: an answer that is stored in float16 needs no
-    more.
-
     Raises:
         ConfigError, RunError: as `distill`.
     """
     config, examples, teachers = student.config, student.examples, load_teachers(student)
-    facts, images = describe_teachers(teachers), examples.images[student.rows]
+    images = examples.images[student.rows]
+    answers, made = _ask(
+        student,
+        teachers,
+        config.distill.views,
+        lambda view: _show(images, redraw(view, config.augment, len(images))),
+        kind=describe_drawing(config.augment),
+        on_view=on_view,
+    )
+    is_ferplus = any(teacher.labels == "ferplus" for teacher in teachers)
+    return Bank(
+        answers=answers,
+        images=examples.hashes[student.rows],
+        seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
+        augment=config.augment,
+        names=config.model.names,  # `load_teachers` refuses teachers of other classes.
+        labels="ferplus" if is_ferplus else "fer2013",
+        teachers=describe_teachers(teachers),
+        made=made,
+    )
+
+
+def _ask(
+    student: Student,
+    teachers: Sequence[Pretrained],
+    views: int,
+    show: Callable[[int], np.ndarray],
+    *,
+    kind: Json,
+    on_view: OnView,
+) -> tuple[np.ndarray, Json]:
+    """Ask teachers about views of the training images, and average their logits.
+
+    The answers to a view are cached as soon as they are there, so that this can be interrupted, for resuming,
+    and for other seeds. The teachers compute in `device.compute_dtype` and with `device.kernels`: an answer
+    that is stored in float16 needs no more.
+
+    Args:
+        student: the run.
+        teachers: who is asked.
+        views: how many.
+        show: makes a view, by its number: uint8 [n, 48, 48, 1].
+        kind: what tells these views from others.
+        on_view: called as the teachers answer.
+
+    Returns:
+        Answers, float16 [V, n, C], see `to_answers`; and how they were made.
+    """
+    config = student.config
     device = DeviceConfig(kernels=config.device.kernels, compute_dtype=config.device.compute_dtype)
+    # On another machine, or with other cores, the same network gives other bits.
     made = {
         "kernels": device.kernels,
         "compute_dtype": device.compute_dtype,
         **machine.describe_place(),
     }
-    key = hashlib.sha256(json.dumps([facts["sha256"], made, describe_drawing(config.augment)]).encode())
-    key.update(np.ascontiguousarray(images))
-    advance = _count(on_view, len(teachers) * config.distill.views)
+    key = hashlib.sha256(json.dumps([describe_teachers(teachers)["sha256"], made, kind]).encode())
+    key.update(np.ascontiguousarray(student.examples.images[student.rows]))
+    advance = _count(on_view, len(teachers) * views)
     networks = [
         replace(teacher.network, model=teacher.network.model.clone(device=device)) for teacher in teachers
     ]
-    views, answers = config.distill.views, dict[int, np.ndarray]()
+    answers = dict[int, np.ndarray]()
     # Two seeds that begin at the same time begin with other views, and find each other's answers.
     for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
         name = f"answers/{key.hexdigest()[:32]}-view{view}"
         cached = read_array(name)
         if cached is None:
-            faces = _show(images, redraw(view, config.augment, len(images)))
+            faces = show(view)
             each = [predict(network, faces, advance=advance)[0].astype(np.float64) for network in networks]
             cached = to_answers(average(each, [teacher.title for teacher in teachers]))
             keep_array(name, cached)
         else:
             advance(len(teachers))
         answers[view] = cached
-    is_ferplus = any(teacher.labels == "ferplus" for teacher in teachers)
-    return Bank(
-        answers=np.stack([answers[view] for view in range(views)]),
-        images=examples.hashes[student.rows],
-        seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
-        augment=config.augment,
-        names=config.model.names,  # `load_teachers` refuses teachers of other classes.
-        labels="ferplus" if is_ferplus else "fer2013",
-        teachers=facts,
-        made=made,
-    )
+    return np.stack([answers[view] for view in range(views)]), made
 
 
 def _show(images: np.ndarray, draws: Draws) -> np.ndarray:

@@ -18,7 +18,7 @@ from fer_jax.data.split import Split, split_examples
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, write_json
-from fer_jax.inference import classifiers
+from fer_jax.inference import classifiers, distillation
 from fer_jax.inference.distillation import Distilled, distill
 from fer_jax.inference.predictor import predict
 from fer_jax.inference.run_weights import load
@@ -98,12 +98,14 @@ def test_a_teacher_that_is_there_twice_is_refused(teacher: Path) -> None:
         distilled(config)
 
 
-def test_teachers_are_asked_once(teacher: Path, tmp_path: Path) -> None:
+def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = distilled(taught_by(teacher))
-    asked: list[float] = []
-    again = distilled(taught_by(teacher), asked=asked)
-    assert first is not None and again is not None and not asked
+    with monkeypatch.context() as patched:
+        patched.setattr(distillation, "predict", None)
+        again = distilled(taught_by(teacher))
+    assert first is not None and again is not None
     np.testing.assert_array_equal(first.targets(0, 0), again.targets(0, 0))
+    asked: list[float] = []
     # Other images, then a damaged file.
     distilled(taught_by(teacher), replace(SPLIT, train=SPLIT.train[1:]), asked=asked)
     assert asked == [0, 1, 2]
@@ -207,7 +209,8 @@ def test_released_weights_teach_and_know_the_training_rows(few_faces: Examples, 
     for where in (named, str(tmp_path / "more")):
         assert taught_by_weights(few_faces, where, official) is not None
     wanted = classifiers.load(named).predict(few_faces.images[:14], views="flip")
-    np.testing.assert_allclose(taught.targets(0, 0)[rows[:14]], wanted, rtol=1e-5)
+    # Answers are kept in float16.
+    np.testing.assert_allclose(taught.targets(0, 0)[rows[:14]], wanted, atol=5e-4)
     with pytest.raises(ConfigError, match=r"/ours was trained on 4 of the images that this run"):
         taught_by_weights(few_faces, named, Split(rows[:10], rows[10:], rows[:0]))
 
