@@ -1,7 +1,7 @@
 """The weights of every seed behind a published figure: NAME-seedS.safetensors in float16, and their cards.
 
 `python -m benchmarks.accuracy keep` and `... .long_ablation keep` write them, and whoever has the data scores
-them: `python -m fer_jax.evaluate benchmarks/weights/best-* --data fer2013.csv --split PublicTest`.
+them: `python -m fer_jax.evaluate benchmarks/weights/speedrun20-* --data fer2013.csv --split PublicTest`.
 """
 
 import hashlib

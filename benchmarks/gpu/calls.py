@@ -51,10 +51,11 @@ def measure(
     known = list_pieces()
     wanted = _choose(known, names)
     versions = _describe_versions()
-    if jax.devices()[0].platform == "cpu" and not is_tiny:
+    on_card = [piece.name for piece in wanted if piece.needs_card]
+    if on_card and jax.devices()[0].platform == "cpu" and not is_tiny:
         raise ConfigError(
-            "JAX found no accelerator, only the CPU; install fer_jax with the extra gpu on a machine that "
-            "has one, or try the program with --tiny"
+            f"JAX found no accelerator, only the CPU, and {on_card[0]} needs one; install fer_jax with the "
+            "extra gpu on a machine that has one, or try the program with --tiny"
         )
     note = compile_cache.keep_compiled_if_possible()
     if note is not None:

@@ -45,7 +45,10 @@ def measure_optax(session: Session) -> Content:
 
 
 def _take_turns(session: Session, names: Sequence[str]) -> Content:
-    """Measure an epoch's training steps, without its evaluation, with each optimizer, in turns."""
+    """Measure an epoch's training steps, without its evaluation, with each optimizer, in turns.
+
+    A first epoch is faster where an earlier call has compiled its programs.
+    """
     config = make_config(session, "best", {})
     examples = load_examples(config.data)
     split = split_examples(examples, config.split)

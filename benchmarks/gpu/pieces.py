@@ -85,7 +85,12 @@ def _list_recipes() -> list[Piece]:
     arms = tuple(recipes.ARMS)
     pieces.append(
         Piece(
-            "decision", "Which recipe do the rules choose?", _about(1), recipes.measure_decision, after=arms
+            "decision",
+            "Which recipe do the rules choose?",
+            _about(1),
+            recipes.measure_decision,
+            after=arms,
+            needs_card=False,
         )
     )
     pieces += [
@@ -179,6 +184,7 @@ def _score(name: str, own: tuple[str, ...], *others: tuple[str, ...]) -> Piece:
         _about(25),
         partial(scores.measure, own=own, others=others),
         after=own,
+        needs_card=False,
         ruled_out=partial(_find_common_ruling, names=own),
     )
 

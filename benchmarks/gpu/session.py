@@ -165,6 +165,7 @@ class Piece:
         measure: measures it.
         after: the pieces that it needs the results of.
         needs: in words, what else it needs and lacks; None: nothing.
+        needs_card: whether it measures the accelerator, or trains on it.
         ruled_out: in words, why it need not be measured, by what was measured before; None: it has to be.
     """
 
@@ -174,6 +175,7 @@ class Piece:
     measure: Callable[[Session], Content]
     after: tuple[str, ...] = ()
     needs: Callable[[Session], str | None] = lambda session: None
+    needs_card: bool = True
     ruled_out: Callable[[Session], str | None] = lambda session: None
 
     def is_settled(self, session: Session) -> bool:

@@ -23,7 +23,7 @@ _HASH: Final = "[0-9a-f]{32}"
 _NAMES: Final[dict[Kind, str]] = {
     "images": rf"(examples/{_HASH}\.(json|(images|labels|usages|groups|hashes)\.npy)|files/{_HASH}\.json"
     rf"|examples/{_HASH}\.making/\.(lock|owner\.json)|near_copies/{_HASH}\.npz)",
-    "answers": rf"answers/{_HASH}(-view\d+)?\.npz",
+    "answers": rf"answers/{_HASH}(-view\d+)?(\.npz|\.making/\.(lock|owner\.json))",
     "programs": rf"({compile_cache.NAME}/.*/?\.checked(-begun)?|xla_flags/{_HASH})",
 }
 """The names of a kind's files below the cache folder, but for those of the libraries."""

@@ -81,8 +81,14 @@ class Examples:
 
     @property
     def facts(self) -> Json:
-        """What records say of the data: `description`, `sha256` and `is_synthetic`."""
-        return {name: getattr(self, name) for name in ("description", "sha256", "is_synthetic")}
+        """What records say of the data; `public` is the description without places."""
+        return {
+            "description": self.description,
+            "sha256": self.sha256,
+            "is_synthetic": self.is_synthetic,
+            "is_own": self.is_own,
+            "public": "; ".join([self.contents, *self.cautions]),
+        }
 
     @cached_property
     def hashes(self) -> np.ndarray:

@@ -10,7 +10,8 @@ architecture make it a born-again network (Furlanello et al. 2018, "Born-again n
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from fer_jax.config.model import DeviceConfig
 from fer_jax.data.batches import in_order
-from fer_jax.files import Json, expand_home, keep_array, read_array
+from fer_jax.files import Json, cache_folder, expand_home, keep_array, read_array
 from fer_jax.images import augment
 from fer_jax.images.augment import Draws
 from fer_jax.images.stored_views import EpochViews, StoredViews, TrainTargets, count_before, redraw
@@ -34,10 +35,14 @@ from fer_jax.inference.teachers import Student, check_bank, describe_teachers, l
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank, describe_drawing, to_answers
 from fer_jax.runtime import machine
+from fer_jax.runtime.disk import lock
 from fer_jax.text import counted
 
 OnView = Callable[[float, int], None]
 """Called with how many views the teachers have seen, and how many there are."""
+
+Tell = Callable[[str], None]
+"""Called with a line for people."""
 
 _CLEAN: Final[Json] = {"views": "the image and its mirror image"}
 _SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
@@ -54,13 +59,14 @@ class Distilled:
     note: str
 
 
-def distill(student: Student, *, on_view: OnView) -> Distilled | None:
+def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None) -> Distilled | None:
     """Blend the answers of a config's teachers into the training targets; None where it names no teacher.
 
     Args:
         student: the run; `distill`, `labels` and `model` of its config count, with stored views also
             `augment` and `device`.
         on_view: called as the teachers answer.
+        tell: called with a line where another process is waited for.
 
     Raises:
         ConfigError: a teacher has seen images that this run is measured on, or may have; has other classes;
@@ -78,12 +84,12 @@ def distill(student: Student, *, on_view: OnView) -> Distilled | None:
     if not distill.teachers:
         return None
     if distill.views:
-        bank = ask_views(student, on_view=on_view)
+        bank = ask_views(student, on_view=on_view, tell=tell)
         return _teach_by_views(student, bank, bank.teachers)
     teachers = load_teachers(student)
     facts, images = describe_teachers(teachers), student.examples.images[student.rows]
     both = (images, images[:, :, ::-1])
-    sides, _ = _ask(student, teachers, len(both), both.__getitem__, kind=_CLEAN, on_view=on_view)
+    sides, _ = _ask(student, teachers, len(both), both.__getitem__, kind=_CLEAN, on_view=on_view, tell=tell)
     answers = np.zeros((len(student.examples), student.config.model.classes), np.float32)
     from scipy.special import softmax  # A training without teachers need not wait for it.
 
@@ -110,7 +116,7 @@ def _count(on_view: OnView, total: int) -> Advance:
     return advance
 
 
-def ask_views(student: Student, *, on_view: OnView) -> Bank:
+def ask_views(student: Student, *, on_view: OnView, tell: Tell = lambda line: None) -> Bank:
     """Ask a run's teachers about stored views of its training images: they see the very pixels that it sees.
 
     Raises:
@@ -125,6 +131,7 @@ def ask_views(student: Student, *, on_view: OnView) -> Bank:
         lambda view: _show(images, redraw(view, config.augment, len(images))),
         kind=describe_drawing(config.augment),
         on_view=on_view,
+        tell=tell,
     )
     is_ferplus = any(teacher.labels == "ferplus" for teacher in teachers)
     return Bank(
@@ -147,6 +154,7 @@ def _ask(
     *,
     kind: Json,
     on_view: OnView,
+    tell: Tell,
 ) -> tuple[np.ndarray, Json]:
     """Ask teachers about views of the training images, and average their logits.
 
@@ -161,6 +169,7 @@ def _ask(
         show: makes a view, by its number: uint8 [n, 48, 48, 1].
         kind: what tells these views from others.
         on_view: called as the teachers answer.
+        tell: called with a line where another process is waited for.
 
     Returns:
         Answers, float16 [V, n, C], see `to_answers`; and how they were made.
@@ -183,16 +192,30 @@ def _ask(
     # Two seeds that begin at the same time begin with other views, and find each other's answers.
     for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
         name = f"answers/{key.hexdigest()[:32]}-view{view}"
-        cached = read_array(name)
-        if cached is None:
-            faces = show(view)
-            each = [predict(network, faces, advance=advance)[0].astype(np.float64) for network in networks]
-            cached = to_answers(average(each, [teacher.title for teacher in teachers]))
-            keep_array(name, cached)
-        else:
-            advance(len(teachers))
+        with _in_turn(name, tell):
+            cached = read_array(name)
+            if cached is None:
+                faces = show(view)
+                each = [predict(one, faces, advance=advance)[0].astype(np.float64) for one in networks]
+                cached = to_answers(average(each, [teacher.title for teacher in teachers]))
+                keep_array(name, cached)
+            else:
+                advance(len(teachers))
         answers[view] = cached
     return np.stack([answers[view] for view in range(views)]), made
+
+
+@contextmanager
+def _in_turn(name: str, tell: Tell) -> Iterator[None]:
+    """Let one process at a time make what is cached under a name; without a cache each makes it."""
+
+    def tell_owner(owner: lock.Owner | None) -> None:
+        tell(f"waiting for {owner or 'another process'}: it is asking the teachers about the same images")
+
+    with ExitStack() as held:
+        with suppress(OSError):  # There is no home.
+            held.enter_context(lock.hold_in_turn(cache_folder() / f"{name}.making", tell_owner))
+        yield
 
 
 def _show(images: np.ndarray, draws: Draws) -> np.ndarray:

@@ -143,7 +143,7 @@ def take_sample(
     ancestor = ancestor or load_ancestor(student)
     sample = subsets.describe_sample(chosen.split, student.split, config)
     with _showing("asking the teachers", config.distill.is_on, console) as steps:
-        taught = distill(student, on_view=steps.move)
+        taught = distill(student, on_view=steps.move, tell=steps.tell)
     return replace(
         chosen,
         split=student.split,
@@ -185,7 +185,7 @@ def make_bank(config: Config, examples: Examples, path: Path, *, console: Consol
         )
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
     with _showing("asking the teachers", config.distill.is_on, console) as steps:
-        bank = ask_views(_to_student(config, chosen), on_view=steps.move)
+        bank = ask_views(_to_student(config, chosen), on_view=steps.move, tell=steps.tell)
     bank_file.write(path, bank)
     return bank
 

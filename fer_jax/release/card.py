@@ -110,15 +110,16 @@ def public_config(config: Config) -> Json:
 
 def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
     """Describe how a finished run trained the weights, for JSON; `checkpoint` is their `name` and `step`."""
-    terms = _list_terms(kind_of_data(run, config), config.labels.source)
+    kind = kind_of_data(run, config)
+    terms = _list_terms(kind, config.labels.source)
     if run.ancestor is not None:
         terms += [each for each in _list_inherited(run.ancestor) if each not in " ".join(terms)]
     protocol = config.split.protocol
-    rules = _RULES | (_OWN_RULES if config.has_own_data else {})
+    rules = _RULES | (_OWN_RULES if kind == "own" else {})
     return {
         "data": run.data.contents,
         "data_sha256": run.data.sha256,
-        "labels": describe_labels(config),
+        "labels": _describe_labels(kind, config),
         "terms": " ".join(terms),
         "split": {"protocol": protocol, "rule": rules[protocol], **asdict(run.split)},
         "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
@@ -135,16 +136,15 @@ def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
     }
 
 
-def describe_labels(config: Config) -> str:
-    """Describe the labels of a training, for a card."""
+def _describe_labels(of_data: str, config: Config) -> str:
     if config.labels.source == "ferplus":
         return f"FER+, {config.labels.mode}"
-    return "own labels" if config.has_own_data else "FER2013"
+    return "own labels" if of_data == "own" else "FER2013"
 
 
-def list_limits(config: Config) -> tuple[str, ...]:
+def list_limits(run: RunRecord, config: Config) -> tuple[str, ...]:
     """List what the weights of a run cannot do, for a card."""
-    return LIMITS_OWN if config.has_own_data else LIMITS
+    return LIMITS_OWN if kind_of_data(run, config) == "own" else LIMITS
 
 
 def _list_terms(of_data: str, labels: str) -> list[str]:

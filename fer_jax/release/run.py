@@ -169,7 +169,7 @@ def describe(trained: Trained, tensors: bytes, *, name: str, dtype: str) -> Json
         "training": release_card.describe_training(trained.record, config, trained.checkpoint),
         "config": fields,
         "figures": [],
-        "limits": list(release_card.list_limits(config)),
+        "limits": list(release_card.list_limits(trained.record, config)),
         "misuse": list(release_card.MISUSE),
     }
 
@@ -208,7 +208,8 @@ def _measure(
     trained: Trained, examples: Examples, parts: list[str], views: ViewChoice, votes: Path | None
 ) -> Iterator[Json]:
     """Measure each part, in a single view and in `views`, by each set of labels."""
-    own = figures.BY_OWN if trained.config.has_own_data else figures.BY_FER2013
+    is_own = record.kind_of_data(trained.record, trained.config) == "own"
+    own = figures.BY_OWN if is_own else figures.BY_FER2013
     labels_of = {own: examples.labels}
     if votes is not None or trained.own_labels.source == "ferplus":
         by_votes = inference_labels.choose([trained], "ferplus", votes)

@@ -40,11 +40,16 @@ _DECIDING = ("versions", "machine", "device", "tuning", "xla_flags", "git", "bat
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data of a run: a line for people, and the SHA-256 of its arrays."""
+    """The data of a run: a line for people, and the SHA-256 of its arrays.
+
+    `is_own` and `public`, see `Examples`, are None in the record of an older fer_jax.
+    """
 
     description: str
     sha256: str
     is_synthetic: bool
+    is_own: bool | None = None
+    public: str | None = None
 
     @property
     def contents(self) -> str:
@@ -54,6 +59,8 @@ class DataRecord:
         >>> DataRecord(description, "", is_synthetic=False).contents
         '3,589 PublicTest rows'
         """
+        if self.public is not None:
+            return self.public
         public = self.description.partition("; not cached: ")[0]
         return public if self.is_synthetic else public.partition(": ")[2]
 
@@ -154,7 +161,8 @@ def kind_of_data(run: RunRecord, config: Config) -> str:
     """Tell of which kind the data of a run is: "synthetic", "own" or "fer2013"; its terms depend on that."""
     if run.data.is_synthetic:
         return "synthetic"
-    return "own" if config.has_own_data else "fer2013"
+    is_own = config.has_own_data if run.data.is_own is None else run.data.is_own
+    return "own" if is_own else "fer2013"
 
 
 def describe_run(config: Config, examples: Examples, split: Split, *, command: str) -> Json:

@@ -1,6 +1,8 @@
 """Distillation: the blended targets by hand, a taught run that is resumed, and teachers that are refused."""
 
 import shutil
+import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from fer_jax.inference.predictor import predict
 from fer_jax.inference.run_weights import load
 from fer_jax.inference.teachers import Student
 from fer_jax.runs import inputs, record, sources
+from fer_jax.runtime.disk import lock
 from fer_jax.train import __main__ as train
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -115,6 +118,29 @@ def test_teachers_are_asked_once(teacher: Path, tmp_path: Path, monkeypatch: pyt
     repaired = distilled(taught_by(teacher), asked=asked)
     assert repaired is not None and asked == [0, 1, 2, 0, 1, 2]
     np.testing.assert_array_equal(first.targets(0, 0), repaired.targets(0, 0))
+
+
+def test_one_process_asks_and_another_waits_for_its_answers(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distilled(taught_by(teacher))
+    answers = min((tmp_path / "cache" / "answers").glob("*-view0.npz"))
+    away = answers.rename(tmp_path / "away.npz")
+    making = answers.with_suffix(".making")
+    making.mkdir()
+    with ExitStack() as held:
+        held.enter_context(lock.hold(making))
+
+        def finish() -> None:
+            away.rename(answers)
+            held.close()
+
+        timer = threading.Timer(0.5, finish)
+        timer.start()
+        monkeypatch.setattr(distillation, "predict", None)
+        assert distilled(taught_by(teacher)) is not None
+        timer.join()
+    assert not making.exists()
 
 
 def test_a_teacher_that_saw_what_is_measured_is_refused(teacher: Path) -> None:

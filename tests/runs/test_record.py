@@ -3,7 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from fer_jax.config.training import TrainConfig
 from fer_jax.data.split import split_examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import RunError
+from fer_jax.fer2013 import LABELS
 from fer_jax.files import Json, write_json
 from fer_jax.runs import record
 from fer_jax.runs.location import choose_place
@@ -67,3 +69,13 @@ def test_the_log_of_a_resumed_run_has_each_epoch_once_in_order(tmp_path: Path) -
         # Each line is there as soon as it has been added.
         lines = (tmp_path / "log.jsonl").read_text().splitlines()
         assert [json.loads(line) for line in lines] == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_fer2013_in_another_order_of_classes_is_not_own_data() -> None:
+    config = Config(name="a", model=ModelConfig(class_names=tuple(reversed(LABELS))))
+    facts = replace(draw_examples(seed=0, examples=7), source=Path("of: me/faces.csv")).facts
+    run = cast(record.RunRecord, SimpleNamespace(data=record.DataRecord(**facts)))
+    assert record.kind_of_data(run, config) == "fer2013"
+    assert "faces.csv" in run.data.description and "faces.csv" not in run.data.contents
+    older = SimpleNamespace(data=replace(run.data, is_own=None, public=None))
+    assert record.kind_of_data(cast(record.RunRecord, older), config) == "own"
