@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 # NumPy is imported in the functions that need it: a message about a wrong option should not wait for it.
 
-_SHOWN_LETTERS = 80
 _TEMPORARIES: set[Path] = set()
 """What `replacing` is writing."""
 _BEGINNING = threading.Lock()
@@ -41,7 +40,7 @@ _CURES = {
 }
 # Windows lacks some.
 _DISK_ERRORS = {getattr(errno, name): cure for name, cure in _CURES.items() if hasattr(errno, name)}
-_MOST_JSON_BYTES = 256 * 2**20
+MOST_JSON_BYTES = 256 * 2**20
 
 
 def cache_folder() -> Path:
@@ -380,48 +379,6 @@ def reading(path: Path) -> Iterator[None]:
         raise RunError(f"{path} is damaged: {error!r} in it; restore it, or make it again") from None
 
 
-def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
-    """Refuse to replace a JSON result that was made from other inputs.
-
-    Nothing is refused where there is no result or only a damaged one.
-
-    Args:
-        path: of the result.
-        inputs: what the new one is made from, by the name of its field in the result; `data.sha256` is a
-            field of a field, `members.run` that of each member. What the old result lacks is not compared.
-        may_replace: whether the user gave `--overwrite`.
-
-    Raises:
-        RunError: the old result has another value in one of the fields.
-    """
-    try:
-        old = parse_json(read_bytes(path, at_most=_MOST_JSON_BYTES))
-    except (OSError, ValueError):
-        return
-    for name, value in inputs.items():
-        found = _look_up(old, name.split("."))
-        if found is not None and found != value and not may_replace:
-            raise RunError(
-                f"{path} was made from other inputs: its {name} is {_show(found)}, and here it is "
-                f"{_show(value)}; move it away, or give --overwrite to replace it"
-            )
-
-
-def _look_up(content: Any, names: list[str]) -> Any:
-    """Find a field of a field; of a list, the field of each entry. None where there is none."""
-    if not names:
-        return content
-    if isinstance(content, list):
-        found = [_look_up(each, names) for each in content]
-        return None if None in found else found
-    return _look_up(content.get(names[0]), names[1:]) if isinstance(content, dict) else None
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]} ..."
-
-
 def _parse_line(line: str) -> Json:
     content = parse_json(line)
     if not isinstance(content, dict):
@@ -431,7 +388,7 @@ def _parse_line(line: str) -> Json:
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(read_bytes(path, at_most=_MOST_JSON_BYTES).decode())
+        return parse(read_bytes(path, at_most=MOST_JSON_BYTES).decode())
     except FileNotFoundError:
         is_run = (path.parent / "run.json").exists()
         why = (

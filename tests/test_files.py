@@ -18,7 +18,6 @@ from fer_jax.files import (
     read_array,
     read_json,
     read_json_lines,
-    refuse_other,
     remove_temporaries,
     replacing,
     suggest_path,
@@ -168,24 +167,3 @@ def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
     lines.write_text(json_line({"a": 1}) + json_line({"b": 2}))
     assert read_json_lines(lines) == [{"a": 1}, {"b": 2}]
     assert json.loads(json_line("x")) == "x"
-
-
-def test_a_result_of_other_inputs_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    refuse_other(path, {"views": 1}, may_replace=False)
-    write_json(
-        path, {"views": 1, "data": {"sha256": "ab"}, "members": [{"run": "x"}, {"run": "y"}], "gone": None}
-    )
-    same = {"views": 1, "data.sha256": "ab", "members.run": ["x", "y"]}
-    # What the old result lacks is lost to nobody.
-    refuse_other(path, same | {"members.seed": [0, 1], "data.stem": "b", "gone": 4}, may_replace=False)
-    for name, value, found in (
-        ("views", 2, "views is 1, and here it is 2"),
-        ("data.sha256", "cd", 'data.sha256 is "ab", and here it is "cd"'),
-        ("members.run", ["x"], r'members.run is \["x", "y"\], and here it is \["x"\]'),
-    ):
-        with pytest.raises(RunError, match=f"its {found}; move it away, or give --overwrite"):
-            refuse_other(path, same | {name: value}, may_replace=False)
-        refuse_other(path, same | {name: value}, may_replace=True)
-    path.write_text("{")
-    refuse_other(path, {"views": 2}, may_replace=False)

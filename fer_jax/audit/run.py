@@ -32,8 +32,9 @@ from fer_jax.data.rows.drop_list import Line
 from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock
 from fer_jax.errors import DataError, RunError
-from fer_jax.files import Json, read_json, refuse_other, write_json, write_text
+from fer_jax.files import Json, read_json, write_json, write_text
 from fer_jax.report import terminal
+from fer_jax.runs.results import refuse_other
 from fer_jax.runtime import cpu, machine
 from fer_jax.text import align, counted
 

@@ -32,7 +32,7 @@ from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs
 from fer_jax.errors import DataError, RunError
-from fer_jax.files import Json, read_arrays, refuse_other, write_arrays, write_json
+from fer_jax.files import Json, read_arrays, write_arrays, write_json
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.models.cnn import make_model
@@ -40,6 +40,7 @@ from fer_jax.models.summary import list_layers
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
+from fer_jax.runs.results import refuse_other
 from fer_jax.runtime import machine
 from fer_jax.text import counted
 

@@ -18,13 +18,14 @@ from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
 from fer_jax.config.run import Config
 from fer_jax.data.location import name_data
-from fer_jax.files import Json, refuse_other, replacing, write_json, write_text
+from fer_jax.files import Json, replacing, write_json, write_text
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import contact_sheet, terminal
 from fer_jax.report.plots import write_png
 from fer_jax.runs import folder as runs_folder
+from fer_jax.runs.results import refuse_other
 from fer_jax.text import MISSING, align, decimal, escape, percent, to_markdown
 from fer_jax.text import Table as Rows
 

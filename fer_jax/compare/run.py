@@ -209,9 +209,8 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         describe_entry(entry, before, part, rights, without)
         for entry, before, rights, without in zip(entries, befores, is_right, measured.copy_free, strict=True)
     ]
-    known = [
-        each for each in OWN_PARTS if any(each in seed["parts"] for run in runs for seed in run["seeds"])
-    ]
+    there = {each for run in runs for seed in run["seeds"] for each in seed["parts"]}
+    known = [each for each in OWN_PARTS if each in there]
     return {
         "part": part,
         "parts": [*known, *([part] if part not in OWN_PARTS else [])],

@@ -50,8 +50,9 @@ def _diagnose(options: DiagnoseCommand) -> int:
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
-    from fer_jax.files import read_json_lines, reading, refuse_other, write_json
+    from fer_jax.files import read_json_lines, reading, write_json
     from fer_jax.report import run_page, terminal
+    from fer_jax.runs.results import refuse_other
 
     folder, log = options.run, options.run / "log.jsonl"
     config = record.read_config(folder)

@@ -13,7 +13,7 @@ from fer_jax.config.overrides import with_data
 from fer_jax.data.examples import Examples
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate.options import EvaluateOptions
-from fer_jax.files import Json, reading, refuse_other
+from fer_jax.files import Json, reading
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.inference import weights
 from fer_jax.inference.labels import Labelling, load_for
@@ -23,6 +23,7 @@ from fer_jax.inference.run_weights import Trained, load, load_data, load_finishe
 from fer_jax.inference.weights import Classifier
 from fer_jax.report import terminal
 from fer_jax.runs import record, sources
+from fer_jax.runs.results import refuse_other
 from fer_jax.runs.sources import Released
 
 _MOST_LETTERS: Final = 120

@@ -136,10 +136,10 @@ def find_data(options: ExportOptions) -> DataConfig:
 
     found = sources.find(options.network)
     if isinstance(found, sources.Released):
-        if options.data is None:
-            return DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
-        card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")
-        config = sources.choose_data(card, options.data, options.on_bad_row)
+        config = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
+        if options.data is not None:
+            card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")
+            config = sources.choose_data(card, options.data, options.on_bad_row)
         find_file(config)
         return config
     (folder, *_) = found

@@ -27,8 +27,7 @@ class ReleaseOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The folder of a finished run, such as runs/mid-seed0; or released weights, to measure them again: mid,
-    or some/folder/mid.safetensors. --views, --dtype and
-    --measure-train are for a run."""
+    or some/folder/mid.safetensors. --views, --dtype and --measure-train are for a run."""
     name: str
     """Name of the weights, such as mine. Weights of this name in the same folder are refused."""
     data: Path | None = None

@@ -27,13 +27,14 @@ from fer_jax.data.split import hold_out, split_examples
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import make_job, make_programs
 from fer_jax.errors import ConfigError, DivergedError
-from fer_jax.files import Json, refuse_other, write_json
+from fer_jax.files import Json, write_json
 from fer_jax.inference.prepare import Prepared, choose_labels, take_sample
 from fer_jax.metrics.history import keep_measured
 from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
+from fer_jax.runs.results import refuse_other
 from fer_jax.runtime import machine
 from fer_jax.runtime.progress import Steps
 from fer_jax.runtime.signals import StopError, name_signal, watch_signals
