@@ -390,11 +390,11 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(read_bytes(path, at_most=MOST_JSON_BYTES).decode())
     except FileNotFoundError:
+        if path.name == "run.json":
+            raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
         is_run = (path.parent / "run.json").exists()
-        why = (
-            "restore it, or train again" if is_run else "it belongs in the folder of a run, or beside weights"
-        )
-        raise RunError(f"{path} is missing; {why}") from None
+        cure = "restore it, or train again" if is_run else "it goes with a run's run.json, or with weights"
+        raise RunError(f"{path} is missing; {cure}") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}; restore it, or train again") from None
     except ValueError as error:
