@@ -68,7 +68,7 @@ def expand_home(path: str | Path) -> Path:
 
 
 def suggest_path(path: Path) -> str:
-    """Suggest the existing path that is closest to a missing one; empty if none is close, or nothing misses.
+    """Suggest the existing path that is closest to a missing one; empty if it is there, or none is close.
 
     Names are compared folder by folder, for paths in one folder all look alike. A name that only lacks its
     end comes first: `runs/run4-seed` suggests `runs/run4-seed0`.
@@ -392,9 +392,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     except FileNotFoundError:
         if path.name == "run.json":
             raise RunError(f"{path} is missing: {path.parent} is not the folder of a run") from None
-        is_run = (path.parent / "run.json").exists()
-        cure = "restore it, or train again" if is_run else "it goes with a run's run.json, or with weights"
-        raise RunError(f"{path} is missing; {cure}") from None
+        raise RunError(f"{path} is missing; restore it, or make it again") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}; restore it, or train again") from None
     except ValueError as error:

@@ -161,7 +161,7 @@ def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(RunError, match=r"a\.json cannot be read: .*; restore it, or train again"):
         read_json(path)
-    with pytest.raises(RunError, match=r"b\.json is missing; it goes with a run's run\.json"):
+    with pytest.raises(RunError, match=r"b\.json is missing; restore it, or make it again"):
         read_json(tmp_path / "b.json")
     lines = tmp_path / "a.jsonl"
     lines.write_text(json_line({"a": 1}) + json_line({"b": 2}))

@@ -140,4 +140,6 @@ def train_and_keep(session: Session, name: str, config: Config) -> Content:
 def find_weights(session: Session) -> list[Path]:
     """List the weights of this session's finished trainings, from the same source."""
     files = sorted((session.out / "weights").glob("*.safetensors"))
-    return [file for file in files if session.find(file.stem) is not None]
+    found = {file: session.find(file.stem) for file in files}
+    # A training that diverged has a result and no weights: a file of its name is an older one.
+    return [file for file, each in found.items() if each and f"weights/{file.name}" in each["files"]]

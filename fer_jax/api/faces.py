@@ -61,7 +61,7 @@ def analyze(
         min_face: leave out faces whose box is shorter on one side, in pixels.
         small_faces: look a second time, at twice the resolution.
         abstain_below: name no label where the largest probability is smaller.
-        every: use every so many frames of a video.
+        every: use one in so many frames of a video or an animation.
         smooth: time constant of the smoothing in videos, seconds.
 
     Returns:

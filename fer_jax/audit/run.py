@@ -100,15 +100,13 @@ def _refuse_edited(out: Path, *, may_replace: bool) -> None:
     """
     if may_replace or not ((out / LIST).exists() and (out / RESULT).exists()):
         return
+    why = "was edited since the audit wrote it"
     try:
         written = read_json(out / RESULT).get("list_sha256")
-    except (RunError, AttributeError):  # What is damaged is replaced.
-        return
+    except (RunError, AttributeError):
+        written, why = "", f"may have been edited, for {RESULT} beside it is damaged"
     if written not in (None, hashlib.sha256((out / LIST).read_bytes()).hexdigest()):
-        raise RunError(
-            f"{out / LIST} was edited since the audit wrote it; move it away, give another --out, or "
-            "--overwrite to replace it"
-        )
+        raise RunError(f"{out / LIST} {why}; move it away, give another --out, or --overwrite to replace it")
 
 
 def _refuse_other_audit(out: Path, options: "AuditCommand", config: Config, examples: Examples) -> None:

@@ -67,13 +67,13 @@ def read_run(folder: Path) -> SeedRun:
             f"{folder} is not finished; resume it (--resume), or name the runs to compare without it"
         )
     metrics, history = read_json(folder / "metrics.json"), read_json_lines(folder / "log.jsonl")
-    with reading(folder):  # Before all runs predict.
+    with reading(folder):  # Now, before all runs predict.
         needed = [
             metrics[part][name] for part in ("train", "val") for name in ("accuracy", "correct", "total")
         ]
         needed += [each[name] for each in history for name in ("images_per_second", "seconds")]
-        if not history or not all(isinstance(each, int | float) for each in needed):
-            raise ValueError("no epoch, or no number where one was wanted,")
+    if not history or not all(isinstance(each, int | float) for each in needed):
+        raise RunError(f"{folder} is damaged: it has no epoch, or no number where one belongs; restore it")
     return SeedRun(folder, record.read_config(folder), content, metrics, history)
 
 

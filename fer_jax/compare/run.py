@@ -14,7 +14,6 @@ from fer_jax.compare import notebook, page, plots, records, text
 from fer_jax.compare.entries import Entry, SeedRun, check_comparable, group, read_run
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
 from fer_jax.config.data import LABEL_WORDS, OWN_PARTS, BadRow
-from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
@@ -28,6 +27,7 @@ from fer_jax.metrics.scores import difference_interval as gap_interval
 from fer_jax.report import terminal
 from fer_jax.report.plots import write_png
 from fer_jax.runs.location import find_folders
+from fer_jax.runs.record import kind_of_data
 from fer_jax.runtime import cpu
 
 
@@ -215,7 +215,7 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         "part": part,
         "parts": [*known, *([part] if part not in OWN_PARTS else [])],
         "images": len(is_right[0][0]),
-        "labels": describe_labels(entries[0].config),
+        "labels": describe_labels(entries[0].seeds[0]),
         "data": {
             "description": measured.examples.contents,
             "sha256": measured.examples.sha256,
@@ -228,9 +228,10 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
     }
 
 
-def describe_labels(config: Config) -> str:
+def describe_labels(run: SeedRun) -> str:
     """Name the labels of a run, for people."""
-    return "the data" if config.has_own_data else LABEL_WORDS[config.labels.source]
+    is_own = kind_of_data(run.record, run.config) == "own"
+    return "the data" if is_own else LABEL_WORDS[run.config.labels.source]
 
 
 def describe_entry(

@@ -81,7 +81,7 @@ FILES = (
     "distill.bank",
     "init.weights",
 )
-"""Fields that name files of this machine."""
+"""Fields that name files of this machine; `data.class_map` of a run holds the content of its file."""
 # Teachers too are compared by hash when a run is resumed; its extensions are taken from its record. Another
 # number of devices changes the rounding alone, and a note says so.
 FREE_TO_RESUME = (*FREE, "distill.teachers", "distill.bank", "train.extra_epochs", "device.count")

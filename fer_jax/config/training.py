@@ -49,8 +49,8 @@ class AverageConfig:
     ema_decay: float = 0.0
     """Decay of an exponential moving average, smaller in the first steps; 0 is off."""
     swa_epochs: int = 0
-    """Stochastic weight averaging (SWA): the mean of the weights at the end of each of the last so many of
-    train.epochs, and of all added epochs; 0 is off."""
+    """Stochastic weight averaging (SWA): the mean of the weights at the end of each of this many last epochs
+    of train.epochs, and of every added epoch; 0 is off."""
     stats_examples: int = 4096
     """Number of training images, not augmented, for the batch statistics of the averaged weights (a fixed
     random subset; 0: all of them)."""

@@ -12,7 +12,7 @@ import tyro
 
 from fer_jax import cli
 from fer_jax.errors import RunError
-from fer_jax.files import read_json, suggest_path
+from fer_jax.files import read_json, reading, suggest_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
-    from fer_jax.files import read_json_lines, reading, write_json
+    from fer_jax.files import read_json_lines, write_json
     from fer_jax.report import run_page, terminal
     from fer_jax.runs.results import refuse_other
 
@@ -90,6 +90,8 @@ def _read_decomposition(path: Path | None, name: str) -> "Json | None":
     needed |= {"brier_variance", "noise"}
     if not isinstance(content, dict) or not needed <= content.keys():
         raise RunError(f"{path} was not written by `python -m fer_jax.bias_variance`; give a file that was")
+    with reading(path):
+        dict(content["losses"]["zero_one"]), dict(content["brier_variance"])
     if content["name"] != name:
         raise RunError(
             f"{path} is about the config {content['name']}, but the run has the config {name}; give the "

@@ -1,4 +1,4 @@
-"""What the options of faces choose from, and their defaults; they name it, and need no NumPy."""
+"""What the options of faces choose from, and their defaults, named without NumPy."""
 
 from typing import Final, Literal
 

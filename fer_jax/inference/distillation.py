@@ -188,11 +188,18 @@ def _ask(
     networks = [
         replace(teacher.network, model=teacher.network.model.clone(device=device)) for teacher in teachers
     ]
-    answers = dict[int, np.ndarray]()
-    # Two seeds that begin at the same time begin with other views, and find each other's answers.
+    answers, is_told = dict[int, np.ndarray](), False
+
+    def tell_owner(owner: lock.Owner | None) -> None:
+        nonlocal is_told
+        if not is_told:
+            tell(f"waiting for {owner or 'another process'}: it is asking the teachers about the same images")
+        is_told = True
+
+    # An even and an odd seed that begin together begin with other views, and find each other's answers.
     for view in np.roll(range(views), config.train.seed % 2 * (views // 2)).tolist():
         name = f"answers/{key.hexdigest()[:32]}-view{view}"
-        with _in_turn(name, tell):
+        with _in_turn(name, tell_owner):
             cached = read_array(name)
             if cached is None:
                 faces = show(view)
@@ -206,12 +213,8 @@ def _ask(
 
 
 @contextmanager
-def _in_turn(name: str, tell: Tell) -> Iterator[None]:
+def _in_turn(name: str, tell_owner: Callable[[lock.Owner | None], None]) -> Iterator[None]:
     """Let one process at a time make what is cached under a name; without a cache each makes it."""
-
-    def tell_owner(owner: lock.Owner | None) -> None:
-        tell(f"waiting for {owner or 'another process'}: it is asking the teachers about the same images")
-
     with ExitStack() as held:
         with suppress(OSError):  # There is no home.
             held.enter_context(lock.hold_in_turn(cache_folder() / f"{name}.making", tell_owner))

@@ -2,7 +2,7 @@
 
 A network predicts in float32 with plain kernels, whatever the run was trained in: then a run, the weights
 released from it and an export of these give the same answers, on every device. (What a run's log says was
-measured as it trained, and teachers answer so to stored views.)
+measured as it trained, and teachers answer as their student computes.)
 
 A run and released weights are both a `Predictor`. An ensemble is a list of these whose logits are averaged;
 a single network is an ensemble of one.

@@ -57,7 +57,7 @@ class PredictOptions:
     abstain_below: float = 0.0
     """Say "unsure" where the largest probability is below this, 0..1; 0 always names a label."""
     every: int = 1
-    """Use every N-th frame of a video."""
+    """Use every N-th frame of a video or an animation."""
     smooth: float = 0.3
     """Time constant of the smoothing in videos, seconds; 0 smooths nothing. In the rows it does not lag; in
     --show and in drawn videos a change is half visible after 0.69 of it."""

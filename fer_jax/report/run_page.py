@@ -72,12 +72,9 @@ def write(folder: Path) -> Path:
         ConfigError: `config.json` is not a config of this fer_jax.
     """
     with reading(folder):
-        return _write(folder)
-
-
-def _write(folder: Path) -> Path:
-    story = gather(folder)
-    measured = describe_parts(story)
+        story = gather(folder)
+        measured = describe_parts(story)
+        diagnosis = _describe_diagnosis(story.diagnosis) if story.diagnosis else None
     history = story.history
     seen = keep_measured(history)
     curves = None
@@ -100,7 +97,7 @@ def _write(folder: Path) -> Path:
         unmeasured=unmeasured,
         intervals=interval_rows(measured),
         beside=beside_rows(measured),
-        diagnosis=_describe_diagnosis(story.diagnosis) if story.diagnosis else None,
+        diagnosis=diagnosis,
         commands=_commands(story),
     )
 

@@ -104,7 +104,7 @@ def _sweep(options: SweepCommand, *, invocation: str, password: str | None) -> i
 
     plan = Plan(
         options=options,
-        file=load_config(options.config),  # Once: it may be edited during the hours of the trials.
+        file=load_config(options.config),  # Now: it may be edited during the hours of the trials.
         config=settings,
         space=space,
         invocation=invocation,

@@ -434,6 +434,13 @@ def test_an_audit_of_other_inputs_and_an_edited_list_are_not_replaced(
     assert run_audit(audited, "out", "--ferplus", str(audited / "votes.csv")) == 4
     assert "audit.csv was edited since the audit wrote it" in capsys.readouterr().err
     path.write_text(before)
+    result = audited / "out" / "audit.json"
+    content = result.read_bytes()
+    for damaged in (b"[]", content[:-40]):
+        result.write_bytes(damaged)
+        assert run_audit(audited, "out", "--ferplus", str(audited / "votes.csv")) == 4
+        assert "audit.csv may have been edited" in capsys.readouterr().err
+    result.write_bytes(content)
 
 
 def test_training_on_other_data_refuses_the_list(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -259,6 +259,14 @@ def test_from_python(photo: Path, portrait: np.ndarray, made_video: Path) -> Non
     assert first.image.shape == (240, 320, 3)
 
 
+def test_every_page_is_read_and_every_second_frame_of_an_animation(tmp_path: Path) -> None:
+    first, *others = [Image.new("L", (48, 48), 60 * shade) for shade in range(4)]
+    for name, read in (("pages.tif", [0, 1, 2, 3]), ("wave.gif", [0, 2])):
+        first.save(tmp_path / name, save_all=True, append_images=others)
+        events = fer_jax.stream(tmp_path / name, "tiny", views="single", detector=None, every=2)
+        assert [frame.number for frame in events] == read
+
+
 def test_slips_from_python(photo: Path) -> None:
     with pytest.raises(DataError, match=r"came as float64 \[9, 9\]; wanted uint8"):
         analyze(np.zeros((9, 9)))

@@ -29,6 +29,7 @@ from fer_jax.serve.options import ServeOptions, check
         ({"places": 0}, "--places is 0; wanted 1 to 1000"),
         ({"min_score": 1.5}, "--min-score is 1.5; wanted 0 to 1"),
         ({"max_mb": float("nan")}, "--max-mb is nan; wanted 0.001 to 1000"),
+        ({"max_megapixels": 200}, "--max-megapixels is 200; wanted 0.001 to 178.957"),
         ({"allowed_hosts": ("http://a.org",)}, "--allowed-hosts has 'http://a.org'; wanted names"),
         ({"allowed_hosts": ("a.*.org",)}, "--allowed-hosts has 'a.*.org'; wanted names"),
         ({"demo": Path("nowhere")}, "--demo is nowhere, which has no index.html; build it with `make demo`"),

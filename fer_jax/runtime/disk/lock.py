@@ -35,10 +35,10 @@ LOCK, OWNER = ".lock", ".owner.json"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _IS_HELD = (errno.EACCES, errno.EAGAIN)
 _RECORD_TRIES, _RECORD_SECONDS = 20, 0.02
-_MOST_PID = 2**31
 """How often, and after how long, the record of an owner is read again that is just being written."""
 _TURN_SECONDS, _TOLD_AFTER = 0.2, 15
 """Seconds between two tries of one who waits for a turn, and after how many tries, some 3 s, that is told."""
+_MOST_PID = 2**31
 
 
 @dataclass(frozen=True)

@@ -220,15 +220,17 @@ function makeViewer() {
 }
 
 async function tryExample() {
-  const own = (asked += 1);
+  const [oldPhoto, oldCamera] = [photo, stopCamera];
   try {
     const answer = await fetch(catalogue.example.file);
     if (!answer.ok) throw new Error(`the example cannot be loaded: ${answer.status} ${answer.statusText}`);
-    if (own !== asked) return;
-    photo = { blob: await answer.blob(), name: catalogue.example.title };
+    const blob = await answer.blob();
+    // Something else was chosen meanwhile.
+    if (photo !== oldPhoto || stopCamera !== oldCamera) return;
+    photo = { blob, name: catalogue.example.title };
     await analysePhoto();
   } catch (error) {
-    if (own === asked) explain(error);
+    explain(error);
   }
 }
 
