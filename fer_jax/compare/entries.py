@@ -13,7 +13,7 @@ from fer_jax.config.run import Config
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json, read_json_lines, reading
 from fer_jax.runs import record
-from fer_jax.runs.record import RunRecord
+from fer_jax.runs.record import RunRecord, kind_of_data
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,12 @@ def read_run(folder: Path) -> SeedRun:
     if not history or not all(isinstance(each, int | float) for each in needed):
         raise RunError(f"{folder} is damaged: it has no epoch, or no number where one belongs; restore it")
     return SeedRun(folder, record.read_config(folder), content, metrics, history)
+
+
+def describe_labels(run: SeedRun) -> str:
+    """Name the labels of a run, for people."""
+    is_own = kind_of_data(run.record, run.config) == "own"
+    return "the data" if is_own else LABEL_WORDS[run.config.labels.source]
 
 
 def group(runs: Sequence[SeedRun]) -> list[Entry]:

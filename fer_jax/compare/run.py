@@ -11,9 +11,9 @@ import numpy as np
 from rich.console import Console
 
 from fer_jax.compare import notebook, page, plots, records, text
-from fer_jax.compare.entries import Entry, SeedRun, check_comparable, group, read_run
+from fer_jax.compare.entries import Entry, SeedRun, check_comparable, describe_labels, group, read_run
 from fer_jax.config.changes import NOT_THE_METHOD, list_changes
-from fer_jax.config.data import LABEL_WORDS, OWN_PARTS, BadRow
+from fer_jax.config.data import OWN_PARTS, BadRow
 from fer_jax.data.examples import Examples
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.inference import labels
@@ -27,7 +27,6 @@ from fer_jax.metrics.scores import difference_interval as gap_interval
 from fer_jax.report import terminal
 from fer_jax.report.plots import write_png
 from fer_jax.runs.location import find_folders
-from fer_jax.runs.record import kind_of_data
 from fer_jax.runtime import cpu
 
 
@@ -226,12 +225,6 @@ def gather(entries: Sequence[Entry], measured: Measured, *, part: str, invocatio
         "pairs": compare_pairs([rights[0] for rights in is_right], runs, part),
         "command": invocation,
     }
-
-
-def describe_labels(run: SeedRun) -> str:
-    """Name the labels of a run, for people."""
-    is_own = kind_of_data(run.record, run.config) == "own"
-    return "the data" if is_own else LABEL_WORDS[run.config.labels.source]
 
 
 def describe_entry(
