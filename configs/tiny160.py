@@ -8,7 +8,9 @@ Ours: the averaged answers of the released `best` and `mid` to each image and it
 target; no label smoothing, since they are soft already. Shifts, rotations and flips as in `tiny.py`. As in
 `mid84.py`, the learning rate stays at its peak while images are small, and then falls linearly to zero.
 
-Measured: not yet.
+Measured: 66.4 ± 0.4 percent on PublicTest by FER2013's labels, 67.4 ± 0.2 with flip TTA, without copies of
+training images 64.9 ± 0.4 and 65.9 ± 0.3, distilled from best, mid (mean ± sd of 2 seeds; the last epoch,
+with no selection).
 
 Command: python -m fer_jax.train --config configs/tiny160.py --data fer2013.csv
     python -m benchmarks.accuracy train --data fer2013.csv --tiers tiny160 --seeds 2 --lanes 2
