@@ -40,6 +40,7 @@ Name = Literal[
     "jax",
     "jax-plain",
     "jax-bf16",
+    "jax-plain-bf16",
     "jax-untuned",
     "torch-users",
     "torch",
@@ -70,8 +71,9 @@ class Step:
     what: tuple[What, ...] = ("train", "eval")
     """The steps to measure."""
     candidates: tuple[Name, ...] = ()
-    """Candidates; `gemm` is the machine's peak. By default all except jax-untuned; on a CPU also without
-    compiled PyTorch, which compiles for minutes, and without bfloat16 where the processor lacks it."""
+    """Candidates; `gemm` is the machine's peak. By default all except jax-untuned and
+    jax-plain-bf16; on a CPU also without compiled PyTorch, which compiles for minutes, and without bfloat16
+    where the processor lacks it."""
     pythons: tuple[Path, ...] = ()
     """Python interpreters of other environments with the dependencies of fer_jax. JAX's candidates are
     measured there too; their rows end with the version of jax."""
