@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from fer_jax.config.model import DeviceConfig
+from fer_jax.config.run import Config
 from fer_jax.data.batches import in_order
 from fer_jax.files import Json, cache_folder, expand_home, keep_array, read_array
 from fer_jax.images import augment
@@ -89,7 +90,17 @@ def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None
     teachers = load_teachers(student)
     facts, images = describe_teachers(teachers), student.examples.images[student.rows]
     both = (images, images[:, :, ::-1])
-    sides, _ = _ask(student, teachers, len(both), both.__getitem__, kind=_CLEAN, on_view=on_view, tell=tell)
+    sides, _ = _ask(
+        student.config,
+        teachers,
+        images,
+        both.__getitem__,
+        views=len(both),
+        sha256=facts["sha256"],
+        kind=_CLEAN,
+        on_view=on_view,
+        tell=tell,
+    )
     answers = np.zeros((len(student.examples), student.config.model.classes), np.float32)
     from scipy.special import softmax  # A training without teachers need not wait for it.
 
@@ -123,12 +134,14 @@ def ask_views(student: Student, *, on_view: OnView, tell: Tell = lambda line: No
         ConfigError, RunError: as `distill`.
     """
     config, examples, teachers = student.config, student.examples, load_teachers(student)
-    images = examples.images[student.rows]
+    facts, images = describe_teachers(teachers), examples.images[student.rows]
     answers, made = _ask(
-        student,
+        config,
         teachers,
-        config.distill.views,
+        images,
         lambda view: _show(images, redraw(view, config.augment, len(images))),
+        views=config.distill.views,
+        sha256=facts["sha256"],
         kind=describe_drawing(config.augment),
         on_view=on_view,
         tell=tell,
@@ -141,17 +154,19 @@ def ask_views(student: Student, *, on_view: OnView, tell: Tell = lambda line: No
         augment=config.augment,
         names=config.model.names,  # `load_teachers` refuses teachers of other classes.
         labels="ferplus" if is_ferplus else "fer2013",
-        teachers=describe_teachers(teachers),
+        teachers=facts,
         made=made,
     )
 
 
 def _ask(
-    student: Student,
+    config: Config,
     teachers: Sequence[Pretrained],
-    views: int,
+    images: np.ndarray,
     show: Callable[[int], np.ndarray],
     *,
+    views: int,
+    sha256: str,
     kind: Json,
     on_view: OnView,
     tell: Tell,
@@ -163,10 +178,12 @@ def _ask(
     that is stored in float16 needs no more.
 
     Args:
-        student: the run.
+        config: of the student.
         teachers: who is asked.
+        images: uint8 [n, 48, 48, 1], of the training.
+        show: makes a view of them, by its number.
         views: how many.
-        show: makes a view, by its number: uint8 [n, 48, 48, 1].
+        sha256: of the teachers' weights.
         kind: what tells these views from others.
         on_view: called as the teachers answer.
         tell: called with a line where another process is waited for.
@@ -174,7 +191,6 @@ def _ask(
     Returns:
         Answers, float16 [V, n, C], see `to_answers`; and how they were made.
     """
-    config = student.config
     device = DeviceConfig(kernels=config.device.kernels, compute_dtype=config.device.compute_dtype)
     # On another machine, or with other cores, the same network gives other bits.
     made = {
@@ -182,8 +198,8 @@ def _ask(
         "compute_dtype": device.compute_dtype,
         **machine.describe_place(),
     }
-    key = hashlib.sha256(json.dumps([describe_teachers(teachers)["sha256"], made, kind]).encode())
-    key.update(np.ascontiguousarray(student.examples.images[student.rows]))
+    key = hashlib.sha256(json.dumps([sha256, made, kind]).encode())
+    key.update(np.ascontiguousarray(images))
     advance = _count(on_view, len(teachers) * views)
     networks = [
         replace(teacher.network, model=teacher.network.model.clone(device=device)) for teacher in teachers
