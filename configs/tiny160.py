@@ -6,7 +6,7 @@ better teacher, and more epochs, since a good teacher is a patient one (Beyer et
 distillation: a good teacher is patient and consistent").
 Ours: the averaged answers of the released `best` and `mid` to each image and its mirror image are 0.7 of the
 target; no label smoothing, since they are soft already. Shifts, rotations and flips as in `tiny.py`. As in
-`mid84.py`, the learning rate stays at its peak while images are small, and then falls linearly to zero.
+`mid64.py`, the learning rate stays at its peak while images are small, and then falls linearly to zero.
 
 Measured: 66.4 ± 0.4 percent on PublicTest by FER2013's labels, 67.4 ± 0.2 with flip TTA, without copies of
 training images 64.9 ± 0.4 and 65.9 ± 0.3, distilled from best, mid (mean ± sd of 2 seeds; the last epoch,

@@ -34,7 +34,7 @@ TIERS: Final[dict[str, Tier]] = {
     "xception": Tier("configs/xception.py", "mini-Xception"),
     "mid": Tier("configs/mid.py", "mid-size network"),
     "mid-distilled": Tier("configs/mid.py", "mid-size network, distilled", is_taught=True),
-    "mid84": Tier("configs/mid84.py", "mid-size network, 84 epochs, distilled"),
+    "mid64": Tier("configs/mid64.py", "mid-size network, 64 epochs, distilled"),
     "ferplus": Tier("configs/ferplus.py", "mid-size network, FER+ votes"),
     "ferplus100": Tier("configs/ferplus100.py", "large network, 100 epochs, FER+ votes"),
     "vgg": Tier("configs/vgg.py", "VGG"),

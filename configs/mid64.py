@@ -1,4 +1,4 @@
-"""The network of `mid.py` for 84 epochs, more than half of them at 32 pixels, taught by `best`.
+"""The network of `mid.py` for 64 epochs, more than half of them at 32 pixels, taught by `best`.
 
 Why: the validation loss of `mid.py` rises from the middle of its training on, so more epochs need more
 augmentation. At 32 pixels an epoch takes less than half as long.
@@ -11,8 +11,8 @@ images are small, and then falls linearly to zero.
 
 Measured: not yet.
 
-Command: python -m fer_jax.train --config configs/mid84.py --data fer2013.csv
-    python -m benchmarks.accuracy train --data fer2013.csv --tiers mid84 --seeds 2 --lanes 2
+Command: python -m fer_jax.train --config configs/mid64.py --data fer2013.csv
+    python -m benchmarks.accuracy train --data fer2013.csv --tiers mid64 --seeds 2 --lanes 2
 Cost: 882 thousand parameters, 54 million multiply-accumulates per image at full size; for the teacher's
 answers, kept for all seeds, eight times 537 million an image of Training.
 """
@@ -31,7 +31,7 @@ from fer_jax.config import (
 )
 
 config = Config(
-    name="mid84",
+    name="mid64",
     split=SplitConfig(protocol="official"),
     augment=AugmentConfig(
         shift_probability=1.0,
@@ -70,19 +70,19 @@ config = Config(
         momentum=0.95,
         schedule="trapezoid",
         warmup_epochs=1,
-        cooldown_epochs=40,
+        cooldown_epochs=28,
         weight_decay=0.05,
     ),
     average=AverageConfig(ema_decay=0.998, stats_examples=2048),
     distill=DistillConfig(teachers=("best",), views=8, weight=0.5, temperature=1.0),
     train=TrainConfig(
-        epochs=84,
+        epochs=64,
         batch_size=128,
         select="last",
         save_epochs=2,
         measure_epochs=4,
         train_eval_examples=1024,
-        small_epochs=44,
+        small_epochs=36,
         small_side_px=32,
     ),
 )
