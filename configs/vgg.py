@@ -1,4 +1,4 @@
-"""VGG-like: 3 × 3 convolutions of 64 to 512 features, batch norm, global average pooling, no dense layers.
+"""VGG-like: 3 × 3 convolutions of 64 to 512 features, batch norm, global average pooling, one dense layer.
 
 Why: the field's strongest plain networks on FER2013 are of this kind: that of Khaireddin & Chen 2021, and
 VGG-19 of the WuJie1010 repository. In the first, two dense layers of 4096 hold 25 of 30 million weights;

@@ -9,8 +9,14 @@ from typing import Final
 from fer_jax.errors import RunError
 
 HERE: Final = Path(__file__).parent
-FILES: Final = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-"""The program and its WebAssembly; the packages that npm installs beside them are not needed."""
+FILES: Final = {
+    "ort.wasm.bundle.min.mjs": "ort.wasm.bundle.min.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
+}
+"""The program and its WebAssembly, and their names in the demo; the packages beside them are not needed.
+
+Many hosts, nginx among them, do not know `.mjs`, and browsers run no module of an unknown type.
+"""
 
 # Nothing of a package is run, and what npm has in its cache is not asked for again.
 _INSTALL: Final = (
@@ -50,5 +56,5 @@ def fetch_runtime(folder: Path) -> None:
                 "registry that npm is set up for"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            shutil.copy(Path(scratch) / "node_modules" / "onnxruntime-web" / "dist" / name, folder / name)
+        for source, name in FILES.items():
+            shutil.copy(Path(scratch) / "node_modules" / "onnxruntime-web" / "dist" / source, folder / name)

@@ -2,8 +2,8 @@
 
 No weights are kept. Some twenty steps at the peak learning rate, one batch to overfit, and the ramp of the
 range test all start from the run's own initial weights, with its order, augmentation and dropout. Blocks that
-`init.freeze_blocks` keeps are not trained here either, except to overfit one batch. All steps are those of
-after `init.head_epochs`, with the optimizer that begins there, and are taken on one device.
+`init.freeze_blocks` keeps are not trained here either, except to overfit one batch. All steps are those
+that follow `init.head_epochs`, with the optimizer that begins there, and are taken on one device.
 """
 
 import math

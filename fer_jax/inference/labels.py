@@ -1,8 +1,8 @@
 """By whose labels networks are measured: FER2013's, or the majority of FER+'s votes.
 
-By FER+ only the rows count that the official rule decides, see `data.targets`: for a network of seven classes
-the rule of seven, which leaves out the rows that contempt wins. FER2013 has no contempt: by its labels that
-answer of a network of eight classes is wrong.
+With FER+, only the rows count for which the official rule gives a label, see `data.targets`: for a network of
+seven classes the rule for seven, which leaves out the rows that contempt wins. FER2013 has no contempt: by
+its labels, that answer of a network of eight classes is wrong.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One human rater against the others, and a network against the same raters: how high an accuracy can be.
+"""One human rater against the others, and a network against the same raters: a reference for an accuracy.
 
 Of an image's raters one is left out, each with the same chance, and the choice with the most votes of the
 others is the target: whoever rates the image is right by chance alone where raters disagree. Where several

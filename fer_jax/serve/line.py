@@ -1,4 +1,4 @@
-"""The line of requests: a bounded number of them, of which one is in work."""
+"""A bounded queue of requests, which are handled one at a time."""
 
 import asyncio
 from collections.abc import Callable, Iterator

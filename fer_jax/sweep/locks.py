@@ -1,9 +1,10 @@
 """Which worker of a sweep may act now, and which trials are dead: by file locks, or by a PostgreSQL server.
 
-Workers take turns behind a door: one alone decides which trial is next. While a trial runs, its worker keeps
-it. The system releases a file lock when its process ends, killed or not, so for workers that share an SQLite
-file a trial without its lock is dead. Between machines the door is an advisory lock of the server, which
-releases it when the connection ends, and a trial is kept by heartbeats: a row with the server's time.
+Workers take turns by a lock, the door: only its holder decides which trial is next. While a trial runs, its
+worker holds the trial too. The system releases a file lock when its process ends, killed or not, so for
+workers that share an SQLite file a trial without its lock is dead. Between machines the door is an advisory
+lock of the server, which releases it when the connection ends, and a trial is held by heartbeats: a row
+with the server's time.
 """
 
 import contextlib

@@ -25,7 +25,7 @@ def without_npm(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        for name in runtime.FILES:
+        for name in runtime.FILES.values():
             (folder / name).write_bytes(b"x")
 
     monkeypatch.setattr(build, "fetch_runtime", write)

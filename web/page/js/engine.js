@@ -15,7 +15,7 @@
  * Start the worker.
  *
  * It is started from a `blob:` address, for such a worker is under the policy of this page, which forbids it to
- * send anything anywhere; one that is loaded from a file would be under the headers of that file, and a static
+ * connect to any other host; one that is loaded from a file would be under the headers of that file, and a static
  * host sends none.
  * @returns {Engine}
  */
@@ -26,6 +26,8 @@ export function startEngine() {
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
   const waiting = new Map();
   let asked = 0;
+  /** @type {Error | null} */
+  let failure = null;
 
   worker.addEventListener("message", ({ data: { id, value, error } }) => {
     const question = waiting.get(id);
@@ -34,7 +36,8 @@ export function startEngine() {
     else question?.reject(new Error(error));
   });
   worker.addEventListener("error", (event) => {
-    const error = new Error(event.message || "the worker could not be started");
+    const error = new Error(`${event.message || "the worker could not be started"}; reload the page`);
+    failure = error;
     waiting.forEach(({ reject }) => reject(error));
     waiting.clear();
   });
@@ -46,9 +49,10 @@ export function startEngine() {
    */
   const ask = (question, transfer) =>
     new Promise((resolve, reject) => {
+      if (failure) return reject(failure);
       asked += 1;
       waiting.set(asked, { resolve, reject });
-      worker.postMessage({ id: asked, ...question }, transfer);
+      return worker.postMessage({ id: asked, ...question }, transfer);
     });
 
   return {

@@ -104,6 +104,8 @@ function render() {
  */
 async function analysePhoto() {
   if (!photo) return;
+  // It is analysed as soon as there is a network.
+  if (modelName === "") return void (await choose(wantedNetwork()));
   const { blob, name } = photo;
   const own = (asked += 1);
   endCamera();
@@ -163,21 +165,22 @@ async function toggleCamera() {
     find("speed").textContent = "";
     return say("The camera is off.", false);
   }
-  const button = /** @type {HTMLButtonElement} */ (find("camera"));
-  asked += 1;
-  button.disabled = true;
+  if (modelName === "") await choose(wantedNetwork());
+  if (modelName === "") return undefined;
+  const own = (asked += 1);
   say("Waiting for the camera …", false);
   try {
-    stopCamera = await startCamera(makeViewer(), (problem) => {
+    const stop = await startCamera(makeViewer(), (problem) => {
       endCamera();
       say(problem, true);
     });
+    // While the browser asked the user, something else was chosen.
+    if (own !== asked) return stop();
+    stopCamera = stop;
     photo = null;
-    button.textContent = "Stop the camera";
+    find("camera").textContent = "Stop the camera";
   } catch (error) {
-    explain(error);
-  } finally {
-    button.disabled = false;
+    if (own === asked) explain(error);
   }
   return undefined;
 }
@@ -220,19 +223,23 @@ function makeViewer() {
 }
 
 async function tryExample() {
-  const [oldPhoto, oldCamera] = [photo, stopCamera];
+  const own = (asked += 1);
   try {
     const answer = await fetch(catalogue.example.file);
     if (!answer.ok) throw new Error(`the example cannot be loaded: ${answer.status} ${answer.statusText}`);
     const blob = await answer.blob();
     // Something else was chosen meanwhile.
-    if (photo !== oldPhoto || stopCamera !== oldCamera) return;
+    if (own !== asked) return;
     photo = { blob, name: catalogue.example.title };
     await analysePhoto();
   } catch (error) {
-    explain(error);
+    if (own === asked) explain(error);
   }
 }
+
+/** The network whose button is marked: the last that was wanted, though it may not be there yet. */
+const wantedNetwork = () =>
+  /** @type {HTMLInputElement} */ (document.querySelector("#networks input:checked")).value;
 
 /** @param {string} name of the network to use */
 async function choose(name) {
@@ -243,7 +250,7 @@ async function choose(name) {
     await engine.load(name);
   } catch (error) {
     if (own !== chosen) return undefined;
-    for (const input of document.querySelectorAll("#networks input")) {
+    for (const input of isFirst ? [] : document.querySelectorAll("#networks input")) {
       /** @type {HTMLInputElement} */ (input).checked = /** @type {HTMLInputElement} */ (input).value === modelName;
     }
     return explain(error);
@@ -317,10 +324,14 @@ function listen() {
 
 /** Keep the page for visits without a network. */
 async function keepOffline() {
-  if (!("serviceWorker" in navigator)) return;
   try {
-    await navigator.serviceWorker.register("service_worker.js");
-    await navigator.serviceWorker.ready;
+    // Browsers have none for a page that did not come over https or from this machine.
+    if (!navigator.serviceWorker) throw new Error("no service worker");
+    const { installing } = await navigator.serviceWorker.register("service_worker.js");
+    const failed = new Promise((_, reject) => {
+      installing?.addEventListener("statechange", () => installing.state === "redundant" && reject(new Error()));
+    });
+    await Promise.race([navigator.serviceWorker.ready, failed]);
     find("offline").textContent = "This page now works without a network.";
   } catch {
     find("offline").textContent = "This browser does not keep the page for visits without a network.";

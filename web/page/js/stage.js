@@ -31,7 +31,8 @@ export function draw(canvas, source, width, height, marks, isMirrored) {
   brush.drawImage(source, 0, 0, wide, high);
   brush.restore();
   // Lines and letters have the same size on the screen, however large the picture is.
-  const unit = wide / Math.max(canvas.clientWidth, 1);
+  // A tall picture does not fill the width of its canvas, nor a wide one the height.
+  const unit = Math.max(wide / Math.max(canvas.clientWidth, 1), high / Math.max(canvas.clientHeight, 1));
   for (const { box, text, short, isUnsure } of marks) {
     const [x, y, w, h] = box.map((each) => each * scale);
     const place = [isMirrored ? wide - x - w : x, y, w, h];

@@ -3,7 +3,7 @@
  * Messages in: `{id, load: name}` and `{id, picture, kind, name}`. Messages out: `{id, value}` or `{id, error}`.
  */
 
-import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
+import * as ort from "../runtime/ort.wasm.bundle.min.js";
 
 import { cutViews, toLogProbabilities } from "./classify.js";
 import { findSquare, isClipped } from "./crop.js";
@@ -31,9 +31,17 @@ ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("../runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 const models = new URL("../models/", import.meta.url);
-const catalogue = fetch(new URL("models.json", models)).then((answer) => answer.json());
+/** @type {Promise<any> | undefined} */
+let catalogue;
 /** @type {Map<string, Promise<any>>} */
 const sessions = new Map();
+
+/** Read what the networks and the detector are, once; what failed is tried again. */
+function readCatalogue() {
+  catalogue ??= fetch(new URL("models.json", models)).then((answer) => answer.json());
+  catalogue.catch(() => (catalogue = undefined));
+  return catalogue;
+}
 
 /**
  * Load a network, once.
@@ -65,7 +73,7 @@ async function run(session, input) {
  * @param {string} name of the classifier
  */
 async function load(name) {
-  const { detector, models: all } = await catalogue;
+  const { detector, models: all } = await readCatalogue();
   await Promise.all([open(detector.file), open(all[name].file)]);
 }
 
@@ -77,7 +85,7 @@ async function load(name) {
  * @returns {Promise<Analysis>}
  */
 async function analyse(picture, kind, name) {
-  const { detector, views, models: all } = await catalogue;
+  const { detector, views, models: all } = await readCatalogue();
   const { file, labels, contract } = all[name];
   const started = performance.now();
   const prepared = prepare(picture, detector);
