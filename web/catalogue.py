@@ -24,6 +24,9 @@ MEASURED: Final = (
 )
 """Part and labels of the measurement of a card that is shown: the first of these that it has."""
 
+MEASURED_FERPLUS: Final = (("PrivateTest", "FER+ majority"), ("PublicTest", "FER+ majority"))
+"""The same for a network that was trained on FER+'s votes: FER2013's labels are not what it learned."""
+
 
 def describe(networks: dict[str, Path], detector: Path, *, version: str, example: Json) -> Json:
     """Describe everything that the page has to know.
@@ -86,7 +89,8 @@ def choose_measurement(card: Json) -> dict[str, Any]:
     Raises:
         RunError: there is none.
     """
-    for part, labels in MEASURED:
+    is_ferplus = card["training"]["labels"].startswith("FER+")
+    for part, labels in MEASURED_FERPLUS if is_ferplus else MEASURED:
         for figure in card["figures"]:
             if (figure["part"], figure["labels"], figure["views"]) == (part, labels, "flip"):
                 kept = ("part", "labels", "correct", "total", "accuracy", "low", "high", "classes")

@@ -17,6 +17,8 @@ from web.server import make_server
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "fer_jax" / "weights"
+TYPED = {".css", ".html", ".jpg", ".js", ".json", ".svg", ".wasm"}
+"""What every web server knows the type of."""
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def export(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["tiny", "mid"])
+@pytest.mark.parametrize("name", ["tiny", "mid", "best", "ferplus"])
 def test_figures_are_those_of_the_card(name: str, tmp_path: Path) -> None:
     card = read_json(WEIGHTS / f"{name}.json")
     told = describe_network(name, export(name, tmp_path))
@@ -45,6 +47,8 @@ def test_figures_are_those_of_the_card(name: str, tmp_path: Path) -> None:
     assert (told["parameters"], told["bytes"]) == (card["parameters"], 4)
     assert (told["limits"], told["misuse"]) == (card["limits"], card["misuse"])
     assert figure["part"] in ("PublicTest", "PrivateTest")
+    assert figure["labels"] == ("FER+ majority" if name == "ferplus" else "FER2013")
+    assert all(faces for _, faces in figure["classes"].values())
     assert figure["accuracy"] == figure["correct"] / figure["total"]
     assert sum(right for right, _ in figure["classes"].values()) == figure["correct"]
     assert any(each["correct"] == figure["correct"] and each["views"] == "flip" for each in card["figures"])
@@ -52,12 +56,15 @@ def test_figures_are_those_of_the_card(name: str, tmp_path: Path) -> None:
 
 def test_what_was_never_seen_is_shown_before_what_was_watched() -> None:
     figure = {"labels": "FER2013", "views": "flip", "copies_of_training_images": 3, "classes": {}}
+    training = {"labels": "FER2013"}
     figure |= {"correct": 1, "total": 2, "accuracy": 0.5, "low": 0.1, "high": 0.9}
     parts: list[dict[str, Any]] = [figure | {"part": part} for part in ("train", "PublicTest", "PrivateTest")]
-    assert choose_measurement({"name": "a", "figures": parts})["part"] == "PrivateTest"
-    assert choose_measurement({"name": "a", "figures": parts[:2]})["part"] == "PublicTest"
+    assert choose_measurement({"name": "a", "training": training, "figures": parts})["part"] == "PrivateTest"
+    assert (
+        choose_measurement({"name": "a", "training": training, "figures": parts[:2]})["part"] == "PublicTest"
+    )
     with pytest.raises(RunError, match="the card of a has no accuracy"):
-        choose_measurement({"name": "a", "figures": parts[:1]})
+        choose_measurement({"name": "a", "training": training, "figures": parts[:1]})
 
 
 def read_worker(folder: Path) -> tuple[list[str], str]:
@@ -74,6 +81,8 @@ def test_the_service_worker_knows_every_file_and_its_version_changes_with_each(t
     build.build(folder, ("tiny",), export)
     files, version = read_worker(folder)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    # Hosts send files of an unknown type so that no browser runs them as modules.
+    assert {Path(each).suffix for each in there} <= {*TYPED, ".onnx", ".txt", ".webmanifest"}
     assert set(files) == there - {build.SERVICE_WORKER} | {"./"}
     build.build(folder, ("tiny",), export)
     assert read_worker(folder) == (files, version)

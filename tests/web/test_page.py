@@ -314,6 +314,80 @@ def test_the_network_chosen_last_is_used_though_another_is_loaded_later(open_pag
     assert page.inner_text("#status").startswith("Ready, with tiny")
 
 
+def test_a_photo_that_comes_before_the_network_is_analysed_with_it(open_page: Open) -> None:
+    page = open_page(is_ready=False)
+    # The worker does not get to load a network until `release`.
+    page.add_init_script(
+        """(() => {
+          const post = Worker.prototype.postMessage;
+          const held = [];
+          window.release = () => held.splice(0).forEach((send) => send());
+          Worker.prototype.postMessage = function (message, transfer) {
+            if (message.load) held.push(() => post.call(this, message, transfer));
+            else post.call(this, message, transfer);
+          };
+        })()"""
+    )
+    page.reload()
+    wait_for_words(page, "Loading tiny")
+    give(page, "portrait.jpg", to_bytes(read_portrait(300), "JPEG"))
+    page.click("#camera")
+    page.wait_for_timeout(300)
+    assert page.inner_text("#status").startswith("Loading tiny")
+    page.evaluate("() => window.release()")
+    page.wait_for_function("() => /[1-9] frames a second/.test(document.getElementById('speed').textContent)")
+    page.click("#camera")
+    give(page, "portrait.jpg", to_bytes(read_portrait(300), "JPEG"))
+    wait_for_words(page, "One face")
+
+
+def test_a_camera_that_is_allowed_late_does_not_push_a_photo_aside(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const devices = navigator.mediaDevices;
+          const get = devices.getUserMedia.bind(devices);
+          devices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => (window.allow = resolve));
+            return (window.stream = await get(wanted));
+          };
+        }"""
+    )
+    page.click("#camera")
+    wait_for_words(page, "Waiting for the camera")
+    assert page.evaluate("() => document.activeElement.id") == "camera"
+    give(page, "portrait.jpg", to_bytes(read_portrait(300), "JPEG"))
+    wait_for_words(page, "One face")
+    page.evaluate("() => window.allow()")
+    page.wait_for_function(
+        "() => window.stream?.getTracks().every(({ readyState }) => readyState === 'ended')"
+    )
+    assert page.inner_text("#camera") == "Use the camera"
+    assert page.inner_text("#status").startswith("One face")
+    assert page.inner_text("#speed").startswith("300 × ")
+
+
+def test_letters_have_one_size_on_the_screen_whatever_the_picture(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1280, "height": 720})
+    sizes = page.evaluate(
+        """async () => {
+          const { draw } = await import(new URL("js/stage.js", location.href));
+          const canvas = document.getElementById("canvas");
+          document.getElementById("invitation").hidden = true;
+          canvas.hidden = false;
+          return [[900, 300], [300, 900]].map(([width, height]) => {
+            const source = new OffscreenCanvas(width, height);
+            source.getContext("2d");
+            const mark = { box: [10, 50, 100, 100], text: "sad", short: "", isUnsure: false };
+            draw(canvas, source, width, height, [mark], false);
+            const letters = parseFloat(canvas.getContext("2d").font.match(/([0-9.]+)px/)[1]);
+            return letters * Math.min(canvas.clientWidth / width, canvas.clientHeight / height);
+          });
+        }"""
+    )
+    assert sizes == pytest.approx([14, 14], abs=0.2)
+
+
 def test_cards_have_the_bars_of_the_labels(open_page: Open) -> None:
     bars = open_page(is_ready=False).evaluate(
         """async () => {

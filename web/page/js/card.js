@@ -49,19 +49,21 @@ export function showCard(accuracy, limits, model) {
   const body = make("tbody", "");
   for (const [label, [right, all]] of Object.entries(classes)) {
     const bar = make("div", "");
-    bar.style.width = `${(100 * right) / all}%`;
+    const share = all && right / all;
+    bar.style.width = `${100 * share}%`;
     const track = make("td", "", { className: "track" });
     track.append(bar);
     const row = make("tr", "");
-    const share = `${percent(right / all)} of ${grouped(all)}`;
-    row.append(make("th", label, { scope: "row" }), track, make("td", share, { className: "share" }));
+    const words = all ? `${percent(share)} of ${grouped(all)}` : "no faces";
+    row.append(make("th", label, { scope: "row" }), track, make("td", words, { className: "share" }));
     body.append(row);
   }
   table.append(body);
   const data = labels === "own labels" ? "its own data" : "FER2013";
+  const people = labels === "FER+ majority" ? "most annotators of FER+" : "people";
   const sentence =
     `Of ${grouped(total)} faces of ${data} (${part}), ${model.title} gives ${grouped(correct)} the label that ` +
-    `people gave them (95 % interval ${exact(low)} to ${exact(high)} %).`;
+    `${people} gave them (95 % interval ${exact(low)} to ${exact(high)} %).`;
   accuracy.replaceChildren(
     make("p", `${exact(share)} %`, { className: "big" }),
     make("p", sentence),
