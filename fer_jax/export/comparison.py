@@ -1,8 +1,9 @@
 """An export against the network it was made from: the same faces, both logits."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+import jax
 import numpy as np
 
 from fer_jax import fer2013
@@ -39,6 +40,16 @@ def open_onnx(model: bytes) -> Program:
     except Exception as error:  # Its errors have no class in common.
         raise FerJaxError(f"ONNX Runtime refuses the model: {error}; {_ADVICE}") from None
     return lambda images: session.run([OUTPUTS[0]], {INPUT: images})[0]
+
+
+def is_rounded_by_half(params: Mapping[str, Any]) -> bool:
+    """Whether kernels change if they are stored in float16: not those of released weights, which are.
+
+    Args:
+        params: nested, float32; those with two or more axes are kernels.
+    """
+    kernels = (np.asarray(each) for each in jax.tree.leaves(params) if np.ndim(each) > 1)
+    return any(not np.array_equal(each, each.astype(np.float16)) for each in kernels)
 
 
 def run(program: Program, images: np.ndarray, *, advance: Callable[[float], None]) -> np.ndarray:

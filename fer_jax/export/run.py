@@ -123,7 +123,9 @@ def make(
     dtype = dtype if target == "onnx" else "float32"
     graph, about = translation.translate(network), origin.to_metadata()
     model = onnx_file.build(graph, dtype=dtype, metadata=about, version=origin.version)
-    limit: float | None = comparison.MOST_ROUNDING if dtype == "float32" else comparison.MOST_ROUNDED_KERNELS
+    limit: float | None = comparison.MOST_ROUNDING
+    if dtype == "float16" and comparison.is_rounded_by_half(network.variables["params"]):
+        limit = comparison.MOST_ROUNDED_KERNELS
     facts = {"kernels": dtype}
     if target == "int8":
         with terminal.show_steps(console, "calibrating int8", len(measured.calibration)) as steps:
