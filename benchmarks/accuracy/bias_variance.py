@@ -23,7 +23,7 @@ from fer_jax import cli
 from fer_jax.compare.notebook import NOTEBOOK
 from fer_jax.errors import RunError
 from fer_jax.files import read_json, write_json
-from fer_jax.text import Table, to_markdown
+from fer_jax.text import MISSING, Table, to_markdown
 
 PROGRAM = "python -m benchmarks.accuracy.bias_variance"
 SECTION = "bias-variance"
@@ -144,14 +144,15 @@ def table(results: Sequence[dict[str, Any]]) -> str:
                 *(_with_spread(error, name, scale=100, digits=1) for name in ("loss", "bias", "variance")),
                 f"{error['variance'] / error['loss']:.2f}",
                 *(_with_spread(brier, name, scale=1, digits=3) for name in ("loss", "bias", "variance")),
-                f"{sources['seed'] / (sources['seed'] + sources['data']):.2f}",
+                f"{sources['seed'] / (sources['seed'] + sources['data']):.2f}" if sources else MISSING,
             ]
         )
     first = results[0]
     noise = first["noise"]
     bound = (
-        f" FER+ annotators disagree with the majority of the others in {100 * noise['zero_one']:.1f} % of "
-        "their votes: up to that much of the bias may be label noise."
+        " How much of the bias is label noise is not known: FER+'s annotators disagree with the majority of "
+        f"the others in {100 * noise['zero_one']:.1f} % of their votes, and FER2013's label is not their "
+        f"majority on {100 * noise['label_is_not_majority']:.1f} % of the images."
         if noise
         else ""
     )

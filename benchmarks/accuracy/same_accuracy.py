@@ -1,4 +1,4 @@
-"""Did the speed-up cost accuracy? A run trained again against its results in the ladder's JSON, seed by seed.
+"""Did the speed-up cost accuracy? A run trained again against its results in the ladder's JSON.
 
     python -m fer_jax.train --config configs/run7.py --data train.csv --seeds 3
     python -m benchmarks.accuracy.same_accuracy runs/run7-seed0 runs/run7-seed1 runs/run7-seed2
@@ -25,6 +25,7 @@ from fer_jax.config.files import to_json
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json
 from fer_jax.runs import record
+from fer_jax.text import decimal
 
 PROGRAM = "python -m benchmarks.accuracy.same_accuracy"
 QUESTION = "Did the speed-up cost accuracy?"
@@ -60,7 +61,7 @@ def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
     table = Table("", "before", "now", "now − before", title=f"{config.name}: accuracy in percent")
     for row in results:
         means = [f"{row[name]['mean']:.2f} ± {row[name]['sd']:.2f}" for name in ("before", "now")]
-        shift = f"{row['difference']:+.2f}, {abs(row['in_standard_errors']):.1f} standard errors"
+        shift = f"{row['difference']:+.2f}, {decimal(row['in_standard_errors'], digits=1)} standard errors"
         table.add_row(row["part"], *means, shift)
     console = Console(highlight=False)
     console.print(table)
@@ -99,7 +100,7 @@ def compare_part(
 
     Returns:
         `before` and `now` with `mean` and `sd` in percent, their `difference` in points, and the same
-        `in_standard_errors` of the difference of two means (Welch).
+        `in_standard_errors` of the difference of two means (Welch); None if no seed differs from another.
 
     >>> counts = [[{"val": {"correct": n, "total": 100}} for n in ns] for ns in ((50, 52), (52, 54))]
     >>> found = compare_part("val", *counts)
@@ -118,7 +119,7 @@ def compare_part(
         "part": part,
         **sides,
         "difference": difference,
-        "in_standard_errors": difference / error if error else 0.0,
+        "in_standard_errors": difference / error if error else None,
     }
 
 

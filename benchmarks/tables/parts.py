@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness.arena import format_range
-from fer_jax.text import Table, counted, to_markdown
+from fer_jax.text import Table, counted, decimal, to_markdown
 
 KINDS = {
     "convolutions": ("convolution",),
@@ -57,7 +57,7 @@ def same_accuracy_table(content: Mapping[str, Any]) -> str:
     for row in content["results"]:
         means = (f"{row[side]['mean']:.2f} ± {row[side]['sd']:.2f}" for side in ("before", "now"))
         rows.append(
-            [row["part"], *means, f"{row['difference']:+.2f}", f"{abs(row['in_standard_errors']):.1f}"]
+            [row["part"], *means, f"{row['difference']:+.2f}", decimal(row["in_standard_errors"], digits=1)]
         )
     seeds = len(content["now"])
     return (

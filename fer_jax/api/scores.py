@@ -275,4 +275,5 @@ def _check_labels(labels: Any, names: Sequence[str], *, images: int) -> np.ndarr
         )
     if came.min() < 0 or came.max() >= classes:
         raise DataError(f"the labels are in {came.min()}..{came.max()}; wanted 0..{classes - 1}")
-    return came
+    # Cells of the confusion matrix are numbered up to C², which a narrow integer cannot hold.
+    return came.astype(np.int64)

@@ -20,7 +20,7 @@ from fer_jax.data.groups.cut import balance_groups, shuffle_groups
 from fer_jax.data.groups.near_copies import join_groups
 from fer_jax.data.split import Split
 from fer_jax.engine.loop import Clock, Replica, run_unsaved
-from fer_jax.engine.setup import make_job, make_programs
+from fer_jax.engine.setup import make_job, make_programs, without_selection
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json, read_arrays, write_arrays
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
@@ -150,7 +150,9 @@ def _run_fold(
     console: Console, config: Config, examples: Examples, split: Split, work: Path, *, title: str
 ) -> np.ndarray:
     """Train on `train` behind a progress bar, and return the logits of `val`, float32 [H, C]."""
-    config, train = _without_selection(config), config.train
+    config, train = without_selection(config), config.train
+    # Nobody reads the training accuracy.
+    config = replace(config, train=replace(config.train, train_eval_examples=1))
     programs = make_programs(config, examples, split)
     job = make_job(config, [train.seed], examples, split, programs)
     replica = Replica(train.seed, work, programs.init(jax_key(train.seed, Stream.INIT)))
@@ -165,17 +167,3 @@ def _run_fold(
     model = make_predicting_model(config.model)
     network = Network(model, config.model.names, replica.state.predictor, programs.pixel_stats)
     return predict(network, examples.images[split.val])[0]
-
-
-def _without_selection(config: Config) -> Config:
-    """Let nothing depend on the rows that are held out: neither the learning rate nor the choice of weights.
-
-    The training accuracy, which nobody reads, is measured on a single image.
-    """
-    optimizer, train = (
-        config.optimizer,
-        replace(config.train, select="last", patience_epochs=0, train_eval_examples=1),
-    )
-    if optimizer.schedule == "plateau":
-        optimizer = replace(optimizer, schedule="constant")
-    return replace(config, optimizer=optimizer, train=train)

@@ -28,7 +28,7 @@ class BiasVarianceCommand(cli.ConfigCommand):
     """
 
     ferplus: Path | None = None
-    """FER+'s fer2013new.csv: the votes of its annotators bound the label noise."""
+    """FER+'s fer2013new.csv: how much its annotators disagree hints at the label noise."""
     seeds: int = 5
     """Number of training seeds, from train.seed on."""
     resamples: int = 3

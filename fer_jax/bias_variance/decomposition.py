@@ -11,8 +11,9 @@ replica is bias + (net) variance.
 - Cross-entropy: Heskes 1998, "Bias/Variance Decompositions for Likelihood-Based Estimators": the geometric
   mean, normalised; the variance is the mean Kullback-Leibler divergence from it.
 
-The noise of the labels is not observed and is part of the bias; `noise_of_votes` bounds it. With few replicas
-the main prediction is itself noisy, which moves about variance / replicas from variance to bias.
+The noise of the labels is not observed and is part of the bias; `noise_of_votes` says how much annotators
+disagree. With few replicas the main prediction is itself noisy, which moves a part of the variance to the
+bias: about (variance from the data) / resamples + (variance from the seed) / seeds.
 """
 
 from collections.abc import Callable
@@ -176,12 +177,12 @@ def _spread(
 
 
 def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Bound the noise of the labels by how much annotators disagree about the same images.
+    """Measure how much annotators disagree about the same images, a hint at the noise of the labels.
 
     If the label of an image were the vote of one annotator, no predictor could have a smaller expected loss
     than one that knows the distribution of the votes. A label that several people agreed on is less noisy, so
-    this is an upper bound. It holds for these annotators: FER2013's labels were made in another way and
-    differ from the majority more often, which `label_is_not_majority` counts.
+    for FER+'s majority this is an upper bound. For FER2013's labels it is none: they were made in another way
+    and differ from the majority more often, which `label_is_not_majority` counts.
 
     Ten votes have less spread than the population that they are drawn from, since a vote agrees with a
     majority that it belongs to. So each vote is compared with the majority of the others, the Brier score is

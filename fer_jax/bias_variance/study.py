@@ -30,7 +30,7 @@ from fer_jax.data.readers import ferplus
 from fer_jax.data.split import split_examples
 from fer_jax.data.targets import refuse_votes_on_own
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
-from fer_jax.engine.setup import Programs, make_job, make_programs
+from fer_jax.engine.setup import Programs, make_job, make_programs, without_selection
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, read_arrays, write_arrays, write_json
 from fer_jax.inference.predictor import Network, make_predicting_model, predict
@@ -164,7 +164,7 @@ def widen(config: Config, width: float) -> Config:
 
 def _plan(console: Console, options: "BiasVarianceCommand", config: Config, examples: Examples) -> Study:
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
-    config = widen(config, options.width)
+    config = without_selection(widen(config, options.width))
     # Teachers that cannot be used are refused before any training; their answers are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)

@@ -1,4 +1,4 @@
-"""A study of bias and variance in words: its table, and the bound on label noise; its input is JSON."""
+"""A study of bias and variance in words: its table, and how much annotators disagree; its input is JSON."""
 
 from fer_jax.files import Json
 from fer_jax.text import align, counted
@@ -33,9 +33,10 @@ def describe(result: Json) -> str:
     if result["noise"] is not None:
         noise = result["noise"]
         lines.append(
-            f"Upper bound on the label noise within the bias (FER+ votes, {noise['images']:,} images): "
+            f"FER+'s annotators disagree with the others by as much (votes on {noise['images']:,} images): "
             f"{100 * noise['zero_one']:.1f} %, {noise['brier']:.3f}, {noise['cross_entropy']:.3f} nats. "
-            f"(FER2013's label is not the votes' majority on {100 * noise['label_is_not_majority']:.1f} %.)"
+            f"The label is not their majority on {100 * noise['label_is_not_majority']:.1f} %. So a part of "
+            "the bias is label noise; how much is not known."
         )
     return "\n".join(lines)
 

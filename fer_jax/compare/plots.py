@@ -4,6 +4,7 @@ The same numbers give the same bytes on the same matplotlib. An entry is what `c
 returns, a pair what `compare.run.compare_pairs` returns.
 """
 
+import functools
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, Final
@@ -64,8 +65,8 @@ def plot(result: Json, kind: str) -> Figure:
 def plot_curves(entries: Sequence[Json], *, title: str) -> Figure:
     """Draw validation and training accuracy of all runs over the epochs; 1600 pixels wide.
 
-    A line is the mean over the seeds of a run, the band its range. If one run is much longer than another,
-    the axis of the epochs is logarithmic.
+    A line is the mean over the seeds of a run, the band its range, at the epochs that all of them measured.
+    If one run is much longer than another, the axis of the epochs is logarithmic.
 
     Args:
         entries: `label` and `seeds`, each with `history`: `epoch`, `train_accuracy`, `val_accuracy` (0..1).
@@ -82,7 +83,7 @@ def plot_curves(entries: Sequence[Json], *, title: str) -> Figure:
 
 def add_curves(axes: Axes, entries: Sequence[Json], part: str) -> None:
     """Draw the accuracy of all runs on a part over the epochs, with the same limits for every part."""
-    lengths = [entry["seeds"][0]["history"]["epoch"][-1] for entry in entries]
+    lengths = [int(_epochs(entry)[-1]) for entry in entries]
     is_log = max(lengths) > 2.5 * min(lengths)
     values = [
         100 * value
@@ -112,9 +113,20 @@ def _set_epochs(axes: Axes, epochs: int, *, is_log: bool) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
+def _epochs(entry: Json) -> np.ndarray:
+    """Return the epochs that all seeds of an entry measured, int64 [epochs], at least one.
+
+    Seeds differ where they ended early or have another `train.measure_epochs`.
+    """
+    return functools.reduce(np.intersect1d, [seed["history"]["epoch"] for seed in entry["seeds"]])
+
+
 def _curves(entry: Json, part: str) -> np.ndarray:
-    """Return the accuracies of an entry over the epochs, in percent; float64 [seeds, epochs]."""
-    return 100 * np.array([seed["history"][f"{part}_accuracy"] for seed in entry["seeds"]])
+    """Return the accuracies of an entry at its `_epochs`, in percent; float64 [seeds, epochs]."""
+    shared, histories = _epochs(entry), [seed["history"] for seed in entry["seeds"]]
+    return 100 * np.array(
+        [np.array(each[f"{part}_accuracy"])[np.isin(each["epoch"], shared)] for each in histories]
+    )
 
 
 def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
@@ -129,7 +141,7 @@ def _draw_runs(axes: Axes, entries: Sequence[Json], part: str) -> None:
     heights = spread([(end - low) / (high - low) for end in ends], min_gap=gap)
     for index, (entry, end, height) in enumerate(zip(entries, ends, heights, strict=True)):
         colour, dash = _RUN_STYLES[index % len(_RUN_STYLES)]
-        epochs, curves = entry["seeds"][0]["history"]["epoch"], _curves(entry, part)
+        epochs, curves = _epochs(entry), _curves(entry, part)
         if len(curves) > 1:
             axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, lw=0)
         axes.plot(epochs, curves.mean(axis=0), color=colour, linestyle=dash, zorder=3, label=entry["label"])
@@ -183,7 +195,7 @@ def part_handles(parts: Sequence[str]) -> list[Line2D]:
 
 def add_gap(axes: Axes, entry: Json) -> None:
     """Draw train and validation accuracy of a run over the epochs, on a scale from 0 to 100 %."""
-    epochs = entry["seeds"][0]["history"]["epoch"]
+    epochs = _epochs(entry)
     train, val = (_curves(entry, part).mean(axis=0) for part in ("train", "val"))
     axes.fill_between(epochs, train, val, color=QUIET_COLOUR, alpha=0.22, linewidth=0)
     marker = "o" if len(epochs) <= 12 else ""

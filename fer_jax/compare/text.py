@@ -36,10 +36,8 @@ NOTEBOOK_NOTE: Final = (
     "Notebook: train / val / test, beside the runs that rebuild it unchanged on the same 28,709 rows; a dash "
     "if it gives no number."
 )
-COPIES_NOTE: Final = (
-    "Without copies: without the images that are exact copies of the run's training images; of several seeds "
-    "only those that the differences are tested with."
-)
+COPIES_NOTE: Final = "Without copies: without the images that are exact copies of the run's training images"
+SOME_SEEDS_NOTE: Final = "; of several seeds only those that the differences are tested with"
 
 SCORES: Final = ("loss", "balanced_accuracy", "macro_f1")
 """Metrics besides accuracy that a table of the runs has."""
@@ -308,7 +306,8 @@ def table_note(result: Json) -> str:
     together = [run["label"] for run in result["runs"] if run["seeds_together"] > 1]
     notes = [TABLE_NOTE, *([SPEED_NOTE] if result["has_speed"] else [])]
     notes += [NOTEBOOK_NOTE] if has_notebook else []
-    notes += [COPIES_NOTE] if has_copies(result) else []
+    if has_copies(result):
+        notes.append(f"{COPIES_NOTE}{SOME_SEEDS_NOTE if result['part'] in OWN_PARTS else ''}.")
     if together and result["has_speed"]:
         notes.append(
             f"The seeds of {join(together)} were trained together: speed and time are for all of them."

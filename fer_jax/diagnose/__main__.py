@@ -64,7 +64,9 @@ def _diagnose(options: DiagnoseCommand) -> int:
     made_from = {"decomposition": decomposition}
     refuse_other(folder / "diagnosis.json", made_from, may_replace=options.overwrite)
     with reading(folder):
-        result = diagnose_findings.diagnose(evidence.gather(config, history, metrics, decomposition))
+        is_synthetic = record.read_record(folder).data.is_synthetic
+        seen = evidence.gather(config, history, metrics, decomposition, is_synthetic=is_synthetic)
+        result = diagnose_findings.diagnose(seen)
     console = terminal.make_console()
     console.print(result["sentence"], style="bold")
     _show(console, result)
@@ -91,7 +93,7 @@ def _read_decomposition(path: Path | None, name: str) -> "Json | None":
     if not isinstance(content, dict) or not needed <= content.keys():
         raise RunError(f"{path} was not written by `python -m fer_jax.bias_variance`; give a file that was")
     with reading(path):
-        dict(content["losses"]["zero_one"]), dict(content["brier_variance"])
+        dict(content["losses"]["zero_one"]), dict(content["brier_variance"] or {})
     if content["name"] != name:
         raise RunError(
             f"{path} is about the config {content['name']}, but the run has the config {name}; give the "

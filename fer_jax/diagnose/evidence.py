@@ -76,6 +76,7 @@ class Evidence:
         names: of the classes.
         recalls: validation recall of each class; None for a class without images.
         decomposition: the JSON of `bias_variance` for this config, or None.
+        is_synthetic: whether the faces are drawn ones.
     """
 
     config: Config
@@ -86,6 +87,7 @@ class Evidence:
     names: tuple[str, ...]
     recalls: tuple[float | None, ...]
     decomposition: Json | None
+    is_synthetic: bool = False
 
     @property
     def gap(self) -> float:
@@ -188,7 +190,14 @@ class Evidence:
         return counted(number, "epoch" if len(self.measured) == len(self.history) else "measured epoch")
 
 
-def gather(config: Config, history: list[Json], metrics: Json, decomposition: Json | None) -> Evidence:
+def gather(
+    config: Config,
+    history: list[Json],
+    metrics: Json,
+    decomposition: Json | None,
+    *,
+    is_synthetic: bool,
+) -> Evidence:
     """Gather the evidence from the files of a run.
 
     Args:
@@ -196,6 +205,7 @@ def gather(config: Config, history: list[Json], metrics: Json, decomposition: Js
         history: the records of `log.jsonl`, at least one.
         metrics: content of `metrics.json`: what `metrics.scores.summarise` returns for `train` and `val`.
         decomposition: the JSON of `bias_variance`, or None.
+        is_synthetic: whether the faces are drawn ones.
     """
     per_class = metrics["val"]["per_class"]
     return Evidence(
@@ -207,6 +217,7 @@ def gather(config: Config, history: list[Json], metrics: Json, decomposition: Js
         names=list_names(metrics["val"]),
         recalls=tuple(row["recall"] for row in per_class),
         decomposition=decomposition,
+        is_synthetic=is_synthetic,
     )
 
 

@@ -42,6 +42,8 @@ def enough_images(evidence: Evidence) -> str | None:
 
 def known_people(evidence: Evidence) -> str | None:
     """Need to know how well people do: without, nobody can say whether an accuracy is low."""
+    if evidence.is_synthetic:
+        return "how well one person tells drawn faces apart is not known, as it is for FER2013's"
     if not evidence.config.has_own_data:
         return None
     return "how well one person tells these classes apart is not known, as it is for FER2013's"

@@ -80,8 +80,8 @@ def _bias(e: Evidence) -> RuleOutcome:
         figures["bias over error"] = share
         measured = f"; measured bias is {share:.2f} of the error"
     if noise:
-        figures["noise at most"] = noise["zero_one"]
-        measured += f", label noise at most {percent(noise['zero_one'])} of the images"
+        figures["annotators disagree"] = noise["zero_one"]
+        measured += f", and FER+'s annotators disagree in {percent(noise['zero_one'])} of their votes"
     return RuleOutcome(
         rule="bias",
         holds=e.is_biased,

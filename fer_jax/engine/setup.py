@@ -1,7 +1,7 @@
 """What a config and a training part determine: model, steps, statistics, and the job of some seeds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -183,3 +183,12 @@ def _fits(examples: Examples, place: Place) -> bool:
     """Whether a device's share of the images leaves half of its memory free; True where that is not known."""
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return memory is None or examples.images.nbytes // place.devices <= memory // 2
+
+
+def without_selection(config: Config) -> Config:
+    """Let nothing depend on the validation images: neither the learning rate nor the choice of weights."""
+    optimizer = config.optimizer
+    if optimizer.schedule == "plateau":
+        optimizer = replace(optimizer, schedule="constant")
+    train = replace(config.train, select="last", patience_epochs=0)
+    return replace(config, optimizer=optimizer, train=train)

@@ -93,7 +93,8 @@ def draw(result: dict[str, Any], *, title: str, stem: Path) -> dict[str, str]:
     Returns:
         Plot -> file name; without `robustness` if that was not measured.
     """
-    same = "; the temperature is fitted on these same images" if result["split"] == "val" else ""
+    is_fitted_here = result["calibration"]["scaled"] and result["abstention"]["is_chosen_here"]
+    same = "; the temperature is fitted on these same images" if is_fitted_here else ""
     figures = {
         "confusion": plot_confusion(np.array(result["confusion"]), list_names(result), title=title),
         "reliability": plot_reliability(result["calibration"], title=title + same),

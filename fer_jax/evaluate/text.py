@@ -123,7 +123,7 @@ def _calibration_lines(result: Json) -> str:
         f"ECE {percent(found['ece'], digits=2)} -> {percent(scaled['ece'], digits=2)}, "
         f"loss {result['loss']:.4f} -> {scaled['loss']:.4f}"
     )
-    if result["split"] == found["fitted_on"]:
+    if result["abstention"]["is_chosen_here"]:
         line += "\nfitted and measured on the same images, which flatters the gain a little"
         if result["total"] < FEW_IMAGES:
             line += f"; {counted(result['total'], 'image')} are too few to rely on a temperature"

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from fer_jax.files import Json
 from fer_jax.metrics import bootstrap, calibration
 from fer_jax.metrics.counts import count_predictions
-from fer_jax.metrics.scores import confusion_ratios, roc_auc, summarise, top2_hits
+from fer_jax.metrics.scores import confusion_ratios, roc_auc, summarise, top2_hits, wilson_interval
 from fer_jax.randomness import Stream, numpy_rng
 
 BOOTSTRAP_SEED: Final = 0
@@ -31,7 +31,9 @@ def measure(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Jso
 
     Returns:
         What `metrics.scores.summarise` gives, with `top2_correct`, `top2_accuracy`, `roc_auc` by label,
-        `macro_roc_auc` (mean of the classes that have one) and `intervals`. A metric without a value is None.
+        `macro_roc_auc` (mean of the classes that have one) and `intervals`, of the bootstrap; if all images
+        are right, or none, Wilson's for the accuracy. A metric without a value is None, and so is the
+        interval of one that is the same on each resample.
     """
     figures = make_figures(logits, labels)
     values = {name: value[0] for name, value in figures(np.ones((1, len(labels)))).items()}
@@ -41,6 +43,14 @@ def measure(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Jso
     ends = {name: bootstrap.percentile_interval(each) for name, each in resampled.items()}
     # With few images the interval of a distance reaches beyond 1, which no calibration error does.
     ends["ece"] = np.minimum(bootstrap.distance_interval(values["ece"], distances), 1.0)
+    # Where all images are right, or none, resamples say nothing about others.
+    total = len(labels)
+    for name in ("accuracy", "top2_accuracy"):
+        right = round(total * float(values[name]))
+        if right in (0, total):
+            ends[name] = np.array(wilson_interval(right, total))
+    if values["accuracy"] in (0, 1):
+        ends["ece"] = np.full(2, np.nan)
     interval_of_class = {label: _interval(ends["roc_auc"][:, k]) for k, label in enumerate(names)}
     auc_of_class = {label: _number(values["roc_auc"][k]) for k, label in enumerate(names)}
     return summarise(count_predictions(log_softmax(logits, axis=1), labels), names) | {

@@ -173,6 +173,9 @@ def _calibration(figures: Json, part: str) -> Json | None:
         "confidence": mean_confidence,
         "excess": 100 * (mean_confidence - figures["accuracy"]),
         "interval": figures.get("intervals", {}).get("ece"),
+        "is_fitted_here": figures.get("abstention", {}).get(
+            "is_chosen_here", part == calibration["fitted_on"]
+        ),
         "charts": charts,
         "rows": rows,
     }

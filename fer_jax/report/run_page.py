@@ -149,7 +149,9 @@ def decomposition_rows(decomposition: Json) -> Table:
         decomposition: the content of its JSON.
     """
     noise = decomposition["noise"]
-    rows = [["loss", "mean", "bias", "variance", "variance / mean", *(["noise at most"] if noise else [])]]
+    rows = [
+        ["loss", "mean", "bias", "variance", "variance / mean", *(["annotators disagree"] if noise else [])]
+    ]
     for name, (words, scale, digits) in LOSSES.items():
         parts = decomposition["losses"][name]
         cells = []

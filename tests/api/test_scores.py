@@ -40,6 +40,22 @@ def test_labels_may_be_names_and_a_certain_answer_has_a_finite_loss() -> None:
     assert scores.loss == pytest.approx(-np.log(1e-15) / 2)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
+def test_labels_may_be_integers_of_any_width(dtype: type) -> None:
+    classes = tuple(f"class {k:02}" for k in range(20))
+    scores = fer_jax.evaluate_predictions(np.arange(20, dtype=dtype), np.eye(20), names=classes)
+    assert (scores.correct, scores.balanced_accuracy) == (20, 1)
+
+
+def test_images_that_are_all_right_do_not_say_that_others_would_be() -> None:
+    scores = fer_jax.evaluate_predictions(LABELS, make_probabilities(LABELS.tolist(), confidence=0.9))
+    low, high = scores.accuracy_interval
+    assert (low, high) == pytest.approx((0.6756, 1), abs=1e-4)  # Wilson's, of 8 in 8.
+    intervals = scores.facts["intervals"]
+    assert intervals["balanced_accuracy"] is None and intervals["ece"] is None
+    assert "8 of 8 images" in scores._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("labels", "probabilities", "said"),
     [

@@ -467,6 +467,21 @@ def test_long_labels_are_not_cut(label: str) -> None:
         assert ends and all(each.x0 >= 0 and each.x1 <= figure.bbox.width for each in ends)
 
 
+def test_seeds_are_drawn_at_the_epochs_that_all_of_them_measured() -> None:
+    """They end at other epochs with early stopping, and `train.measure_epochs` may differ."""
+    entry = make_result()["runs"][0]
+    histories = [
+        {"epoch": epochs, **{f"{part}_accuracy": [each / 10 for each in epochs] for part in ("train", "val")}}
+        for epochs in ([1, 2, 3, 4], [2, 4, 6])
+    ]
+    entry["seeds"] = [{"history": each} for each in histories]
+    axes = Figure().add_subplot()
+    plots.add_gap(axes, entry)
+    train, _ = axes.lines
+    assert train.get_xydata().tolist() == [[2, 20], [4, 40]]
+    plots.add_curves(Figure().add_subplot(), [entry], "val")
+
+
 def test_every_picture_but_the_tests_follows_the_figures(tmp_path: Path) -> None:
     result = make_result()
     entries = result["runs"]

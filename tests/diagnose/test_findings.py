@@ -71,7 +71,9 @@ def evidence_of(name: str, seed: dict[str, Any]) -> Evidence:
     loss = seed["history"][-1]["val_loss"] * seed["val"]["total"]
     val = summarise(Counts(loss, np.array(seed["val_confusion"])), LABELS)
     metrics = {"train": {"accuracy": seed["train"]["correct"] / seed["train"]["total"]}, "val": val}
-    return gather(load_config(ROOT / "configs" / f"{name}.py"), seed["history"], metrics, None)
+    return gather(
+        load_config(ROOT / "configs" / f"{name}.py"), seed["history"], metrics, None, is_synthetic=False
+    )
 
 
 @pytest.mark.parametrize(("name", "seed"), SEEDS)
@@ -453,6 +455,8 @@ def test_the_program_writes_what_it_says(
     assert set(result["findings"][0]) == {"rule", "holds", "says", "figures", "threshold", "cannot_judge"}
     assert set(result["next"][0]) == {"field", "from", "to", "why"}
     assert result["decomposition"] is None
+    said = {finding["rule"]: finding["says"] for finding in result["findings"]}
+    assert "how well one person tells drawn faces apart is not known" in said["bias"]
     page = (finished / "report.html").read_text()
     assert "hardly better than always predicting" in page
     study = study_of("run6")
@@ -461,6 +465,9 @@ def test_the_program_writes_what_it_says(
     assert diagnose.main([str(finished), "--bias-variance", str(path)]) == 0
     assert "at width 0.5, 100 training images" in " ".join(capsys.readouterr().out.split())
     assert json.loads((finished / "diagnosis.json").read_text())["decomposition"] == study
+    # A study of one resample cannot say what the data changes.
+    path.write_text(json.dumps(study | {"brier_variance": None}))
+    assert diagnose.main([str(finished), "--bias-variance", str(path), "--overwrite"]) == 0
     # A diagnosis without the study would lose what the study says.
     assert diagnose.main([str(finished)]) == 4
     assert "was made from other inputs: its decomposition is" in capsys.readouterr().err

@@ -40,6 +40,9 @@ def test_thresholds_of_other_images_are_applied_to_the_measured_ones() -> None:
     assert (by_fraction[0.5]["answered"], by_fraction[0.5]["correct"]) == (2, 2)
     assert not found["is_chosen_here"]
     assert measure(*measured, validation=measured)["is_chosen_here"]
+    # They are among the measured ones, whose logits were computed in other batches.
+    both = [np.concatenate(parts) for parts in zip(measured, validation, strict=True)]
+    assert measure(*both, validation=(validation[0] + 1e-6, validation[1]))["is_chosen_here"]
     curve = found["curve"]
     assert [each["coverage"] for each in curve] == list(COVERAGES)
     assert (curve[0]["answered"], curve[0]["correct"]) == (4, 2)

@@ -386,7 +386,10 @@ def test_the_parts_of_the_error_are_told(full: Path, tmp_path: Path) -> None:
     words = read(folder).words
     assert "Over 2 training seeds on each of 3 resamples of 8,000 training images, the mean" in words
     assert "error on the 70 images of val is 40.0 %: 30.0 % is bias" in words
-    assert "10.0 % is variance" in words and "At most 15.0 % is label noise" in words
+    assert (
+        "10.0 % is variance" in words
+        and "annotators disagree with the others in 15.0 % of their votes" in words
+    )
     assert "0–1 loss, % 40.0 ± 2.0 30.0 ± 2.0 10.0 ± 2.0 0.25 15.0" in words
     assert "cross-entropy, nats 0.400 ± 0.020 0.300 ± 0.020 0.100 ± 0.020 0.25 0.500" in words
     assert "0.5 times the width" in words

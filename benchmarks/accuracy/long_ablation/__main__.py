@@ -9,7 +9,7 @@
 regularises loses. Here the base is `tiny.py` over 60 epochs by the official protocol, which overfits, and the
 runs are measured on PublicTest, in several views, and also without the images that are exact copies of
 training images. A hold-out would make Training smaller, and the released network that teaches here knows its
-images. These figures only report: recipes are chosen on a hold-out.
+images. What is chosen after reading these figures is no longer measured independently on PublicTest.
 
 The ingredients need not be trained in one go: the JSON holds which images each seed gets right, so that more
 can be compared with the same base later, also where its runs are gone.

@@ -54,6 +54,8 @@ def test_new_runs_are_held_against_the_ladder(words: list[str]) -> None:
     assert row["difference"] == pytest.approx(10)
     assert row["in_standard_errors"] == pytest.approx(10 / 200**0.5)
     assert [seed["val"]["correct"] for seed in content["now"]] == [6, 8]
+    before, now = ([{"val": {"correct": right, "total": 10}}] * 2 for right in (5, 6))
+    assert same_accuracy.compare_part("val", before, now)["in_standard_errors"] is None
 
 
 def test_one_run_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
