@@ -3,6 +3,9 @@
 A tracker is a context manager that is given the run's folder, its config and the records so far, and yields
 the function that adds a record. Each imports its library itself: only a run that names it needs it.
 
+A checkpoint is saved before the trackers are told of its epoch, and a tracker may be left out for a while. So
+each tracker is told, when it is opened, of all epochs so far that it does not have.
+
 wandb and mlflow are told the config, without its paths, and the scalars of each epoch; nothing else.
 """
 
@@ -55,7 +58,7 @@ def open_trackers(
         names: which ones.
         folder: of the run.
         config: of the run.
-        history: the records of the epochs so far, which a tracker that does not know them is told first.
+        history: the records of the epochs so far; a tracker is told first of those that it does not have.
 
     Raises:
         RunError: a tracker cannot be opened, or fails later.
@@ -130,8 +133,8 @@ def open_tensorboard(folder: Path, config: Config, history: Sequence[Json]) -> I
 def open_wandb(folder: Path, config: Config, history: Sequence[Json]) -> Iterator[Add]:
     """Log to Weights & Biases, or with WANDB_MODE=offline into the run's folder alone.
 
-    A resumed run goes on with the wandb run that it had. Code, git, machine, packages and console
-    are not sent.
+    A resumed run goes on with the wandb run that it had; offline, wandb knows nothing of that, and all epochs
+    are written again. Code, git, machine, packages and console are not sent.
     """
     import wandb
 
@@ -156,14 +159,17 @@ def open_wandb(folder: Path, config: Config, history: Sequence[Json]) -> Iterato
         settings=settings,
     )
 
-    def add(record: Json) -> None:
-        run.log({name: record[name] for name in SCALARS if name in record}, step=record["step"])
+    write_text(known, f"{run.id}\n")
+    # What is logged for an earlier step is dropped, with a warning.
+    first_step = run.step
 
-    if not known.exists():
-        write_text(known, f"{run.id}\n")
+    def add(record: Json) -> None:
+        if record["step"] >= first_step:
+            run.log({name: record[name] for name in SCALARS if name in record}, step=record["step"])
+
+    with _closed(lambda: run.finish(exit_code=0), lambda: run.finish(exit_code=1)):
         for record in history:
             add(record)
-    with _closed(lambda: run.finish(exit_code=0), lambda: run.finish(exit_code=1)):
         yield add
 
 
@@ -173,8 +179,7 @@ def open_mlflow(folder: Path, config: Config, history: Sequence[Json]) -> Iterat
     import mlflow
 
     client, known = mlflow.MlflowClient(), folder / "mlflow_id"
-    is_new = not known.exists()
-    if is_new:
+    if not known.exists():
         found = client.get_experiment_by_name(PROJECT)
         experiment = client.create_experiment(PROJECT) if found is None else found.experiment_id
         run = client.create_run(experiment, run_name=folder.name)
@@ -182,18 +187,20 @@ def open_mlflow(folder: Path, config: Config, history: Sequence[Json]) -> Iterat
             client.log_param(run.info.run_id, name, value)
         write_text(known, f"{run.info.run_id}\n")
     number = known.read_text().strip()
+    # Name by name: the connection may have broken in the middle of an epoch.
+    told = {(name, each.step) for name in SCALARS for each in client.get_metric_history(number, name)}
 
     def add(record: Json) -> None:
         for name in SCALARS:
-            if name in record:
+            if name in record and (name, record["step"]) not in told:
                 client.log_metric(number, name, record[name], step=record["step"])
 
     client.update_run(number, status="RUNNING")
-    for record in history if is_new else ():
-        add(record)
     with _closed(
         lambda: client.set_terminated(number, "FINISHED"), lambda: client.set_terminated(number, "KILLED")
     ):
+        for record in history:
+            add(record)
         yield add
 
 

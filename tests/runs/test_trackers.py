@@ -46,12 +46,40 @@ class Recorder(ModuleType):
 @pytest.fixture
 def wandb(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     module: Any = Recorder("wandb")
+    run = SimpleNamespace(id="a1", step=0, finish=module.note("end"))
+
+    def log(row: dict[str, float], *, step: int) -> None:
+        module.note("log")(step=step)
+        run.step = step + 1
+
+    run.log = log
     module.Settings = SimpleNamespace
-    module.init = module.note(
-        "init", SimpleNamespace(id="a1", log=module.note("log"), finish=module.note("end"))
-    )
+    module.init = module.note("init", run)
     monkeypatch.setitem(sys.modules, "wandb", module)
     return module
+
+
+class MlflowServer:
+    """Stands in for the client of mlflow and its server; fails after `calls_left` metrics."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[str, int]] = []
+        self.calls_left = sys.maxsize
+
+    def create_run(self, *words: object, **more: object) -> Any:
+        return SimpleNamespace(info=SimpleNamespace(run_id="a1"))
+
+    def log_metric(self, run_id: str, key: str, value: float, *, step: int) -> None:
+        if not self.calls_left:
+            raise ConnectionError("no answer")
+        self.calls_left -= 1
+        self.metrics.append((key, step))
+
+    def get_metric_history(self, run_id: str, key: str) -> list[Any]:
+        return [SimpleNamespace(step=step) for name, step in self.metrics if name == key]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *words, **more: None
 
 
 def train(folder: Path, *, known: int, until: int) -> None:
@@ -70,6 +98,29 @@ def test_wandb_is_told_each_epoch_once_and_no_path(wandb: Recorder, tmp_path: Pa
     assert first["settings"].disable_git and first["settings"].x_disable_meta
     assert [words["step"] for words in wandb.words_of("log")] == [10, 20, 30]
     assert wandb.words_of("end") == [{"exit_code": 0}] * 2
+
+
+def test_wandb_is_told_first_of_the_epochs_that_it_missed(wandb: Recorder, tmp_path: Path) -> None:
+    train(tmp_path, known=0, until=1)
+    train(tmp_path, known=2, until=3)
+    assert [words["step"] for words in wandb.words_of("log")] == [10, 20, 30]
+
+
+def test_mlflow_is_told_first_of_what_it_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, mlflow = MlflowServer(), ModuleType("mlflow")
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda: server, raising=False)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    server.calls_left = len(trackers.SCALARS) + 2
+    with (
+        pytest.raises(RunError, match="the tracker mlflow failed: no answer"),
+        trackers.open_trackers(["mlflow"], tmp_path, CONFIG, []) as add,
+    ):
+        for record in HISTORY:
+            add(record)
+    server.calls_left = sys.maxsize
+    with trackers.open_trackers(["mlflow"], tmp_path, CONFIG, HISTORY[:2]) as add:
+        add(HISTORY[2])
+    assert server.metrics == [(name, step) for step in (10, 20, 30) for name in trackers.SCALARS]
 
 
 def test_a_tracker_that_fails_gives_one_message(wandb: Recorder, tmp_path: Path) -> None:
