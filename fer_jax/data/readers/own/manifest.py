@@ -202,13 +202,26 @@ def _read_parquet(content: bytes, where: str) -> Iterator[tuple[str, Fields]]:
     _check_columns(names, where)
     columns: list[Iterable[Any]] = [table.iloc[:, number] for number in range(len(names))]
     for number, values in enumerate(zip(*columns, strict=True), 1):
-        yield f"row {number}", {name: _to_text(value) for name, value in zip(names, values, strict=True)}
+        yield (
+            f"row {number}",
+            {
+                name: _to_text(value, f"{where}, row {number}, column {name}")
+                for name, value in zip(names, values, strict=True)
+            },
+        )
 
 
-def _to_text(value: Any) -> str:
+def _to_text(value: Any, where: str) -> str:
     """Write a value of a Parquet file as CSV would have it; pandas makes whole numbers with a gap floats."""
-    if value is None or value != value:
+    import pandas as pd
+
+    if isinstance(value, bytes) or not pd.api.types.is_scalar(value):
+        raise DataError(
+            f"{where}: found a value of type {type(value).__name__}; wanted text or a number; save the "
+            "column as text"
+        )
+    if pd.isna(value):  # None, NaN, or the NA of a nullable column.
         return ""
-    if isinstance(value, float) and value.is_integer():
+    if pd.api.types.is_float(value) and value.is_integer():
         return str(int(value))
     return str(value).strip()

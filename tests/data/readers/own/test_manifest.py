@@ -43,6 +43,19 @@ def test_parquet_is_the_same_as_csv() -> None:
     assert [each.label for each in from_csv] == ["3", "4"]
 
 
+def test_gaps_in_nullable_columns_of_parquet_and_values_that_are_no_text() -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["x", "y"], "group": ["g", None]})
+    for group in (table["group"].astype("string"), pd.array([1, None], dtype="Float32")):
+        content = to_parquet(table.assign(group=group))
+        rows, _ = manifest.parse(content, where="m.parquet", folder="")
+        assert [each.group for each in rows] == [str(group[0]).removesuffix(".0"), ""]
+    for refused in ([["g"], ["h"]], [b"g", b"h"]):
+        with pytest.raises(
+            DataError, match=r"m.parquet, row 1, column group: found a value of type .*; wanted"
+        ):
+            manifest.parse(to_parquet(table.assign(group=refused)), where="m.parquet", folder="")
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
