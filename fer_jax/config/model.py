@@ -62,9 +62,20 @@ def find_name_fault(names: Sequence[object]) -> str:
     faults = (fault for name in names if (fault := find_fault_of_one(name)))
     if fault := next(faults, ""):
         return fault
-    if len({name.casefold() for name in names if isinstance(name, str)}) < len(names):
+    if len({unify_name(name).casefold() for name in names if isinstance(name, str)}) < len(names):
         return "names that differ in more than their case"
     return ""
+
+
+def unify_name(name: str) -> str:
+    r"""Write a name of a class in the one form in which names are compared: Unicode's NFC.
+
+    macOS, and archives made on it, write an accent as a letter of its own.
+
+    >>> unify_name("mu\u0308de") == "m\u00fcde"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def find_fault_of_one(name: object) -> str:
@@ -135,6 +146,8 @@ class ModelConfig:
             checks.check("class_names", not fault, fault)
             is_whole = len(self.class_names) == self.classes
             checks.check("class_names", is_whole, f"{self.classes} names: model.classes is that")
+            # Names typed on macOS, and those of older networks, may be in the other form.
+            object.__setattr__(self, "class_names", tuple(map(unify_name, self.class_names)))
         can_skip = any(block.kind != "plain" for block in self.blocks)
         wanted = "0: no block of model.blocks is residual or separable, so there is nothing to skip"
         checks.check("skip_rate", self.skip_rate == 0 or can_skip, wanted)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from fer_jax import fer2013
 from fer_jax.config.data import LabelsConfig
 from fer_jax.config.files import from_json
-from fer_jax.config.model import ModelConfig, find_name_fault
+from fer_jax.config.model import ModelConfig, find_name_fault, unify_name
 from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import Json, read_bytes
 from fer_jax.images.standardise import PixelStats
@@ -87,7 +87,7 @@ def _read_card(fields: Any, *, where: str) -> Card:
     is_ferplus = read("training", "labels", kind=str).startswith("FER+")
     return Card(
         name=read("name", kind=str),
-        labels=tuple(labels),
+        labels=tuple(map(unify_name, labels)),
         model=model,
         pixel_stats=PixelStats(mean, std),
         tensors_sha256=read("tensors", "sha256", kind=str),

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from fer_jax.config.augment import AugmentConfig
 from fer_jax.config.data import LabelSource
 from fer_jax.config.files import from_json
-from fer_jax.config.model import find_name_fault
+from fer_jax.config.model import find_name_fault, unify_name
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.fer2013 import names_of
 from fer_jax.files import Json, read_bytes, replacing
@@ -171,7 +171,7 @@ def _build(header: Any, tensors: dict[str, np.ndarray], *, where: str) -> Bank:
         images=images,
         seen=tensors["seen"],
         augment=from_json(AugmentConfig, header["augment"], where=where),
-        names=tuple(names),
+        names=tuple(map(unify_name, names)),
         labels=header["labels"],
         teachers=teachers,
         made=header["made"],

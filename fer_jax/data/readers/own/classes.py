@@ -2,13 +2,12 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fer_jax.config.model import LEAST_CLASSES, MOST_CLASSES, find_fault_of_one
+from fer_jax.config.model import LEAST_CLASSES, MOST_CLASSES, find_fault_of_one, unify_name
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.own import presets
 from fer_jax.data.readers.own.presets import PRESETS, Preset
@@ -54,7 +53,7 @@ def sort_labels(class_map: str, labels: Collection[str], *, where: str) -> Class
 
     Args:
         class_map: of the config.
-        labels: those that the data has.
+        labels: those that the data has, in the form of `unify_name`.
         where: the data, for messages.
 
     Raises:
@@ -135,9 +134,7 @@ def _spelling(label: str) -> str:
     >>> _spelling("Very_Happy ") == _spelling("very happy")
     True
     """
-    # macOS writes an accent as a letter of its own.
-    folded = unicodedata.normalize("NFC", label.casefold())
-    return re.sub(r"[\s_-]+", " ", folded).strip() or label
+    return re.sub(r"[\s_-]+", " ", unify_name(label.casefold())).strip() or label
 
 
 def _find_fault(name: str) -> str | None:
@@ -174,18 +171,26 @@ def _check_mapping(content: Any, where: str) -> dict[str, str | None]:
     wanted = 'wanted {"label": "class" or null, ...}'
     if not isinstance(content, dict):
         raise ConfigError(f"{where} holds a {type(content).__name__}; {wanted}")
-    for label, name in content.items():
-        if name is not None and not isinstance(name, str):
-            raise ConfigError(f"{where}: {_show(label)} becomes {name!r}; {wanted}")
+    mapping: dict[str, str | None] = {}
+    for label, given in content.items():
+        if given is not None and not isinstance(given, str):
+            raise ConfigError(f"{where}: {_show(label)} becomes {given!r}; {wanted}")
+        name = None if given is None else unify_name(given)
         if name is not None and (fault := _find_fault(name)) is not None:
             raise ConfigError(f"{where}: the class of {_show(label)}: {fault}")
-    names = list(dict.fromkeys(name for name in content.values() if name is not None))
+        other = mapping.setdefault(unify_name(label), name)
+        if other != name:
+            raise ConfigError(
+                f"{where}: {_show(label)} becomes {other!r} and, with its accents written another way, "
+                f"{name!r}; leave one out"
+            )
+    names = list(dict.fromkeys(name for name in mapping.values() if name is not None))
     if len(names) < LEAST_CLASSES:
         raise ConfigError(f"{where} has {len(names)} classes; wanted {LEAST_CLASSES} to {MOST_CLASSES}")
     twice = _find_two_spellings(names)
     if twice:
         raise ConfigError(f"{where}: the classes {twice} look like two spellings of one; use one of them")
-    return content
+    return mapping
 
 
 def _show(label: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_jax.config.data import OWN_PARTS
+from fer_jax.config.model import unify_name
 from fer_jax.data.readers.file_kinds import find_kind, printable, shorten
 from fer_jax.data.readers.folder_names import PARTS
 from fer_jax.data.readers.own.pictures import Labelled, leaves_folder
@@ -113,8 +114,8 @@ def _check(fields: Fields, line: str, folder: str) -> Labelled:
         if fields["split"].casefold() not in PARTS:
             raise _RowError(f"found the split {fields['split'][:40]!r}; wanted train, val or test")
         part = USAGES.index(PARTS[fields["split"].casefold()])
-    where = f"{line}, {printable(path)}"
-    return Labelled(folder + os.path.normpath(path), where, fields["label"], part, fields.get("group", ""))
+    where, label = f"{line}, {printable(path)}", unify_name(fields["label"])
+    return Labelled(folder + os.path.normpath(path), where, label, part, fields.get("group", ""))
 
 
 def _compare(each: Labelled, line: str, lines: dict[str, str], parts: dict[str, tuple[int, str]]) -> None:

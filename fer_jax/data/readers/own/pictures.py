@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from fer_jax.config.model import unify_name
 from fer_jax.data.readers.archives import Archive, MemberError
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
 from fer_jax.data.readers.folder_names import PARTS, PICTURE_SUFFIXES
@@ -59,7 +60,7 @@ class Labelled:
     Attributes:
         name: path within `Files`.
         where: for messages: the name, with the line of a manifest.
-        label: as it is given.
+        label: as it is given, in the form of `unify_name`.
         part: 0 train, 1 val, 2 test; -1: none is given.
         group: of pictures that stay in one part; empty: none.
     """
@@ -196,7 +197,8 @@ def list_labelled(files: Files, *, where: str) -> tuple[list[Labelled], list[str
             part = parts[-3].casefold() if len(parts) > 3 else ""
             depth = -3 if part in PARTS else -2
             roots.setdefault(parts[:depth], name)
-            found.append(Labelled(name, printable(name), parts[-2].strip(), _find_part(part), ""))
+            label = unify_name(parts[-2].strip())
+            found.append(Labelled(name, printable(name), label, _find_part(part), ""))
         else:
             other.append(name)
     _check_layout(found, roots, other, files.hidden, where)

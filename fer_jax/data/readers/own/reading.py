@@ -26,7 +26,7 @@ from fer_jax.runtime.progress import OnStep, ignore_step
 from fer_jax.text import counted
 
 # Part of the cache's key: raise it when the same pictures would give other Examples.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 _CURE: Final = "correct or remove it, or leave bad pictures out with --on-bad-row skip"
 _SHOWN_LABELS: Final = 20

@@ -4,6 +4,7 @@ import itertools
 import os
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from dataclasses import replace
@@ -17,6 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from fer_jax.config.data import DataConfig
+from fer_jax.config.model import ModelConfig
 from fer_jax.data import load
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.readers.own import reading
@@ -121,6 +123,26 @@ def test_a_folder_a_zip_and_a_tar_are_the_same(tmp_path: Path) -> None:
     assert {each.sha256 for each in found} == {found[0].sha256}
     assert found[0].labels.tolist() == [0, 0, 1]
     assert {each.usages.tolist()[0] for each in found} == {-1}
+
+
+def test_classes_are_the_same_however_a_system_writes_their_accents(tmp_path: Path) -> None:
+    mapping = '{"fro\u0308hlich": "gl\u00fccklich", "m\u00fcde": "mu\u0308de"}'
+    found = set()
+    for form in ("NFC", "NFD"):
+        names = [unicodedata.normalize(form, f"{name}/1.png") for name in ("fr\u00f6hlich", "m\u00fcde")]
+        folder = write(
+            tmp_path / form, dict(zip(names, (GOOD["joy/1.png"], GOOD["calm/3.png"]), strict=True))
+        )
+        packed, _ = pack(folder)
+        table = "path,label\n" + "".join(f"{name},{name[:-6]}\n" for name in names)
+        write(tmp_path, {f"{form}/all.csv": table.encode()})
+        for path in (folder, packed, folder / "all.csv"):
+            found.add(reading.read(path, RESIZE).class_names)
+        mapped = reading.read(packed, replace(RESIZE, class_map=mapping))
+        assert mapped.class_names == ("gl\u00fccklich", "m\u00fcde")
+    assert found == {("fr\u00f6hlich", "m\u00fcde")}
+    typed = ModelConfig(classes=2, class_names=("mu\u0308de", "fro\u0308hlich"))
+    assert typed.names == ("m\u00fcde", "fr\u00f6hlich")
 
 
 def pack(folder: Path) -> list[Path]:
