@@ -198,7 +198,10 @@ def _shows_no_face(findings: AuditFindings) -> np.ndarray:
 
 
 def check_by_votes(findings: AuditFindings) -> Json | None:
-    """Compare the list of label errors with the annotators' votes, which were not used to make it.
+    """Compare the list of label errors with the annotators' votes.
+
+    The votes added no row to the list. They took from it the rows that show no face by them, which are
+    counted in `all` and may be disputed there: this favours the list a little.
 
     A row is disputed if the votes' majority is another expression than the label, and overruled if that
     majority is more than half of the votes. An undecided row is neither.
