@@ -133,9 +133,10 @@ def open_board(
 def _open_file(
     url: sqlalchemy.URL, name: str, pruner: BasePruner, decides: Json, team: Team
 ) -> tuple[optuna.Study, Locks]:
-    folder = Path(str(url.database)).absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    locks = FileLocks(folder, name)
+    # Workers that name the file by different paths have the same locks.
+    database = Path(str(url.database)).resolve()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    locks = FileLocks(database)
     with locks.door():
         storage = RDBStorage(
             url.render_as_string(hide_password=False),

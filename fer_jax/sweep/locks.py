@@ -87,9 +87,9 @@ def name_worker() -> str:
 class FileLocks:
     """File locks beside an SQLite file: all who share it also share them."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Make the locks of a sweep of this name in a folder."""
-        self._folder, self._name = folder, name
+    def __init__(self, database: Path) -> None:
+        """Make the locks of the sweeps in a database; other databases in its folder have their own."""
+        self._database = database
 
     def call(self, action: Callable[[], T]) -> T:
         """Call the database; SQLite waits by itself while another process writes."""
@@ -98,12 +98,12 @@ class FileLocks:
     @contextmanager
     def door(self) -> Iterator[None]:
         """Keep the other workers out."""
-        with filelock.FileLock(self._folder / f".{self._name}.lock"):
+        with filelock.FileLock(self._database.with_name(f".{self._database.name}.lock")):
             yield
 
     def hold(self, trial: optuna.Trial) -> "FileHold":
         """Keep a trial."""
-        hold = self._hold_of(trial.number)
+        hold = self._hold_of(trial._trial_id)
         hold.lock.acquire()
         return hold
 
@@ -111,7 +111,7 @@ class FileLocks:
         """List the trials with no lock on them."""
         dead = []
         for trial in running:
-            hold = self._hold_of(trial.number)
+            hold = self._hold_of(trial._trial_id)
             with contextlib.suppress(filelock.Timeout):
                 hold.lock.acquire()
                 hold.release()
@@ -126,7 +126,8 @@ class FileLocks:
         """Close nothing: SQLite has its file open only while it uses it."""
 
     def _hold_of(self, number: int) -> "FileHold":
-        path = self._folder / f".{self._name}.trial{number}.lock"
+        """Make the lock of a trial, by its number among those of all sweeps in the database."""
+        path = self._database.with_name(f".{self._database.name}.trial{number}.lock")
         return FileHold(filelock.FileLock(path, timeout=0))
 
 

@@ -30,10 +30,12 @@ TRIALS = 7
 ALONE = Team(Patience(0.0, clock=lambda: 0.0, pause=lambda seconds: None, tell=print), dead_after_s=60.0)
 
 
-def open_board(folder: Path, decides: dict[str, Any] | None = None) -> Board:
+def open_board(
+    folder: Path, decides: dict[str, Any] | None = None, *, database: str = "sweep.db", name: str = "try"
+) -> Board:
     return sweep_board.open_board(
-        f"sqlite:///{folder / 'sweep.db'}",
-        "try",
+        f"sqlite:///{folder / database}",
+        name,
         SPACE,
         decides or {"seeds": [0]},
         pruner="median",
@@ -138,6 +140,21 @@ def test_processes_share_a_sweep_and_take_over_from_the_dead(tmp_path: Path) -> 
     assert study.list_trials(board)[3]["repeats"] == 0
 
 
+@pytest.mark.parametrize("other", [{"database": "other.db"}, {"name": "other"}])
+def test_sweeps_in_one_folder_may_have_trials_of_the_same_number(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    mine = study.take(open_board(tmp_path), most=2)
+    board = open_board(tmp_path, **other)
+    theirs = study.take(board, most=2)
+    assert mine is not None and theirs is not None and mine.trial.number == theirs.trial.number == 0
+    # The other one's trial 0 is dead, while this one's goes on.
+    assert isinstance(theirs.hold, FileHold)
+    theirs.hold.lock.release()
+    again = study.take(board, most=2)
+    assert again is not None and again.trial.params == theirs.trial.params
+
+
 def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) -> None:
     open_board(tmp_path, {"config": {"train.epochs": "3"}, "seeds": [0]})
     with pytest.raises(RunError, match=r"its config\.train\.epochs is '3', and here it is '4'"):
@@ -173,7 +190,7 @@ def test_a_database_that_cannot_be_used_is_refused(
 
 
 def test_importances_find_what_decides(tmp_path: Path) -> None:
-    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, FileLocks(tmp_path, "try"), "memory")
+    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, FileLocks(tmp_path / "a.db"), "memory")
     for number, rate in enumerate(np.geomspace(1e-5, 1.0, 20)):
         # The rate decides, while the best rates come with all widths and both names.
         params = {"rate": float(rate), "width": 2 + 31 * (number % 3), "name": ("adam", "sgd")[number % 2]}
