@@ -298,6 +298,18 @@ def _train(
 
 def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) -> None:
     """Show the table, and write the JSON and the plots."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    # Listed behind the lock: the last worker to write knows the trials of all that wrote before.
+    with filelock.FileLock(plan.folder / ".report.lock"):
+        result = _describe_result(plan, chosen, board)
+        console.print(text.describe(result))
+        write_json(plan.folder / RESULT, result)
+        pictures = plots.draw(result, plan.folder)
+    console.print(f"written to {plan.folder}: {', '.join([RESULT, *pictures])}")
+
+
+def _describe_result(plan: Plan, chosen: Prepared, board: Board) -> Json:
+    """Describe the sweep as it is now, for its JSON."""
     trials = study.list_trials(board)
     best = next(iter(text.rank(trials)), None)
     command = None
@@ -305,7 +317,7 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         config = apply(plan.config, best["params"], where=f"trial {best['number']}")
         words = to_options(plan.file, config)
         command = shlex.join(["python", "-m", "fer_jax.train", "--config", str(plan.options.config), *words])
-    result = {
+    return {
         "name": plan.name,
         "objective": f"validation accuracy of the {plan.config.train.select} epoch",
         "protocol": plan.config.split.protocol,
@@ -331,9 +343,3 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         "finished": machine.now(),
         **machine.describe(),
     }
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(plan.folder / ".report.lock"):
-        write_json(plan.folder / RESULT, result)
-        pictures = plots.draw(result, plan.folder)
-    console.print(text.describe(result))
-    console.print(f"written to {plan.folder}: {', '.join([RESULT, *pictures])}")

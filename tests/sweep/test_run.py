@@ -153,6 +153,24 @@ def test_the_same_command_goes_on_and_finds_nothing_to_do(
 
 
 @needs_optuna
+def test_a_report_lists_the_trials_behind_its_lock(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import filelock
+
+    from fer_jax.sweep import study
+
+    list_trials = study.list_trials
+
+    def list_behind_the_lock(board: Any) -> Any:
+        # Else a worker that ends at the same time could replace its report by one without its last trial.
+        with pytest.raises(filelock.Timeout), filelock.FileLock(finished / "out" / ".report.lock", timeout=0):
+            pass
+        return list_trials(board)
+
+    monkeypatch.setattr(study, "list_trials", list_behind_the_lock)
+    assert run_sweep(finished, *SETTINGS) == 0
+
+
+@needs_optuna
 def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_sweep(finished, *SETTINGS, "--seeds", "1") == 4
     assert "its seeds is [5, 6], and here it is [5]" in capsys.readouterr().err
