@@ -1,15 +1,23 @@
-"""What a command line of `sweep` asks for."""
+"""What a command line of `sweep` asks for, and what tells it from another sweep."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from fer_jax.config.fields import FREE, field_of, flatten
+from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
+from fer_jax.files import Json
+from fer_jax.inference.prepare import Prepared
 from fer_jax.runs import folder as runs_folder
-from fer_jax.sweep.space import Space
+from fer_jax.runs.results import refuse_other
+from fer_jax.sweep.space import Space, to_plain
 
 if TYPE_CHECKING:
     from fer_jax.sweep.__main__ import SweepCommand
+
+RESULT: Final = "sweep.json"
+"""The file of the results in `Plan.folder`."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +60,54 @@ class Plan:
     def folder(self) -> Path:
         """The folder of the results."""
         return self.options.out or runs_folder.RUNS / "sweeps" / self.name
+
+
+def refuse_other_sweep(plan: Plan, chosen: Prepared) -> None:
+    """Refuse to replace the JSON of a sweep that was made from other inputs.
+
+    Args:
+        plan: of this sweep.
+        chosen: the rows of its trials.
+
+    Raises:
+        RunError: the folder of the results contains one.
+    """
+    config = to_json(plan.config)
+    sections = ("augment", "model", "loss", "mix", "optimizer", "average", "init", "distill", "train")
+    inputs = {
+        **{f"config.{name}": config[name] for name in sections},
+        "config.labels.source": config["labels"]["source"],
+        "space": to_plain(plan.space),
+        "seeds": plan.seeds,
+        "pruner": plan.options.pruner,
+        "spared_epochs": plan.spared_epochs,
+        "sweep_seed": plan.options.sweep_seed,
+        "data.sha256": chosen.examples.sha256,
+        "split_sha256": chosen.split.sha256,
+    }
+    refuse_other(plan.folder / RESULT, inputs, may_replace=plan.options.overwrite)
+
+
+def list_deciding(plan: Plan, chosen: Prepared) -> Json:
+    """List everything that determines the trials and their results: with another list it is another sweep.
+
+    Args:
+        plan: of the sweep.
+        chosen: the rows of its trials.
+
+    Returns:
+        It, ready for JSON.
+    """
+    fields = flatten(to_json(plan.config))
+    return {
+        "config": {name: value for name, value in fields.items() if field_of(name) not in FREE},
+        "space": to_plain(plan.space),
+        "seeds": plan.seeds,
+        "pruner": plan.options.pruner,
+        "spared_epochs": plan.spared_epochs,
+        "sweep_seed": plan.options.sweep_seed,
+        "data": chosen.examples.sha256,
+        "split": chosen.split.sha256,
+        "teachers": chosen.teachers and chosen.teachers["sha256"],
+        **({"ancestor": chosen.ancestor.facts["sha256"]} if chosen.ancestor else {}),
+    }

@@ -17,7 +17,6 @@ import numpy as np
 import optuna
 from rich.console import Console
 
-from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.overrides import apply, to_options
 from fer_jax.config.run import Config
@@ -34,7 +33,6 @@ from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs.results import refuse_other
 from fer_jax.runtime import machine
 from fer_jax.runtime.progress import Steps
 from fer_jax.runtime.signals import StopError, name_signal, watch_signals
@@ -42,9 +40,8 @@ from fer_jax.sweep import plots, study, text
 from fer_jax.sweep import space as sweep_space
 from fer_jax.sweep.board import Board, Team, Turn, open_board
 from fer_jax.sweep.database import Patience, Pause, database_errors
-from fer_jax.sweep.plan import Plan
+from fer_jax.sweep.plan import RESULT, Plan, list_deciding, refuse_other_sweep
 
-RESULT: Final = "sweep.json"
 _CLEANUP_S: Final = 10.0
 """How long the database may take to answer after a signal."""
 
@@ -72,7 +69,7 @@ def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
     config, examples = terminal.load_training_data(console, plan.config)
     plan = replace(plan, config=config)
     chosen = _choose_rows(console, plan, examples)
-    refuse_other(plan.folder / RESULT, _describe_inputs(plan, chosen), may_replace=plan.options.overwrite)
+    refuse_other_sweep(plan, chosen)
     pause = Pause(clock, sleep)
     patience = Patience(60 * plan.options.patience_minutes, clock=clock, pause=pause, tell=console.print)
     board = _open_board(console, plan, chosen, Team(patience, plan.options.dead_after_s))
@@ -116,7 +113,7 @@ def _open_board(console: Console, plan: Plan, chosen: Prepared, team: Team) -> B
         plan.options.storage or f"sqlite:///{runs_folder.RUNS / 'sweeps' / plan.name}.db",
         plan.name,
         plan.space,
-        _list_deciding(plan, chosen),
+        list_deciding(plan, chosen),
         pruner=plan.options.pruner,
         spared_epochs=plan.spared_epochs,
         seed=plan.options.sweep_seed,
@@ -141,37 +138,6 @@ def _choose_rows(console: Console, plan: Plan, examples: Examples) -> Prepared:
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
     return replace(chosen, teachers=sampled.teachers, ancestor=sampled.ancestor)
-
-
-def _describe_inputs(plan: Plan, chosen: Prepared) -> Json:
-    """Describe what a sweep is made from, by the names of the fields of its JSON."""
-    config = to_json(plan.config)
-    sections = ("augment", "model", "loss", "mix", "optimizer", "average", "init", "train")
-    return {
-        **{f"config.{name}": config[name] for name in sections},
-        "space": sweep_space.to_plain(plan.space),
-        "seeds": plan.seeds,
-        "sweep_seed": plan.options.sweep_seed,
-        "data.sha256": chosen.examples.sha256,
-        "split_sha256": chosen.split.sha256,
-    }
-
-
-def _list_deciding(plan: Plan, chosen: Prepared) -> Json:
-    """List everything that determines the trials and their results: with another list it is another sweep."""
-    fields = flatten(to_json(plan.config))
-    return {
-        "config": {name: value for name, value in fields.items() if field_of(name) not in FREE},
-        "space": sweep_space.to_plain(plan.space),
-        "seeds": plan.seeds,
-        "pruner": plan.options.pruner,
-        "spared_epochs": plan.spared_epochs,
-        "sweep_seed": plan.options.sweep_seed,
-        "data": chosen.examples.sha256,
-        "split": chosen.split.sha256,
-        "teachers": chosen.teachers and chosen.teachers["sha256"],
-        **({"ancestor": chosen.ancestor.facts["sha256"]} if chosen.ancestor else {}),
-    }
 
 
 def _run_trials(
@@ -297,12 +263,17 @@ def _train(
 
 
 def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) -> None:
-    """Show the table, and write the JSON and the plots."""
+    """Show the table, and write the JSON and the plots.
+
+    Raises:
+        RunError: another sweep has written its JSON there since this one began.
+    """
     plan.folder.mkdir(parents=True, exist_ok=True)
     # Listed behind the lock: the last worker to write knows the trials of all that wrote before.
     with filelock.FileLock(plan.folder / ".report.lock"):
         result = _describe_result(plan, chosen, board)
         console.print(text.describe(result))
+        refuse_other_sweep(plan, chosen)
         write_json(plan.folder / RESULT, result)
         pictures = plots.draw(result, plan.folder)
     console.print(f"written to {plan.folder}: {', '.join([RESULT, *pictures])}")

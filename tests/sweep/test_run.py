@@ -177,6 +177,25 @@ def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.Cap
 
 
 @needs_optuna
+def test_a_sweep_that_ended_meanwhile_keeps_its_report(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fer_jax.sweep import study
+
+    theirs = read(finished) | {"pruner": "none"}
+
+    def take(*args: Any, **more: Any) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "sweep.json").write_text(json.dumps(theirs))
+
+    monkeypatch.setattr(study, "take", take)
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    assert run_sweep(tmp_path, *SETTINGS) == 4
+    assert 'its pruner is "none", and here it is "median"' in capsys.readouterr().err
+    assert read(tmp_path) == theirs
+
+
+@needs_optuna
 def test_a_database_that_fails_between_trials_is_named(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
