@@ -9,6 +9,7 @@ import optuna
 import sqlalchemy
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from fer_jax.errors import RunError
 from fer_jax.files import Json
@@ -33,6 +34,29 @@ HALVING_FACTOR: Final = 3
 
 _BUSY_SECONDS: Final = 60
 _DECIDES: Final = "decides"
+
+
+class _HalvingPruner(SuccessiveHalvingPruner):
+    """Successive halving among the trials that count: Optuna's counts an interrupted one and its repetition.
+
+    The median pruner compares complete trials alone.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Return whether a trial is given up."""
+        return super().prune(_Uninterrupted(study), trial)
+
+
+class _Uninterrupted(optuna.Study):
+    """A study without its interrupted trials, which are those that failed."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        """Take over what the study is; its own constructor would ask the database."""
+        self.__setstate__(study.__getstate__())
+
+    def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
+        """List the trials in the order of their numbers; the arguments are Optuna's."""
+        return [each for each in super().get_trials(*args, **options) if each.state != TrialState.FAIL]
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ def open_board(
     shown = show(url)
     pruners: dict[Pruner, BasePruner] = {
         "median": MedianPruner(n_startup_trials=MEDIAN_TRIALS, n_warmup_steps=spared_epochs),
-        "halving": SuccessiveHalvingPruner(min_resource=spared_epochs, reduction_factor=HALVING_FACTOR),
+        "halving": _HalvingPruner(min_resource=spared_epochs, reduction_factor=HALVING_FACTOR),
         "none": NopPruner(),
     }
     open_storage = _open_file if url.get_backend_name() == "sqlite" else _open_server

@@ -17,7 +17,7 @@ import optuna
 
 from fer_jax.sweep import board as sweep_board
 from fer_jax.sweep import study
-from fer_jax.sweep.board import Board, Team, Turn
+from fer_jax.sweep.board import Board, Pruner, Team, Turn
 from fer_jax.sweep.database import Patience
 from fer_jax.sweep.locks import FileHold, FileLocks
 
@@ -31,14 +31,19 @@ ALONE = Team(Patience(0.0, clock=lambda: 0.0, pause=lambda seconds: None, tell=p
 
 
 def open_board(
-    folder: Path, decides: dict[str, Any] | None = None, *, database: str = "sweep.db", name: str = "try"
+    folder: Path,
+    decides: dict[str, Any] | None = None,
+    *,
+    database: str = "sweep.db",
+    name: str = "try",
+    pruner: Pruner = "median",
 ) -> Board:
     return sweep_board.open_board(
         f"sqlite:///{folder / database}",
         name,
         SPACE,
         decides or {"seeds": [0]},
-        pruner="median",
+        pruner=pruner,
         spared_epochs=1,
         seed=3,
         password=None,
@@ -99,6 +104,23 @@ def test_a_killed_sweep_makes_the_trials_of_an_undisturbed_one(
     assert states.count("complete") + states.count("pruned") == TRIALS and "pruned" in states
     # Who comes when all is done gets nothing to do.
     assert study.take(open_board(killed), most=TRIALS) is None
+
+
+@pytest.mark.parametrize("killed", [None, 3])
+def test_halving_does_not_count_an_interrupted_trial(tmp_path: Path, killed: int | None) -> None:
+    board, given_up = open_board(tmp_path, pruner="halving"), []
+    for number, value in enumerate((0.50, 0.60, 0.40, 0.62, 0.61, 0.615)):
+        turn = study.take(board, most=6)
+        assert turn is not None and isinstance(turn.hold, FileHold)
+        if number == killed:
+            study.report(board, turn, value=value, epoch=1)
+            turn.hold.lock.release()
+            turn = study.take(board, most=6)
+            assert turn is not None
+        given_up.append(study.report(board, turn, value=value, epoch=1))
+        study.finish(board, turn, value=value, facts={})
+    # Of six the best two go on.
+    assert given_up == [False, False, True, False, True, False]
 
 
 TAKE_AND_DIE = """
