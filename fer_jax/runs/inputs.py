@@ -34,12 +34,27 @@ def check_files(config: Config) -> None:
     targets.find_votes(config.labels)
     if config.data.drop is not None:
         drop_list.find(config.data.drop)
-    learnt_from = (*config.distill.teachers, *filter(None, [config.init.weights]))
-    for name in learnt_from:
-        for folder in sources.find_all([name]).runs:
-            read_finished(folder)
-    if config.distill.bank is not None:
-        check_bank(expand_home(config.distill.bank))
+    learnt_from = [
+        *(("distill.teachers", teacher) for teacher in config.distill.teachers),
+        ("distill.bank", config.distill.bank),
+        ("init.weights", config.init.weights),
+    ]
+    for field, name in learnt_from:
+        if name is not None:
+            check_learnt_from(field, name)
+
+
+def check_learnt_from(field: str, name: str) -> None:
+    """Check that what `distill.teachers`, `distill.bank` or `init.weights` names is there.
+
+    Raises:
+        RunError: it is not, or it is a run that is not finished.
+    """
+    if field == "distill.bank":
+        check_bank(expand_home(name))
+        return
+    for folder in sources.find_all([name]).runs:
+        read_finished(folder)
 
 
 def check_bank(path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from fer_jax import cli
 from fer_jax.config.files import load_config
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, RunError
 from fer_jax.sweep import passwords
-from fer_jax.sweep.space import load_space
+from fer_jax.sweep.space import list_files, load_space
 
 _PROG = "python -m fer_jax.sweep"
 _MOST_TRIALS, _MOST_SEEDS = 100_000, 256
@@ -98,6 +98,11 @@ def _sweep(options: SweepCommand, *, invocation: str, password: str | None) -> i
     from fer_jax.runs import inputs
 
     inputs.check_files(settings)
+    for name, value in list_files(space):
+        try:
+            inputs.check_learnt_from(name, value)
+        except RunError as error:
+            raise RunError(f"{options.space}: {name} cannot be {value!r}: {error}") from None
     # Imported here: JAX takes seconds to import, and nothing that is refused before needs it.
     from fer_jax.sweep import run
     from fer_jax.sweep.plan import Plan

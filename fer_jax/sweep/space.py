@@ -10,11 +10,12 @@ A space file ends with a dict from config field to its range or choices:
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from fer_jax.config.fields import suggest
+from fer_jax.config.fields import FILES, suggest
 from fer_jax.config.files import run_file, to_json
 from fer_jax.config.overrides import Value, apply, find_field, list_leaves
 from fer_jax.config.records import find_file
@@ -120,6 +121,17 @@ def to_plain(space: Space) -> Json:
         name: {"choices": list(domain.values)} if isinstance(domain, Choices) else asdict(domain)
         for name, domain in space.items()
     }
+
+
+def list_files(space: Space) -> Iterator[tuple[str, str]]:
+    """Yield the fields that name files or trained networks, each once with each of its choices.
+
+    >>> list(list_files({"init.weights": Choices((None, "mid")), "train.epochs": Range(2, 8, "int")}))
+    [('init.weights', 'mid')]
+    """
+    for name, domain in space.items():
+        if name.startswith(FILES):
+            yield from ((name, str(value)) for value in domain.tried if value is not None)
 
 
 def _read(where: str, name: str, value: object) -> Range | Choices:

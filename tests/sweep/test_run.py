@@ -256,6 +256,32 @@ def test_soft_labels_and_teachers_work_as_in_training(
     assert f"{teacher} was trained on" in capsys.readouterr().err
 
 
+@needs_optuna
+@pytest.mark.parametrize(
+    ("choices", "wanted"),
+    [
+        (
+            '"init.weights": [None, "tiny", "runs/typo"]',
+            "init.weights cannot be 'runs/typo': there is no run",
+        ),
+        # No bank goes with the config's zero views: only together are the two accepted.
+        (
+            '"distill.bank": [None, "typo.safetensors"], "distill.views": [0, 2]',
+            "distill.bank cannot be 'typo.safetensors': distill.bank: there is no file",
+        ),
+    ],
+)
+def test_a_choice_that_is_not_there_is_refused_before_any_trial(
+    finished: Path, tmp_path: Path, choices: str, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = write_space(tmp_path, f"{{{choices}}}")
+    words = ("--data", str(finished / "bands.csv"), "--out", str(tmp_path / "out"))
+    storage = f"sqlite:///{tmp_path / 'rates.db'}"
+    assert sweep.main([*SMALL, "--space", str(space), *words, "--storage", storage, "--trials", "1"]) == 4
+    assert f"{space}: {wanted}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rates.py"]
+
+
 SLIPS = [
     (("--trials", "0"), "--trials is 0"),
     (("--seeds", "0"), "--seeds is 0"),
