@@ -19,10 +19,11 @@ from fer_jax.data.rows.drop_list import apply_drop_list
 from fer_jax.data.split import Split, describe_parts, split_examples
 from fer_jax.data.targets import SoftLabels, describe_kept, keep_rows, limit_classes, load_targets
 from fer_jax.errors import ConfigError
-from fer_jax.files import Json
+from fer_jax.files import Json, expand_home
 from fer_jax.images.stored_views import TrainTargets
+from fer_jax.inference.classifiers import load_pretrained
 from fer_jax.inference.distillation import ask_views, distill
-from fer_jax.inference.teachers import Ancestor, Student, load_ancestor
+from fer_jax.inference.teachers import Ancestor, Student, describe_teachers, load_ancestor
 from fer_jax.models.transfer import Start
 from fer_jax.report import terminal
 from fer_jax.runs import bank as bank_file
@@ -157,6 +158,18 @@ def take_sample(
         ),
         ancestor=ancestor,
     )
+
+
+def hash_learnt_from(field: str, name: str, chosen: Prepared) -> str:
+    """Load what `distill.teachers`, `distill.bank` or `init.weights` names, and return its SHA-256, hex.
+
+    Raises:
+        FerJaxError: it is not there, or cannot be used.
+    """
+    if field == "distill.bank":
+        return bank_file.read(expand_home(name))[1]
+    found: str = describe_teachers(load_pretrained(name, chosen.loaded, chosen.examples.labels))["sha256"]
+    return found
 
 
 def make_bank(config: Config, examples: Examples, path: Path, *, console: Console | None = None) -> Bank:

@@ -8,10 +8,10 @@ from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
 from fer_jax.files import Json
-from fer_jax.inference.prepare import Prepared
+from fer_jax.inference.prepare import Prepared, hash_learnt_from
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs.results import refuse_other
-from fer_jax.sweep.space import Space, to_plain
+from fer_jax.sweep.space import Space, list_files, to_plain
 
 if TYPE_CHECKING:
     from fer_jax.sweep.__main__ import SweepCommand
@@ -97,8 +97,15 @@ def list_deciding(plan: Plan, chosen: Prepared) -> Json:
 
     Returns:
         It, ready for JSON.
+
+    Raises:
+        FerJaxError: a network or a bank that the space names cannot be used.
     """
     fields = flatten(to_json(plan.config))
+    # A trial that drew one which cannot be used would end each worker that takes it.
+    files = {
+        f"{name} {value}": hash_learnt_from(name, value, chosen) for name, value in list_files(plan.space)
+    }
     return {
         "config": {name: value for name, value in fields.items() if field_of(name) not in FREE},
         "space": to_plain(plan.space),
@@ -110,4 +117,5 @@ def list_deciding(plan: Plan, chosen: Prepared) -> Json:
         "split": chosen.split.sha256,
         "teachers": chosen.teachers and chosen.teachers["sha256"],
         **({"ancestor": chosen.ancestor.facts["sha256"]} if chosen.ancestor else {}),
+        **({"files": files} if files else {}),
     }

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -53,11 +54,11 @@ def write_space(folder: Path, space: str) -> Path:
     return path
 
 
-def run_sweep(folder: Path, *more: str) -> int:
-    space = write_space(folder, f'{{"optimizer.peak_rate": {list(RATES)}}}')
+def run_sweep(folder: Path, *more: str, space: str = f'{{"optimizer.peak_rate": {list(RATES)}}}') -> int:
+    path = write_space(folder, space)
     data = ("--data", str(folder / "bands.csv"))
     place = ("--storage", f"sqlite:///{folder / 'rates.db'}", "--out", str(folder / "out"))
-    return sweep.main([*SMALL, "--space", str(space), *data, *place, *more])
+    return sweep.main([*SMALL, "--space", str(path), *data, *place, *more])
 
 
 def read(folder: Path) -> Any:
@@ -274,12 +275,34 @@ def test_soft_labels_and_teachers_work_as_in_training(
 def test_a_choice_that_is_not_there_is_refused_before_any_trial(
     finished: Path, tmp_path: Path, choices: str, wanted: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = write_space(tmp_path, f"{{{choices}}}")
-    words = ("--data", str(finished / "bands.csv"), "--out", str(tmp_path / "out"))
-    storage = f"sqlite:///{tmp_path / 'rates.db'}"
-    assert sweep.main([*SMALL, "--space", str(space), *words, "--storage", storage, "--trials", "1"]) == 4
-    assert f"{space}: {wanted}" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["rates.py"]
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    assert run_sweep(tmp_path, "--trials", "1", space=f"{{{choices}}}") == 4
+    assert f"{tmp_path / 'rates.py'}: {wanted}" in capsys.readouterr().err
+    assert not (tmp_path / "rates.db").exists()
+
+
+@needs_optuna
+def test_the_weights_of_a_choice_decide_and_are_looked_at_before_any_trial(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fer_jax.runs.sources import WEIGHTS
+    from fer_jax.sweep import study
+
+    monkeypatch.setattr(study, "take", lambda *_, **__: None)
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    ours = tmp_path / "ours.safetensors"
+
+    def start_from(name: str) -> int:
+        for path in (ours, ours.with_suffix(".json")):
+            shutil.copy((WEIGHTS / name).with_suffix(path.suffix), path)
+        return run_sweep(tmp_path, space=f'{{"init.weights": [None, "{ours}"]}}')
+
+    assert start_from("tiny") == start_from("tiny") == 0
+    assert start_from("mid") == 4
+    assert f"another sweep 'run1-rates': its files.init.weights {ours} is " in capsys.readouterr().err
+    ours.write_bytes(b"torn")
+    assert run_sweep(tmp_path, space=f'{{"init.weights": [None, "{ours}"]}}') == 4
+    assert "ours.json: mid.safetensors is damaged" in capsys.readouterr().err
 
 
 SLIPS = [
