@@ -7,6 +7,7 @@ was trained on.
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json, reading
 from fer_jax.inference import run_weights, weights
 from fer_jax.inference.predictor import Network
-from fer_jax.inference.rows import find_training_hashes
+from fer_jax.inference.rows import find_inherited, find_training_hashes
 from fer_jax.inference.weights import Classifier
 from fer_jax.runs import sources
 from fer_jax.runs.record import kind_of_data
@@ -61,6 +62,20 @@ def load_run(folder: Path) -> Classifier:
     )
 
 
+class Unknown(NamedTuple):
+    """What a network, or an ancestor of it, was trained on, where the images of this are not known.
+
+    Attributes:
+        line: how the network comes from this ancestor, to be read before "was trained on"; else empty.
+        data: of that training, in words.
+        data_sha256: of this data; None: the record of an older fer_jax does not say.
+    """
+
+    line: str
+    data: str
+    data_sha256: str | None
+
+
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """A trained network that a run learns from: a teacher, or the one that it starts from.
@@ -69,29 +84,24 @@ class Pretrained:
         title: what the config calls it, for messages.
         network: its weights.
         labels: whose labels it was trained on.
-        train_hashes: uint64, of its training images, see `Examples.hashes`; where FER+ has chosen those of
-            released weights, perhaps of more; None: which images these are is not known here.
-        data_sha256: of the data of its training.
+        train_hashes: uint64, of its training images and those of its ancestors, as far as they are known
+            here, see `Examples.hashes`; where FER+ has chosen those of released weights, perhaps of more.
+        unknown: those that are not known here; None: all are.
         file_sha256: of the file of released weights; None for a run.
         facts: who it is, for JSON.
-        training: what it was trained on, for JSON: `data`, `kind` (of the data; None: a card does not say),
-            `labels`, `terms` (None: those of this kind and labels), `split` (`protocol` and `sizes`), and the
-            `ancestor` that it started from itself.
+        training: what it was trained on, for JSON: `data`, `data_sha256` (absent in the record of an older
+            fer_jax), `kind` (of the data; None: a card does not say), `labels`, `terms` (None: those of this
+            kind and labels), `split` (`protocol` and `sizes`), and the `ancestor` that it started from.
     """
 
     title: str
     network: Network
     labels: LabelSource
-    train_hashes: np.ndarray | None
-    data_sha256: str
+    train_hashes: np.ndarray
+    unknown: Unknown | None
     file_sha256: str | None
     facts: Json
     training: Json
-
-    @property
-    def trained_on(self) -> str:
-        """The data of its training, for messages."""
-        return f"{self.training['data']}, by protocol {self.training['split']['protocol']}"
 
 
 def load_pretrained(named: str, loaded: Examples, labels: np.ndarray) -> list[Pretrained]:
@@ -108,11 +118,17 @@ def load_pretrained(named: str, loaded: Examples, labels: np.ndarray) -> list[Pr
     found = sources.find_all([named])
     return [
         *(_load_released(each, loaded, labels) for each in found.weights),
-        *(_load_finished(folder) for folder in found.runs),
+        *(_load_finished(folder, loaded, labels) for folder in found.runs),
     ]
 
 
-def _load_finished(folder: Path) -> Pretrained:
+def _describe_unknown(training: Json, *, line: str) -> Unknown:
+    data = f"{training['data']}, by protocol {training['split']['protocol']}"
+    return Unknown(line, data, training.get("data_sha256"))
+
+
+def _load_finished(folder: Path, loaded: Examples, labels: np.ndarray) -> Pretrained:
+    """Load a run, which knows its own training images, but perhaps not those of its ancestors."""
     trained = run_weights.load_finished(folder, None, None)
     facts = {
         "run": folder.name,
@@ -124,18 +140,25 @@ def _load_finished(folder: Path) -> Pretrained:
     run = trained.record
     training = {
         "data": run.data.contents,
+        "data_sha256": run.data.sha256,
         "kind": kind_of_data(run, trained.config),
         "labels": trained.own_labels.source,
         "terms": None,
         "split": {"protocol": trained.config.split.protocol, "sizes": run.split.sizes},
         "ancestor": run.ancestor,
     }
+    with reading(folder / "run.json"):
+        inherited, stranger = find_inherited(run.ancestor, loaded, labels)
+        unknown = None
+        if stranger is not None:
+            line = f"started from {stranger['run']}, which "
+            unknown = _describe_unknown(stranger["training"], line=line)
     return Pretrained(
         title=str(folder),
         network=trained.network,
         labels=trained.own_labels.source,
-        train_hashes=trained.saved["train_hashes"],
-        data_sha256=run.data.sha256,
+        train_hashes=np.concatenate([trained.saved["train_hashes"], inherited]),
+        unknown=unknown,
         file_sha256=None,
         facts=facts,
         training=training,
@@ -159,19 +182,21 @@ def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> 
         split = card["training"]["split"]
         training = {
             "data": card["training"]["data"],
+            "data_sha256": card["training"]["data_sha256"],
             "kind": None,
             "labels": labels_source,
             "terms": card["training"]["terms"],
             "split": {"protocol": split["protocol"], "sizes": split["sizes"]},
             "ancestor": card["training"].get("ancestor"),
         }
-        data_sha256, file_sha256 = card["training"]["data_sha256"], card["tensors"]["sha256"]
+        unknown = _describe_unknown(training, line="") if hashes is None else None
+        file_sha256 = card["tensors"]["sha256"]
     return Pretrained(
         title=title,
         network=classifier.network,
         labels=labels_source,
-        train_hashes=hashes,
-        data_sha256=data_sha256,
+        train_hashes=np.zeros(0, np.uint64) if hashes is None else hashes,
+        unknown=unknown,
         file_sha256=file_sha256,
         facts=facts,
         training=training,

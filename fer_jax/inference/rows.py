@@ -10,6 +10,7 @@ from fer_jax.config.data import OWN_PARTS
 from fer_jax.data.examples import Examples, class_counts
 from fer_jax.data.readers import official
 from fer_jax.errors import DataError, RunError
+from fer_jax.files import Json
 from fer_jax.inference.run_weights import Trained
 
 
@@ -131,3 +132,28 @@ def find_training_hashes(
         return own
     inherited = find_training_hashes(training["ancestor"], examples, labels)
     return None if inherited is None else np.concatenate([own, inherited])
+
+
+def find_inherited(
+    ancestor: Json | None, examples: Examples, labels: np.ndarray
+) -> tuple[np.ndarray, Json | None]:
+    """Find the training images of a run's ancestors that were not known to the run: uint64 [T], hashes.
+
+    These are ancestors whose record counts no images: released weights, in a run on other data than theirs.
+
+    Args:
+        ancestor: of the run's record, see `RunRecord`.
+        examples: the data, with FER2013's labels, in which the images are looked for.
+        labels: int [rows of the data], the labels that are measured by.
+
+    Returns:
+        The hashes, and the ancestor whose images are not known here either; None: all are known.
+    """
+    nothing = np.zeros(0, np.uint64)
+    while ancestor is not None:
+        if not ancestor["images"]:
+            # Released weights: what they started from themselves is looked for with them.
+            found = find_training_hashes(ancestor, examples, labels)
+            return (nothing, ancestor) if found is None else (found, None)
+        ancestor = ancestor["training"]["ancestor"]
+    return nothing, None

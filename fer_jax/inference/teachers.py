@@ -83,11 +83,13 @@ def load_teachers(student: Student) -> list[Pretrained]:
         first = known.setdefault(_hash([each]), each)
         if first is not each:
             raise ConfigError(f"{title} has the same weights as {first.title}; name one of them")
-        if each.train_hashes is None:
+        if each.unknown is not None:
+            line, data, _ = each.unknown
+            other = "another teacher" if line else "the folder of the teacher's run"
             raise ConfigError(
-                f"{title} was trained on {each.trained_on}, and which of the images here these are is not "
-                "known, so it might give away what this run is measured on; train on FER2013 with its "
-                "official Training rows, or give the folder of the teacher's run"
+                f"{title} {line}was trained on {data}, and which of the images here these are is not known, "
+                "so it might give away what this run is measured on; train on FER2013 with its official "
+                f"Training rows, or give {other}"
             )
         _check(title, each.network.names, each.labels, each.train_hashes, student)
     return teachers
@@ -215,7 +217,7 @@ def load_ancestor(student: Student) -> Ancestor | None:
         copied = [model.names[place] for _, place in columns]
         head = {"copied": copied, "new": [name for name in model.names if name not in copied]}
     variables = jax.tree.map(np.asarray, one.network.variables)
-    known = np.zeros(0, np.uint64) if one.train_hashes is None else np.unique(one.train_hashes)
+    known = np.unique(one.train_hashes)
     stats = one.network.pixel_stats
     facts = {
         **one.facts,
@@ -298,21 +300,23 @@ def _check_unseen(title: str, one: Pretrained, student: Student) -> list[str]:
     Raises:
         ConfigError: it has, or it is of the same data and may have.
     """
-    if one.train_hashes is not None:
-        count = _count_seen(one.train_hashes, student)
-        if count:
-            raise ConfigError(
-                f"{title} was trained on {count:,} of the images that this run is measured on, which would "
-                "look better than they are; start from a network of the same split, or measure on other "
-                "images (split.protocol)"
-            )
-        return []
-    if one.data_sha256 == student.loaded.sha256:
+    count = _count_seen(one.train_hashes, student)
+    if count:
         raise ConfigError(
-            f"{title} was trained on a part of this data ({one.trained_on}), and which one is not known, so "
-            "it may have seen what this run is measured on; give the folder of its run"
+            f"{title} was trained on {count:,} of the images that this run is measured on, which would look "
+            "better than they are; start from a network of the same split, or measure on other images "
+            "(split.protocol)"
+        )
+    if one.unknown is None:
+        return []
+    line, data, data_sha256 = one.unknown
+    if data_sha256 == student.loaded.sha256:
+        cure = "start from another network" if line else "give the folder of its run"
+        raise ConfigError(
+            f"{title} {line}was trained on a part of this data ({data}), and which one is not known, so it "
+            f"may have seen what this run is measured on; {cure}"
         )
     return [
-        f"note: {one.title} was trained on {one.trained_on}; whether copies of images that are measured here "
-        "are among these is not known"
+        f"note: {one.title} {line}was trained on {data}; whether copies of images that are measured here are "
+        "among these is not known"
     ]

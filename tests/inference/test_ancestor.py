@@ -13,7 +13,7 @@ from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
-from fer_jax.config.training import InitConfig
+from fer_jax.config.training import DistillConfig, InitConfig
 from fer_jax.data.examples import Examples
 from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
@@ -22,7 +22,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, write_json
 from fer_jax.inference import run_weights
 from fer_jax.inference.rows import find_training_hashes
-from fer_jax.inference.teachers import Ancestor, Student, load_ancestor, restore_ancestor
+from fer_jax.inference.teachers import Ancestor, Student, load_ancestor, load_teachers, restore_ancestor
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.runs import inputs, record, sources
@@ -154,6 +154,42 @@ def test_a_card_knows_the_images_of_its_ancestor_too(monkeypatch: pytest.MonkeyP
     assert found is not None and set(found) == set(few.hashes[:14])
     stranger = {"training": own | {"data": "some photos of ours"}}
     assert find_training_hashes({"training": own | {"ancestor": stranger}}, few, few.labels) is None
+
+
+def test_what_the_ancestor_of_an_ancestor_saw_is_looked_for_too(
+    trained: run_weights.Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that started from released weights has their images, which it did not know."""
+    split = {"protocol": "official", "sizes": {"train": 14}}
+    card: dict[str, Any] = {"data": "14 Training rows", "data_sha256": "0", "split": split, "ancestor": None}
+    shutil.copytree(trained.folder, tmp_path / "between")
+    facts = read_json(tmp_path / "between" / "run.json")
+    facts["ancestor"] = {"run": "mid", "images": 0, "training": card}
+    write_json(tmp_path / "between" / "run.json", facts)
+    config = start_from(tmp_path / "between", trained.config)
+    ancestor = load(config)
+    assert "between started from mid, which was trained on 14 Training rows, by prot" in ancestor.notes[1]
+    assert set(ancestor.train_hashes) == set(EXAMPLES.hashes[SPLIT.train])
+    taught = replace(trained.config, distill=DistillConfig(teachers=(str(tmp_path / "between"),)))
+    with pytest.raises(
+        ConfigError, match=r"between started from mid, .* is not known, so it might give away"
+    ):
+        load_teachers(Student(taught, EXAMPLES, EXAMPLES, SPLIT, SPLIT.train, None))
+    card["data_sha256"] = EXAMPLES.sha256
+    write_json(tmp_path / "between" / "run.json", facts)
+    with pytest.raises(ConfigError, match=r"mid, which was trained on a part of this data .*another network"):
+        load(config)
+    # Now with FER2013 at hand, whose Training rows are the first 14 here.
+    monkeypatch.setitem(fer2013.CLASS_COUNTS, "Training", (2,) * 7)
+    monkeypatch.delitem(fer2013.CONTENT_SHA256, "Training")
+    card["data"] = "14 Training rows (the official counts)"
+    write_json(tmp_path / "between" / "run.json", facts)
+    labels = np.where(np.arange(140) < 14, np.arange(140) % 7, EXAMPLES.labels).astype(np.int32)
+    usages = np.repeat([0, 1], [14, 126]).astype(np.int32)
+    faces = replace(EXAMPLES, labels=labels, usages=usages)
+    count = len(np.setdiff1d(np.arange(14), SPLIT.train))
+    with pytest.raises(ConfigError, match=f"between was trained on {count} of the images that this run is"):
+        load(config, examples=faces)
 
 
 def test_a_run_resumes_with_the_ancestor_that_it_began_with(tiny_run: Path, tmp_path: Path) -> None:
