@@ -218,7 +218,7 @@ def _begin(
     *,
     is_resumed: bool,
 ) -> None:
-    """Write the facts of each folder, and a first checkpoint where there is none."""
+    """Write the facts of each folder, and a checkpoint where there is none or it is damaged."""
     _check_space(place, replicas)
     for config, replica in zip(place.configs, replicas, strict=True):
         runs_record.write(
@@ -228,11 +228,21 @@ def _begin(
             every[replica.folder],
             train_hashes=prepared.train_hashes,
         )
-        if not is_resumed or not (replica.checkpoints / checkpoint.LAST).exists():
-            save(job, replica, is_best=False)
+        is_best = _is_at_best(job, replica)
+        names = [checkpoint.LAST, *([checkpoint.BEST] if is_best else [])]
+        # Where no step is left, nothing else would replace a damaged one that is measured at the end.
+        if not is_resumed or any(checkpoint.find_damage(replica.checkpoints / name) for name in names):
+            save(job, replica, is_best=is_best)
     write_json(place.home / "run.json", every[place.home])
     if prepared.loaded.is_own:
         _show_pictures(place, prepared.loaded)
+
+
+def _is_at_best(job: Job, replica: Replica) -> bool:
+    """Whether a state is that after an epoch which is the best so far."""
+    history = replica.progress.history
+    is_after_epoch = int(replica.state.step) == len(history) * job.epoch_steps
+    return bool(history) and is_after_epoch and history[-1]["is_best"]
 
 
 def _show_pictures(place: Place, examples: Examples) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from fer_jax import files
 from fer_jax.api.runs import open_run
 from fer_jax.config.data import DataConfig
 from fer_jax.config.files import load_config
 from fer_jax.diagnose import __main__ as diagnose
+from fer_jax.runs import checkpoint
 from fer_jax.train import __main__ as train
 from fer_jax.train import run as train_run
 
@@ -190,6 +192,30 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits(
     assert "using previous" in output
     assert last_hash(folder) == last_hash(finished)
     assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("damaged", ["last", "best"])
+def test_a_damaged_checkpoint_of_the_last_step_is_written_again_from_its_copy(
+    finished: Path, tmp_path: Path, damaged: str
+) -> None:
+    """No step is left that would write it."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    config = read(folder / "config.json")
+    config["train"]["select"] = damaged
+    files.write_json(folder / "config.json", config)
+    checkpoints = folder / "checkpoints"
+    meta = read(checkpoints / "last" / "meta.json")
+    meta["progress"]["history"][-1]["is_best"] = True
+    files.write_json(checkpoints / "last" / "meta.json", meta)
+    files.write_json(checkpoints / "last" / "manifest.json", checkpoint._hashes(checkpoints / "last"))
+    shutil.rmtree(checkpoints / "best")
+    shutil.copytree(checkpoints / "last", checkpoints / "best")
+    (checkpoints / damaged / "meta.json").write_text("{")
+    assert run_train(folder, "--resume", "--train.select", damaged) == 0
+    assert last_hash(folder) == last_hash(finished)
+    assert read(folder / "run.json")["measured_epoch"] == 3
+    assert checkpoint.find_damage(checkpoints / damaged) is None
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
