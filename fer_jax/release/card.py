@@ -109,19 +109,25 @@ def public_config(config: Config) -> Json:
 
 
 def describe_training(run: RunRecord, config: Config, checkpoint: Json) -> Json:
-    """Describe how a finished run trained the weights, for JSON; `checkpoint` is their `name` and `step`."""
+    """Describe how a finished run trained the weights, for JSON: no path of this machine is in it.
+
+    `checkpoint` is their `name` and `step`.
+    """
     kind = kind_of_data(run, config)
     terms = _list_terms(kind, config.labels.source)
     if run.ancestor is not None:
         terms += [each for each in _list_inherited(run.ancestor) if each not in " ".join(terms)]
     protocol = config.split.protocol
     rules = _RULES | (_OWN_RULES if kind == "own" else {})
+    split = asdict(run.split)
+    if run.split.dropped is not None:
+        split["dropped"] = run.split.dropped | {"list": Path(run.split.dropped["list"]).name}
     return {
         "data": run.data.contents,
         "data_sha256": run.data.sha256,
         "labels": _describe_labels(kind, config),
         "terms": " ".join(terms),
-        "split": {"protocol": protocol, "rule": rules[protocol], **asdict(run.split)},
+        "split": {"protocol": protocol, "rule": rules[protocol], **split},
         "selection": {"rule": run.selection, "epoch": run.measured_epoch, "checkpoint": checkpoint},
         "teachers": run.teachers,
         "ancestor": run.ancestor,

@@ -180,10 +180,15 @@ def test_the_card_says_what_the_weights_are(tiny: Classifier, trained: Trained) 
     assert card["limits"] and card["misuse"] and training["terms"]
 
 
-def test_a_card_names_no_place_of_this_machine() -> None:
+def test_a_card_names_no_place_of_this_machine(trained: Trained) -> None:
     config = Config(name="a", data=DataConfig(path="/home/me/fer2013.csv", drop="/home/me/audit.csv"))
     fields = release_card.public_config(config)
     assert (fields["data"]["path"], fields["data"]["drop"]) == ("fer2013.csv", "audit.csv")
+    split = replace(trained.record.split, dropped={"list": "/home/me/audit.csv", "rows": 3})
+    training = release_card.describe_training(
+        replace(trained.record, split=split), config, trained.checkpoint
+    )
+    assert training["split"]["dropped"] == {"list": "audit.csv", "rows": 3}
 
 
 def test_the_role_of_a_part_follows_the_protocol() -> None:
