@@ -96,6 +96,8 @@ class Study:
             "part": self.part,
             "versions": machine.list_versions(),
         }
+        if self.chosen.votes is not None:
+            decides["votes"] = self.chosen.votes["sha256"]
         if self.chosen.teachers is not None:
             decides["teachers"] = self.chosen.teachers["sha256"]
         if self.chosen.ancestor is not None:
@@ -288,7 +290,7 @@ def _read_replica(study: Study, resample: int, seed: int) -> tuple[np.ndarray, J
         return None
     if str(saved.get("key")) != study.replica_key(resample, seed):
         raise RunError(
-            f"{path} belongs to another study (config, data, split or versions differ); give another "
+            f"{path} belongs to another study (config, data, split, votes or versions differ); give another "
             "--work-dir, or delete the old one"
         )
     figures = {name: float(saved[name]) for name in FIGURES}

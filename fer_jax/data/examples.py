@@ -131,14 +131,14 @@ def class_counts(labels: np.ndarray, *, classes: int = fer2013.CLASS_COUNT) -> t
     return tuple(int(n) for n in np.bincount(labelled, minlength=classes))
 
 
-def hash_arrays(images: np.ndarray, labels: np.ndarray, usages: np.ndarray) -> str:
-    """SHA-256 of the bytes of the three arrays of Examples, hex.
+def hash_arrays(*arrays: np.ndarray) -> str:
+    """SHA-256 of the bytes of arrays, hex; of Examples, of `images`, `labels` and `usages`.
 
     >>> hash_arrays(np.zeros((1, 48, 48, 1), np.uint8), np.zeros(1, np.int32), np.zeros(1, np.int32))[:8]
     '35956830'
     """
     digest = hashlib.sha256()
-    for array in (images, labels, usages):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 

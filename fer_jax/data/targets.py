@@ -17,7 +17,7 @@ import numpy as np
 
 from fer_jax import fer2013
 from fer_jax.config.data import LabelsConfig
-from fer_jax.data.examples import Examples
+from fer_jax.data.examples import Examples, hash_arrays
 from fer_jax.data.readers import ferplus
 from fer_jax.data.split import Split
 from fer_jax.errors import ConfigError, DataError
@@ -61,6 +61,11 @@ class Targets:
     labels: np.ndarray
     votes: np.ndarray
     is_drawn: bool
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of rows, labels and votes, hex: files of votes with the same one train alike."""
+        return hash_arrays(self.rows, self.labels, self.votes)
 
     def likeliest(self) -> np.ndarray:
         """Return int32 [N]: the labels, and of undecided rows the expression with the most votes."""

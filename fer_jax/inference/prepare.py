@@ -44,6 +44,7 @@ class Prepared:
         targets: the training targets; None: the labels.
         open_rows: int64 [N], the training rows before any was left out.
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
+        votes: `sha256` of the targets that FER+'s votes make; None: the labels are the data's.
         teachers: who the teachers are; None without teachers.
         notes: lines for people: a hold-out, what was left out, what the targets are, and what training starts
             from.
@@ -57,6 +58,7 @@ class Prepared:
     targets: TrainTargets | None
     open_rows: np.ndarray
     dropped: Json | None
+    votes: Json | None
     teachers: Json | None
     notes: tuple[str, ...]
     ancestor: Ancestor | None = None
@@ -122,6 +124,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         targets=own_targets,
         open_rows=open_rows,
         dropped=dropped,
+        votes=None if targets is None else {"sha256": targets.sha256},
         teachers=None,
         notes=tuple(notes),
     )

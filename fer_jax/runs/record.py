@@ -99,6 +99,7 @@ class RunRecord:
         seeds_together: how many replicas were trained together.
         batches: where the batches were made.
         macs: multiply-accumulates of one image.
+        votes: `sha256` of the targets that FER+'s votes make; None: without votes, or of an older fer_jax.
         teachers: `sha256` and `runs` of the networks that taught it; None without any.
         ancestor: the trained network that it started from, see `inference.teachers.load_ancestor`; None: it
             started from new weights.
@@ -132,6 +133,7 @@ class RunRecord:
     batches: str | None = None
     parameters: int | None = None
     macs: int | None = None
+    votes: Json | None = None
     teachers: Json | None = None
     ancestor: Json | None = None
     seconds_total: float | None = None
@@ -285,7 +287,7 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
         may change the bits.
 
     Raises:
-        RunError: the data, the split, the teachers or the ancestor differ.
+        RunError: the data, the split, the votes, the teachers or the ancestor differ.
     """
     read_record(folder)  # Raises the error where it is damaged.
     before: Json = read_json(folder / "run.json")
@@ -294,10 +296,11 @@ def resume(folder: Path, facts: Json) -> tuple[Json, list[str]]:
 
 
 def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
-    for name in ("data", "split", "teachers", "ancestor"):
+    for name in ("data", "split", "votes", "teachers", "ancestor"):
         # Only a distilled run has teachers, and only a fine-tuned one an ancestor.
         old, new = (each[name]["sha256"][:12] if name in each else "none" for each in (before, facts))
-        if old != new:
+        is_older = name == "votes" and old == "none"  # The record of an older fer_jax has no hash of these.
+        if old != new and not is_older:
             raise RunError(
                 f"{folder} was trained with {_OTHERS.get(name, f'other {name}')} (SHA-256 {old}, now {new}); "
                 "resume with the same"
@@ -309,7 +312,7 @@ def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
         if name in before and before[name] != facts[name]
     ]
     # The common folder of several seeds has no config.
-    own = {name: facts[name] for name in ("config_sha256",) if name in facts}
+    own = {name: facts[name] for name in ("config_sha256", "votes") if name in facts}
     added = own | {
         "resumed": [*before["resumed"], {"at": facts["started"], **here}],
         "extensions": [*before.get("extensions", []), *facts["extensions"]],

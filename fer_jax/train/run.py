@@ -131,6 +131,8 @@ def _train(
     if extra_epochs:
         facts["extensions"] = [_describe_extension(config, extra_epochs, at=facts["started"])]
         console.print(f"extended   {extension_note(facts['extensions'][0])}")
+    if prepared.votes is not None:
+        facts["votes"] = prepared.votes
     if prepared.teachers is not None:
         facts["teachers"] = prepared.teachers
     if prepared.ancestor is not None:

@@ -58,9 +58,9 @@ def check_data(peers: Peers, facts: Json) -> None:
         facts: what `describe_run` says in this one.
 
     Raises:
-        DataError: data, split, teachers or ancestor differ.
+        DataError: data, split, votes, teachers or ancestor differ.
     """
-    names = [name for name in ("data", "split", "teachers", "ancestor") if name in facts]
+    names = [name for name in ("data", "split", "votes", "teachers", "ancestor") if name in facts]
     told = {f"SHA-256 of the {name}": facts[name]["sha256"][:12] for name in names}
     _compare(peers.exchange("data", told), DataError, "data")
 

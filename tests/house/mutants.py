@@ -142,8 +142,8 @@ MUTANTS: Final = (
     Mutant(
         "other-data-ignored",
         "fer_jax.runs.record",
-        'for name in ("data", "split", "teachers", "ancestor"):',
-        'for name in ("split", "teachers", "ancestor"):',
+        'for name in ("data", "split", "votes", "teachers", "ancestor"):',
+        'for name in ("split", "votes", "teachers", "ancestor"):',
         (f"{RECORD}test_other_data_another_split_and_other_teachers_are_refused[data]",),
     ),
     Mutant(

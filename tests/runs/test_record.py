@@ -31,11 +31,12 @@ def facts() -> Json:
     return record.describe_run(CONFIG, EXAMPLES, split, command="") | {"batches": "made by hand"}
 
 
-@pytest.mark.parametrize("name", ["data", "split", "teachers"])
+@pytest.mark.parametrize("name", ["data", "split", "votes", "teachers"])
 def test_other_data_another_split_and_other_teachers_are_refused(
     facts: Json, tmp_path: Path, name: str
 ) -> None:
-    before: dict[str, Any] = facts | {"teachers": {"sha256": "a" * 64, "runs": []}}
+    one = {"sha256": "a" * 64}
+    before: dict[str, Any] = facts | {"votes": one, "teachers": one | {"runs": []}}
     write_json(tmp_path / "run.json", before)
     assert record.resume(tmp_path, before)[0]["resumed"]
     other = before | {name: before[name] | {"sha256": "b" * 64}}

@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fer_jax import files
+from fer_jax import fer2013, files
 from fer_jax.api.runs import open_run
 from fer_jax.config.data import DataConfig
 from fer_jax.config.files import load_config
+from fer_jax.data.readers.ferplus import CHOICE_OF_LABEL, CHOICES, HEADER
+from fer_jax.data.synthetic import draw_examples
 from fer_jax.diagnose import __main__ as diagnose
 from fer_jax.runs import checkpoint
 from fer_jax.train import __main__ as train
@@ -192,6 +195,32 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_bits(
     assert "using previous" in output
     assert last_hash(folder) == last_hash(finished)
     assert not list(folder.glob(".*.tmp"))
+
+
+def test_a_run_resumes_with_the_votes_that_it_began_with(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, votes = tmp_path / "voted", tmp_path / "fer2013new.csv"
+    shutil.copytree(finished, folder)
+    config = read(folder / "config.json")
+    config["labels"] = {"source": "ferplus", "mode": "votes", "keep": "decided", "ferplus": str(votes)}
+    files.write_json(folder / "config.json", config)
+    faces = draw_examples(seed=0, examples=420)
+    places = [CHOICES.index(name) for name in CHOICE_OF_LABEL]
+    counts = np.zeros((420, len(CHOICES)), np.int64)
+    counts[np.arange(420), np.array(places)[faces.labels]] = 5
+    words = ["--resume", "--labels.source", "ferplus", "--labels.mode", "votes"]
+    # The record of an older fer_jax has no hash of the votes; this one has it from then on.
+    for others, status in ((0, 0), (3, 4)):
+        # The same labels win, so the same rows are kept.
+        counts[:, places[0]] = np.maximum(counts[:, places[0]], others)
+        rows = [
+            f"{fer2013.USAGES[usage]},,{','.join(map(str, row))}"
+            for usage, row in zip(faces.usages, counts, strict=True)
+        ]
+        votes.write_text("\n".join([",".join(HEADER), *rows]))
+        assert run_train(folder, *words, "--labels.ferplus", str(votes)) == status
+    assert "was trained with other votes (SHA-256 " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damaged", ["last", "best"])

@@ -45,9 +45,11 @@ def test_what_differs_between_the_processes_is_named() -> None:
         start({"train.epochs": "11"})
     with pytest.raises(ConfigError, match=r"jax is .* in process 0 and 0.1 in process 1"):
         start({"jax": "0.1"})
-    facts = {name: {"sha256": "a" * 64} for name in ("data", "split")}
+    facts = {name: {"sha256": "a" * 64} for name in ("data", "split", "votes")}
     with pytest.raises(DataError, match=r"SHA-256 of the data is a{12} in process 0 and b in process 1"):
         together.check_data(Told({"SHA-256 of the data": "b"}), facts)
+    with pytest.raises(DataError, match=r"SHA-256 of the votes is a{12} in process 0 and b in process 1"):
+        together.check_data(Told({"SHA-256 of the votes": "b"}), facts)
 
 
 @pytest.mark.parametrize("number", [0, 1])
