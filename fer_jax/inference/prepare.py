@@ -14,6 +14,7 @@ from rich.console import Console
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
+from fer_jax.data.load import complete
 from fer_jax.data.rows import subsets
 from fer_jax.data.rows.drop_list import apply_drop_list
 from fer_jax.data.split import Split, describe_parts, split_examples
@@ -182,7 +183,7 @@ def make_bank(config: Config, examples: Examples, path: Path, *, console: Consol
     has cached the views that are answered.
 
     Args:
-        config: `distill.teachers`, `distill.views`, `augment` and what decides the rows count.
+        config: `distill.teachers`, `distill.views`, `augment` and what decides rows and classes count.
         examples: what `load_examples` loads for `config.data`.
         path: of the file; one that is there is replaced.
         console: shows how far the teachers are.
@@ -199,6 +200,7 @@ def make_bank(config: Config, examples: Examples, path: Path, *, console: Consol
         raise ConfigError(
             f"{path} is a folder; name the file of the bank, such as {path / 'bank.safetensors'}"
         )
+    config, examples = complete(config, examples)
     chosen = choose_labels(config, examples, split_examples(examples, config.split))
     with _showing("asking the teachers", config.distill.is_on, console) as steps:
         bank = ask_views(_to_student(config, chosen), on_view=steps.move, tell=steps.tell)
