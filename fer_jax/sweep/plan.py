@@ -118,4 +118,5 @@ def list_deciding(plan: Plan, chosen: Prepared) -> Json:
         "teachers": chosen.teachers and chosen.teachers["sha256"],
         **({"ancestor": chosen.ancestor.facts["sha256"]} if chosen.ancestor else {}),
         **({"files": files} if files else {}),
+        **({"votes": chosen.votes["sha256"]} if chosen.votes else {}),
     }
