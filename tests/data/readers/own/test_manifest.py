@@ -49,7 +49,7 @@ def test_gaps_in_nullable_columns_of_parquet_and_values_that_are_no_text() -> No
         content = to_parquet(table.assign(group=group))
         rows, _ = manifest.parse(content, where="m.parquet", folder="")
         assert [each.group for each in rows] == [str(group[0]).removesuffix(".0"), ""]
-    for refused in ([["g"], ["h"]], [b"g", b"h"]):
+    for refused in (pd.Series([["g"], ["h"]]), pd.Series([b"g", b"h"])):
         with pytest.raises(
             DataError, match=r"m.parquet, row 1, column group: found a value of type .*; wanted"
         ):
