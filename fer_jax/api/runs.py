@@ -246,7 +246,7 @@ def open_runs(*folders: str | Path) -> list[Run]:
     Raises:
         RunError: there is no such folder, or one is without a run.
     """
-    found = find_folders([Path(folder) for folder in folders])
+    found = find_folders([expand_home(folder) for folder in folders])
     return [Run(each, runs_record.read_config(each), runs_record.read_record(each)) for each in found]
 
 

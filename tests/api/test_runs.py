@@ -47,6 +47,11 @@ def test_a_run_is_opened_read_and_shown(tiny_run: Path) -> None:
         run.plot("loss")
 
 
+def test_the_home_of_a_user_is_found(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tiny_run.parent))
+    assert fer_jax.open_run(f"~/{tiny_run.name}").folder == tiny_run
+
+
 def test_every_door_gives_the_same_classifier(tiny_run: Path) -> None:
     faces = draw_examples(seed=3, examples=70).images
     run = fer_jax.open_run(tiny_run)
