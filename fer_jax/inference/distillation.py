@@ -32,7 +32,13 @@ from fer_jax.inference.predictor import (
     average,
     predict,
 )
-from fer_jax.inference.teachers import Student, check_bank, describe_teachers, load_teachers
+from fer_jax.inference.teachers import (
+    Student,
+    check_bank,
+    describe_teachers,
+    list_unknown,
+    load_teachers,
+)
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank, describe_drawing, to_answers
 from fer_jax.runtime import machine
@@ -67,7 +73,8 @@ def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None
         student: the run; `distill`, `labels` and `model` of its config count, with stored views also
             `augment` and `device`.
         on_view: called as the teachers answer.
-        tell: called with a line where another process is waited for.
+        tell: called with a line where another process is waited for, and where it is not known what the
+            ancestor of a teacher has seen.
 
     Raises:
         ConfigError: a teacher has seen images that this run is measured on, or may have; has other classes;
@@ -87,7 +94,7 @@ def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None
     if distill.views:
         bank = ask_views(student, on_view=on_view, tell=tell)
         return _teach_by_views(student, bank, bank.teachers)
-    teachers = load_teachers(student)
+    teachers = _load_teachers(student, tell)
     facts, images = describe_teachers(teachers), student.examples.images[student.rows]
     both = (images, images[:, :, ::-1])
     sides, _ = _ask(
@@ -114,6 +121,13 @@ def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None
     return Distilled(blend, facts, _describe(student, facts))
 
 
+def _load_teachers(student: Student, tell: Tell) -> list[Pretrained]:
+    teachers = load_teachers(student)
+    for line in list_unknown(teachers):
+        tell(line)
+    return teachers
+
+
 def _count(on_view: OnView, total: int) -> Advance:
     """Count shares of views, and tell how many are done of how many, from the start."""
     done = 0.0
@@ -133,7 +147,7 @@ def ask_views(student: Student, *, on_view: OnView, tell: Tell = lambda line: No
     Raises:
         ConfigError, RunError: as `distill`.
     """
-    config, examples, teachers = student.config, student.examples, load_teachers(student)
+    config, examples, teachers = student.config, student.examples, _load_teachers(student, tell)
     facts, images = describe_teachers(teachers), examples.images[student.rows]
     answers, made = _ask(
         config,

@@ -24,7 +24,7 @@ from fer_jax.data.split import Split
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json
-from fer_jax.inference.classifiers import Pretrained, load_pretrained
+from fer_jax.inference.classifiers import Pretrained, Unknown, load_pretrained
 from fer_jax.models.transfer import Start, list_differences, match_classes
 from fer_jax.runs import bank as bank_file
 from fer_jax.runs.bank import Bank
@@ -83,7 +83,7 @@ def load_teachers(student: Student) -> list[Pretrained]:
         first = known.setdefault(_hash([each]), each)
         if first is not each:
             raise ConfigError(f"{title} has the same weights as {first.title}; name one of them")
-        if each.unknown is not None:
+        if each.unknown is not None and not _may_be_unknown(each.unknown, student):
             line, data, _ = each.unknown
             other = "another teacher" if line else "the folder of the teacher's run"
             raise ConfigError(
@@ -93,6 +93,25 @@ def load_teachers(student: Student) -> list[Pretrained]:
             )
         _check(title, each.network.names, each.labels, each.train_hashes, student)
     return teachers
+
+
+def _may_be_unknown(unknown: Unknown, student: Student) -> bool:
+    """Whether a teacher may teach though what its ancestor has seen is not known; `list_unknown` has a note.
+
+    Nobody need have FER2013 to distil networks that were fine-tuned from its weights on own pictures.
+    """
+    is_same = unknown.data_sha256 == student.loaded.sha256
+    return student.loaded.is_own and bool(unknown.line) and not is_same
+
+
+def list_unknown(networks: Sequence[Pretrained]) -> list[str]:
+    """Say in a line for each network where it is not known what it, or its ancestor, was trained on."""
+    return [
+        f"note: {one.title} {one.unknown.line}was trained on {one.unknown.data}; whether copies of images "
+        "that are measured here are among these is not known"
+        for one in networks
+        if one.unknown is not None
+    ]
 
 
 def _check(
@@ -316,7 +335,4 @@ def _check_unseen(title: str, one: Pretrained, student: Student) -> list[str]:
             f"{title} {line}was trained on a part of this data ({data}), and which one is not known, so it "
             f"may have seen what this run is measured on; {cure}"
         )
-    return [
-        f"note: {one.title} {line}was trained on {data}; whether copies of images that are measured here are "
-        "among these is not known"
-    ]
+    return list_unknown([one])

@@ -22,7 +22,14 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import read_json, write_json
 from fer_jax.inference import run_weights
 from fer_jax.inference.rows import find_training_hashes
-from fer_jax.inference.teachers import Ancestor, Student, load_ancestor, load_teachers, restore_ancestor
+from fer_jax.inference.teachers import (
+    Ancestor,
+    Student,
+    list_unknown,
+    load_ancestor,
+    load_teachers,
+    restore_ancestor,
+)
 from fer_jax.models.cnn import LAST_LAYER
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.runs import inputs, record, sources
@@ -175,6 +182,10 @@ def test_what_the_ancestor_of_an_ancestor_saw_is_looked_for_too(
         ConfigError, match=r"between started from mid, .* is not known, so it might give away"
     ):
         load_teachers(Student(taught, EXAMPLES, EXAMPLES, SPLIT, SPLIT.train, None))
+    # Who distils on pictures of their own need not have FER2013.
+    own = replace(EXAMPLES, is_own=True)
+    (note,) = list_unknown(load_teachers(Student(taught, own, own, SPLIT, SPLIT.train, None)))
+    assert "between started from mid, which was trained on 14 Training rows, by prot" in note
     card["data_sha256"] = EXAMPLES.sha256
     write_json(tmp_path / "between" / "run.json", facts)
     with pytest.raises(ConfigError, match=r"mid, which was trained on a part of this data .*another network"):
