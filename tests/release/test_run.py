@@ -18,6 +18,7 @@ import safetensors.numpy
 import fer_jax
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig, LabelsConfig, SplitConfig
+from fer_jax.config.model import DeviceConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import TrainConfig
 from fer_jax.data.examples import Examples
@@ -478,9 +479,13 @@ def test_every_released_weight_scores_what_its_card_says(name: str, public_test:
     """
     images, labels, votes = public_test
     classifier = fer_jax.load(name)
+    network = classifier.network
+    if name == "best":
+        # The largest by far. The fast kernels, equal up to rounding, take half of its time.
+        network = replace(network, model=network.model.clone(device=DeviceConfig(kernels="fast")))
     measured = [figures for figures in classifier.card["figures"] if figures["part"] == "PublicTest"]
     views = tuple(dict.fromkeys(figures["views"] for figures in measured))
-    logits = predict_choices(classifier.network, images[..., None], views)
+    logits = predict_choices(network, images[..., None], views)
     classes: Classes = 8 if len(classifier.labels) == 8 else 7
     majority = make_targets(votes, LabelsConfig(), classes=classes).labels[-len(labels) :]
     kinds = {figures["labels"] for figures in measured}
