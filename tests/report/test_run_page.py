@@ -257,8 +257,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_folder(tmp_path_factory.mktemp("pages") / "run7-seed3", is_synthetic=False)
 
 
-def test_every_section_is_there_and_in_order(full: Path) -> None:
-    shown = read(full)
+@pytest.fixture(scope="module")
+def written(full: Path) -> str:
+    """Give the page of `full`: to write it takes more than a second."""
+    return run_page.write(full).read_text(encoding="utf-8")
+
+
+def test_every_section_is_there_and_in_order(written: str) -> None:
+    shown = Page(written)
     names = [name for name in run_page.CONTENTS if name != "unmeasured"]
     assert [each["id"] for each in shown.find("section")] == names
     links = [each["href"] for each in shown.find("a")]
@@ -267,8 +273,8 @@ def test_every_section_is_there_and_in_order(full: Path) -> None:
     assert "python -m fer_jax.bias_variance" in shown.words  # The one thing that is missing.
 
 
-def test_copies_human_raters_and_abstention_stand_beside_the_accuracy(full: Path) -> None:
-    words = read(full).words
+def test_copies_human_raters_and_abstention_stand_beside_the_accuracy(written: str) -> None:
+    words = Page(written).words
     assert "PublicTest 87.1 % (61 of 70) 88.2 % (60 of 68) – –" in words
     assert "test 88.6 % (62 of 70) – 69.9 % (48.2 of 69) 75.0 % (51.8)" in words
     assert "by a threshold of 0.625 chosen on val, it is 94.6 %: 53 of 56 answers are right." in words
@@ -277,14 +283,14 @@ def test_copies_human_raters_and_abstention_stand_beside_the_accuracy(full: Path
 
 
 def test_nothing_is_withheld_from_those_who_cannot_see(
-    full: Path, find_faults: Callable[[str], list[str]]
+    written: str, find_faults: Callable[[str], list[str]]
 ) -> None:
-    assert find_faults(run_page.write(full).read_text(encoding="utf-8")) == []
+    assert find_faults(written) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [1280, 390])
-def test_axe_finds_nothing(full: Path, scheme: Any, width_px: int) -> None:
+def test_axe_finds_nothing(written: str, tmp_path: Path, scheme: Any, width_px: int) -> None:
     """Run the accessibility checks of axe-core in headless Chromium, with everything unfolded."""
     browsers = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright, axe-playwright-python and a Chromium"
@@ -299,7 +305,9 @@ def test_axe_finds_nothing(full: Path, scheme: Any, width_px: int) -> None:
         size = {"width": width_px, "height": 900}
         page = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True).new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(run_page.write(full).as_uri())
+        path = tmp_path / "report.html"
+        path.write_text(written, encoding="utf-8")
+        page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == width_px
         found = axe.Axe().run(page).response["violations"]
@@ -307,8 +315,8 @@ def test_axe_finds_nothing(full: Path, scheme: Any, width_px: int) -> None:
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
-def test_it_tells_the_figures(full: Path) -> None:
-    words = read(full).words
+def test_it_tells_the_figures(written: str) -> None:
+    words = Page(written).words
     assert "run7, seed 3" in words
     assert "90.0 % 95 % interval 50.0 – 99.0 % 63 of 70" in words  # 60 + 3 of 70 on val.
     assert "Gap train − val +10.0 points 95 % interval +2.7 to +19.2 train 100.0 %" in words
@@ -328,10 +336,9 @@ def test_it_tells_the_figures(full: Path) -> None:
     assert "averaged over 2 views of each image: identity; identity, flipped." in words
 
 
-def test_validation_comes_first_and_the_other_parts_are_folded(full: Path) -> None:
-    text = run_page.write(full).read_text(encoding="utf-8")
+def test_validation_comes_first_and_the_other_parts_are_folded(written: str) -> None:
     for name in ("confusion", "classes", "calibration", "robustness", "mistakes", "saliency", "neighbours"):
-        section = text[text.index(f'<section id="{name}">') :]
+        section = written[written.index(f'<section id="{name}">') :]
         section = section[: section.index("</section>")]
         titles = re.findall(r"<(h3|summary)>(Validation|Test|PublicTest): 70 images<", section)
         assert titles == [("h3", "Validation"), ("summary", "Test"), ("summary", "PublicTest")], name
@@ -407,21 +414,20 @@ def test_text_is_escaped(full: Path, tmp_path: Path) -> None:
     assert f"fer_jax.diagnose '{folder}'" in shown.text
 
 
-def test_nothing_is_loaded_from_elsewhere(full: Path) -> None:
-    text = run_page.write(full).read_text(encoding="utf-8")
-    shown = Page(text)
+def test_nothing_is_loaded_from_elsewhere(written: str) -> None:
+    shown = Page(written)
     for tag, attributes in shown.tags:
         for name in {"src", "href", "srcset", "action", "data", "xlink:href"} & attributes.keys():
             assert attributes[name].startswith(("data:", "#")), (tag, attributes[name])
         assert not [name for name in attributes if name.startswith("on")]
     assert not {"script", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in shown.tags}
-    assert "@import" not in text and "url(" not in text
+    assert "@import" not in written and "url(" not in written
     policy = [each["content"] for each in shown.find("meta") if "http-equiv" in each]
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
-def test_pictures_and_charts_can_be_read_without_seeing_them(full: Path) -> None:
-    shown = read(full)
+def test_pictures_and_charts_can_be_read_without_seeing_them(written: str) -> None:
+    shown = Page(written)
     images = shown.find("img")
     assert len(images) == 18  # Two of mistakes, saliency and neighbours of three parts.
     assert all(each["alt"] and each["src"].startswith("data:image/png;base64,") for each in images)
@@ -431,12 +437,13 @@ def test_pictures_and_charts_can_be_read_without_seeing_them(full: Path) -> None
     assert len(shown.find("caption")) == len(shown.find("table"))
 
 
-def test_synthetic_faces_are_named_and_real_ones_are_not(full: Path, tmp_path: Path) -> None:
-    drawn = make_folder(tmp_path / "drawn", is_synthetic=True)
-    assert "SYNTHETIC FACES: not a FER2013 result." in read(drawn).words
-    assert "synthetic" not in read(full).words.lower()
+def test_synthetic_faces_are_named_and_real_ones_are_not(written: str, tmp_path: Path) -> None:
+    drawn = read(make_folder(tmp_path / "drawn", is_synthetic=True)).words
+    real = Page(written).words
+    assert "SYNTHETIC FACES: not a FER2013 result." in drawn
+    assert "synthetic" not in real.lower()
     warning = "This page holds pictures of the data."
-    assert warning in read(full).words and warning not in read(drawn).words
+    assert warning in real and warning not in drawn
 
 
 def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path) -> None:
