@@ -183,14 +183,20 @@ def temperature_by_hand(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / inverse
 
 
-@pytest.mark.parametrize("views", ["single", "flip"])
-@pytest.mark.parametrize("part", ["test", "val"])
-def test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with(
-    finished: Path, trained: Trained, part: str, views: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the figures alone: the pictures and the page take most of the time."""
     monkeypatch.setattr("fer_jax.evaluate.run.plots.draw", lambda *_, **__: {})
     monkeypatch.setattr("fer_jax.evaluate.run.mistakes.write_pictures", lambda *_, **__: ([], {}))
     monkeypatch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("views", ["single", "flip"])
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_the_temperature_is_fitted_on_val_in_the_views_it_is_used_with(
+    finished: Path, trained: Trained, part: str, views: str
+) -> None:
     words = ["--split", part, "--views", views, "--no-robustness"]
     assert evaluate.main([str(finished), *words]) == 0
     name = part if views == "single" else f"{part}_{views}"
@@ -228,6 +234,7 @@ def test_without_a_shared_validation_part_nothing_is_held_out_and_a_note_says_so
     assert capsys.readouterr().out.count("for the runs share no validation part") == 2
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "tables" / f"val{suffix}"
@@ -301,6 +308,7 @@ def test_the_private_rows_of_another_file_are_measured(
     assert "leave out --data" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_next_good_checkpoint_is_used_and_the_damaged_one_named(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
