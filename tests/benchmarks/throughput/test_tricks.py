@@ -128,7 +128,7 @@ def test_the_plain_block_is_the_same_function(is_pooled: bool, rate: float) -> N
             out = out.reshape(-1)
             return (jnp.sin(jnp.arange(out.size)) * out).sum(), (out, mean, variance)
 
-        return jax.value_and_grad(scored, argnums=(0, 1, 2), has_aux=True)(kernel, scale, bias)
+        return jax.jit(jax.value_and_grad(scored, argnums=(0, 1, 2), has_aux=True))(kernel, scale, bias)
 
     wanted = block(kernels.conv_one_channel, kernels.norm_relu_pool_drop)
     for conv in (kernels.conv_one_channel, plain["conv_one_channel"]):
