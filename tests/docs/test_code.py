@@ -13,7 +13,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/quickstart.md")
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-RUN = {"bash": ["bash", "-eu", "-c"], "python": [sys.executable, "-c"]}
+EACH_ALONE = """
+import sys
+
+for code in sys.argv[1:]:
+    print(code, flush=True)  # The one that fails is the last.
+    exec(compile(code, "<block>", "exec"), {"__name__": "__main__"})
+"""
+"""Runs blocks of Python that share a process, but no names."""
+
+RUN = {"bash": ["bash", "-eu", "-c"], "python": [sys.executable, "-c", EACH_ALONE]}
 SHOWN_ONLY = {
     "make train",  # What continuous integration and every newcomer runs.
     "make test",
@@ -37,9 +46,10 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
 
 
 def environment() -> dict[str, str]:
-    """Put the tests' own Python first, and let nothing find a FER2013 file."""
+    """Put the tests' own Python first, let nothing find a FER2013 file, and let XLA compile in a hurry."""
     folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    return os.environ | {"PATH": os.pathsep.join(folders), "FER_JAX_DATA": ""}
+    own = {"PATH": os.pathsep.join(folders), "FER_JAX_DATA": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return os.environ | own
 
 
 def commands_of(page: str) -> list[tuple[str, str]]:
@@ -53,28 +63,28 @@ def commands_of(page: str) -> list[tuple[str, str]]:
     ]
 
 
+def run(language: str, *code: str, folder: Path) -> None:
+    words = [*RUN[language], *code]
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
 def test_every_code_block_runs(tmp_path: Path) -> None:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     pages = {page: commands_of(page) for page in PAGES}
     assert all({language for language, _ in commands} == set(RUN) for commands in pages.values())
     # What several pages show is run once.
-    for language, command in dict.fromkeys(command for commands in pages.values() for command in commands):
-        done = subprocess.run(
-            [*RUN[language], command],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    shown = dict.fromkeys(command for commands in pages.values() for command in commands)
+    for language, command in shown:
+        if language == "bash":
+            run(language, command, folder=tmp_path)
+    # In one process: to import JAX, pandas and matplotlib takes longer than most of the blocks.
+    run("python", *(code for language, code in shown if language == "python"), folder=tmp_path)
 
 
 def test_the_python_guide_runs(tmp_path: Path) -> None:
     code = "\n".join(code for language, code in blocks_of("docs/guides/python.md") if language == "python")
-    words = [*RUN["python"], code]
-    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    run("python", code, folder=tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES)
