@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import textwrap
 import typing
@@ -41,6 +42,13 @@ def dotted_name(path: Path) -> str:
     """Name a module as an import does, for many files of the package have the same stem."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def read_modules() -> dict[Path, tuple[str, ast.Module]]:
+    """Read and parse every module, once for all rules."""
+    sources = {path: path.read_text() for path in MODULES}
+    return {path: (source, ast.parse(source)) for path, source in sources.items()}
 
 
 def functions_of(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -168,9 +176,8 @@ RULES: tuple[Callable[[str, ast.Module, str], Iterator[Problem]], ...] = (
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_module_keeps_the_rule(rule: Callable[[str, ast.Module, str], Iterator[Problem]]) -> None:
     broken = []
-    for path in MODULES:
-        source = path.read_text()
-        for line, problem in rule(source, ast.parse(source), dotted_name(path)):
+    for path, (source, tree) in read_modules().items():
+        for line, problem in rule(source, tree, dotted_name(path)):
             broken.append(f"{path.relative_to(ROOT)}:{line}: {problem}")
     assert not broken, "\n" + "\n".join(broken)
 
@@ -275,7 +282,8 @@ def compared_arrays(trees: dict[str, ast.Module]) -> list[str]:
 
 def test_what_holds_arrays_is_not_compared() -> None:
     """On Python 3.13 the generated `__eq__` of a dataclass asks an array whether it is true."""
-    broken = compared_arrays({str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in MODULES})
+    trees = {str(path.relative_to(ROOT)): tree for path, (_, tree) in read_modules().items()}
+    broken = compared_arrays(trees)
     assert not broken, "\n" + "\n".join(broken)
 
 
