@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, read_section
 from benchmarks.photos import __main__ as photos
-from benchmarks.photos import geometry, limits, rival_worker, rivals, tables
+from benchmarks.photos import geometry, limits, rival_worker, rivals, scenes, tables
 from benchmarks.photos.scenes import Pasted
 from fer_jax.errors import RunError
+from fer_jax.faces.boxes import Boxes
 from fer_jax.faces.crop import CONTRACT
 
 pytest.importorskip("onnxruntime", reason="needs fer-jax[use]")
@@ -125,7 +127,9 @@ def test_the_page_says_what_the_json_says(name: str) -> None:
     assert read_section(PAGES, name) == tables.write_sections(bench.RESULTS)[name]
 
 
-def test_the_geometry_is_measured_on_training_and_by_hand(face_csv: Path, tmp_path: Path) -> None:
+def test_the_geometry_is_measured_on_training_and_by_hand(
+    face_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     by_hand = geometry.relate(np.array([10.0, 20, 16, 25]), Pasted(0, 19.0, 30.5, 40.0, 0.0))
     assert by_hand == pytest.approx((2.0, 1 / 40, -2 / 40, 0.4, 0.625))
     table = geometry.geometry_table(
@@ -137,10 +141,25 @@ def test_the_geometry_is_measured_on_training_and_by_hand(face_csv: Path, tmp_pa
     )
     assert "| its centre, below the box's, by its side | −0.050 |" in table
     assert "5 of 9 faces of Training were found" in table
-    assert geometry.main(["--data", str(face_csv), "--faces", "3", "--out", str(tmp_path / "a.json")]) in (
-        0,
-        3,
-    )
+
+    # A detector that knows the scenes: each box is 0.8 times as wide as its face and 1.25 times as high.
+    layouts = iter(scenes.draw_layouts(1, faces=3))
+
+    def find(picture: np.ndarray) -> Any:
+        faces = next(layouts).faces
+        assert picture.dtype == np.uint8
+        xywh = np.array([(f.x - f.side / 2, f.y - f.side / 2, 0.8 * f.side, 1.25 * f.side) for f in faces])
+        return SimpleNamespace(boxes=Boxes(xywh, np.ones(len(faces)), np.zeros((len(faces), 5, 2))))
+
+    finder = SimpleNamespace(find=find)
+    monkeypatch.setattr("benchmarks.photos.chain.make_finder", lambda *, min_score: finder)
+    words = ["--data", str(face_csv), "--faces", "3", "--out", str(tmp_path / "a.json")]
+    assert geometry.main(words) == 0
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert (content["found"], content["settings"]["faces"]) == (3, 3)
+    measured = {row.pop("quantity"): [*row.values()] for row in content["results"]}
+    wanted = {"side_by_root_area": 1.0, "right": 0.1, "down": -0.125, "width": 0.8, "height": 1.25}
+    assert measured == {name: pytest.approx([value] * 5) for name, value in wanted.items()}
 
 
 def test_the_contract_has_the_medians_that_were_measured() -> None:
