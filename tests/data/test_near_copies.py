@@ -1,5 +1,6 @@
 """Copies: planted ones are found, whatever was done to them, and other faces are not called copies."""
 
+import functools
 import io
 from collections.abc import Callable
 
@@ -18,8 +19,12 @@ from fer_jax.data.groups.near_copies import (
 )
 from fer_jax.data.synthetic import draw_examples
 
-FACES = draw_examples(seed=5, examples=1400).images
 SOURCES = np.arange(0, 1400, 28)
+
+
+@functools.cache
+def draw_faces() -> np.ndarray:
+    return draw_examples(seed=5, examples=1400).images
 
 
 def ignore(done: int, total: int) -> None:
@@ -50,15 +55,16 @@ def mirror_and_compress(face: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("change", [brighten, shift, compress, mirror, mirror_and_compress])
 def test_planted_copies_are_found_and_nothing_else(change: Callable[[np.ndarray], np.ndarray]) -> None:
-    changed = np.stack([change(FACES[row]) for row in SOURCES])
-    copies = find_copies(np.concatenate([FACES, changed]), on_step=ignore)
-    found = copies.near[len(FACES) :] == SOURCES
+    faces = draw_faces()
+    changed = np.stack([change(faces[row]) for row in SOURCES])
+    copies = find_copies(np.concatenate([faces, changed]), on_step=ignore)
+    found = copies.near[len(faces) :] == SOURCES
     assert found.mean() >= 0.95
     # At most one drawn face in a hundred is called a copy: one pair in 100,000. All have one painter.
-    others = copies.near[: len(FACES)] != np.arange(len(FACES))
+    others = copies.near[: len(faces)] != np.arange(len(faces))
     assert others.mean() <= 0.01
     assert (copies.exact == np.arange(len(copies.exact))).all()
-    is_planted = copies.pairs.second >= len(FACES)
+    is_planted = copies.pairs.second >= len(faces)
     is_mirrored = change in (mirror, mirror_and_compress)
     assert (copies.pairs.is_mirrored[is_planted] == is_mirrored).mean() >= 0.95
 
@@ -97,7 +103,8 @@ def test_images_with_a_correlation_of_092_are_copies(correlation: float, is_pair
 
 
 def test_exact_copies_are_groups_and_join_their_near_ones() -> None:
-    images = np.concatenate([FACES[:10], FACES[[3, 3, 7]], brighten(FACES[7])[None]])
+    faces = draw_faces()
+    images = np.concatenate([faces[:10], faces[[3, 3, 7]], brighten(faces[7])[None]])
     copies = find_copies(images, on_step=ignore)
     assert copies.exact.tolist() == [*range(10), 3, 3, 7, 13]
     assert copies.near.tolist() == [*range(10), 3, 3, 7, 7]
@@ -105,7 +112,8 @@ def test_exact_copies_are_groups_and_join_their_near_ones() -> None:
 
 
 def test_pairs_are_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = np.concatenate([FACES[:60], [brighten(face) for face in FACES[:20]], FACES[20:30, :, ::-1]])
+    faces = draw_faces()
+    images = np.concatenate([faces[:60], [brighten(face) for face in faces[:20]], faces[20:30, :, ::-1]])
     # Blocks that do not divide the rows, so that their borders are seen.
     monkeypatch.setattr(near_copies, "_BLOCK", (7, 31))
     pairs = find_pairs(images, on_step=ignore)
@@ -127,8 +135,9 @@ def test_pairs_are_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_hash_of_a_mirror_image_needs_no_mirroring() -> None:
-    hashes, mirrored = perceptual_hashes(FACES[:200])
-    again, back = perceptual_hashes(FACES[:200, :, ::-1])
+    faces = draw_faces()[:200]
+    hashes, mirrored = perceptual_hashes(faces)
+    again, back = perceptual_hashes(faces[:, :, ::-1])
     assert np.bitwise_count(mirrored ^ again).max() <= 2  # rounding at the median
     assert np.bitwise_count(hashes ^ back).max() <= 2
     assert np.bitwise_count(hashes ^ mirrored).mean() > 10

@@ -1,5 +1,6 @@
 """`export` from end to end: files, what is written beside them, what is refused."""
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import pytest
 
 import fer_jax
 from fer_jax import fer2013
+from fer_jax.data.examples import Examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.export import __main__ as export
 from fer_jax.export import comparison, int8, stablehlo
@@ -22,15 +24,24 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 runtime = pytest.importorskip("onnxruntime", reason="needs fer-jax[export]")
 onnx = pytest.importorskip("onnx", reason="needs fer-jax[export]")
 
-FACES = draw_examples(seed=0, examples=840)
-PUBLIC = FACES.images[FACES.usages == fer2013.USAGES.index("PublicTest")]
+
+@functools.cache
+def draw_faces() -> Examples:
+    return draw_examples(seed=0, examples=840)
+
+
+def choose(part: str) -> np.ndarray:
+    """Give the images of a part."""
+    faces = draw_faces()
+    return faces.images[faces.usages == fer2013.USAGES.index(part)]
 
 
 def write_csv(path: Path) -> Path:
     """Write the faces as fer2013.csv."""
+    faces = draw_faces()
     rows = (
         f"{label},{' '.join(map(str, image.ravel()))},{fer2013.USAGES[usage]}"
-        for label, image, usage in zip(FACES.labels, FACES.images, FACES.usages, strict=True)
+        for label, image, usage in zip(faces.labels, faces.images, faces.usages, strict=True)
     )
     path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
     return path
@@ -53,11 +64,12 @@ def test_each_file_predicts_what_the_network_predicts(exported: Path, name: str)
     assert (beside["sha256"], beside["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
     assert beside["card_sha256"] == hashlib.sha256((WEIGHTS / "tiny.json").read_bytes()).hexdigest()
     assert beside["tensors_sha256"] == read_json(WEIGHTS / "tiny.json")["tensors"]["sha256"]
-    assert (beside["data"]["part"], beside["data"]["faces"]) == ("PublicTest", len(PUBLIC))
+    faces = len(choose("PublicTest"))
+    assert (beside["data"]["part"], beside["data"]["faces"]) == ("PublicTest", faces)
     compared = beside["compared"]
     assert compared["changed"] == 0 and 0 < compared["largest_difference"] < 1e-4
-    assert compared["correct"]["network"] == compared["correct"]["export"] > len(PUBLIC) / 4
-    assert compared["total"] == compared["faces"] == len(PUBLIC)
+    assert compared["correct"]["network"] == compared["correct"]["export"] > faces / 4
+    assert compared["total"] == compared["faces"] == faces
 
 
 def test_a_model_says_what_it_is(exported: Path) -> None:
@@ -83,8 +95,9 @@ def test_a_stablehlo_program_is_read_again_for_every_platform_and_any_number_of_
     program = jax.export.deserialize(bytearray((exported / "tiny.stablehlo").read_bytes()))
     assert program.platforms == stablehlo.PLATFORMS
     for count in (1, 5):
-        logits, probabilities = program.call(PUBLIC[:count])
-        wanted = fer_jax.load("tiny").predict(PUBLIC[:count])
+        faces = choose("PublicTest")[:count]
+        logits, probabilities = program.call(faces)
+        wanted = fer_jax.load("tiny").predict(faces)
         assert logits.shape == (count, 7)
         np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
 
@@ -96,13 +109,13 @@ def list_weights(model: Any) -> list[np.ndarray]:
 
 
 def count_changed(model: Any, reference: np.ndarray) -> int:
-    logits = comparison.open_onnx(model.SerializeToString())(PUBLIC)
+    logits = comparison.open_onnx(model.SerializeToString())(choose("PublicTest"))
     return int((logits.argmax(axis=1) != reference.argmax(axis=1)).sum())
 
 
 def test_int8_is_close_and_no_pair_of_its_products_overflows_16_bits(exported: Path) -> None:
     compared = read_json(exported / "tiny-int8.onnx.json")["compared"]
-    assert compared["changed"] <= 0.1 * len(PUBLIC)
+    assert compared["changed"] <= 0.1 * len(choose("PublicTest"))
     weights = list_weights(onnx.load(str(exported / "tiny-int8.onnx")))
     assert len(weights) == 15
     assert max(int(np.abs(each.astype(int)).max()) for each in weights) == int8.LARGEST_WEIGHT
@@ -112,9 +125,8 @@ def test_int8_is_close_and_no_pair_of_its_products_overflows_16_bits(exported: P
 @pytest.fixture(scope="module")
 def by_default(exported: Path) -> Any:
     """Quantise the same model on the same faces with the quantiser's default settings."""
-    trained_on = FACES.images[FACES.usages == fer2013.USAGES.index("Training")][:128]
     model = onnx.load(str(exported / "tiny.onnx"))
-    return int8.quantise_with(model, trained_on, {}, advance=lambda count: None)
+    return int8.quantise_with(model, choose("Training")[:128], {}, advance=lambda count: None)
 
 
 def test_the_default_settings_of_the_quantiser_overflow_16_bits(by_default: Any) -> None:
@@ -136,9 +148,10 @@ def has_vnni() -> bool:
 def test_without_vnni_the_default_settings_of_the_quantiser_lose_many_predictions(
     exported: Path, by_default: Any
 ) -> None:
-    reference = comparison.open_onnx((exported / "tiny.onnx").read_bytes())(PUBLIC)
+    faces = choose("PublicTest")
+    reference = comparison.open_onnx((exported / "tiny.onnx").read_bytes())(faces)
     ours = count_changed(onnx.load(str(exported / "tiny-int8.onnx")), reference)
-    assert count_changed(by_default, reference) > ours + 0.1 * len(PUBLIC)
+    assert count_changed(by_default, reference) > ours + 0.1 * len(faces)
 
 
 def test_a_run_is_exported_with_the_data_of_its_training(

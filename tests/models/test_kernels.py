@@ -1,6 +1,7 @@
 """The fast kernels against the plain layers under jit: values, every gradient, statistics."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -31,14 +32,14 @@ def plain(x: jax.Array, scale: jax.Array, bias: jax.Array, is_pooled: bool, rate
     return kernels.drop(WORDS, nn.max_pool(x, (2, 2), (2, 2)) if is_pooled else x, rate=rate)
 
 
-CASES = {
-    "plain": (normal(1, SHAPE), normal(2, (6,)) ** 2, normal(3, (6,))),
-    "scales of both signs": (normal(1, SHAPE), normal(2, (6,)), normal(3, (6,))),
-    "a scale of zero": (normal(1, SHAPE), jnp.array([0.0, 1, -1, 0, 2, 1]), jnp.ones(6)),
-    "far from zero": (normal(1, SHAPE) + 5, normal(2, (6,)), normal(3, (6,))),
-    "a dead channel": (normal(1, SHAPE), jnp.ones(6), jnp.array([-9.0, 0, 0, 0, 0, 0])),
-    "ties": (jnp.round(normal(1, SHAPE)), normal(2, (6,)), normal(3, (6,))),
-    "narrow": (normal(1, SHAPE) * 1e-3, jnp.ones(6), jnp.zeros(6)),
+CASES: dict[str, Callable[[], tuple[jax.Array, ...]]] = {
+    "plain": lambda: (normal(1, SHAPE), normal(2, (6,)) ** 2, normal(3, (6,))),
+    "scales of both signs": lambda: (normal(1, SHAPE), normal(2, (6,)), normal(3, (6,))),
+    "a scale of zero": lambda: (normal(1, SHAPE), jnp.array([0.0, 1, -1, 0, 2, 1]), jnp.ones(6)),
+    "far from zero": lambda: (normal(1, SHAPE) + 5, normal(2, (6,)), normal(3, (6,))),
+    "a dead channel": lambda: (normal(1, SHAPE), jnp.ones(6), jnp.array([-9.0, 0, 0, 0, 0, 0])),
+    "ties": lambda: (jnp.round(normal(1, SHAPE)), normal(2, (6,)), normal(3, (6,))),
+    "narrow": lambda: (normal(1, SHAPE) * 1e-3, jnp.ones(6), jnp.zeros(6)),
 }
 
 
@@ -62,8 +63,9 @@ def with_gradients(is_fast: bool, is_pooled: bool, rate: float) -> Any:
 @pytest.mark.parametrize("is_pooled", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_those_of_the_plain_layers(case: str, is_pooled: bool, rate: float) -> None:
+    inputs = CASES[case]()
     (out, gradients), (wanted_out, wanted) = (
-        with_gradients(is_fast, is_pooled, rate)(*CASES[case]) for is_fast in (True, False)
+        with_gradients(is_fast, is_pooled, rate)(*inputs) for is_fast in (True, False)
     )
     np.testing.assert_allclose(out, wanted_out, atol=1e-4)
     for ours, theirs in zip(gradients, wanted, strict=True):
