@@ -1,8 +1,10 @@
-"""What all tests share: JAX's strict settings, one store of compiled programs, and a compiler in a hurry."""
+"""What all tests share: JAX's strict settings, a cache, a store of programs, and a compiler in a hurry."""
 
 import contextlib
 import os
+import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -38,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     XLA takes most of the time of many tests, so what one of them has compiled is kept for all workers, and
     for the next run of the tests. With a limit to the store's size JAX takes a file lock when it reads or
-    writes, as workers that share it need.
+    writes, as workers that share it need. What fer_jax itself keeps is not the user's, and is deleted at the
+    end: what was kept by other code may hide a fault.
     """
     # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; our programs would, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -50,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         remove_unfinished(folder)
+        cache = tempfile.mkdtemp(prefix="fer-jax-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+        os.environ["FER_JAX_CACHE"] = cache  # For the workers too, which start later.
     os.environ |= STRICT | {
         "JAX_COMPILATION_CACHE_DIR": str(folder),
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(COMPILED_BYTES),
