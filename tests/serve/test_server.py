@@ -60,18 +60,26 @@ def test_of_a_hundred_at_once_some_are_answered_and_the_others_told_to_wait(
     build: Build, encode: Encode, serving: Serving
 ) -> None:
     inside: list[int] = []
+    is_refused = threading.Event()
 
     def analyze(image: np.ndarray) -> list[None]:
         inside.append(1)
+        is_refused.wait(5)  # However slow the machine: the places are taken until somebody finds none.
         time.sleep(0.01)
         most.append(len(inside))
         inside.pop()
         return []
 
+    def ask(number: int) -> tuple[int, str | None]:
+        answer = post(connect, body)
+        if answer[0] == 503:
+            is_refused.set()
+        return answer
+
     most: list[int] = []
     body = encode("JPEG")
     with serving(build(analyze, places=4)) as connect, ThreadPoolExecutor(100) as pool:
-        answers = Counter(pool.map(lambda _: post(connect, body), range(100)))
+        answers = Counter(pool.map(ask, range(100)))
         assert set(answers) == {(200, None), (503, "1")}
         assert max(most) == 1
         assert post(connect, body) == (200, None)
@@ -157,7 +165,7 @@ def test_who_hangs_up_is_not_worked_for(build: Build, encode: Encode, serving: S
 
 
 PROCESS = """
-import sys, time
+import sys
 from fer_jax import cli
 from fer_jax.serve import server
 from fer_jax.serve.answers import Model
@@ -171,7 +179,8 @@ def watch(event, details):
 sys.addaudithook(watch)
 
 def analyze(image):
-    time.sleep(0.5)
+    print("begun", flush=True)
+    sys.stdin.readline()  # Until the test lets it end.
     return []
 
 def program():
@@ -187,24 +196,34 @@ sys.exit(status)
 """
 
 
+def wait_until_refused(port: int) -> None:
+    """Connect again and again, for at most five seconds, until nobody listens any more."""
+    deadline = time.monotonic() + 5
+    with contextlib.suppress(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            time.sleep(0.02)
+        pytest.fail("the server still takes connections")
+
+
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_lets_what_is_in_work_finish(encode: Encode, sent: signal.Signals, status: int) -> None:
     body = encode("JPEG", comment=b"MARK")
-    with subprocess.Popen(
-        [sys.executable, "-c", PROCESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    pipe = subprocess.PIPE
+    words = [sys.executable, "-c", PROCESS]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
-            assert process.stdout is not None
+            assert process.stdin is not None and process.stdout is not None
             port = int(process.stdout.readline())
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             idle = socket.create_connection(("127.0.0.1", port), timeout=10)
             with contextlib.closing(connection), idle:
                 connection.request("POST", "/v1/predict", body)
-                time.sleep(0.2)
+                assert process.stdout.readline() == "begun\n"
                 process.send_signal(sent)
-                time.sleep(0.2)
-                with pytest.raises(ConnectionRefusedError):
-                    socket.create_connection(("127.0.0.1", port), timeout=1)
+                wait_until_refused(port)
+                process.stdin.write("\n")
+                process.stdin.flush()
                 answer = connection.getresponse()
                 assert (answer.status, answer.read()[:12]) == (200, b'{"width":64,')
                 assert idle.recv(1) == b""
