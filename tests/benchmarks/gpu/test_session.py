@@ -69,7 +69,8 @@ def test_a_piece_that_does_not_fit_is_left_and_the_next_call_goes_on(tmp_path: P
     found = stand(make_session(tmp_path, seconds=40), pieces)
     assert found["a"] == found["c"] == ("done", "")
     assert found["long"][0] == "left"
-    assert re.fullmatch(r"it takes about 50 s, and (29|30) s are left", found["long"][1])
+    reason = re.fullmatch(r"it takes about 50 s, and (\d+) s are left", found["long"][1])
+    assert reason is not None and int(reason[1]) <= 30
     assert found["b"] == ("left", "it needs the results of long")
     assert read_json(tmp_path / "gpu-a.json")["results"] == [{"name": "a"}]
     again = {name: status for name, (status, _) in stand(make_session(tmp_path), pieces).items()}
