@@ -478,7 +478,7 @@ def test_seeds_are_drawn_at_the_epochs_that_all_of_them_measured() -> None:
     axes = Figure().add_subplot()
     plots.add_gap(axes, entry)
     train, _ = axes.lines
-    np.testing.assert_allclose(train.get_xydata(), [[2, 20], [4, 40]])
+    np.testing.assert_allclose(np.asarray(train.get_xydata()), [[2, 20], [4, 40]])
     plots.add_curves(Figure().add_subplot(), [entry], "val")
 
 
