@@ -9,7 +9,9 @@ half of the target (Shen and Xing 2022, "A fast knowledge distillation framework
 label smoothing, since they are soft already. As in `speedrun.py`, the learning rate stays at its peak while
 images are small, and then falls linearly to zero.
 
-Measured: not yet.
+Measured: 68.1 ± 0.2 percent on PublicTest by FER2013's labels, 69.6 ± 0.3 with flip TTA, without copies of
+training images 66.5 ± 0.4 and 68.0 ± 0.3, distilled from best (mean ± sd of 2 seeds; the last epoch, with no
+selection).
 
 Command: python -m fer_jax.train --config configs/mid64.py --data fer2013.csv
     python -m benchmarks.accuracy train --data fer2013.csv --tiers mid64 --seeds 2 --lanes 2
