@@ -98,11 +98,13 @@ def watch(argv: Sequence[str], folder: Path, environment: Mapping[str, str] | No
                 time.sleep(POLL_SECONDS)
                 # Before the log is read: the last line may come just before the end.
                 is_running = process.poll() is None
+                # And the clock after it: a stall in between makes an epoch end late, but never too early.
+                epochs = _count_epochs(folder)
                 before, now = now, time.perf_counter() - started
                 if now - before > PAUSE_SECONDS:
                     pauses_s.append(now - before)
                 peak_rss_mib = arena.peak_rss_mib_of(process.pid) or peak_rss_mib
-                ends_s += [now] * (_count_epochs(folder) - len(ends_s))
+                ends_s += [now] * (epochs - len(ends_s))
         finally:
             process.kill()
             process.wait()

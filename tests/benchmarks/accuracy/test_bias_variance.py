@@ -32,7 +32,7 @@ def made(name: str, **changes: Any) -> dict[str, Any]:
             "brier": {"loss": 0.6, "bias": 0.35, "variance": 0.25, "spread": None},
         },
         "brier_variance": {"seed": 0.05, "data": 0.2},
-        "noise": {"zero_one": 0.2},
+        "noise": {"zero_one": 0.2, "label_is_not_majority": 0.3},
         "lanes": [{"train_accuracy": 0.6}, {"train_accuracy": 0.8}],
         "config": {"train": {"batch_size": 32}},
     }
@@ -53,7 +53,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     row = "| run7 | 70.0 | 50.0 ± 1.0 | 40.0 ± 1.0 | 10.0 ± 1.0 | 0.20 | 0.600 | 0.350 | 0.250 | 0.20 |"
     assert row in text
-    assert "in 20.0 % of their votes" in text
+    assert "in 20.0 % of their votes" in text and "not their majority on 30.0 % of the images" in text
 
 
 def test_results_of_two_scales_are_refused(tmp_path: Path) -> None:
