@@ -139,9 +139,10 @@ def test_an_epoch_lasts_from_line_to_line(tmp_path: Path) -> None:
     folders = [str(tmp_path / "seeds" / name) for name in ("seed0", "seed1")]
     run = timeline.watch([sys.executable, "-c", PROGRAM, "3", *folders], tmp_path / "seeds")
     assert run.records == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
-    # Lines come at 0.2, 0.6 and 1.0 after the program's start in the first log; on a busy machine later.
+    # The first log's lines come at 0.2, 0.6 and 1.0 after the program's start, the second's 0.1 later; all of
+    # them later on a busy machine. Until the second log is there, the first is counted alone.
     assert len(run.ends_s) == 3
-    assert all(end >= 0.2 + 0.4 * epoch for epoch, end in enumerate(run.ends_s))
+    assert run.ends_s[0] >= 0.2 and run.ends_s[1] >= 0.7 and run.ends_s[2] >= 1.1
     assert run.epoch_s == [run.ends_s[1] - run.ends_s[0], run.ends_s[2] - run.ends_s[1]]
     assert run.ends_s[-1] <= run.total_s
 
