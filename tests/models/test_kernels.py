@@ -122,7 +122,11 @@ def test_a_strided_convolution_of_gray_images_is_one() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_a_depthwise_convolution_and_its_gradients_are_the_library_s() -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_depthwise_convolution_and_its_gradients_are_the_library_s(
+    devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
     layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
     x, kernel, cotangent = normal(1, SHAPE), normal(2, (3, 3, 1, 6)), normal(3, SHAPE)
 
