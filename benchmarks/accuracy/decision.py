@@ -6,7 +6,7 @@ PublicTest has no part in it.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,9 @@ from fer_jax.metrics.calibration import fit_temperature
 
 GAIN: Final = 0.6
 """Points by which a recipe has to be better than the one that it replaces, mirrored image included."""
+NETWORK_GAIN: Final = 1.0
+"""Points by which the best of several networks has to be better than the one there is: more than `GAIN`,
+since the best of several is also the luckiest."""
 LOSS_GAIN: Final = 0.02
 """Nats by which the loss, at its own best temperature, has to be lower where the accuracy is only as good."""
 VIEWS_GAIN: Final = 0.3
@@ -61,6 +64,14 @@ class Verdict:
     """What a rule says, and why."""
 
     holds: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of several arms is chosen, and why."""
+
+    name: str
     reason: str
 
 
@@ -137,6 +148,24 @@ def judge_change(old: Arm, new: Arm) -> Verdict:
     gain = points_gained(old, new)
     said = f"{new.name} has {new.accuracy()}, {old.name} {old.accuracy()}: {gain:+.2f} points"
     return Verdict(gain >= GAIN, f"{said}, and {GAIN:g} are wanted")
+
+
+def judge_networks(old: Arm, others: Sequence[Arm]) -> Choice:
+    """Choose a network: of the others the most accurate, if it gains at least `NETWORK_GAIN`, else the old.
+
+    Raises:
+        ConfigError: they were measured on hold-outs of different sizes.
+
+    >>> arms = [Arm(name, {"flip": flip}, 1000, 1.0) for name, flip in (("a", 700), ("b", 709), ("c", 710))]
+    >>> judge_networks(arms[0], arms[1:2]).name, judge_networks(arms[0], arms[1:]).name
+    ('a', 'c')
+    """
+    gains = {arm.name: points_gained(old, arm) for arm in others}
+    best = max(gains, key=lambda name: gains[name])
+    chosen = best if gains[best] >= NETWORK_GAIN else old.name
+    return Choice(
+        chosen, f"{chosen}, since {best} gains {gains[best]:+.2f} points and {NETWORK_GAIN:g} are wanted"
+    )
 
 
 def judge_augmentation(old: Arm, new: Arm) -> Verdict:

@@ -1,0 +1,103 @@
+"""The comparison of networks: its changes are options, its table by hand, and one tiny run of it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.accuracy import networks
+from benchmarks.accuracy.decision import Arm
+from benchmarks.accuracy.networks import NETWORKS, Network
+from benchmarks.harness import bench
+from fer_jax import cli
+from fer_jax.config.model import ModelConfig
+from fer_jax.data.synthetic import draw_examples
+from fer_jax.files import read_json, read_json_lines, write_json
+from fer_jax.models.cnn import make_model
+from fer_jax.models.summary import list_layers
+from fer_jax.train.__main__ import TrainCommand
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+SMALL = """
+from fer_jax.config import Config, ConvBlock, ModelConfig, TrainConfig
+
+config = Config(
+    name="small",
+    model=ModelConfig(blocks=(ConvBlock(features=2, pool=True),), head="mean", dense_features=0),
+    train=TrainConfig(batch_size=16, select="last"),
+)
+"""
+CHANGES = {"tiny": "", "third": "--model.blocks.0.no-pool"}
+
+
+def test_all_networks_are_different_and_as_small_as_the_rule_wants() -> None:
+    models = set[ModelConfig]()
+    for network in NETWORKS.values():
+        argv = ["--config", str(bench.ROOT / network.config), *network.options.split()]
+        config = cli.parse(TrainCommand, argv, prog="train").settings
+        models.add(config.model)
+        layers = list_layers(make_model(config.model, config.device))
+        assert sum(each.parameters for each in layers) <= 57_000
+    assert len(models) == len(NETWORKS)
+
+
+def row(name: str, flip: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "network": {"words": f"the network {name}"},
+        "machine": "a machine",
+        "epochs": 24,
+        "parameters": 54896,
+        "macs": 7_800_000,
+        "arm": asdict(Arm(name, {"single": 600, "flip": flip}, 1000, 1.0)),
+    }
+
+
+def test_the_table_by_hand(tmp_path: Path) -> None:
+    page, results = tmp_path / "ablation.md", tmp_path / "out.json"
+    page.write_text("<!-- networks -->\n<!-- /networks -->\n")
+    rows = [row("tiny", 610), row("third", 619), row("fourth", 625)]
+    write_json(results, {"results": rows, "decision": networks.decide(rows)})
+    assert networks.main(["write", "--results", str(results), "--pages", str(page)]) == 0
+    lines = page.read_text().splitlines()
+    assert lines[5] == (
+        "| the network fourth | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
+    )
+    assert "fourth, since fourth gains +1.50 points and 1 are wanted. a machine." in lines[7]
+    assert networks.decide(rows[:2])["network"] == "tiny"
+
+
+def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    config, data, runs, out = (tmp_path / name for name in ("small.py", "train.csv", "runs", "out.json"))
+    config.write_text(SMALL)
+    small = {name: Network(name, str(config), words) for name, words in CHANGES.items()}
+    monkeypatch.setattr(networks, "NETWORKS", small)
+    faces = draw_examples(seed=0, examples=70)
+    pixels = [" ".join(map(str, image.ravel())) for image in faces.images]
+    lines = (",".join(map(str, each)) for each in zip(faces.labels, pixels, strict=True))
+    data.write_text("\n".join(["emotion,pixels", *lines]))
+    shared = ["--data", str(data), "--runs", str(runs), "--results", str(out)]
+    shared += ["--options=--train.epochs 2 --train.small-epochs 1"]
+    assert networks.main(["collect", *shared]) == 4
+    assert "tiny is not finished; train it first" in capsys.readouterr().err
+    assert networks.main(["train", *shared, "--lanes", "2"]) == 0
+    assert networks.main(["collect", *shared]) == 0
+    content = read_json(out)
+    assert [each["name"] for each in content["results"]] == list(CHANGES)
+    assert content["decision"]["network"] in CHANGES
+    for each in content["results"]:
+        log = read_json_lines(runs / each["name"] / "log.jsonl")
+        assert each["arm"]["correct"]["single"] == round(each["arm"]["total"] * log[-1]["val_accuracy"])
+    capsys.readouterr()
+    assert networks.main(["collect", *shared[:-1], "--options=--train.epochs 2 --train.small-epochs 0"]) == 4
+    assert "train.small_epochs" in capsys.readouterr().err
+
+
+def test_data_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert networks.main(["train"]) == 2
+    assert "--data is missing" in capsys.readouterr().err
