@@ -1,11 +1,11 @@
-"""The recipe of `best100.py` on another network as large: deeper, and without squeeze-and-excite.
+"""The recipe of `best100.py` on another network as large: deeper, and without squeeze-and-excitation.
 
 Why: an ensemble gains from members that make different mistakes, and two seeds of one network differ less
 than two architectures do. So this network differs from that of `best.py` where that costs no strength.
 Ours: two plain convolutions at 48 pixels, as in VGG, instead of one; a single residual block at 24 pixels,
 which pools; then four residual blocks of equal width at 12 pixels, and one down to 6. Four fifths of the
 operations are at 12 pixels; in `best.py` about half are at 24. There are 14 convolutions of 3 × 3 instead of
-11. Eight of them in a row at 12 pixels see the whole face, so that no squeeze-and-excite has to tell each
+11. Eight of them in a row at 12 pixels see the whole face, so that no squeeze-and-excitation has to tell each
 place about the rest of the image, and stochastic depth suits a stack of equal blocks. Pooling and head stay
 as they are: the alternatives have not been tried on a network this large.
 

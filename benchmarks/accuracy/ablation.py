@@ -79,7 +79,7 @@ INGREDIENTS: Final[dict[str, tuple[str, str]]] = {
     "sam": ("sharpness-aware, radius 0.05: two passes a step", "--optimizer.sam-radius 0.05"),
     "resizing": ("32 px for the first 4 epochs", "--train.small-epochs 4 --train.small-side-px 32"),
     "squeeze-excite": (
-        "squeeze-and-excite after each block",
+        "squeeze-and-excitation after each block",
         "--model.blocks.0.squeeze-excite --model.blocks.1.squeeze-excite --model.blocks.2.squeeze-excite",
     ),
     "residual": (

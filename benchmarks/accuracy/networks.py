@@ -62,11 +62,10 @@ _DEEP: Final = "benchmarks/nets/five_blocks.py"
 NETWORKS: Final[dict[str, Network]] = {
     BASE: Network("four blocks, as in `tiny.py`: 12 pixels from the second block on, 6 in the last", _TINY),
     "third": Network(
-        "24 pixels until the third block, 12 from there on, 6 in the last",
+        "four blocks: 24 pixels until the third, 12 from there on, 6 in the last",
         _TINY,
         "--model.blocks.1.no-pool --model.blocks.2.pool",
     ),
-    "fourth": Network("24 pixels until the last block, 12 there", _TINY, "--model.blocks.1.no-pool"),
     "deep": Network("five narrower blocks: 12 pixels from the second block on, 6 in the last", _DEEP),
     "deep-third": Network(
         "five narrower blocks: 24 pixels until the third, 12 from there on, 6 in the last",

@@ -44,7 +44,7 @@ TIERS: Final[dict[str, Tier]] = {
     "best100": Tier("configs/best100.py", "large network, 100 epochs, stronger augmentation"),
     "best100_plain": Tier(
         "configs/best100_plain.py",
-        "large network without squeeze-and-excite, 100 epochs, stronger augmentation",
+        "large network without squeeze-and-excitation, 100 epochs, stronger augmentation",
     ),
 }
 """Tiers by name; one that is taught waits for its teachers."""

@@ -1,4 +1,4 @@
-"""The plain and residual blocks of fer_jax, with squeeze-and-excite, written in PyTorch."""
+"""The plain and residual blocks of fer_jax, with squeeze-and-excitation, written in PyTorch."""
 
 from collections import OrderedDict
 

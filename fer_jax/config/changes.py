@@ -97,6 +97,6 @@ def _describe_block(settings: Mapping[str, Value], block: str) -> str:
     words += [f"{own['features']} features"]
     words += ["batch norm"] if own["batch_norm"] else []
     words += ["pooling"] if own["pool"] else []
-    words += ["squeeze-and-excite"] if own["squeeze_excite"] else []
+    words += ["squeeze-and-excitation"] if own["squeeze_excite"] else []
     words += [f"dropout {own['dropout_rate']:g}"] if own["dropout_rate"] else []
     return ", ".join(words)

@@ -137,7 +137,7 @@ class OptimizerConfig:
     name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
     """sgd: with momentum; adamw: adam with `weight_decay`; muon: orthogonalised updates for kernels, and
     adamw with Nesterov momentum for the first and last layer, biases, norms, and the kernels of 1 × 1,
-    depthwise and squeeze-and-excite layers; learning rates as for adamw."""
+    depthwise and squeeze-and-excitation layers; learning rates as for adamw."""
     peak_rate: float = 1e-3
     """Learning rate after the warm-up."""
     momentum: float = 0.9

@@ -42,8 +42,8 @@ def is_matrix(path: Sequence[str], shape: Sequence[int]) -> bool:
 
     Muon takes kernels that are maps between many features: convolutions larger than 1 × 1 with several input
     channels, and the hidden dense layer. Adam moves biases, norms, the first and the last layer, as Jordan
-    advises, depthwise kernels, and the small kernels (1 × 1, squeeze-and-excite): they would be half of the
-    matrices, with hardly any of the weights.
+    advises, depthwise kernels, and the small kernels (1 × 1, squeeze-and-excitation): they would be half of
+    the matrices, with hardly any of the weights.
 
     Args:
         path: names from the network down to the weight.

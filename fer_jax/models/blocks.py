@@ -18,7 +18,7 @@ NOT_RECTIFIED = frozenset({*DEPTHWISE, LAST_NORM, SHORTCUT_NORM, EXPAND})
 
 
 class ConvUnit(Unit):
-    """A plain block: convolution 3 × 3, optional norm, ReLU, pooling, squeeze-and-excite and dropout."""
+    """A plain block: convolution 3 × 3, optional norm, ReLU, pooling, squeeze-and-excitation and dropout."""
 
     @nn.compact
     def __call__(self, x: jax.Array, *, is_training: bool) -> jax.Array:

@@ -17,9 +17,9 @@ from fer_jax.models.pooling import pool
 
 SHORTCUT_NORM = "shortcut_norm"
 EXCITE = "excite"
-"""Name of a squeeze-and-excite."""
+"""Name of a layer for squeeze-and-excitation."""
 EXPAND = "expand"
-"""Name of the last layer of a squeeze-and-excite."""
+"""Name of the last layer of squeeze-and-excitation."""
 BATCH_NORM_MOMENTUM = 0.9
 SQUEEZE_REDUCTION = 8
 LEAST_SQUEEZED = 4

@@ -51,5 +51,5 @@ def test_the_settings_of_a_run_are_those_that_are_not_the_default() -> None:
         ["data.path", "a.csv", "none"],
         ["model.blocks.0.features", "2", "32"],
         ["model.blocks.0.pool", "True", "False"],
-        ["model.blocks.1", "32 features, batch norm, squeeze-and-excite, dropout 0.25", "–"],
+        ["model.blocks.1", "32 features, batch norm, squeeze-and-excitation, dropout 0.25", "–"],
     ]

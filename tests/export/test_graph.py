@@ -83,7 +83,7 @@ def test_the_file_holds_no_batch_norm_and_no_pairs_of_a_pooling_and_its_kernels_
     faces = draw_examples(seed=0, examples=1).images
     whole, _ = run(network, faces)
     kinds = [node.op_type for node in whole.graph.node]
-    # Two Mul are squeeze-and-excite's, one standardises; an Add is a shortcut's.
+    # Two Mul are squeeze-and-excitation's, one standardises; an Add is a shortcut's.
     assert (kinds.count("Mul"), kinds.count("Add"), kinds.count("Slice"), kinds.count("Max")) == (3, 3, 1, 0)
     half, _ = run(network, faces, "float16")
     kernels = [each for each in half.graph.initializer if each.data_type == 10]

@@ -58,14 +58,14 @@ def row(name: str, flip: int) -> dict[str, Any]:
 def test_the_table_by_hand(tmp_path: Path) -> None:
     page, results = tmp_path / "ablation.md", tmp_path / "out.json"
     page.write_text("<!-- networks -->\n<!-- /networks -->\n")
-    rows = [row("tiny", 610), row("third", 619), row("fourth", 625)]
+    rows = [row("tiny", 610), row("third", 619), row("deep", 625)]
     write_json(results, {"results": rows, "decision": networks.decide(rows)})
     assert networks.main(["write", "--results", str(results), "--pages", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[5] == (
-        "| the network fourth | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
+        "| the network deep | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
     )
-    assert "fourth, since fourth gains +1.50 points and 1 are wanted. a machine." in lines[7]
+    assert "deep, since deep gains +1.50 points and 1 are wanted. a machine." in lines[7]
     assert networks.decide(rows[:2])["network"] == "tiny"
 
 
