@@ -1,8 +1,8 @@
 """The rules by which recipes are decided, written down before a hold-out of Training is read.
 
 Each rule is a pure function of what was counted on the hold-out (`split.protocol holdout`). Where a rule
-finds too little gain, the older or simpler one stays. `decide` applies them all, and gives its reasons.
-PublicTest has no part in it.
+finds too little gain, the older or simpler one stays. `decide` applies those for the large recipe, and gives
+its reasons; `choose_network` is the one for a network of the size of `tiny`. PublicTest has no part in it.
 """
 
 import math
@@ -23,7 +23,9 @@ GAIN: Final = 0.6
 """Points by which a recipe has to be better than the one that it replaces, mirrored image included."""
 NETWORK_GAIN: Final = 1.0
 """Points by which the best of several networks has to be better than the one there is: more than `GAIN`,
-since the best of several is also the luckiest."""
+because picking the best of several also picks the luckiest."""
+MOST_PARAMETERS: Final = 57_000
+"""Of a network of the size of `tiny`."""
 LOSS_GAIN: Final = 0.02
 """Nats by which the loss, at its own best temperature, has to be lower where the accuracy is only as good."""
 VIEWS_GAIN: Final = 0.3
@@ -64,14 +66,6 @@ class Verdict:
     """What a rule says, and why."""
 
     holds: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of several arms is chosen, and why."""
-
-    name: str
     reason: str
 
 
@@ -150,22 +144,24 @@ def judge_change(old: Arm, new: Arm) -> Verdict:
     return Verdict(gain >= GAIN, f"{said}, and {GAIN:g} are wanted")
 
 
-def judge_networks(old: Arm, others: Sequence[Arm]) -> Choice:
-    """Choose a network: of the others the most accurate, if it gains at least `NETWORK_GAIN`, else the old.
+def choose_network(old: Arm, others: Sequence[Arm]) -> tuple[str, str]:
+    """Choose a network: of the others the most accurate if it gains at least `NETWORK_GAIN`, else the old.
+
+    Returns:
+        Its name, and why.
 
     Raises:
         ConfigError: they were measured on hold-outs of different sizes.
 
     >>> arms = [Arm(name, {"flip": flip}, 1000, 1.0) for name, flip in (("a", 700), ("b", 709), ("c", 710))]
-    >>> judge_networks(arms[0], arms[1:2]).name, judge_networks(arms[0], arms[1:]).name
+    >>> choose_network(arms[0], arms[1:2])[0], choose_network(arms[0], arms[1:])[0]
     ('a', 'c')
     """
     gains = {arm.name: points_gained(old, arm) for arm in others}
     best = max(gains, key=lambda name: gains[name])
     chosen = best if gains[best] >= NETWORK_GAIN else old.name
-    return Choice(
-        chosen, f"{chosen}, since {best} gains {gains[best]:+.2f} points and {NETWORK_GAIN:g} are wanted"
-    )
+    said = f"{best} gains {gains[best]:+.2f} points over {old.name}, and at least {NETWORK_GAIN} are wanted"
+    return chosen, f"{said}: {chosen} is chosen"
 
 
 def judge_augmentation(old: Arm, new: Arm) -> Verdict:

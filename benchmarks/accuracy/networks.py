@@ -1,11 +1,11 @@
-"""Which network of the size of `tiny`? Each one with the same recipe, measured on a hold-out of Training.
+"""Which network is most accurate at the size of `tiny`? Each with the same recipe, on a hold-out of Training.
 
     python -m benchmarks.accuracy.networks train --data fer2013.csv --lanes 2  # resumes where it stopped
     python -m benchmarks.accuracy.networks collect --data fer2013.csv  # -> results/networks.json
     python -m benchmarks.accuracy.networks write                       # -> docs/results/ablation.md
 
-All have at most 57,000 parameters. They differ in their depth, and in where they halve height and width: the
-later, the more operations. The recipe is that of `tiny.py` over 24 epochs, half of them at 32
+All have at most 57,000 parameters. They differ in their depth, and in which blocks pool: the later, the more
+operations. The recipe is that of `tiny.py` over 24 epochs, half of them at 32
 pixels. `benchmarks.accuracy.decision` has the rule that chooses.
 """
 
@@ -20,6 +20,7 @@ import tyro
 from rich.console import Console
 
 from benchmarks.accuracy import decision
+from benchmarks.accuracy.ablation import check_alike
 from benchmarks.accuracy.decision import Arm
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
@@ -30,7 +31,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import Json, read_json
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import run_weights
-from fer_jax.inference.predictor import predict_choices
+from fer_jax.inference.predictor import count_views, predict_choices
 from fer_jax.report import terminal
 from fer_jax.runtime import cpu
 from fer_jax.text import Table, to_markdown
@@ -38,7 +39,7 @@ from fer_jax.text import Table, to_markdown
 BASE: Final = "tiny"
 SECTION: Final = "networks"
 PROGRAM: Final = "python -m benchmarks.accuracy.networks"
-QUESTION: Final = "Which network of the size of tiny?"
+QUESTION: Final = "Which network is most accurate at the size of tiny?"
 VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip")
 
 
@@ -59,19 +60,12 @@ class Network:
 
 _TINY: Final = "configs/tiny.py"
 _DEEP: Final = "benchmarks/nets/five_blocks.py"
+_LATE: Final = "--model.blocks.1.no-pool --model.blocks.2.pool"
 NETWORKS: Final[dict[str, Network]] = {
-    BASE: Network("four blocks, as in `tiny.py`: 12 pixels from the second block on, 6 in the last", _TINY),
-    "third": Network(
-        "four blocks: 24 pixels until the third, 12 from there on, 6 in the last",
-        _TINY,
-        "--model.blocks.1.no-pool --model.blocks.2.pool",
-    ),
-    "deep": Network("five narrower blocks: 12 pixels from the second block on, 6 in the last", _DEEP),
-    "deep-third": Network(
-        "five narrower blocks: 24 pixels until the third, 12 from there on, 6 in the last",
-        _DEEP,
-        "--model.blocks.1.no-pool --model.blocks.2.pool",
-    ),
+    BASE: Network("four blocks, pooling in the first, second and fourth, as in `tiny.py`", _TINY),
+    "late-pool": Network("four blocks, pooling in the first, third and fourth", _TINY, _LATE),
+    "deep": Network("five narrower blocks, pooling in the first, second and fifth", _DEEP),
+    "deep-late-pool": Network("five narrower blocks, pooling in the first, third and fifth", _DEEP, _LATE),
 }
 """By name; the base first."""
 RECIPE: Final = (
@@ -157,7 +151,8 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
         A row for each network; and the config of the base.
 
     Raises:
-        RunError: a run is not finished or has other settings than required.
+        RunError: a run is not finished, has other settings than required, or was trained on other data.
+        DataError: the file is not what the runs were trained on.
     """
     cpu.tune_cpu()
     rows, configs = [], []
@@ -166,10 +161,10 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
             raise RunError(f"{training.folder} is not finished; train it first: {PROGRAM} train")
         unattended.check_settings(training)
         trained = run_weights.load_finished(training.folder, data, None)
-        examples, held_out = run_weights.load_data(trained, is_other_file=True), trained.saved["val"]
+        examples, held_out = run_weights.load_data(trained, is_other_file=False), trained.saved["val"]
         name, record = training.folder.name, trained.record
-        console.print(f"{name}: {len(held_out):,} images")
-        logits = predict_choices(trained.network, examples.images[held_out], VIEWS)
+        with terminal.show_steps(console, name, count_views(VIEWS)) as advance:
+            logits = predict_choices(trained.network, examples.images[held_out], VIEWS, advance=advance)
         arm = decision.measure_arm(name, logits, examples.labels[held_out])
         configs.append(to_json(trained.config))
         rows.append(
@@ -186,14 +181,24 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
                 "arm": asdict(arm),
             }
         )
+    check_alike(rows, ("data_sha256", "split_sha256", "epochs"), cure="train it again")
     return rows, {"config": configs[0]}
 
 
 def decide(results: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Apply the rule to the rows, the base's first: the name of the chosen network, and why."""
+    """Apply the rule to the rows, the base's first: the name of the chosen network, and why.
+
+    Raises:
+        ConfigError: a network is too large.
+    """
+    large = [row["name"] for row in results if row["parameters"] > decision.MOST_PARAMETERS]
+    if large:
+        raise ConfigError(
+            f"{large[0]} has more than {decision.MOST_PARAMETERS:,} parameters, against the rule"
+        )
     base, *others = (Arm(**row["arm"]) for row in results)
-    verdict = decision.judge_networks(base, others)
-    return {"network": verdict.name, "reason": verdict.reason}
+    name, reason = decision.choose_network(base, others)
+    return {"network": name, "reason": reason}
 
 
 def table(content: Json) -> str:
@@ -210,7 +215,7 @@ def table(content: Json) -> str:
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy on the {arms[0].total:,} images of the hold-out, after the last of "
         f"{results[0]['epochs']} epochs on the rest of Training, one seed each. Gain: points over the first "
-        f"row, with flip TTA. The rule: {content['decision']['reason']}. {results[0]['machine']}."
+        f"row, with flip TTA. By the rule, {content['decision']['reason']}. {results[0]['machine']}."
     )
 
 

@@ -20,6 +20,7 @@ from benchmarks.accuracy import (
     fine_tuning_tables,
     label_errors,
     ladder,
+    networks,
     tflite,
 )
 from benchmarks.accuracy.long_ablation import __main__ as long_ablation
@@ -60,6 +61,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     ceiling.SECTION: ("ceiling", ceiling.table),
     ablation.SECTION: ("ablation", ablation.table),
     long_ablation.SECTION: (long_ablation.RESULTS, long_ablation_table.table),
+    networks.SECTION: ("networks", networks.table),
     label_errors.SECTION: ("label_errors", label_errors.table),
     fine_tuning.SECTION: (fine_tuning.RESULTS, fine_tuning_tables.describe),
     exports.SECTION: ("exports", exports.table),

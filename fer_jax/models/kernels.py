@@ -215,7 +215,7 @@ def _depthwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tupl
 
 def _depthwise_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    # A loop over the images of a batch that is divided among devices would send them all around.
+    # With a batch that is divided among devices, each step of a loop would fetch its image from one of them.
     is_alone = jax.default_backend() == "cpu" and jax.device_count() == 1
     sums = _correlate_by_image(x, grad) if is_alone else _correlate(x, grad)
     grad_kernel = jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
@@ -236,7 +236,11 @@ def _correlate(x: jax.Array, grad: jax.Array) -> list[jax.Array]:
 
 
 def _correlate_by_image(x: jax.Array, grad: jax.Array) -> list[jax.Array]:
-    """Do the same up to rounding, and faster on a CPU: of the nine sums XLA makes one slow loop."""
+    """Compute the same sums up to rounding, image by image.
+
+    On a CPU that is faster, because XLA fuses the nine sums over all images into one slow loop. Here are
+    elementwise products alone: convolutions and their gradients would be slow in a loop.
+    """
 
     def add_image(index: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
         image, its_grad = (jax.lax.dynamic_slice_in_dim(each, index, 1) for each in (x, grad))

@@ -126,6 +126,7 @@ def test_a_strided_convolution_of_gray_images_is_one() -> None:
 def test_a_depthwise_convolution_and_its_gradients_are_the_library_s(
     devices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr(jax, "device_count", lambda: devices)
     layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
     x, kernel, cotangent = normal(1, SHAPE), normal(2, (3, 3, 1, 6)), normal(3, SHAPE)
@@ -139,6 +140,8 @@ def test_a_depthwise_convolution_and_its_gradients_are_the_library_s(
 
     ours, theirs = jax.jit(lambda: both(kernels.conv_depthwise))(), jax.jit(lambda: both(library))()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+    program = str(jax.make_jaxpr(lambda: both(kernels.conv_depthwise))())
+    assert ("scan[" in program) == (devices == 1)
 
 
 NETWORKS = {

@@ -1,18 +1,19 @@
 """The comparison of networks: its changes are options, its table by hand, and one tiny run of it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.accuracy import networks
-from benchmarks.accuracy.decision import Arm
+from benchmarks.accuracy.decision import MOST_PARAMETERS, Arm
 from benchmarks.accuracy.networks import NETWORKS, Network
 from benchmarks.harness import bench
 from fer_jax import cli
-from fer_jax.config.model import ModelConfig
+from fer_jax.config.files import load_config
 from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import ConfigError
 from fer_jax.files import read_json, read_json_lines, write_json
 from fer_jax.models.cnn import make_model
 from fer_jax.models.summary import list_layers
@@ -29,18 +30,20 @@ config = Config(
     train=TrainConfig(batch_size=16, select="last"),
 )
 """
-CHANGES = {"tiny": "", "third": "--model.blocks.0.no-pool"}
+CHANGES = {"tiny": "", "late-pool": "--model.blocks.0.no-pool"}
 
 
-def test_all_networks_are_different_and_as_small_as_the_rule_wants() -> None:
-    models = set[ModelConfig]()
-    for network in NETWORKS.values():
+def test_the_networks_differ_and_nothing_else_does() -> None:
+    configs = {}
+    for name, network in NETWORKS.items():
         argv = ["--config", str(bench.ROOT / network.config), *network.options.split()]
-        config = cli.parse(TrainCommand, argv, prog="train").settings
-        models.add(config.model)
-        layers = list_layers(make_model(config.model, config.device))
-        assert sum(each.parameters for each in layers) <= 57_000
-    assert len(models) == len(NETWORKS)
+        configs[name] = cli.parse(TrainCommand, argv, prog="train").settings
+        layers = list_layers(make_model(configs[name].model, configs[name].device))
+        assert sum(each.parameters for each in layers) <= MOST_PARAMETERS
+    base, *others = configs.values()
+    assert len({each.model for each in configs.values()}) == len(NETWORKS)
+    assert all(replace(each, name=base.name, model=base.model) == base for each in others)
+    assert load_config("tiny80").model == configs["deep-late-pool"].model
 
 
 def row(name: str, flip: int) -> dict[str, Any]:
@@ -58,15 +61,19 @@ def row(name: str, flip: int) -> dict[str, Any]:
 def test_the_table_by_hand(tmp_path: Path) -> None:
     page, results = tmp_path / "ablation.md", tmp_path / "out.json"
     page.write_text("<!-- networks -->\n<!-- /networks -->\n")
-    rows = [row("tiny", 610), row("third", 619), row("deep", 625)]
+    rows = [row("tiny", 610), row("late-pool", 619), row("deep", 625)]
     write_json(results, {"results": rows, "decision": networks.decide(rows)})
     assert networks.main(["write", "--results", str(results), "--pages", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[5] == (
         "| the network deep | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
     )
-    assert "deep, since deep gains +1.50 points and 1 are wanted. a machine." in lines[7]
+    assert lines[7].endswith(
+        "By the rule, deep gains +1.50 points over tiny, and at least 1.0 are wanted: deep is chosen. a machine."
+    )
     assert networks.decide(rows[:2])["network"] == "tiny"
+    with pytest.raises(ConfigError, match=r"deep has more than 57,000 parameters"):
+        networks.decide([*rows[:2], rows[2] | {"parameters": 57_001}])
 
 
 def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
@@ -89,13 +96,17 @@ def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
     assert networks.main(["collect", *shared]) == 0
     content = read_json(out)
     assert [each["name"] for each in content["results"]] == list(CHANGES)
-    assert content["decision"]["network"] in CHANGES
+    assert content["decision"] == networks.decide(content["results"])
     for each in content["results"]:
         log = read_json_lines(runs / each["name"] / "log.jsonl")
         assert each["arm"]["correct"]["single"] == round(each["arm"]["total"] * log[-1]["val_accuracy"])
     capsys.readouterr()
     assert networks.main(["collect", *shared[:-1], "--options=--train.epochs 2 --train.small-epochs 0"]) == 4
     assert "train.small_epochs" in capsys.readouterr().err
+    header, *rows = data.read_text().splitlines()
+    data.write_text("\n".join([header, *reversed(rows)]))
+    assert networks.main(["collect", *shared]) == 3
+    assert "was trained on" in capsys.readouterr().err
 
 
 def test_data_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
