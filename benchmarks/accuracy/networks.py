@@ -193,9 +193,8 @@ def decide(results: Sequence[dict[str, Any]]) -> dict[str, str]:
     """
     large = [row["name"] for row in results if row["parameters"] > decision.MOST_PARAMETERS]
     if large:
-        raise ConfigError(
-            f"{large[0]} has more than {decision.MOST_PARAMETERS:,} parameters, against the rule"
-        )
+        most = f"{decision.MOST_PARAMETERS:,}"
+        raise ConfigError(f"{large[0]} has more than {most} parameters, which the rule does not allow")
     base, *others = (Arm(**row["arm"]) for row in results)
     name, reason = decision.choose_network(base, others)
     return {"network": name, "reason": reason}

@@ -69,7 +69,8 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
         "| the network deep | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
     )
     assert lines[7].endswith(
-        "By the rule, deep gains +1.50 points over tiny, and at least 1.0 are wanted: deep is chosen. a machine."
+        "By the rule, deep gains +1.50 points over tiny, and at least 1.0 are wanted: deep is chosen. "
+        "a machine."
     )
     assert networks.decide(rows[:2])["network"] == "tiny"
     with pytest.raises(ConfigError, match=r"deep has more than 57,000 parameters"):
