@@ -8,7 +8,9 @@ Ours: four residual blocks instead of three, narrower, with pooling in the secon
 with half the epochs: the averaged answers of the released `best` and `mid` to each image and its mirror image
 are 0.7 of the target; shifts, rotations and flips; the first half at 32 pixels.
 
-Measured: not yet.
+Measured: 67.0 ± 0.5 percent on PublicTest by FER2013's labels, 68.2 ± 0.3 with flip TTA, without copies of
+training images 65.5 ± 0.6 and 66.8 ± 0.3, distilled from best, mid (mean ± sd of 2 seeds; the last epoch,
+with no selection).
 
 Command: python -m fer_jax.train --config configs/tiny80.py --data fer2013.csv
     python -m benchmarks.accuracy train --data fer2013.csv --tiers tiny80 --seeds 2 --lanes 2

@@ -15,7 +15,7 @@ from fer_jax.release import card as release_card
 from fer_jax.runs import sources
 from fer_jax.text import Table, mean_and_spread, to_markdown
 
-SHORT_TIERS: Final = ("best", "ferplus", "mid", "speedrun20", "tiny-distilled")
+SHORT_TIERS: Final = ("best", "ferplus", "mid", "speedrun20", "tiny80", "tiny-distilled")
 """Tiers in the README's short table, in its order."""
 MEASURED: Final = r"^Measured: [^\n]*(?:\n(?![A-Z]\w+: )[^\n]+)*"
 """The paragraph of a config's docstring that `list_measured` writes."""

@@ -50,7 +50,7 @@ LABELS: Final = {"fer2013": "FER2013", "ferplus": "FER+ majority"}
 class Ceiling:
     """Measure released weights on PublicTest: without copies, beside one human rater, and with abstention."""
 
-    networks: tuple[str, ...] = ("tiny", "mid", "best", "ferplus")
+    networks: tuple[str, ...] = ("tiny", "tiny80", "mid", "best", "ferplus")
     """Released weights."""
     data: Path | None = None
     """FER2013 file."""

@@ -36,8 +36,8 @@ class PredictOptions:
     sources: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Pictures, folders, patterns, videos, camera:0, or - for a picture on standard input."""
     weights: tuple[str, ...] = ("mid",)
-    """Released weights (tiny, mid, best, ferplus), a .safetensors file or the folder of a run; several are an
-    ensemble."""
+    """Released weights (tiny, tiny80, mid, best, ferplus), a .safetensors file or the folder of a run; several
+    are an ensemble."""
     views: PhotoViews = "photo"
     """How often a network looks at a face in a picture. photo: at squares of three sizes and their mirror
     images, the most accurate; flip: at one square and its mirror image; single: once, the fastest."""
@@ -96,7 +96,7 @@ def check(options: PredictOptions) -> "Found":
     for name in options.weights:
         sources.find(name)
     if not options.weights:
-        raise ConfigError("--weights names nothing; give mid, best, tiny, ferplus, a file or a run")
+        raise ConfigError("--weights names nothing; give mid, best, tiny, tiny80, ferplus, a file or a run")
     if not options.no_detector:
         check_installed(options.detector)
     if {source.kind for source in found.sources} <= {"camera", "video"}:

@@ -80,5 +80,5 @@ def test_the_home_of_an_unknown_user_is_not_there(here: Path) -> None:
 
 
 def test_what_is_there_is_listed(here: Path) -> None:
-    with pytest.raises(RunError, match=r"one of best, ferplus, mid, tiny$"):
+    with pytest.raises(RunError, match=r"one of best, ferplus, mid, tiny, tiny80$"):
         find("nothing like it")

@@ -39,7 +39,7 @@ def export(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["tiny", "mid", "best", "ferplus"])
+@pytest.mark.parametrize("name", ["tiny", "tiny80", "mid", "best", "ferplus"])
 def test_figures_are_those_of_the_card(name: str, tmp_path: Path) -> None:
     card = read_json(WEIGHTS / f"{name}.json")
     told = describe_network(name, export(name, tmp_path))
