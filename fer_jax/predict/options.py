@@ -36,8 +36,8 @@ class PredictOptions:
     sources: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Pictures, folders, patterns, videos, camera:0, or - for a picture on standard input."""
     weights: tuple[str, ...] = ("mid",)
-    """Released weights (tiny, tiny80, mid, best, ferplus), a .safetensors file or the folder of a run; several
-    are an ensemble."""
+    """Released weights (tiny, tiny80, mid, best, ferplus), a .safetensors file or the folder of a run;
+    several are an ensemble."""
     views: PhotoViews = "photo"
     """How often a network looks at a face in a picture. photo: at squares of three sizes and their mirror
     images, the most accurate; flip: at one square and its mirror image; single: once, the fastest."""

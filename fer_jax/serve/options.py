@@ -31,8 +31,8 @@ class ServeOptions:
     """
 
     weights: tuple[str, ...] = ("mid",)
-    """Released weights (tiny, tiny80, mid, best, ferplus), a .safetensors file or the folder of a run; several
-    are an ensemble."""
+    """Released weights (tiny, tiny80, mid, best, ferplus), a .safetensors file or the folder of a run;
+    several are an ensemble."""
     views: PhotoViews = "photo"
     """How often a network looks at a face. photo: at squares of three sizes and their mirror images, the most
     accurate; flip: at one square and its mirror image; single: once, the fastest."""
