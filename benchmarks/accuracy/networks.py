@@ -209,7 +209,8 @@ def table(content: Json) -> str:
         gain = "" if row is results[0] else f"{decision.points_gained(arms[0], arm):+.2f}"
         accuracies = [arm.accuracy(views) for views in VIEWS]
         macs = f"{row['macs'] / 1e6:.1f}"
-        rows.append([row["network"]["words"], f"{row['parameters']:,}", macs, *accuracies, gain])
+        words = f"{row['name']}: {row['network']['words']}"
+        rows.append([words, f"{row['parameters']:,}", macs, *accuracies, gain])
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Accuracy on the {arms[0].total:,} images of the hold-out, after the last of "

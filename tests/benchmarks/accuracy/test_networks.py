@@ -66,7 +66,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert networks.main(["write", "--results", str(results), "--pages", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[5] == (
-        "| the network deep | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
+        "| deep: the network deep | 54,896 | 7.8 | 60.00 % (600 of 1,000) | 62.50 % (625 of 1,000) | +1.50 |"
     )
     assert lines[7].endswith(
         "By the rule, deep gains +1.50 points over tiny, and at least 1.0 are wanted: deep is chosen. "
