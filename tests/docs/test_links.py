@@ -1,4 +1,4 @@
-"""Links between pages lead to pages: the site has those in docs/ alone, and those of docs/api are generated."""
+"""Links between pages lead to pages: those of the site in docs/ alone; pages of docs/api are generated."""
 
 import re
 from pathlib import Path
