@@ -5,8 +5,8 @@
     python -m benchmarks.accuracy.networks write                       # -> docs/results/ablation.md
 
 All have at most 57,000 parameters. They differ in their depth, and in which blocks pool: the later, the more
-operations. The recipe is that of `tiny.py` over 24 epochs, half of them at 32
-pixels. `benchmarks.accuracy.decision` has the rule that chooses.
+operations. The recipe is that of `tiny.py` over 24 epochs, half of them at 32 pixels.
+`benchmarks.accuracy.decision` has the rule that chooses.
 """
 
 import shlex
@@ -26,7 +26,6 @@ from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.harness.unattended import Training
 from fer_jax import cli
-from fer_jax.config.files import to_json
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.files import Json, read_json
 from fer_jax.images.view_choice import ViewChoice
@@ -119,12 +118,12 @@ def _do(options: Networks, argv: list[str] | None) -> int:
     wanted = [_training(options, options.data, name) for name in NETWORKS]
     if options.verb == "train":
         return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
-    results, settings = collect(wanted, options.data, console)
+    results = collect(wanted, options.data, console)
     bench.write(
         options.results,
         question=QUESTION,
         command=bench.to_command(PROGRAM, argv),
-        settings=settings,
+        settings={"config": read_json(wanted[0].folder / "config.json")},
         results=results,
         extra={"decision": decide(results)},
     )
@@ -139,7 +138,7 @@ def _training(options: Networks, data: Path, name: str) -> Training:
     return Training(options.runs.resolve() / name, tuple(words))
 
 
-def collect(trainings: Sequence[Training], data: Path, console: Console) -> tuple[list[dict[str, Any]], Json]:
+def collect(trainings: Sequence[Training], data: Path, console: Console) -> list[dict[str, Any]]:
     """Measure each network on the images that its run held out.
 
     Args:
@@ -148,14 +147,14 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
         console: where progress is shown.
 
     Returns:
-        A row for each network; and the config of the base.
+        A row for each network.
 
     Raises:
         RunError: a run is not finished, has other settings than required, or was trained on other data.
         DataError: the file is not what the runs were trained on.
     """
     cpu.tune_cpu()
-    rows, configs = [], []
+    rows = []
     for training in trainings:
         if not unattended.is_finished(training.folder):
             raise RunError(f"{training.folder} is not finished; train it first: {PROGRAM} train")
@@ -166,7 +165,6 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
         with terminal.show_steps(console, name, count_views(VIEWS)) as advance:
             logits = predict_choices(trained.network, examples.images[held_out], VIEWS, advance=advance)
         arm = decision.measure_arm(name, logits, examples.labels[held_out])
-        configs.append(to_json(trained.config))
         rows.append(
             {
                 "name": name,
@@ -182,7 +180,7 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> tupl
             }
         )
     check_alike(rows, ("data_sha256", "split_sha256", "epochs"), cure="train it again")
-    return rows, {"config": configs[0]}
+    return rows
 
 
 def decide(results: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -202,7 +202,7 @@ def _load(
 ) -> Analyzer:
     names = (weights,) if isinstance(weights, str | Path) else tuple(weights)
     if not names:
-        raise ConfigError("weights came empty; name mid, best, tiny, tiny80, ferplus, a file or a run")
+        raise ConfigError(f"weights came empty; name {', '.join(list_names(WEIGHTS))}, a file or a run")
     if views not in SCALES:
         raise ConfigError(f"views came {views!r}; wanted one of {', '.join(SCALES)}")
     if detector is not None and detector not in TERMS:

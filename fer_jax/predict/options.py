@@ -96,7 +96,8 @@ def check(options: PredictOptions) -> "Found":
     for name in options.weights:
         sources.find(name)
     if not options.weights:
-        raise ConfigError("--weights names nothing; give mid, best, tiny, tiny80, ferplus, a file or a run")
+        released = ", ".join(sources.list_names(sources.WEIGHTS))
+        raise ConfigError(f"--weights names nothing; give {released}, a file or a run")
     if not options.no_detector:
         check_installed(options.detector)
     if {source.kind for source in found.sources} <= {"camera", "video"}:
