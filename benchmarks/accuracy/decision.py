@@ -2,13 +2,14 @@
 
 Each rule is a pure function of what was counted on the hold-out (`split.protocol holdout`). Where a rule
 finds too little gain, the older or simpler one stays. `decide` applies those for the large recipe, and gives
-its reasons; `choose_network` is the one for a network of the size of `tiny`. PublicTest has no part in it.
+its reasons; `choose_network` is the one for a network of the size of `tiny` or `mid`. PublicTest has no part
+in it.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from scipy.special import log_softmax
@@ -24,8 +25,6 @@ GAIN: Final = 0.6
 NETWORK_GAIN: Final = 1.0
 """Points by which the best of several networks has to be better than the one there is: more than `GAIN`,
 because picking the best of several also picks the luckiest."""
-MOST_PARAMETERS: Final = 57_000
-"""Of a network of the size of `tiny`."""
 LOSS_GAIN: Final = 0.02
 """Nats by which the loss, at its own best temperature, has to be lower where the accuracy is only as good."""
 VIEWS_GAIN: Final = 0.3
@@ -38,6 +37,25 @@ SLOW_EPOCHS: Final = 70
 SEEDS: Final = 4
 SLOW_SEEDS: Final = 3
 BASE_VIEWS: Final[ViewChoice] = "flip"
+Size = Literal["tiny", "mid"]
+"""A released network; others are compared that are about as large."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that a network of some size may have.
+
+    Attributes:
+        parameters: how many.
+        macs: multiply-accumulates per image.
+    """
+
+    parameters: int
+    macs: float = math.inf
+
+
+LIMITS: Final[dict[Size, Limit]] = {"tiny": Limit(57_000), "mid": Limit(900_000, 65e6)}
+"""By the network whose size they have."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +160,24 @@ def judge_change(old: Arm, new: Arm) -> Verdict:
     gain = points_gained(old, new)
     said = f"{new.name} has {new.accuracy()}, {old.name} {old.accuracy()}: {gain:+.2f} points"
     return Verdict(gain >= GAIN, f"{said}, and {GAIN:g} are wanted")
+
+
+def check_size(size: Size, name: str, *, parameters: int, macs: int) -> None:
+    """Check that a network is within the limit of its comparison.
+
+    Raises:
+        ConfigError: it is larger.
+    """
+    most = LIMITS[size]
+    if parameters > most.parameters:
+        raise ConfigError(
+            f"{name} has {parameters:,} parameters; the rule allows {most.parameters:,} at the size of {size}"
+        )
+    if macs > most.macs:
+        raise ConfigError(
+            f"{name} takes {macs:,} multiply-accumulates per image; the rule allows {most.macs:,.0f} at the "
+            f"size of {size}"
+        )
 
 
 def choose_network(old: Arm, others: Sequence[Arm]) -> tuple[str, str]:

@@ -1,12 +1,12 @@
-"""Which network is most accurate at the size of `tiny`? Each with the same recipe, on a hold-out of Training.
+"""Which network is most accurate at the size of `tiny`, or of `mid`? On a hold-out of Training.
 
     python -m benchmarks.accuracy.networks train --data fer2013.csv --lanes 2  # resumes where it stopped
-    python -m benchmarks.accuracy.networks collect --data fer2013.csv  # -> results/networks.json
+    python -m benchmarks.accuracy.networks collect --data fer2013.csv  # -> results/networks-tiny.json
     python -m benchmarks.accuracy.networks write                       # -> docs/results/ablation.md
+    python -m benchmarks.accuracy.networks train --size mid --data fer2013.csv --lanes 2  # and so on
 
-All have at most 57,000 parameters. They differ in their depth, and in which blocks pool: the later, the more
-operations. The recipe is that of `tiny.py` over 24 epochs, half of them at 32 pixels.
-`benchmarks.accuracy.decision` has the rule that chooses.
+Those of one size have the same recipe. They differ in their depth and width, and in which blocks pool: the
+later, the more operations. `benchmarks.accuracy.decision` has their limits, and the rule that chooses.
 """
 
 import shlex
@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import decision
 from benchmarks.accuracy.ablation import check_alike
-from benchmarks.accuracy.decision import Arm
+from benchmarks.accuracy.decision import Arm, Size
 from benchmarks.harness import bench, unattended
 from benchmarks.harness.sections import PAGES, write_section
 from benchmarks.harness.unattended import Training
@@ -35,10 +35,7 @@ from fer_jax.report import terminal
 from fer_jax.runtime import cpu
 from fer_jax.text import Table, to_markdown
 
-BASE: Final = "tiny"
-SECTION: Final = "networks"
 PROGRAM: Final = "python -m benchmarks.accuracy.networks"
-QUESTION: Final = "Which network is most accurate at the size of tiny?"
 VIEWS: Final[tuple[ViewChoice, ...]] = ("single", "flip")
 
 
@@ -57,25 +54,62 @@ class Network:
     options: str = ""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Networks of one size, and the recipe that they share.
+
+    Attributes:
+        networks: by name; the base first.
+        recipe: options of `python -m fer_jax.train` for each of them.
+    """
+
+    networks: dict[str, Network]
+    recipe: str
+
+
 _TINY: Final = "configs/tiny.py"
 _DEEP: Final = "benchmarks/nets/five_blocks.py"
 _LATE: Final = "--model.blocks.1.no-pool --model.blocks.2.pool"
-NETWORKS: Final[dict[str, Network]] = {
-    BASE: Network("four blocks, pooling in the first, second and fourth, as in `tiny.py`", _TINY),
-    "late-pool": Network("four blocks, pooling in the first, third and fourth", _TINY, _LATE),
-    "deep": Network("five narrower blocks, pooling in the first, second and fifth", _DEEP),
-    "deep-late-pool": Network("five narrower blocks, pooling in the first, third and fifth", _DEEP, _LATE),
-}
-"""By name; the base first."""
-RECIPE: Final = (
-    "--split.protocol holdout --train.epochs 24 --train.small-epochs 12 --train.small-side-px 32 "
-    "--train.measure-epochs 4"
+_MID: Final = "configs/mid.py"
+_DEEP_MID: Final = "benchmarks/nets/five_blocks_mid.py"
+_WIDE_TINY: Final = (
+    "--model.blocks.1.no-pool --model.blocks.2.pool --model.blocks.3.no-pool --model.blocks.4.pool "
+    "--model.blocks.2.features 56 --model.blocks.3.features 56 --model.blocks.4.features 64"
 )
+_LATE_MID: Final = (
+    "--model.blocks.2.no-pool --model.blocks.3.pool "
+    "--model.blocks.2.features 112 --model.blocks.3.features 112"
+)
+_HOLD_OUT: Final = "--split.protocol holdout --train.small-side-px 32 --train.measure-epochs 4"
+COMPARISONS: Final[dict[Size, Comparison]] = {
+    "tiny": Comparison(
+        {
+            "tiny": Network("four blocks, pooling in the first, second and fourth, as in `tiny.py`", _TINY),
+            "late-pool": Network("four blocks, pooling in the first, third and fourth", _TINY, _LATE),
+            "deep": Network("five narrower blocks, pooling in the first, second and fifth", _DEEP),
+            "deep-late-pool": Network(
+                "five narrower blocks, pooling in the first, third and fifth", _DEEP, _LATE
+            ),
+        },
+        f"{_HOLD_OUT} --train.epochs 24 --train.small-epochs 12",
+    ),
+    "mid": Comparison(
+        {
+            "mid": Network("four blocks, pooling in the first, second and third, as in `mid.py`", _MID),
+            "wide-tiny80": Network("the five blocks of `tiny80.py`, twice as wide", _DEEP_MID, _WIDE_TINY),
+            "deep": Network("five narrower blocks, pooling in the first, second and fourth", _DEEP_MID),
+            "late-pool": Network(
+                "four narrower blocks, pooling in the first, second and fourth", _MID, _LATE_MID
+            ),
+        },
+        f"{_HOLD_OUT} --train.epochs 16 --train.small-epochs 8",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Train networks of the size of `tiny`, measure them on the hold-out, or write the table of the docs.
+    """Train networks of one size, measure them on the hold-out, or write the table of the docs.
 
     Exit status 6: some runs are not finished; call again.
     """
@@ -85,6 +119,8 @@ class Networks:
     table."""
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv, for all but write."""
+    size: Size = "tiny"
+    """The network whose size they have."""
     options: str = ""
     """Further options of `python -m fer_jax.train` for every network, in quotes, such as
     --options="--train.epochs 2" for a trial."""
@@ -94,9 +130,9 @@ class Networks:
     """Stop and save the runs after this many minutes, or up to two later; the next call resumes them. By
     default there is no limit."""
     runs: Path = bench.ROOT / "runs" / "networks"
-    """Folder of the runs."""
-    results: Path = bench.RESULTS / "networks.json"
-    """The JSON."""
+    """Folder of the runs; those of a size are in a folder of its name."""
+    results: Path | None = None
+    """The JSON. By default it is in benchmarks/results: networks-tiny.json or networks-mid.json."""
     pages: tuple[Path, ...] = PAGES
     """Pages, or folders of pages, with the section to write."""
 
@@ -107,42 +143,54 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _do(options: Networks, argv: list[str] | None) -> int:
+    name = section(options.size)
+    results = options.results or bench.RESULTS / f"{name}.json"
     if options.verb == "write":
-        with bench.reading(options.results):
-            text = table(read_json(options.results))
-        print(f"written to {write_section(options.pages, SECTION, text)}")
+        with bench.reading(results):
+            text = table(read_json(results))
+        print(f"written to {write_section(options.pages, name, text)}")
         return 0
     if options.data is None:
         raise ConfigError("--data is missing; give train.csv or fer2013.csv, which have Training")
     console = terminal.make_console()
-    wanted = [_training(options, options.data, name) for name in NETWORKS]
+    networks = COMPARISONS[options.size].networks
+    wanted = [_training(options, options.data, each) for each in networks]
     if options.verb == "train":
         return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
-    results = collect(wanted, options.data, console)
+    rows = collect(wanted, list(networks.values()), options.data, console)
     bench.write(
-        options.results,
-        question=QUESTION,
+        results,
+        question=f"Which network is most accurate at the size of {options.size}?",
         command=bench.to_command(PROGRAM, argv),
         settings={"config": read_json(wanted[0].folder / "config.json")},
-        results=results,
-        extra={"decision": decide(results)},
+        results=rows,
+        extra={"decision": decide(options.size, rows)},
     )
-    console.print(f"written to {options.results}")
+    console.print(f"written to {results}")
     return 0
 
 
+def section(size: Size) -> str:
+    """Return the name of the section of the docs, which is also that of its JSON."""
+    return f"networks-{size}"
+
+
 def _training(options: Networks, data: Path, name: str) -> Training:
-    network = NETWORKS[name]
+    comparison = COMPARISONS[options.size]
+    network = comparison.networks[name]
     words = ["--config", str(bench.ROOT / network.config), "--data", str(data.resolve())]
-    words += shlex.split(f"{RECIPE} {network.options} {options.options}")
-    return Training(options.runs.resolve() / name, tuple(words))
+    words += shlex.split(f"{comparison.recipe} {network.options} {options.options}")
+    return Training(options.runs.resolve() / options.size / name, tuple(words))
 
 
-def collect(trainings: Sequence[Training], data: Path, console: Console) -> list[dict[str, Any]]:
+def collect(
+    trainings: Sequence[Training], networks: Sequence[Network], data: Path, console: Console
+) -> list[dict[str, Any]]:
     """Measure each network on the images that its run held out.
 
     Args:
-        trainings: the runs, the base's first; their folders have the names of `NETWORKS`.
+        trainings: the runs, the base's first; their folders have the networks' names.
+        networks: what each of them trained.
         data: the file they were trained on.
         console: where progress is shown.
 
@@ -155,7 +203,7 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> list
     """
     cpu.tune_cpu()
     rows = []
-    for training in trainings:
+    for training, network in zip(trainings, networks, strict=True):
         if not unattended.is_finished(training.folder):
             raise RunError(f"{training.folder} is not finished; train it first: {PROGRAM} train")
         unattended.check_settings(training)
@@ -168,7 +216,7 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> list
         rows.append(
             {
                 "name": name,
-                "network": asdict(NETWORKS[name]),
+                "network": asdict(network),
                 "machine": record.machine,
                 "versions": record.versions,
                 "data_sha256": record.data.sha256,
@@ -183,16 +231,14 @@ def collect(trainings: Sequence[Training], data: Path, console: Console) -> list
     return rows
 
 
-def decide(results: Sequence[dict[str, Any]]) -> dict[str, str]:
+def decide(size: Size, results: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Apply the rule to the rows, the base's first: the name of the chosen network, and why.
 
     Raises:
         ConfigError: a network is too large.
     """
-    large = [row["name"] for row in results if row["parameters"] > decision.MOST_PARAMETERS]
-    if large:
-        most = f"{decision.MOST_PARAMETERS:,}"
-        raise ConfigError(f"{large[0]} has more than {most} parameters, which the rule does not allow")
+    for row in results:
+        decision.check_size(size, row["name"], parameters=row["parameters"], macs=row["macs"])
     base, *others = (Arm(**row["arm"]) for row in results)
     name, reason = decision.choose_network(base, others)
     return {"network": name, "reason": reason}

@@ -61,7 +61,7 @@ _ONE_FILE: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     ceiling.SECTION: ("ceiling", ceiling.table),
     ablation.SECTION: ("ablation", ablation.table),
     long_ablation.SECTION: (long_ablation.RESULTS, long_ablation_table.table),
-    networks.SECTION: ("networks", networks.table),
+    **{networks.section(size): (networks.section(size), networks.table) for size in networks.COMPARISONS},
     label_errors.SECTION: ("label_errors", label_errors.table),
     fine_tuning.SECTION: (fine_tuning.RESULTS, fine_tuning_tables.describe),
     exports.SECTION: ("exports", exports.table),

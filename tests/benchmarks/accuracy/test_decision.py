@@ -96,12 +96,14 @@ def test_the_loss_of_an_arm_is_at_its_own_temperature() -> None:
 def test_the_page_of_the_rules_has_the_numbers_of_the_code() -> None:
     page = (bench.ROOT / "docs" / "explanation" / "recipe_rules.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
-    augmentation, network, time, views = rows
+    augmentation, tiny, mid, time, views = rows
     assert (
         f"at least {decision.GAIN} points;" in augmentation and f"{decision.LOSS_GAIN} nats" in augmentation
     )
-    assert f"at most {decision.MOST_PARAMETERS:,} parameters" in network
-    assert f"at least {decision.NETWORK_GAIN} points over" in network
+    limit = decision.LIMITS["mid"]
+    assert f"at most {decision.LIMITS['tiny'].parameters:,} parameters" in tiny
+    assert f"at least {decision.NETWORK_GAIN} points over" in tiny
+    assert f"at most {limit.parameters:,} parameters and {limit.macs / 1e6:g} million" in mid
     assert f"{decision.NEW_EPOCHS} epochs, the old one for {decision.OLD_EPOCHS}; four seeds" in time
     assert f"{decision.SLOW_SECONDS} s: three seeds, at most {decision.SLOW_EPOCHS} epochs" in time
     assert (decision.SEEDS, decision.SLOW_SEEDS) == (4, 3)

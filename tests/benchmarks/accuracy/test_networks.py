@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import networks
-from benchmarks.accuracy.decision import MOST_PARAMETERS, Arm
-from benchmarks.accuracy.networks import NETWORKS, Network
+from benchmarks.accuracy.decision import Arm, Size, check_size
+from benchmarks.accuracy.networks import COMPARISONS, Comparison, Network
 from benchmarks.harness import bench
 from fer_jax import cli
 from fer_jax.config.files import load_config
@@ -33,17 +33,20 @@ config = Config(
 CHANGES = {"tiny": "", "late-pool": "--model.blocks.0.no-pool"}
 
 
-def test_the_networks_differ_and_nothing_else_does() -> None:
+@pytest.mark.parametrize(("size", "name", "chosen"), [("tiny", "tiny80", "deep-late-pool"), ("mid", "", "")])
+def test_the_networks_differ_and_nothing_else_does(size: Size, name: str, chosen: str) -> None:
     configs = {}
-    for name, network in NETWORKS.items():
+    for each, network in COMPARISONS[size].networks.items():
         argv = ["--config", str(bench.ROOT / network.config), *network.options.split()]
-        configs[name] = cli.parse(TrainCommand, argv, prog="train").settings
-        layers = list_layers(make_model(configs[name].model, configs[name].device))
-        assert sum(each.parameters for each in layers) <= MOST_PARAMETERS
+        configs[each] = cli.parse(TrainCommand, argv, prog="train").settings
+        layers = list_layers(make_model(configs[each].model, configs[each].device))
+        parameters, macs = sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
+        check_size(size, each, parameters=parameters, macs=macs)
     base, *others = configs.values()
-    assert len({each.model for each in configs.values()}) == len(NETWORKS)
+    assert len({each.model for each in configs.values()}) == len(configs)
     assert all(replace(each, name=base.name, model=base.model) == base for each in others)
-    assert load_config("tiny80").model == configs["deep-late-pool"].model
+    if name:
+        assert load_config(name).model == configs[chosen].model
 
 
 def row(name: str, flip: int) -> dict[str, Any]:
@@ -60,9 +63,9 @@ def row(name: str, flip: int) -> dict[str, Any]:
 
 def test_the_table_by_hand(tmp_path: Path) -> None:
     page, results = tmp_path / "ablation.md", tmp_path / "out.json"
-    page.write_text("<!-- networks -->\n<!-- /networks -->\n")
+    page.write_text("<!-- networks-tiny -->\n<!-- /networks-tiny -->\n")
     rows = [row("tiny", 610), row("late-pool", 619), row("deep", 625)]
-    write_json(results, {"results": rows, "decision": networks.decide(rows)})
+    write_json(results, {"results": rows, "decision": networks.decide("tiny", rows)})
     assert networks.main(["write", "--results", str(results), "--pages", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[5] == (
@@ -72,9 +75,11 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
         "By the rule, deep gains +1.50 points over tiny, and at least 1.0 are wanted: deep is chosen. "
         "a machine."
     )
-    assert networks.decide(rows[:2])["network"] == "tiny"
-    with pytest.raises(ConfigError, match=r"deep has more than 57,000 parameters"):
-        networks.decide([*rows[:2], rows[2] | {"parameters": 57_001}])
+    assert networks.decide("tiny", rows[:2])["network"] == "tiny"
+    with pytest.raises(ConfigError, match=r"deep has 57,001 parameters; the rule allows 57,000"):
+        networks.decide("tiny", [*rows[:2], rows[2] | {"parameters": 57_001}])
+    with pytest.raises(ConfigError, match=r"deep takes 66,000,000 multiply-accumulates per image"):
+        networks.decide("mid", [*rows[:2], rows[2] | {"macs": 66_000_000}])
 
 
 def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
@@ -84,7 +89,7 @@ def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
     config, data, runs, out = (tmp_path / name for name in ("small.py", "train.csv", "runs", "out.json"))
     config.write_text(SMALL)
     small = {name: Network(name, str(config), words) for name, words in CHANGES.items()}
-    monkeypatch.setattr(networks, "NETWORKS", small)
+    monkeypatch.setitem(networks.COMPARISONS, "tiny", Comparison(small, "--split.protocol holdout"))
     faces = draw_examples(seed=0, examples=70)
     pixels = [" ".join(map(str, image.ravel())) for image in faces.images]
     lines = (",".join(map(str, each)) for each in zip(faces.labels, pixels, strict=True))
@@ -97,9 +102,9 @@ def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
     assert networks.main(["collect", *shared]) == 0
     content = read_json(out)
     assert [each["name"] for each in content["results"]] == list(CHANGES)
-    assert content["decision"] == networks.decide(content["results"])
+    assert content["decision"] == networks.decide("tiny", content["results"])
     for each in content["results"]:
-        log = read_json_lines(runs / each["name"] / "log.jsonl")
+        log = read_json_lines(runs / "tiny" / each["name"] / "log.jsonl")
         assert each["arm"]["correct"]["single"] == round(each["arm"]["total"] * log[-1]["val_accuracy"])
     capsys.readouterr()
     assert networks.main(["collect", *shared[:-1], "--options=--train.epochs 2 --train.small-epochs 0"]) == 4
