@@ -36,6 +36,7 @@ from fer_jax.inference.teachers import (
     Student,
     check_bank,
     describe_teachers,
+    list_seen,
     list_unknown,
     load_teachers,
 )
@@ -59,9 +60,17 @@ _apply = jax.jit(augment.apply)
 
 @dataclass(frozen=True, eq=False)
 class Distilled:
-    """Training targets with the teachers' answers in them, and who they are: for JSON and in a line."""
+    """What teachers make of a run's training.
+
+    Attributes:
+        targets: of the training, with their answers in them.
+        seen: uint64, of their training images as far as they are known.
+        facts: who they are, for JSON.
+        note: the same in a line.
+    """
 
     targets: TrainTargets
+    seen: np.ndarray
     facts: Json
     note: str
 
@@ -118,7 +127,7 @@ def distill(student: Student, *, on_view: OnView, tell: Tell = lambda line: None
     def blend(seed: int, epoch: int) -> np.ndarray:
         return (1 - weight) * own(seed, epoch) + weight * answers
 
-    return Distilled(blend, facts, _describe(student, facts))
+    return Distilled(blend, list_seen(teachers), facts, _describe(student, facts))
 
 
 def _load_teachers(student: Student, tell: Tell) -> list[Pretrained]:
@@ -164,7 +173,7 @@ def ask_views(student: Student, *, on_view: OnView, tell: Tell = lambda line: No
     return Bank(
         answers=answers,
         images=examples.hashes[student.rows],
-        seen=np.unique(np.concatenate([teacher.train_hashes for teacher in teachers])),
+        seen=list_seen(teachers),
         augment=config.augment,
         names=config.model.names,  # `load_teachers` refuses teachers of other classes.
         labels="ferplus" if is_ferplus else "fer2013",
@@ -275,7 +284,7 @@ def _teach_by_views(student: Student, bank: Bank, facts: Json) -> Distilled:
     def choose_views(seed: int, epoch: int) -> EpochViews:
         return stored.of_epoch(seed, epoch, own(seed, epoch))
 
-    return Distilled(choose_views, facts, _describe(student, facts))
+    return Distilled(choose_views, bank.seen, facts, _describe(student, facts))
 
 
 def _find_places(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ one: `choose_labels` once, then `take_sample` for each network.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class Prepared:
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
         votes: `sha256` of the targets that FER+'s votes make; None: the labels are the data's.
         teachers: who the teachers are; None without teachers.
+        teacher_hashes: uint64, of the teachers' training images as far as they are known.
         notes: lines for people: a hold-out, what was left out, what the targets are, and what training starts
             from.
         ancestor: the trained network that training starts from; None: new weights.
@@ -63,6 +64,7 @@ class Prepared:
     teachers: Json | None
     notes: tuple[str, ...]
     ancestor: Ancestor | None = None
+    teacher_hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     @property
     def start(self) -> Start | None:
@@ -71,9 +73,12 @@ class Prepared:
 
     @property
     def train_hashes(self) -> np.ndarray:
-        """The hashes of the images that the weights learn from, uint64: trained on, then the ancestor's."""
-        own = self.examples.hashes[self.split.train]
-        return own if self.ancestor is None else np.concatenate([own, self.ancestor.train_hashes])
+        """The hashes of the images that the weights learn from, uint64.
+
+        First those that are trained on, then the ancestor's, then the teachers'.
+        """
+        inherited = [] if self.ancestor is None else [self.ancestor.train_hashes]
+        return np.concatenate([self.examples.hashes[self.split.train], *inherited, self.teacher_hashes])
 
 
 def prepare(
@@ -161,6 +166,7 @@ def take_sample(
             *(ancestor.notes if ancestor else []),
         ),
         ancestor=ancestor,
+        teacher_hashes=chosen.teacher_hashes if taught is None else taught.seen,
     )
 
 

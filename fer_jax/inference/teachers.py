@@ -173,8 +173,18 @@ def check_bank(path: Path, bank: Bank, student: Student) -> None:
 
 
 def describe_teachers(teachers: Sequence[Pretrained]) -> Json:
-    """Describe who teaches, for JSON: `sha256` of all weights, and `runs`."""
-    return {"sha256": _hash(teachers), "runs": [teacher.facts for teacher in teachers]}
+    """Describe who teaches, for JSON: `sha256` of all weights, and `runs`.
+
+    A run has the teacher's `facts`, `images` (how many training images are known by hash) and `training`, see
+    `Pretrained`.
+    """
+    runs = [{**each.facts, "images": len(list_seen([each])), "training": each.training} for each in teachers]
+    return {"sha256": _hash(teachers), "runs": runs}
+
+
+def list_seen(networks: Sequence[Pretrained]) -> np.ndarray:
+    """List the hashes, uint64, of the images that networks were trained on, each once, sorted."""
+    return np.unique(np.concatenate([each.train_hashes for each in networks]))
 
 
 def _hash(teachers: Sequence[Pretrained]) -> str:
@@ -236,7 +246,7 @@ def load_ancestor(student: Student) -> Ancestor | None:
         copied = [model.names[place] for _, place in columns]
         head = {"copied": copied, "new": [name for name in model.names if name not in copied]}
     variables = jax.tree.map(np.asarray, one.network.variables)
-    known = np.unique(one.train_hashes)
+    known = list_seen(found)
     stats = one.network.pixel_stats
     facts = {
         **one.facts,

@@ -33,7 +33,7 @@ def read_ancestor(place: Place) -> tuple[Json, np.ndarray] | None:
         return None
     folder = place.folders[0]
     own = record.read_record(folder).split.sizes["train"]
-    return facts, record.read_split(folder)["train_hashes"][own:]
+    return facts, record.read_split(folder)["train_hashes"][own : own + facts["images"]]
 
 
 def restore(replicas: Sequence[Replica]) -> list[str]:

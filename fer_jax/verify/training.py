@@ -204,8 +204,8 @@ def _check_results(
     yield compare(
         name, "copies of training images", run.split.copies_of_training_images, copies, detail=detail
     )
-    # The images of its ancestor come after its own.
-    kept = len(split.train) if run.ancestor else None
+    # The images of its ancestor and teachers come after its own.
+    kept = len(split.train) if run.ancestor or run.teachers else None
     own = trained.saved["train_hashes"][:kept]
     is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train]))
     yield judge(name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images")

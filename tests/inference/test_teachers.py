@@ -226,10 +226,13 @@ def test_released_weights_teach_and_know_the_training_rows(few_faces: Examples, 
     official = Split(rows[:14], rows[14:], rows[:0])
     named = write_released(tmp_path)
     taught = taught_by_weights(few_faces, named, official)
-    assert taught is not None and taught.facts["runs"] == [
-        {"run": "ours", "name": "tiny", "seed": 0, "select": "last"}
-        | {"checkpoint": {"name": "last", "step": 35840}}
-    ]
+    assert taught is not None and set(taught.seen) == set(few_faces.hashes[:14])
+    (who,) = taught.facts["runs"]
+    assert who.pop("training")["split"]["protocol"] == "official"
+    assert who == {
+        **{"run": "ours", "name": "tiny", "seed": 0, "select": "last", "images": 14},
+        "checkpoint": {"name": "last", "step": 35840},
+    }
     (tmp_path / "more").mkdir()
     write_released(tmp_path / "more")
     for where in (named, str(tmp_path / "more")):

@@ -1,4 +1,4 @@
-"""Fine-tuning from end to end: a run that starts from another one, resumes without it, and is released."""
+"""Fine-tuning from end to end: a run that starts from another one, is taught, resumed and released."""
 
 import shutil
 from pathlib import Path
@@ -27,6 +27,7 @@ def test_a_run_is_fine_tuned_resumed_without_its_ancestor_and_released(
     words += ["--model.blocks.0.features", "2", "--model.blocks.0.pool", "--model.dense-features", "4"]
     words += ["--train.batch-size", "16", "--train.epochs", "1", "--run-dir", str(folder)]
     words += ["--init.weights", str(ancestor), "--init.freeze-blocks", "1", "--init.rate-factor", "0.5"]
+    words += ["--distill.teachers", str(tiny_run), "--train.max-examples", "48"]
     assert train.main(words) == 0
     assert "starts from ancestor (SHA-256 " in capsys.readouterr().out
     new = run_weights.load(folder, None, None)
@@ -40,10 +41,16 @@ def test_a_run_is_fine_tuned_resumed_without_its_ancestor_and_released(
     assert run["ancestor"]["run"] == "ancestor" and run["ancestor"]["training"]["data"]
     assert "starts from ancestor" in (folder / "report.md").read_text()
     last = checkpoint.read_meta(folder / "checkpoints" / "last")
+    seen = np.unique(old.saved["train_hashes"])
+    hashes = new.saved["train_hashes"]
+    assert len(hashes) == 48 + 2 * len(seen)
+    assert run["ancestor"]["images"] == run["teachers"]["runs"][0]["images"] == len(seen) > 48
+    assert np.array_equal(hashes[48:], np.tile(seen, 2))
 
     shutil.rmtree(ancestor)
     assert train.main([*words, "--resume"]) == 0
     assert read_json(folder / "run.json")["ancestor"] == run["ancestor"]
+    assert np.array_equal(run_weights.load(folder, None, None).saved["train_hashes"], hashes)
     assert checkpoint.read_meta(folder / "checkpoints" / "last")["pixel_mean"] == last["pixel_mean"]
     assert verify.main([str(folder)]) == 0
 
