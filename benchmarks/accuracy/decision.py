@@ -38,7 +38,7 @@ SEEDS: Final = 4
 SLOW_SEEDS: Final = 3
 BASE_VIEWS: Final[ViewChoice] = "flip"
 Size = Literal["tiny", "mid"]
-"""A released network; others are compared that are about as large."""
+"""The released network whose size the others have."""
 
 
 @dataclass(frozen=True)

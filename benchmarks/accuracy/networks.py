@@ -5,7 +5,7 @@
     python -m benchmarks.accuracy.networks write                       # -> docs/results/ablation.md
     python -m benchmarks.accuracy.networks train --size mid --data fer2013.csv --lanes 2  # and so on
 
-Those of one size have the same recipe. They differ in their depth and width, and in which blocks pool: the
+Networks of one size share a recipe. They differ in their depth and width, and in which blocks pool: the
 later, the more operations. `benchmarks.accuracy.decision` has their limits, and the rule that chooses.
 """
 
@@ -99,7 +99,7 @@ COMPARISONS: Final[dict[Size, Comparison]] = {
             "wide-tiny80": Network("the five blocks of `tiny80.py`, twice as wide", _DEEP_MID, _WIDE_TINY),
             "deep": Network("five narrower blocks, pooling in the first, second and fourth", _DEEP_MID),
             "late-pool": Network(
-                "four narrower blocks, pooling in the first, second and fourth", _MID, _LATE_MID
+                "four blocks, two of them narrower, pooling in the first, second and fourth", _MID, _LATE_MID
             ),
         },
         f"{_HOLD_OUT} --train.epochs 16 --train.small-epochs 8",
@@ -120,7 +120,7 @@ class Networks:
     data: Path | None = None
     """Kaggle's train.csv or fer2013.csv, for all but write."""
     size: Size = "tiny"
-    """The network whose size they have."""
+    """Compare networks of the size of this one."""
     options: str = ""
     """Further options of `python -m fer_jax.train` for every network, in quotes, such as
     --options="--train.epochs 2" for a trial."""
@@ -129,8 +129,8 @@ class Networks:
     minutes: float | None = None
     """Stop and save the runs after this many minutes, or up to two later; the next call resumes them. By
     default there is no limit."""
-    runs: Path = bench.ROOT / "runs" / "networks"
-    """Folder of the runs; those of a size are in a folder of its name."""
+    runs: Path | None = None
+    """Folder of the runs. By default runs/networks-tiny or runs/networks-mid."""
     results: Path | None = None
     """The JSON. By default it is in benchmarks/results: networks-tiny.json or networks-mid.json."""
     pages: tuple[Path, ...] = PAGES
@@ -180,7 +180,8 @@ def _training(options: Networks, data: Path, name: str) -> Training:
     network = comparison.networks[name]
     words = ["--config", str(bench.ROOT / network.config), "--data", str(data.resolve())]
     words += shlex.split(f"{comparison.recipe} {network.options} {options.options}")
-    return Training(options.runs.resolve() / options.size / name, tuple(words))
+    runs = options.runs or bench.ROOT / "runs" / section(options.size)
+    return Training(runs.resolve() / name, tuple(words))
 
 
 def collect(
@@ -205,7 +206,9 @@ def collect(
     rows = []
     for training, network in zip(trainings, networks, strict=True):
         if not unattended.is_finished(training.folder):
-            raise RunError(f"{training.folder} is not finished; train it first: {PROGRAM} train")
+            raise RunError(
+                f"{training.folder} is not finished; train it first, with train instead of collect"
+            )
         unattended.check_settings(training)
         trained = run_weights.load_finished(training.folder, data, None)
         examples, held_out = run_weights.load_data(trained, is_other_file=False), trained.saved["val"]

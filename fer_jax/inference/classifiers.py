@@ -63,10 +63,10 @@ def load_run(folder: Path) -> Classifier:
 
 
 class Unknown(NamedTuple):
-    """What a network, its ancestor or a teacher of it was trained on, where the images of this are not known.
+    """What a network, or an ancestor of it, was trained on, where the images of this are not known.
 
     Attributes:
-        line: how the network comes from this other one, to be read before "was trained on"; else empty.
+        line: how the network comes from this ancestor, to be read before "was trained on"; else empty.
         data: of that training, in words.
         data_sha256: of this data; None: the record of an older fer_jax does not say.
     """
@@ -84,16 +84,14 @@ class Pretrained:
         title: what the config calls it, for messages.
         network: its weights.
         labels: whose labels it was trained on.
-        train_hashes: uint64, of its training images and those of its ancestors and teachers, as far as they
-            are known here, see `Examples.hashes`; where FER+ has chosen those of released weights, perhaps of
-            more.
+        train_hashes: uint64, of its training images and those of its ancestors, as far as they are known
+            here, see `Examples.hashes`; where FER+ has chosen those of released weights, perhaps of more.
         unknown: those that are not known here; None: all are.
         file_sha256: of the file of released weights; None for a run.
         facts: who it is, for JSON.
         training: what it was trained on, for JSON: `data`, `data_sha256` (absent in the record of an older
             fer_jax), `kind` (of the data; None: a card does not say), `labels`, `terms` (None: those of this
-            kind and labels), `split` (`protocol` and `sizes`), the `ancestor` that it started from, and its
-            `teachers`.
+            kind and labels), `split` (`protocol` and `sizes`), and the `ancestor` that it started from.
     """
 
     title: str
@@ -130,7 +128,7 @@ def _describe_unknown(training: Json, *, line: str) -> Unknown:
 
 
 def _load_finished(folder: Path, loaded: Examples, labels: np.ndarray) -> Pretrained:
-    """Load a run, which knows its own training images, but perhaps not those of what it learnt from."""
+    """Load a run, which knows its own training images, but perhaps not those of its ancestors."""
     trained = run_weights.load_finished(folder, None, None)
     facts = {
         "run": folder.name,
@@ -148,14 +146,13 @@ def _load_finished(folder: Path, loaded: Examples, labels: np.ndarray) -> Pretra
         "terms": None,
         "split": {"protocol": trained.config.split.protocol, "sizes": run.split.sizes},
         "ancestor": run.ancestor,
-        "teachers": run.teachers,
     }
     with reading(folder / "run.json"):
-        inherited, stranger = find_inherited(training, loaded, labels)
+        inherited, stranger = find_inherited(run.ancestor, loaded, labels)
         unknown = None
         if stranger is not None:
-            line = f"{stranger.how} {stranger.facts['run']}, which "
-            unknown = _describe_unknown(stranger.facts["training"], line=line)
+            line = f"started from {stranger['run']}, which "
+            unknown = _describe_unknown(stranger["training"], line=line)
     return Pretrained(
         title=str(folder),
         network=trained.network,
@@ -191,7 +188,6 @@ def _load_released(released: Released, loaded: Examples, labels: np.ndarray) -> 
             "terms": card["training"]["terms"],
             "split": {"protocol": split["protocol"], "sizes": split["sizes"]},
             "ancestor": card["training"].get("ancestor"),
-            "teachers": card["training"].get("teachers"),
         }
         unknown = _describe_unknown(training, line="") if hashes is None else None
         file_sha256 = card["tensors"]["sha256"]

@@ -20,7 +20,7 @@ from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference import labels as inference_labels
 from fer_jax.inference.predictor import Advance, Network, count_views, predict_choices
 from fer_jax.inference.prepare import choose_labels
-from fer_jax.inference.rows import choose_usage, find_training_hashes, list_labelled, list_sources
+from fer_jax.inference.rows import choose_usage, find_training_hashes, list_labelled
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.scores import copy_free, wilson_interval
 
@@ -145,15 +145,18 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
     if isinstance(own, str):
         reasons["copies"], own = own, {}
     hashes = examples.hashes[own["train"]] if own else None
-    # Where the images of an ancestor or a teacher were not known to the run, it counted no copies of them.
-    known_sources = [each for each in list_sources(classifier.card["training"]) if each.facts["images"]]
-    for how, source in known_sources if hashes is not None else []:
-        inherited = find_training_hashes(source, examples, examples.labels)
+    ancestor = classifier.card["training"].get("ancestor")
+    # Where the images of its ancestor were not known to the run, its copies were counted without them.
+    if hashes is not None and ancestor is not None and ancestor["images"]:
+        inherited = find_training_hashes(ancestor, examples, examples.labels)
+        hashes = None if inherited is None else np.concatenate([hashes, inherited])
         if inherited is None:
-            reasons["copies"] = f"the weights {how} {source['run']}, whose training images are not at hand"
-            hashes = None
-            break
-        hashes = np.concatenate([hashes, inherited])
+            reasons["copies"] = (
+                f"the weights started from {ancestor['run']}, whose training images are not at hand"
+            )
+    teachers = classifier.card["training"].get("teachers")
+    if hashes is not None and teachers is not None and teachers.get("images"):
+        reasons["copies"], hashes = "the weights' teachers knew other images, which are not at hand", None
     rows = {}
     for part in parts:
         try:

@@ -46,8 +46,10 @@ class Prepared:
         open_rows: int64 [N], the training rows before any was left out.
         dropped: what the drop list left out, see `apply_drop_list`; None without a list.
         votes: `sha256` of the targets that FER+'s votes make; None: the labels are the data's.
-        teachers: who the teachers are; None without teachers.
-        teacher_hashes: uint64, of the teachers' training images as far as they are known.
+        teachers: who the teachers are, and `images`: how many `teacher_hashes` there are; None without
+            teachers.
+        teacher_hashes: uint64, of the images that only the teachers were trained on, as far as they are
+            known.
         notes: lines for people: a hold-out, what was left out, what the targets are, and what training starts
             from.
         ancestor: the trained network that training starts from; None: new weights.
@@ -75,7 +77,7 @@ class Prepared:
     def train_hashes(self) -> np.ndarray:
         """The hashes of the images that the weights learn from, uint64.
 
-        First those that are trained on, then the ancestor's, then the teachers'.
+        First those that are trained on, then the ancestor's, then those that only the teachers know.
         """
         inherited = [] if self.ancestor is None else [self.ancestor.train_hashes]
         return np.concatenate([self.examples.hashes[self.split.train], *inherited, self.teacher_hashes])
@@ -154,11 +156,12 @@ def take_sample(
     sample = subsets.describe_sample(chosen.split, student.split, config)
     with _showing("asking the teachers", config.distill.is_on, console) as steps:
         taught = distill(student, on_view=steps.move, tell=steps.tell)
-    return replace(
+    sampled = replace(
         chosen,
         split=student.split,
         targets=chosen.targets if taught is None else taught.targets,
-        teachers=None if taught is None else taught.facts,
+        teachers=None,
+        teacher_hashes=np.zeros(0, np.uint64),
         notes=(
             *chosen.notes,
             *([sample] if sample else []),
@@ -166,8 +169,11 @@ def take_sample(
             *(ancestor.notes if ancestor else []),
         ),
         ancestor=ancestor,
-        teacher_hashes=chosen.teacher_hashes if taught is None else taught.seen,
     )
+    if taught is None:
+        return sampled
+    more = np.setdiff1d(taught.seen, sampled.train_hashes)
+    return replace(sampled, teachers=taught.facts | {"images": len(more)}, teacher_hashes=more)
 
 
 def hash_learnt_from(field: str, name: str, chosen: Prepared) -> str:

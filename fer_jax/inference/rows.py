@@ -1,7 +1,7 @@
 """Which rows of a data set are measured: a part of a run's own split, a usage of FER2013, or all of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -104,11 +104,11 @@ def find_training_hashes(
 
     They are the Training rows, if the card says that the weights were trained by the official protocol on
     all of these, and the file has the same. Of weights that were trained on FER+'s votes, the rows without a
-    majority are left out where these votes are at hand; else all Training rows count. Those of
-    their ancestors and teachers are among them.
+    majority are left out where these votes are at hand; else all Training rows count. Of weights that started
+    from others, the images of those are among them.
 
     Args:
-        card: of the weights, or what it says of its ancestor or a teacher: `training` counts.
+        card: of the weights, or what it says of its ancestor: `training` counts.
         examples: the data, with FER2013's labels.
         labels: int [rows of the data], the labels that are measured by.
 
@@ -128,61 +128,32 @@ def find_training_hashes(
     is_labelled = is_training & (labels != fer2013.UNLABELLED)
     is_exact = is_labelled.sum() == training["split"]["sizes"]["train"]
     own = examples.hashes[is_labelled if is_exact else is_training]
-    every = [own]
-    for source in list_sources(training):
-        inherited = find_training_hashes(source.facts, examples, labels)
-        if inherited is None:
-            return None
-        every.append(inherited)
-    return np.concatenate(every)
-
-
-class Source(NamedTuple):
-    """A network that another one has learnt from, as its record or card says.
-
-    Attributes:
-        how: to be read between the two names.
-        facts: `run`, `images` and `training`, see `inference.teachers.load_ancestor`.
-    """
-
-    how: str
-    facts: Json
-
-
-def list_sources(training: Json) -> list[Source]:
-    """List the `ancestor` and the `teachers` of a training.
-
-    The record of an older fer_jax does not say what its teachers had seen: such teachers are left out.
-    """
-    ancestor, teachers = training.get("ancestor"), training.get("teachers") or {"runs": []}
-    taught = [Source("learnt from", each) for each in teachers["runs"] if "training" in each]
-    return taught if ancestor is None else [Source("started from", ancestor), *taught]
+    if training.get("ancestor") is None:
+        return own
+    inherited = find_training_hashes(training["ancestor"], examples, labels)
+    return None if inherited is None else np.concatenate([own, inherited])
 
 
 def find_inherited(
-    training: Json, examples: Examples, labels: np.ndarray
-) -> tuple[np.ndarray, Source | None]:
-    """Find what a run's ancestors and teachers have seen, where the run did not know it: uint64 [T], hashes.
+    ancestor: Json | None, examples: Examples, labels: np.ndarray
+) -> tuple[np.ndarray, Json | None]:
+    """Find the training images of a run's ancestors that were not known to the run: uint64 [T], hashes.
 
-    These are networks of which the record counts no images: released weights, in a run on other data than
-    theirs.
+    These are ancestors whose record counts no images: released weights, in a run on other data than theirs.
 
     Args:
-        training: the run's `ancestor` and `teachers`.
+        ancestor: of the run's record, see `RunRecord`.
         examples: the data, with FER2013's labels, in which the images are looked for.
         labels: int [rows of the data], the labels that are measured by.
 
     Returns:
-        The hashes, and a network whose images are not known here either; None: all are known.
+        The hashes, and the ancestor whose images are not known here either; None: all are known.
     """
-    every, stranger = [np.zeros(0, np.uint64)], None
-    for source in list_sources(training):
-        if source.facts["images"]:
-            found, unknown = find_inherited(source.facts["training"], examples, labels)
-        else:
-            # Released weights: what they have learnt from themselves is looked for with them.
-            hashes = find_training_hashes(source.facts, examples, labels)
-            found, unknown = (every[0], source) if hashes is None else (hashes, None)
-        every.append(found)
-        stranger = stranger or unknown
-    return np.concatenate(every), stranger
+    nothing = np.zeros(0, np.uint64)
+    while ancestor is not None:
+        if not ancestor["images"]:
+            # Released weights: what they started from themselves is looked for with them.
+            found = find_training_hashes(ancestor, examples, labels)
+            return (nothing, ancestor) if found is None else (found, None)
+        ancestor = ancestor["training"]["ancestor"]
+    return nothing, None

@@ -100,8 +100,9 @@ class RunRecord:
         batches: where the batches were made.
         macs: multiply-accumulates of one image.
         votes: `sha256` of the targets that FER+'s votes make; None: without votes, or of an older fer_jax.
-        teachers: `sha256` and `runs` of the networks that taught it, see
-            `inference.teachers.describe_teachers`; None without any.
+        teachers: `sha256` and `runs` of the networks that taught it, and `images`: how many images only they
+            were trained on, as far as these are known (absent in the record of an older fer_jax); None
+            without any.
         ancestor: the trained network that it started from, see `inference.teachers.load_ancestor`; None: it
             started from new weights.
         seconds_total, seconds_per_epoch: of all epochs, and the median.
@@ -193,8 +194,8 @@ def write(folder: Path, config: Config, split: Split, facts: Json, *, train_hash
     """Write the three files; `run.json` last, since it marks the folder as a run.
 
     `facts` are from `describe_run`; `train_hashes`, uint64, are the `hash_images` of the images that the
-    weights learn from: those of the training part, then those of its ancestor, then those of its teachers, as
-    far as they are known.
+    weights learn from: those of the training part, then those of its ancestor, then those that only its
+    teachers were trained on, as far as they are known.
     """
     write_json(folder / "config.json", to_json(config))
     write_arrays(folder / "split.npz", **split.parts, train_hashes=train_hashes)
@@ -314,7 +315,9 @@ def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
         if name in before and before[name] != facts[name]
     ]
     # The common folder of several seeds has no config.
-    own = {name: facts[name] for name in ("config_sha256", "votes") if name in facts}
+    own: Json = {name: facts[name] for name in ("config_sha256", "votes") if name in facts}
+    if "teachers" in facts:  # A run that an older fer_jax began has no count of their images.
+        own["teachers"] = before["teachers"] | {"images": facts["teachers"]["images"]}
     added = own | {
         "resumed": [*before["resumed"], {"at": facts["started"], **here}],
         "extensions": [*before.get("extensions", []), *facts["extensions"]],

@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_jax.engine.loop import Progress, Replica
 from fer_jax.errors import RunError
-from fer_jax.files import Json
+from fer_jax.files import Json, reading
 from fer_jax.runs import checkpoint, record
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs.location import Place
@@ -33,7 +33,8 @@ def read_ancestor(place: Place) -> tuple[Json, np.ndarray] | None:
         return None
     folder = place.folders[0]
     own = record.read_record(folder).split.sizes["train"]
-    return facts, record.read_split(folder)["train_hashes"][own : own + facts["images"]]
+    with reading(folder / "run.json"):
+        return facts, record.read_split(folder)["train_hashes"][own : own + facts["images"]]
 
 
 def restore(replicas: Sequence[Replica]) -> list[str]:

@@ -204,10 +204,11 @@ def _check_results(
     yield compare(
         name, "copies of training images", run.split.copies_of_training_images, copies, detail=detail
     )
-    # The images of its ancestor and teachers come after its own.
-    kept = len(split.train) if run.ancestor or run.teachers else None
-    own = trained.saved["train_hashes"][:kept]
+    # The images of its ancestor and its teachers come after its own.
+    own, inherited = np.split(trained.saved["train_hashes"], [len(split.train)])
     is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train]))
+    known = sum((each or {}).get("images", 0) for each in (run.ancestor, run.teachers))
+    is_same = is_same and len(inherited) == known
     yield judge(name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images")
     if split.sha256 != run.split.sha256:
         yield Check(name, "results", "not checked", "the parts of the run are not known")

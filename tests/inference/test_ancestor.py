@@ -149,7 +149,7 @@ def test_a_wrong_name_is_refused_before_anything_slow() -> None:
         inputs.check_files(start_from("tinny", replace(TINY, data=DATA)))
 
 
-def test_a_card_knows_the_images_of_its_ancestor_and_teachers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_knows_the_images_of_its_ancestor_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fer2013.CLASS_COUNTS, "Training", (2,) * 7)
     monkeypatch.delitem(fer2013.CONTENT_SHA256, "Training")
     labels, usages = np.arange(21) % 7, np.repeat([0, 1], [14, 7])
@@ -160,35 +160,32 @@ def test_a_card_knows_the_images_of_its_ancestor_and_teachers_too(monkeypatch: p
     found = find_training_hashes(card, few, few.labels)
     assert found is not None and set(found) == set(few.hashes[:14])
     stranger = {"training": own | {"data": "some photos of ours"}}
-    for field, unknown in (("ancestor", stranger), ("teachers", {"runs": [{"run": "older"}, stranger]})):
-        assert find_training_hashes({"training": own | {field: unknown}}, few, few.labels) is None
+    assert find_training_hashes({"training": own | {"ancestor": stranger}}, few, few.labels) is None
 
 
-@pytest.mark.parametrize(("field", "how"), [("ancestor", "started from"), ("teachers", "learnt from")])
-def test_what_the_ancestor_or_the_teacher_of_an_ancestor_saw_is_looked_for_too(
-    field: str, how: str, trained: run_weights.Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_the_ancestor_of_an_ancestor_saw_is_looked_for_too(
+    trained: run_weights.Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that learnt from released weights has their images, which it did not know."""
+    """A run that started from released weights has their images, which it did not know."""
     split = {"protocol": "official", "sizes": {"train": 14}}
     card: dict[str, Any] = {"data": "14 Training rows", "data_sha256": "0", "split": split, "ancestor": None}
     shutil.copytree(trained.folder, tmp_path / "between")
     facts = read_json(tmp_path / "between" / "run.json")
-    source = {"run": "mid", "images": 0, "training": card}
-    # The record of an older fer_jax does not say what its teachers were trained on.
-    facts[field] = source if field == "ancestor" else {"runs": [{"run": "older"}, source]}
+    facts["ancestor"] = {"run": "mid", "images": 0, "training": card}
     write_json(tmp_path / "between" / "run.json", facts)
     config = start_from(tmp_path / "between", trained.config)
     ancestor = load(config)
-    said = f"between {how} mid, which was trained on 14 Training rows, by prot"
-    assert said in ancestor.notes[1]
+    assert "between started from mid, which was trained on 14 Training rows, by prot" in ancestor.notes[1]
     assert set(ancestor.train_hashes) == set(EXAMPLES.hashes[SPLIT.train])
     taught = replace(trained.config, distill=DistillConfig(teachers=(str(tmp_path / "between"),)))
-    with pytest.raises(ConfigError, match=rf"between {how} mid, .* is not known, so it might give away"):
+    with pytest.raises(
+        ConfigError, match=r"between started from mid, .* is not known, so it might give away"
+    ):
         load_teachers(Student(taught, EXAMPLES, EXAMPLES, SPLIT, SPLIT.train, None))
     # Who distils on pictures of their own need not have FER2013.
     own = replace(EXAMPLES, is_own=True)
     (note,) = list_unknown(load_teachers(Student(taught, own, own, SPLIT, SPLIT.train, None)))
-    assert said in note
+    assert "between started from mid, which was trained on 14 Training rows, by prot" in note
     card["data_sha256"] = EXAMPLES.sha256
     write_json(tmp_path / "between" / "run.json", facts)
     with pytest.raises(ConfigError, match=r"mid, which was trained on a part of this data .*another network"):

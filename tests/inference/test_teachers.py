@@ -19,7 +19,7 @@ from fer_jax.data.load import load_examples
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.targets import SoftLabels
 from fer_jax.errors import ConfigError, RunError
-from fer_jax.files import read_json, write_json
+from fer_jax.files import read_json, write_arrays, write_json
 from fer_jax.inference import classifiers, distillation
 from fer_jax.inference.distillation import Distilled, distill
 from fer_jax.inference.predictor import predict
@@ -28,6 +28,7 @@ from fer_jax.inference.teachers import Student
 from fer_jax.runs import inputs, record, sources
 from fer_jax.runtime.disk import lock
 from fer_jax.train import __main__ as train
+from fer_jax.verify import __main__ as verify
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -172,16 +173,34 @@ def test_a_run_is_taught_and_knows_its_teacher_again(
     teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, moved = tmp_path / "student", tmp_path / "moved"
-    assert train.main([*SMALL, "--distill.teachers", str(teacher), "--run-dir", str(folder)]) == 0
+    few = [*SMALL, "--train.max-examples", "40", "--run-dir", str(folder)]
+    assert train.main([*few, "--distill.teachers", str(teacher)]) == 0
     facts = read_json(folder / "run.json")
     assert facts["teachers"]["runs"][0]["run"] == "teacher"
+    # What only the teacher has seen comes after its own images, and is asked about where it teaches itself.
+    hashes, seen = record.read_split(folder)["train_hashes"], EXAMPLES.hashes[SPLIT.train]
+    assert np.array_equal(hashes[40:], np.setdiff1d(seen, hashes[:40]))
+    assert facts["teachers"]["images"] == len(hashes) - 40 > 0
+    unseen = np.setdiff1d(SPLIT.train, record.read_split(folder)["train"])[:3]
+    other = Split(np.setdiff1d(SPLIT.train, unseen), unseen, SPLIT.val)
+    with pytest.raises(ConfigError, match="student was trained on 3 of the images"):
+        distilled(taught_by(folder), other, open_rows=other.train)
+    assert verify.main([str(folder)]) == 0
     other = facts | {"teachers": facts["teachers"] | {"sha256": "0" * 64}}
     with pytest.raises(RunError, match="was trained with other teachers"):
         record.resume(folder, other)
     assert record.resume(folder, facts)[0]["teachers"] == facts["teachers"]
+    # An older fer_jax has not passed on what its teachers had seen.
+    older = facts["teachers"].copy()
+    del older["images"]
+    write_json(folder / "run.json", facts | {"teachers": older})
+    write_arrays(folder / "split.npz", **record.read_split(folder) | {"train_hashes": hashes[:40]})
+    assert verify.main([str(folder)]) == 0
     shutil.copytree(teacher, moved)
     for who, status in ((["--distill.teachers", str(moved)], 0), ([], 4)):
-        assert train.main([*SMALL, *who, "--run-dir", str(folder), "--resume"]) == status
+        assert train.main([*few, *who, "--resume"]) == status
+    assert read_json(folder / "run.json")["teachers"] == facts["teachers"]
+    assert np.array_equal(record.read_split(folder)["train_hashes"], hashes)
     assert "was trained with other teachers" in capsys.readouterr().err
 
 
@@ -226,13 +245,10 @@ def test_released_weights_teach_and_know_the_training_rows(few_faces: Examples, 
     official = Split(rows[:14], rows[14:], rows[:0])
     named = write_released(tmp_path)
     taught = taught_by_weights(few_faces, named, official)
-    assert taught is not None and set(taught.seen) == set(few_faces.hashes[:14])
-    (who,) = taught.facts["runs"]
-    assert who.pop("training")["split"]["protocol"] == "official"
-    assert who == {
-        **{"run": "ours", "name": "tiny", "seed": 0, "select": "last", "images": 14},
-        "checkpoint": {"name": "last", "step": 35840},
-    }
+    assert taught is not None and taught.facts["runs"] == [
+        {"run": "ours", "name": "tiny", "seed": 0, "select": "last"}
+        | {"checkpoint": {"name": "last", "step": 35840}}
+    ]
     (tmp_path / "more").mkdir()
     write_released(tmp_path / "more")
     for where in (named, str(tmp_path / "more")):

@@ -49,6 +49,15 @@ def test_the_networks_differ_and_nothing_else_does(size: Size, name: str, chosen
         assert load_config(name).model == configs[chosen].model
 
 
+def test_a_wide_network_is_one_that_there_is_with_twice_the_features() -> None:
+    network = COMPARISONS["mid"].networks["wide-tiny80"]
+    argv = ["--config", str(bench.ROOT / network.config), *network.options.split()]
+    wide = cli.parse(TrainCommand, argv, prog="train").settings.model
+    assert wide.blocks == tuple(
+        replace(each, features=2 * each.features) for each in load_config("tiny80").model.blocks
+    )
+
+
 def row(name: str, flip: int) -> dict[str, Any]:
     return {
         "name": name,
@@ -104,7 +113,7 @@ def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
     assert [each["name"] for each in content["results"]] == list(CHANGES)
     assert content["decision"] == networks.decide("tiny", content["results"])
     for each in content["results"]:
-        log = read_json_lines(runs / "tiny" / each["name"] / "log.jsonl")
+        log = read_json_lines(runs / each["name"] / "log.jsonl")
         assert each["arm"]["correct"]["single"] == round(each["arm"]["total"] * log[-1]["val_accuracy"])
     capsys.readouterr()
     assert networks.main(["collect", *shared[:-1], "--options=--train.epochs 2 --train.small-epochs 0"]) == 4
