@@ -28,6 +28,9 @@ from fer_jax.images.standardise import PixelStats
 LAST_LAYER_STD = 0.01
 """The same as in fer_jax.models, which cannot be imported without jax."""
 
+BEFORE_NORM = r"(conv\d?|depthwise\d|pointwise\d|shortcut)"
+"""Names of convolutions to which a `Style` may give a bias that ours lack."""
+
 TrainStep = Callable[[Tensor, Tensor], Tensor]
 EvalStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -88,8 +91,8 @@ class Net(nn.Module):
             )
         )
         side = fer2013.IMAGE_SHAPE[0] >> sum(block.pool for block in config.blocks)
-        self.is_mean, self.channels = config.head == "mean", widths[-1]
-        self.head = _make_head(config, widths[-1] if self.is_mean else widths[-1] * side**2)
+        self.kind, self.channels = config.head, widths[-1]
+        self.head = _make_head(config, widths[-1] * (side**2 if self.kind == "flatten" else 1))
         self.is_channels_last = style.channels_last
         self._draw_weights()
         if style.channels_last:
@@ -100,8 +103,10 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images to logits."""
         x = self.blocks(x)
-        if self.is_mean:
+        if self.kind == "mean":
             return self.head(x.mean((2, 3)))
+        if self.kind == "classes":
+            return self.head(x).mean((2, 3))
         # Channels last: flattened in memory order, without a copy.
         return self.head((x.permute(0, 2, 3, 1) if self.is_channels_last else x).flatten(1))
 
@@ -117,18 +122,16 @@ class Net(nn.Module):
 def _check_parts(config: ModelConfig) -> None:
     """Refuse a network with parts that are missing here."""
     parts = {
-        "model.blocks.kind": any(block.kind == "separable" for block in config.blocks),
         "model.skip_rate": bool(config.skip_rate),
         "model.pooling": config.pooling != "max" and any(block.pool for block in config.blocks),
-        "model.head": config.head == "classes",
         "model.classes": config.classes != fer2013.CLASS_COUNT,
     }
     missing = [name for name, is_used in parts.items() if is_used]
     if missing:
         raise ConfigError(
             f"the network has parts that the benchmarks' PyTorch version lacks: {', '.join(missing)}; it has "
-            "plain and residual blocks, max pooling, the heads flatten and mean, and seven classes: use such "
-            "a network, for example configs/run7.py or benchmarks/nets/vgg.py"
+            "all blocks and heads, with max pooling and seven classes: use such a network, for example "
+            "configs/run7.py or benchmarks/nets/vgg.py"
         )
 
 
@@ -139,7 +142,10 @@ def _make_head(config: ModelConfig, features: int) -> nn.Sequential:
         layers["relu"] = nn.ReLU(inplace=True)
     if config.dense_dropout_rate:
         layers["dropout"] = nn.Dropout(config.dense_dropout_rate)
-    layers["logits"] = nn.Linear(config.dense_features or features, fer2013.CLASS_COUNT)
+    if config.head == "classes":
+        layers["logits"] = nn.Conv2d(features, fer2013.CLASS_COUNT, 3, padding=1)
+    else:
+        layers["logits"] = nn.Linear(config.dense_features or features, fer2013.CLASS_COUNT)
     return nn.Sequential(layers)
 
 
@@ -155,7 +161,7 @@ def carry_over(net: Net, params: Mapping[str, Any], batch_stats: Mapping[str, An
         RuntimeError: a name or a shape does not fit.
     """
     # These are missing in ours, and start from 0.
-    extra = re.compile(r"\.(conv\d?|shortcut)\.bias$|\.num_batches_tracked$")
+    extra = re.compile(rf"\.{BEFORE_NORM}\.bias$|\.num_batches_tracked$")
     state = {name: torch.zeros_like(old) for name, old in net.state_dict().items() if extra.search(name)}
     for name, layers in params.items():
         if name.startswith("block"):
@@ -169,7 +175,7 @@ def carry_over(net: Net, params: Mapping[str, Any], batch_stats: Mapping[str, An
                     state |= _convert(f"{place}.{layer}", arrays | statistics)
         else:
             is_first = name == "dense" or "dense" not in params
-            is_reordered = is_first and not net.is_mean and not net.is_channels_last
+            is_reordered = is_first and net.kind == "flatten" and not net.is_channels_last
             state |= _convert(f"head.{name}", _reorder(layers, net.channels) if is_reordered else layers)
     net.load_state_dict(state)
 

@@ -47,7 +47,7 @@ PARTS: dict[str, Callable[[Content], str]] = {
     large_data.SECTION: large_data.table,
 }
 """By file: the function that writes the section of the same name."""
-NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net"}
+NETS = {"step-run6": "the run 6 net", "step-vgg": "the VGG-like net", "step-xception": "mini-Xception"}
 """By file: the networks that are listed even if they were not measured."""
 BASELINE = "torch"
 HOW_TO_READ = (
