@@ -122,26 +122,38 @@ def test_a_strided_convolution_of_gray_images_is_one() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+def outputs_and_gradients(function: Any, x: jax.Array, kernel: jax.Array) -> Any:
+    """Compute the outputs, and the gradients by both inputs for a drawn one of the outputs."""
+    out, pull = jax.vjp(function, x, kernel)
+    return out, pull(normal(3, out.shape))
+
+
+def check_alike(ours: Any, layer: nn.Conv, x: jax.Array, kernel: jax.Array) -> None:
+    def library(x: jax.Array, kernel: jax.Array) -> Any:
+        return layer.apply({"params": {"kernel": kernel}}, x)
+
+    both = (jax.jit(functools.partial(outputs_and_gradients, each)) for each in (ours, library))
+    found, wanted = (each(x, kernel) for each in both)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+
+
+# One strip of rows, two, and strips of one row.
+@pytest.mark.parametrize(("devices", "height"), [(1, 12), (1, 24), (1, 13), (2, 12)])
 def test_a_depthwise_convolution_and_its_gradients_are_the_library_s(
-    devices: int, monkeypatch: pytest.MonkeyPatch
+    devices: int, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr(jax, "device_count", lambda: devices)
     layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
-    x, kernel, cotangent = normal(1, SHAPE), normal(2, (3, 3, 1, 6)), normal(3, SHAPE)
+    x, kernel = normal(1, (16, height, 8, 6)), normal(2, (3, 3, 1, 6))
+    check_alike(kernels.conv_depthwise, layer, x, kernel)
+    program = jax.make_jaxpr(functools.partial(outputs_and_gradients, kernels.conv_depthwise))(x, kernel)
+    assert ("scan[" in str(program)) == (devices == 1)
 
-    def library(x: jax.Array, kernel: jax.Array) -> Any:
-        return layer.apply({"params": {"kernel": kernel}}, x)
 
-    def both(function: Any) -> tuple[jax.Array, Any]:
-        out, pull = jax.vjp(function, x, kernel)
-        return out, pull(cotangent)
-
-    ours, theirs = jax.jit(lambda: both(kernels.conv_depthwise))(), jax.jit(lambda: both(library))()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
-    program = str(jax.make_jaxpr(lambda: both(kernels.conv_depthwise))())
-    assert ("scan[" in program) == (devices == 1)
+def test_a_pointwise_convolution_and_its_gradients_are_the_library_s() -> None:
+    layer = nn.Conv(4, (1, 1), use_bias=False)
+    check_alike(kernels.conv_pointwise, layer, normal(1, SHAPE), normal(2, (1, 1, 6, 4)))
 
 
 NETWORKS = {
