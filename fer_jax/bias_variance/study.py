@@ -176,12 +176,7 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(
         config=config,
-        chosen=replace(
-            chosen,
-            teachers=sampled.teachers,
-            teacher_hashes=sampled.teacher_hashes,
-            ancestor=sampled.ancestor,
-        ),
+        chosen=replace(chosen, teachers=sampled.teachers, ancestor=sampled.ancestor),
         train_images=len(sampled.split.train),
         part=options.split,
         seeds=[config.train.seed + number for number in range(options.seeds)],

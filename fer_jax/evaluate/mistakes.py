@@ -20,7 +20,6 @@ from fer_jax.evaluate import saliency
 from fer_jax.files import Json, replacing, write_json
 from fer_jax.inference.labels import LabelledRows
 from fer_jax.inference.predictor import LARGEST_BATCH, predict
-from fer_jax.inference.rows import find_trained_on
 from fer_jax.inference.run_weights import Trained
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal
@@ -110,7 +109,9 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
         examples.labels != fer2013.UNLABELLED
     )
     rows = np.flatnonzero(may_train)
-    return rows[find_trained_on([trained], examples.hashes[rows])]
+    # Behind them are the images that an ancestor or a teacher was trained on.
+    own = trained.saved["train_hashes"][: len(trained.saved["train"])]
+    return rows[np.isin(examples.hashes[rows], own)]
 
 
 def find_neighbours(

@@ -85,7 +85,8 @@ class Pretrained:
         network: its weights.
         labels: whose labels it was trained on.
         train_hashes: uint64, of its training images and those of its ancestors, as far as they are known
-            here, see `Examples.hashes`; where FER+ has chosen those of released weights, perhaps of more.
+            here, see `Examples.hashes`; for a run also of those that only its teachers saw; where FER+ has
+            chosen those of released weights, perhaps of more.
         unknown: those that are not known here; None: all are.
         file_sha256: of the file of released weights; None for a run.
         facts: who it is, for JSON.

@@ -64,7 +64,7 @@ class Distilled:
 
     Attributes:
         targets: of the training, with their answers in them.
-        seen: uint64, of their training images as far as they are known, each once, sorted.
+        seen: uint64, of their training images as far as they are known.
         facts: who they are, for JSON.
         note: the same in a line.
     """

@@ -156,7 +156,10 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
             )
     teachers = classifier.card["training"].get("teachers")
     if hashes is not None and teachers is not None and teachers.get("images"):
-        reasons["copies"], hashes = "the weights' teachers knew other images, which are not at hand", None
+        reasons["copies"], hashes = (
+            "its teachers were trained on other images, too, and only its run knows which: release that again",
+            None,
+        )
     rows = {}
     for part in parts:
         try:

@@ -206,7 +206,7 @@ def _mix(word: jax.Array) -> jax.Array:
 def conv_pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve float [B, H, W, C] with a kernel float [1, 1, C, features].
 
-    Its gradients are matrix products: XLA's convolutions on a CPU take about twice as long for them.
+    Its gradients are matrix products: with few channels XLA's convolutions on a CPU take longer for them.
     """
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -245,7 +245,7 @@ def _depthwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tupl
 
 def _depthwise_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    # With a batch that is divided among devices, each step of a loop would fetch its image from one of them.
+    # With a batch that is divided among devices, each step of a loop would fetch its strip from one of them.
     is_alone = jax.default_backend() == "cpu" and jax.device_count() == 1
     sums = _correlate_by_strip(x, grad) if is_alone else _correlate(x, grad)
     grad_kernel = jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)

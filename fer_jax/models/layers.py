@@ -71,8 +71,9 @@ class Unit(nn.Module):
         is_usual = side == 3 and stride == 1 and not has_bias
         if is_usual and self.has_fast_kernels() and winograd.suits(x, features):
             return winograd.conv(x, self.variables["params"][name]["kernel"])
-        # In other blocks it is a small part, and gains nothing.
-        if side == 1 and self.block.kind == "separable" and self.has_fast_kernels():
+        # In other blocks they are a small part, and gain nothing.
+        is_pointwise = side == 1 and stride == 1 and not has_bias and self.block.kind == "separable"
+        if is_pointwise and self.has_fast_kernels() and jax.default_backend() == "cpu":
             return kernels.conv_pointwise(x, self.variables["params"][name]["kernel"].astype(x.dtype))
         # Strided as in ResNet: around the places 0, 2, 4, ...
         padding = "SAME" if stride == 1 else side // 2

@@ -85,7 +85,8 @@ def _measure_again(console: Console, found: Released, options: ReleaseOptions) -
     """Measure what the card of released weights has figures of again; return the new card and the tensors.
 
     Raises:
-        DataError: the data does not hold the training images, so copies of them cannot be counted.
+        DataError: copies of training images cannot be counted: the data does not hold them, or those of a
+            teacher are not known.
     """
     classifier = weights.read(found.folder, found.name)
     with terminal.show_steps(console, terminal.READING, None) as steps:

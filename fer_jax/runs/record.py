@@ -316,8 +316,10 @@ def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
     ]
     # The common folder of several seeds has no config.
     own: Json = {name: facts[name] for name in ("config_sha256", "votes") if name in facts}
-    if "teachers" in facts:  # A run that an older fer_jax began has no count of their images.
-        own["teachers"] = before["teachers"] | {"images": facts["teachers"]["images"]}
+    # How many images they are known to have seen may have changed, or an older fer_jax has not counted them.
+    for name in ("teachers", "ancestor"):
+        if "images" in facts.get(name, {}):
+            own[name] = before[name] | {"images": facts[name]["images"]}
     added = own | {
         "resumed": [*before["resumed"], {"at": facts["started"], **here}],
         "extensions": [*before.get("extensions", []), *facts["extensions"]],

@@ -137,9 +137,7 @@ def _choose_rows(console: Console, plan: Plan, examples: Examples) -> Prepared:
     # Teachers that cannot be used are refused before the first trial, and the answers of others are cached.
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
-    return replace(
-        chosen, teachers=sampled.teachers, teacher_hashes=sampled.teacher_hashes, ancestor=sampled.ancestor
-    )
+    return replace(chosen, teachers=sampled.teachers, ancestor=sampled.ancestor)
 
 
 def _run_trials(

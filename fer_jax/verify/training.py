@@ -209,7 +209,10 @@ def _check_results(
     is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train]))
     known = sum((each or {}).get("images", 0) for each in (run.ancestor, run.teachers))
     is_same = is_same and len(inherited) == known
-    yield judge(name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images")
+    others = f", {len(inherited):,} of others where {known:,} are recorded" if inherited.size or known else ""
+    yield judge(
+        name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images{others}"
+    )
     if split.sha256 != run.split.sha256:
         yield Check(name, "results", "not checked", "the parts of the run are not known")
     elif runs_folder.is_weights_only(trained.folder):

@@ -213,8 +213,9 @@ def test_a_fast_network_is_the_plain_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fast", "plain"])
-def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any) -> None:
-    config, x = NETWORKS["pooled"], normal(1, (8, 48, 48, 1))
+@pytest.mark.parametrize("name", ["pooled", "separable, blurred"])
+def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any, name: str) -> None:
+    config, x = NETWORKS[name], normal(1, (8, 48, 48, 1))
     exact = make_model(config, DeviceConfig(kernels=kind))
     rough = make_model(config, DeviceConfig(kernels=kind, compute_dtype="bfloat16"))
     variables = jax.jit(lambda: rough.init(jax.random.key(0), x, is_training=False))()

@@ -260,6 +260,24 @@ def test_released_weights_are_measured_again(card: Path, data: Path, tmp_path: P
     assert (tmp_path / "small.safetensors").read_bytes() == card.with_suffix(".safetensors").read_bytes()
 
 
+def test_copies_of_what_only_teachers_saw_cannot_be_counted_again(
+    card: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (card, card.with_suffix(".safetensors")):
+        shutil.copy(path, tmp_path)
+    named, out = tmp_path / "small.json", tmp_path / "a.json"
+    for images, split, status in ((0, "ok", 0), (2, "not checked", 3)):
+        content = json.loads(named.read_text())
+        content["training"]["teachers"] = {"sha256": "0", "runs": [], "images": images}
+        named.write_text(json.dumps(content))
+        found, states = states_of([str(named), "--data", str(data)], out)
+        assert (found, states["split"], differing(states)) == (0, split, set())
+        words = [str(named.with_suffix(".safetensors")), "--name", "small", "--out", str(tmp_path / split)]
+        capsys.readouterr()
+        assert release.main([*words, "--data", str(data), "--score-private-test"]) == status
+    assert "trained on other images, too, and only its run knows which" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
