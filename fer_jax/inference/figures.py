@@ -156,10 +156,8 @@ def find_ground(classifier: Classifier, examples: Examples, votes: Path | None) 
             )
     teachers = classifier.card["training"].get("teachers")
     if hashes is not None and teachers is not None and teachers.get("images"):
-        reasons["copies"], hashes = (
-            "its teachers were trained on other images, too, and only its run knows which: release that again",
-            None,
-        )
+        why = "its teachers were trained on other images, too, and only its run knows which: release it again"
+        reasons["copies"], hashes = why, None
     rows = {}
     for part in parts:
         try:
