@@ -11,7 +11,7 @@ later, the more operations. `benchmarks.accuracy.decision` has their limits, and
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -157,7 +157,7 @@ def _do(options: Networks, argv: list[str] | None) -> int:
     wanted = [_training(options, options.data, each) for each in networks]
     if options.verb == "train":
         return unattended.train(wanted, lanes=options.lanes, minutes=options.minutes, console=console)
-    rows = collect(wanted, list(networks.values()), options.data, console)
+    rows = collect(wanted, networks, options.data, console)
     bench.write(
         results,
         question=f"Which network is most accurate at the size of {options.size}?",
@@ -185,13 +185,13 @@ def _training(options: Networks, data: Path, name: str) -> Training:
 
 
 def collect(
-    trainings: Sequence[Training], networks: Sequence[Network], data: Path, console: Console
+    trainings: Sequence[Training], networks: Mapping[str, Network], data: Path, console: Console
 ) -> list[dict[str, Any]]:
     """Measure each network on the images that its run held out.
 
     Args:
         trainings: the runs, the base's first; their folders have the networks' names.
-        networks: what each of them trained.
+        networks: by name.
         data: the file they were trained on.
         console: where progress is shown.
 
@@ -204,7 +204,7 @@ def collect(
     """
     cpu.tune_cpu()
     rows = []
-    for training, network in zip(trainings, networks, strict=True):
+    for training in trainings:
         if not unattended.is_finished(training.folder):
             raise RunError(
                 f"{training.folder} is not finished; train it first, with train instead of collect"
@@ -219,7 +219,7 @@ def collect(
         rows.append(
             {
                 "name": name,
-                "network": asdict(network),
+                "network": asdict(networks[name]),
                 "machine": record.machine,
                 "versions": record.versions,
                 "data_sha256": record.data.sha256,

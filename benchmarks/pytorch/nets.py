@@ -91,8 +91,8 @@ class Net(nn.Module):
             )
         )
         side = fer2013.IMAGE_SHAPE[0] >> sum(block.pool for block in config.blocks)
-        self.kind, self.channels = config.head, widths[-1]
-        self.head = _make_head(config, widths[-1] * (side**2 if self.kind == "flatten" else 1))
+        self.head_kind, self.channels = config.head, widths[-1]
+        self.head = _make_head(config, widths[-1] * (side**2 if self.head_kind == "flatten" else 1))
         self.is_channels_last = style.channels_last
         self._draw_weights()
         if style.channels_last:
@@ -103,9 +103,9 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images to logits."""
         x = self.blocks(x)
-        if self.kind == "mean":
+        if self.head_kind == "mean":
             return self.head(x.mean((2, 3)))
-        if self.kind == "classes":
+        if self.head_kind == "classes":
             return self.head(x).mean((2, 3))
         # Channels last: flattened in memory order, without a copy.
         return self.head((x.permute(0, 2, 3, 1) if self.is_channels_last else x).flatten(1))
@@ -175,7 +175,7 @@ def carry_over(net: Net, params: Mapping[str, Any], batch_stats: Mapping[str, An
                     state |= _convert(f"{place}.{layer}", arrays | statistics)
         else:
             is_first = name == "dense" or "dense" not in params
-            is_reordered = is_first and net.kind == "flatten" and not net.is_channels_last
+            is_reordered = is_first and net.head_kind == "flatten" and not net.is_channels_last
             state |= _convert(f"head.{name}", _reorder(layers, net.channels) if is_reordered else layers)
     net.load_state_dict(state)
 

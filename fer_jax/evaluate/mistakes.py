@@ -17,13 +17,14 @@ from matplotlib import colormaps
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
 from fer_jax.evaluate import saliency
-from fer_jax.files import Json, replacing, write_json
+from fer_jax.files import Json, reading, replacing, write_json
 from fer_jax.inference.labels import LabelledRows
 from fer_jax.inference.predictor import LARGEST_BATCH, predict
 from fer_jax.inference.run_weights import Trained
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.report import terminal
 from fer_jax.report.contact_sheet import Caption, Role, Sheet, Tile, sheet_record, tile_sheet
+from fer_jax.runs.record import divide_hashes
 from fer_jax.text import confidence, counted
 
 MISTAKE_COUNT: Final = 35
@@ -109,8 +110,8 @@ def find_training_rows(trained: Trained, examples: Examples) -> np.ndarray:
         examples.labels != fer2013.UNLABELLED
     )
     rows = np.flatnonzero(may_train)
-    # Behind them are the images that an ancestor or a teacher was trained on.
-    own = trained.saved["train_hashes"][: len(trained.saved["train"])]
+    with reading(trained.folder / "run.json"):
+        own, _, _ = divide_hashes(trained.saved, trained.record.ancestor)
     return rows[np.isin(examples.hashes[rows], own)]
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fer_jax.models import winograd
+
 BATCH_NORM_EPSILON = 1e-5
 _PLACES = tuple(product(range(3), range(3)))
 """Rows down and columns to the right of each place of a padded 3 × 3 kernel, row by row."""
@@ -208,9 +210,7 @@ def conv_pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Its gradients are matrix products: with few channels XLA's convolutions on a CPU take longer for them.
     """
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return winograd.plain_conv(x, kernel)
 
 
 def _pointwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:

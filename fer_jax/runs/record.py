@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,6 +253,17 @@ def read_split(folder: Path) -> dict[str, np.ndarray]:
         said = error.strerror if isinstance(error, OSError) else error
         raise RunError(f"{path} cannot be read: {said}; train again") from None
     return split
+
+
+def divide_hashes(saved: Mapping[str, np.ndarray], ancestor: Json | None) -> list[np.ndarray]:
+    """Divide `train_hashes` as `write` was given them: a run's own, its ancestor's, those of teachers alone.
+
+    Args:
+        saved: from `read_split`.
+        ancestor: of the run's record.
+    """
+    own = len(saved["train"])
+    return np.split(saved["train_hashes"], [own, own + (ancestor["images"] if ancestor else 0)])
 
 
 def _read_rows(parts: Any, name: str, kind: str) -> np.ndarray:

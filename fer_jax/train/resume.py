@@ -32,9 +32,9 @@ def read_ancestor(place: Place) -> tuple[Json, np.ndarray] | None:
     if facts is None or not is_saved:
         return None
     folder = place.folders[0]
-    own = record.read_record(folder).split.sizes["train"]
     with reading(folder / "run.json"):
-        return facts, record.read_split(folder)["train_hashes"][own : own + facts["images"]]
+        _, hashes, _ = record.divide_hashes(record.read_split(folder), facts)
+    return facts, hashes
 
 
 def restore(replicas: Sequence[Replica]) -> list[str]:

@@ -204,14 +204,13 @@ def _check_results(
     yield compare(
         name, "copies of training images", run.split.copies_of_training_images, copies, detail=detail
     )
-    # The images of its ancestor and its teachers come after its own.
-    own, inherited = np.split(trained.saved["train_hashes"], [len(split.train)])
-    is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train]))
+    own, *others = record.divide_hashes(trained.saved, run.ancestor)
+    inherited = sum(map(len, others))
     known = sum((each or {}).get("images", 0) for each in (run.ancestor, run.teachers))
-    is_same = is_same and len(inherited) == known
-    others = f", {len(inherited):,} of others where {known:,} are recorded" if inherited.size or known else ""
+    is_same = np.array_equal(np.sort(own), np.sort(examples.hashes[split.train])) and inherited == known
+    more = f", {inherited:,} of others where {known:,} are recorded" if inherited or known else ""
     yield judge(
-        name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images{others}"
+        name, "hashes of training images", is_same=is_same, detail=f"{len(split.train):,} images{more}"
     )
     if split.sha256 != run.split.sha256:
         yield Check(name, "results", "not checked", "the parts of the run are not known")
@@ -230,7 +229,8 @@ def _measure_again(
     run, config, folder = trained.record, record.read_config(trained.folder), trained.folder
     start = None
     if run.ancestor is not None:
-        start = restore_ancestor(run.ancestor, trained.saved["train_hashes"], config.model.names).start
+        _, hashes, _ = record.divide_hashes(trained.saved, run.ancestor)
+        start = restore_ancestor(run.ancestor, hashes, config.model.names).start
     programs = make_programs(config, examples, split, start=start)
     # This machine may have fewer devices; one measures the same up to rounding.
     config = replace(config, device=replace(config.device, count=1))
