@@ -65,6 +65,14 @@ def test_small_faces_are_found_at_twice_the_resolution(portrait: np.ndarray) -> 
     assert len(detect(image, has_small_faces=True, min_face_px=40)) == 0
 
 
+def test_rows_are_reduced_before_columns_with_any_pillow() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1280, 460, 3), np.uint8)
+    across = (image[:, ::2].astype(int) + image[:, 1::2] + 1) // 2
+    reduced, factor = yunet.reduce(image, 640)
+    assert factor == 0.5
+    np.testing.assert_array_equal(reduced, (across[::2] + across[1::2] + 1) // 2)
+
+
 def test_blank_and_tiny_pictures_have_no_face() -> None:
     for shape in ((1, 1, 3), (3, 900, 3), (200, 200, 3)):
         assert detect(np.zeros(shape, np.uint8)).shape == (0, 4)

@@ -134,7 +134,7 @@ def make_session(width: int, height: int) -> Any:
     return SimpleNamespace(get_outputs=lambda: names, run=forward, outputs=outputs, shown=shown)
 
 
-@pytest.mark.parametrize("size", [(900, 1411), (333, 517)])
+@pytest.mark.parametrize("size", [(900, 1411), (333, 517), (1000, 460)])
 def test_the_detector_is_shown_and_read_as_in_python(size: tuple[int, int]) -> None:
     image = make_picture(*size)
     long_side = 640

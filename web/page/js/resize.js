@@ -1,6 +1,7 @@
 /**
  * Reduction of a picture by averaging areas, bit for bit what Pillow's `resize(size, Resampling.BOX)` gives for
- * 8-bit colours: rows first, then columns, whole numbers in between, weights of 22 binary places.
+ * 8-bit colours, called for the rows first and then for the columns: whole numbers in between, weights of 22
+ * binary places.
  */
 
 const PLACES = 22;
