@@ -1,7 +1,8 @@
 """Where the drawn copies of pictures and videos go, and what the files are called."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from fer_jax.faces.sources import Source
 
 _KEPT: Final = (".jpg", ".jpeg", ".png")
 """Pictures of other kinds become PNG files."""
+
+_FRAME: Final = re.compile(r"(.+)-[0-9]{4,}\.[^.]+")
 
 
 def place_copies(folder: Path, found: Sequence[Source]) -> dict[Source, Path]:
@@ -28,9 +31,23 @@ def number_frame(copy: Path, frame: int) -> Path:
     """Name the drawn copy of a frame of an animation, or of a page.
 
     >>> number_frame(Path("out/wave.gif.png"), 3).as_posix()
-    'out/wave.gif-0003.png'
+    'out/wave.gif.png-0003.png'
     """
-    return copy.with_name(f"{copy.stem}-{frame:04}{copy.suffix}")
+    return copy.with_name(f"{copy.name}-{frame:04}{copy.suffix}")
+
+
+def find_frame_name(copies: Iterable[Path]) -> Path | None:
+    """Find a copy that has a name which `number_frame` could give to a frame of another.
+
+    >>> find_frame_name([Path("wave.png"), Path("wave-0000.png"), Path("wave.png-0000.png")]).as_posix()
+    'wave.png-0000.png'
+    """
+    names = set(copies)
+    for copy in names:
+        match = _FRAME.fullmatch(copy.name)
+        if match and copy.with_name(match[1]) in names:
+            return copy
+    return None
 
 
 def name_crop(place: Path, frame: int, face: int) -> Path:

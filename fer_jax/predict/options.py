@@ -136,7 +136,7 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
 
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
-    from fer_jax.predict.copies import place_copies
+    from fer_jax.predict.copies import find_frame_name, place_copies
     from fer_jax.runs import inputs
 
     tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
@@ -160,8 +160,13 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
     if options.out is not None:
         copies = place_copies(options.out, found)
         _check_collisions(list(copies.values()), found)
+        doubtful = find_frame_name(copies.values())
+        if doubtful is not None:
+            raise RunError(
+                f"--out: {doubtful.name} could be a frame of another source; name it in another call"
+            )
         for copy in copies.values():
-            frames = copy.parent.glob(f"{glob.escape(copy.stem)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
+            frames = copy.parent.glob(f"{glob.escape(copy.name)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
             there = copy if copy.exists() else next(frames, None)
             if there is not None and not options.overwrite:
                 raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")

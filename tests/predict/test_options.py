@@ -23,7 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("drawn").mkdir()
     Path("drawn/photo.png").write_text("old")
     Path("frames").mkdir()
-    Path("frames/photo-0003.png").write_text("old")
+    Path("frames/photo.png-0003.png").write_text("old")
+    Path("photo.png-0000.png").write_bytes(Path("photo.png").read_bytes())
     return tmp_path
 
 
@@ -42,7 +43,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --csv empty", 4, "--csv is empty, a folder; name a file"),
         ("photo.png --out old.csv", 4, "--out is old.csv, a file; name a folder"),
         ("photo.png --out drawn", 4, "drawn/photo.png exists; give --overwrite"),
-        ("photo.png --out frames", 4, "frames/photo-0003.png exists; give --overwrite"),
+        ("photo.png --out frames", 4, "frames/photo.png-0003.png exists; give --overwrite"),
+        (
+            "photo.png photo.png-0000.png --out new",
+            4,
+            "photo.png-0000.png could be a frame of another source",
+        ),
         ("photo.png --crops drawn", 4, "drawn holds files; give --overwrite to replace crops"),
         ("photo.png --out . --overwrite", 4, "--out . holds photo.png, a source"),
         ("photo.png --crops . --overwrite", 4, "--crops . holds photo.png, a source"),

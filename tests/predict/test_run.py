@@ -267,6 +267,16 @@ def test_every_page_is_read_and_every_second_frame_of_an_animation(tmp_path: Pat
         assert [frame.number for frame in events] == read
 
 
+def test_frames_of_an_animation_do_not_replace_the_copies_of_stills(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (48, 48), (60 * shade, 0, 0)) for shade in range(2)]
+    frames[0].save(tmp_path / "wave.png", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "wave-0000.png")
+    names = [str(tmp_path / name) for name in ("wave.png", "wave-0000.png")]
+    assert predict.main([*names, *FAST, "--no-detector", "--out", str(tmp_path / "out")]) == 0
+    drawn = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert drawn == ["wave-0000.png", "wave.png-0000.png", "wave.png-0001.png"]
+
+
 def test_slips_from_python(photo: Path) -> None:
     with pytest.raises(DataError, match=r"came as float64 \[9, 9\]; wanted uint8"):
         analyze(np.zeros((9, 9)))
