@@ -154,11 +154,13 @@ class Analyzer:
             for scale in SCALES[views]
             for xywh in around
         ]
+        # A whole picture is never clipped, though the sides of its square can be off by a rounding.
+        are_clipped = [boxes is not None and not square.is_inside(height, width) for square in squares]
         shape = (len(SCALES[views]), len(around), self.contract.side_px, self.contract.side_px, 1)
         return Found(
             boxes,
             squares,
-            np.array([not square.is_inside(height, width) for square in squares], bool),
+            np.array(are_clipped, bool),
             np.array(cut, np.uint8).reshape(shape),
             views,
         )

@@ -74,6 +74,8 @@ def test_without_a_detector_the_picture_is_the_face() -> None:
     np.testing.assert_allclose(face.probabilities, load("tiny").predict(crop[None])[0], atol=1e-6)
     [[wide]] = made.analyze([np.zeros((30, 50, 3), np.uint8)])
     assert wide.box == pytest.approx((10, 0, 30, 30))
+    [[rounded]] = made.analyze([np.zeros((160, 160, 3), np.uint8)])
+    assert not rounded.is_clipped
 
 
 def test_networks_of_an_ensemble_have_the_same_classes() -> None:
