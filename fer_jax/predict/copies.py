@@ -1,8 +1,9 @@
 """Where the drawn copies of pictures and videos go, and what the files are called."""
 
+import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ _KEPT: Final = (".jpg", ".jpeg", ".png")
 """Pictures of other kinds become PNG files."""
 
 _FRAME: Final = re.compile(r"(.+)-[0-9]{4,}\.[^.]+")
+"""The name that `number_frame` gives; the group is the name of the copy."""
 
 
 def place_copies(folder: Path, found: Sequence[Source]) -> dict[Source, Path]:
@@ -36,14 +38,19 @@ def number_frame(copy: Path, frame: int) -> Path:
     return copy.with_name(f"{copy.name}-{frame:04}{copy.suffix}")
 
 
-def find_frame_name(copies: Iterable[Path]) -> Path | None:
-    """Find a copy that has a name which `number_frame` could give to a frame of another.
+def find_frames(copy: Path) -> Iterator[Path]:
+    """Find the files that are there by the names of a copy's frames."""
+    return copy.parent.glob(f"{glob.escape(copy.name)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
+
+
+def find_frame_name(copies: Sequence[Path]) -> Path | None:
+    """Find the first copy that has a name which `number_frame` could give to a frame of another.
 
     >>> find_frame_name([Path("wave.png"), Path("wave-0000.png"), Path("wave.png-0000.png")]).as_posix()
     'wave.png-0000.png'
     """
     names = set(copies)
-    for copy in names:
+    for copy in copies:
         match = _FRAME.fullmatch(copy.name)
         if match and copy.with_name(match[1]) in names:
             return copy

@@ -1,6 +1,5 @@
 """The options of `predict`, which are its command line too: the docstrings are the help text."""
 
-import glob
 import math
 import os
 import sys
@@ -136,7 +135,7 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
 
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
-    from fer_jax.predict.copies import find_frame_name, place_copies
+    from fer_jax.predict.copies import find_frame_name, find_frames, place_copies
     from fer_jax.runs import inputs
 
     tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
@@ -158,16 +157,15 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
             _check_parent(name, folder)
             _check_folder(name, folder, found)
     if options.out is not None:
-        copies = place_copies(options.out, found)
-        _check_collisions(list(copies.values()), found)
-        doubtful = find_frame_name(copies.values())
+        copies = list(place_copies(options.out, found).values())
+        _check_collisions(copies, found)
+        doubtful = find_frame_name(copies)
         if doubtful is not None:
             raise RunError(
                 f"--out: {doubtful.name} could be a frame of another source; name it in another call"
             )
-        for copy in copies.values():
-            frames = copy.parent.glob(f"{glob.escape(copy.name)}-[0-9][0-9][0-9][0-9]{copy.suffix}")
-            there = copy if copy.exists() else next(frames, None)
+        for copy in copies:
+            there = copy if copy.exists() else next(find_frames(copy), None)
             if there is not None and not options.overwrite:
                 raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
     if options.crops is not None and not options.overwrite and any(options.crops.glob("*")):
