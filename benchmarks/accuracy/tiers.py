@@ -31,6 +31,7 @@ TIERS: Final[dict[str, Tier]] = {
     "tiny": Tier("configs/tiny.py", "tiny network"),
     "tiny-distilled": Tier("configs/tiny.py", "tiny network, distilled", is_taught=True),
     "tiny160": Tier("configs/tiny160.py", "tiny network, 160 epochs, distilled"),
+    "tiny160_deep": Tier("configs/tiny160_deep.py", "tiny network, one block deeper, 160 epochs, distilled"),
     "tiny80": Tier("configs/tiny80.py", "tiny network, one block deeper, 80 epochs, distilled"),
     "xception": Tier("configs/xception.py", "mini-Xception"),
     "mid": Tier("configs/mid.py", "mid-size network"),
