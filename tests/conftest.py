@@ -112,6 +112,33 @@ def quick_compile() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def leave_out_pictures() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Give the block in which `evaluate` writes the figures alone.
+
+    The pictures and the page take most of its time.
+    """
+
+    @contextlib.contextmanager
+    def leave_out() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fer_jax.evaluate.run.plots.draw", lambda *_, **__: {})
+            patch.setattr("fer_jax.evaluate.run.mistakes.write_pictures", lambda *_, **__: ([], {}))
+            patch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
+            yield
+
+    return leave_out
+
+
+@pytest.fixture
+def without_pictures(
+    leave_out_pictures: Callable[[], contextlib.AbstractContextManager[None]],
+) -> Iterator[None]:
+    """Let `evaluate` write the figures alone in a test that looks at nothing else."""
+    with leave_out_pictures():
+        yield
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a network once for all tests, and all workers, that need some finished run; copy it to change it.
 

@@ -183,14 +183,6 @@ def temperature_by_hand(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / inverse
 
 
-@pytest.fixture
-def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the figures alone: the pictures and the page take most of the time."""
-    monkeypatch.setattr("fer_jax.evaluate.run.plots.draw", lambda *_, **__: {})
-    monkeypatch.setattr("fer_jax.evaluate.run.mistakes.write_pictures", lambda *_, **__: ([], {}))
-    monkeypatch.setattr("fer_jax.evaluate.run.run_page.write", lambda folder: folder)
-
-
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("views", ["single", "flip"])
 @pytest.mark.parametrize("part", ["test", "val"])
@@ -291,6 +283,7 @@ def write_csv(path: Path) -> None:
     path.write_text("emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_private_rows_of_another_file_are_measured(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
