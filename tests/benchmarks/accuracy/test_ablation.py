@@ -65,6 +65,7 @@ def test_the_table_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "ablation.json does not have the benchmarks' present format" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("trainings_in_process")
 def test_a_tiny_ablation_is_trained_and_collected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [*words, "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "accuracy.json")]
 
 
+@pytest.mark.usefixtures("trainings_in_process")
 def test_tiers_are_trained_in_turn_and_measured(
     small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,7 +261,7 @@ def test_a_failed_run_is_set_aside_with_what_waits_for_it(
     words = ("--config", str(tmp_path / "small.py"), "--data", str(tmp_path / "fer2013.csv"))
     good = unattended.Training(tmp_path / "good", (*words, "--train.epochs", "1"))
     console = Console()
-    failures = unattended.finish([bad, waits, good], lanes=1, minutes=None, console=console)
+    failures = unattended.finish([bad, waits, good], lanes=2, minutes=None, console=console)
     assert "ended with status 2" in failures[bad.folder]
     assert "there is no config file nowhere.py" in failures[bad.folder]
     assert failures.keys() == {bad.folder, waits.folder} and unattended.is_finished(good.folder)

@@ -89,6 +89,7 @@ def test_the_ladder_collects_integers_and_writes_them_up(tiny_ladder: Path) -> N
         assert load_config(tiny_ladder / "configs" / "run1.py").name == "run1"
 
 
+@pytest.mark.usefixtures("trainings_in_process", "quick_compile")
 def test_the_ladder_trains_what_is_not_finished(tiny_ladder: Path) -> None:
     assert ladder.main(["train", "--runs", "run1", "--seeds", "1"]) == 0
     report_file = tiny_ladder / "runs" / "run1-seed0" / "report.md"

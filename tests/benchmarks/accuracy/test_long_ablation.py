@@ -101,6 +101,7 @@ def settings_with(content: Any, **changes: Any) -> Any:
     return content["settings"] | {"base": base | {"optimizer": base["optimizer"] | changes}}
 
 
+@pytest.mark.usefixtures("trainings_in_process")
 def test_tiny_ones_are_trained_and_measured_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

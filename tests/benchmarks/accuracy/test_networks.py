@@ -91,6 +91,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
         networks.decide("mid", [*rows[:2], rows[2] | {"macs": 66_000_000}])
 
 
+@pytest.mark.usefixtures("trainings_in_process")
 def test_tiny_ones_are_trained_and_measured_on_what_was_held_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
