@@ -135,6 +135,42 @@ def run(job: Job, replicas: list[Replica]) -> None:
     )
 
 
+def soft_labels(seed: int, epoch: int) -> np.ndarray:
+    """Return targets that identify the seed, the epoch and the row that they belong to."""
+    rows = np.arange(len(EXAMPLES), dtype=np.float32)
+    return np.stack([0 * rows + seed, 0 * rows + epoch, rows], axis=1)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, int]]:
+    """Let nothing be written; tell the step of each checkpoint that would be kept in each folder."""
+    steps: dict[Path, dict[str, int]] = {}
+
+    def remember(state: TrainState, meta: Any, folder: Path, *, is_best: bool) -> None:
+        names = (checkpoint.BEST, checkpoint.LAST) if is_best else (checkpoint.LAST,)
+        steps.setdefault(folder, {}).update(dict.fromkeys(names, meta["step"]))
+
+    monkeypatch.setattr(checkpoint, "save", remember)
+    return steps
+
+
+@dataclass(frozen=True)
+class Played:
+    """A script that was run to its end, with `soft_labels`, and the replicas."""
+
+    script: Script
+    replicas: list[Replica]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    script, replicas = Script(), begin(tmp_path_factory.mktemp("played"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", lambda *_, **__: None)
+        run(make_job(script, targets=soft_labels), replicas)
+    return Played(script, replicas)
+
+
 def histories(replicas: Sequence[Replica]) -> list[list[Record]]:
     """Return each seed's records without what the clock measured."""
     clock = ("seconds", "images_per_second")
@@ -144,6 +180,7 @@ def histories(replicas: Sequence[Replica]) -> list[list[Record]]:
     ]
 
 
+@pytest.mark.usefixtures("kept")
 def test_the_plateau_cuts_each_seed_by_its_own_losses(tmp_path: Path) -> None:
     plateau = OptimizerConfig(peak_rate=PEAK, schedule="plateau", patience_epochs=1, decay_factor=0.5)
     for losses in ((FALLING, (1.0, 2.0, 3.0)), ((1.0, 2.0, 3.0), FALLING)):
@@ -155,6 +192,7 @@ def test_the_plateau_cuts_each_seed_by_its_own_losses(tmp_path: Path) -> None:
             assert rates == [0.5] * (2 * EPOCH_STEPS) + [cut] * EPOCH_STEPS
 
 
+@pytest.mark.usefixtures("kept")
 def test_the_schedule_begins_with_the_first_step_and_follows_the_run(tmp_path: Path) -> None:
     script, warmup = Script(), 6
     cosine = OptimizerConfig(peak_rate=PEAK, schedule="cosine", warmup_epochs=1.5)
@@ -168,27 +206,17 @@ def test_the_schedule_begins_with_the_first_step_and_follows_the_run(tmp_path: P
         assert [record["rate"] for record in history] == rates[EPOCH_STEPS - 1 :: EPOCH_STEPS]
 
 
-def soft_labels(seed: int, epoch: int) -> np.ndarray:
-    """Return targets that identify the seed, the epoch and the row that they belong to."""
-    rows = np.arange(len(EXAMPLES), dtype=np.float32)
-    return np.stack([0 * rows + seed, 0 * rows + epoch, rows], axis=1)
-
-
-def test_every_step_of_every_seed_has_draws_of_its_own(tmp_path: Path) -> None:
-    script = Script()
-    run(make_job(script), begin(tmp_path))
+def test_every_step_of_every_seed_has_draws_of_its_own(played: Played) -> None:
     draws = [
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(recipe.draws)]).tobytes()
-        for recipes in script.recipes
+        for recipes in played.script.recipes
         for recipe in recipes
     ]
     assert len(set(draws)) == len(draws) == len(SEEDS) * EPOCHS * EPOCH_STEPS
 
 
-def test_the_recipes_are_those_of_their_seed_epoch_and_step(tmp_path: Path) -> None:
-    script = Script()
-    run(make_job(script, targets=soft_labels), begin(tmp_path))
-    for seed, recipes in zip(SEEDS, script.recipes, strict=True):
+def test_the_recipes_are_those_of_their_seed_epoch_and_step(played: Played) -> None:
+    for seed, recipes in zip(SEEDS, played.script.recipes, strict=True):
         for step, found in enumerate(recipes):
             epoch, position = divmod(step, EPOCH_STEPS)
             np.testing.assert_array_equal(found.targets[:, 0], [seed] * BATCH_SIZE)
@@ -203,12 +231,10 @@ def test_the_recipes_are_those_of_their_seed_epoch_and_step(tmp_path: Path) -> N
             jax.tree.map(np.testing.assert_array_equal, found.draws, wanted.draws)
 
 
-def test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order(tmp_path: Path) -> None:
-    script = Script()
-    run(make_job(script), begin(tmp_path))
+def test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order(played: Played) -> None:
     orders = [
         tuple(np.concatenate([recipe.rows for recipe in recipes[first : first + EPOCH_STEPS]]).tolist())
-        for recipes in script.recipes
+        for recipes in played.script.recipes
         for first in range(0, EPOCHS * EPOCH_STEPS, EPOCH_STEPS)
     ]
     assert all(len(set(order)) == EPOCH_STEPS * BATCH_SIZE for order in orders)
@@ -228,7 +254,7 @@ def test_an_epoch_shows_no_row_twice_and_each_epoch_has_another_order(tmp_path: 
     ],
 )
 def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy(
-    tmp_path: Path, correct: tuple[int, ...], is_best: tuple[bool, ...]
+    tmp_path: Path, kept: dict[Path, dict[str, int]], correct: tuple[int, ...], is_best: tuple[bool, ...]
 ) -> None:
     replicas, selected = begin(tmp_path / "saved"), []
     other = (0, 1, 2)
@@ -237,11 +263,8 @@ def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy(
     assert [record["is_best"] for record in replicas[1].progress.history] == [True] * 3
     best = EPOCHS - is_best[::-1].index(True)
     for replica, epoch in zip(replicas, (best, EPOCHS), strict=True):
-        steps = {
-            name: checkpoint.read_meta(replica.checkpoints / name)["step"] // EPOCH_STEPS
-            for name in (checkpoint.BEST, checkpoint.LAST)
-        }
-        assert steps == {checkpoint.BEST: epoch, checkpoint.LAST: EPOCHS}
+        steps = {checkpoint.BEST: epoch * EPOCH_STEPS, checkpoint.LAST: EPOCHS * EPOCH_STEPS}
+        assert kept[replica.checkpoints] == steps
     run_unsaved(
         make_job(Script(correct=(correct, other))),
         begin(tmp_path / "unsaved"),
@@ -250,6 +273,14 @@ def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy(
     )
     chosen = [epoch for epoch, better in enumerate(is_best, start=1) if better]
     assert [epoch for seed, epoch in selected if seed == SEEDS[0]] == chosen
+
+
+def test_the_checkpoints_are_those_of_the_best_and_of_the_last_epoch(tmp_path: Path) -> None:
+    replicas = begin(tmp_path)
+    run(make_job(Script(correct=((1, 3, 2), (0, 1, 2)))), replicas)
+    for replica, best in zip(replicas, (2, 3), strict=True):
+        for name, epoch in ((checkpoint.BEST, best), (checkpoint.LAST, EPOCHS)):
+            assert checkpoint.read_meta(replica.checkpoints / name)["step"] == epoch * EPOCH_STEPS
 
 
 def test_epochs_that_are_not_measured_have_the_objective_alone_and_are_refreshed_for_a_save(
@@ -295,10 +326,8 @@ def objectives_by_hand(k: int) -> list[float]:
     return epochs
 
 
-def test_the_objective_of_an_epoch_is_the_mean_over_its_own_steps(tmp_path: Path) -> None:
-    replicas = begin(tmp_path)
-    run(make_job(Script()), replicas)
-    for k, replica in enumerate(replicas):
+def test_the_objective_of_an_epoch_is_the_mean_over_its_own_steps(played: Played) -> None:
+    for k, replica in enumerate(played.replicas):
         assert [record["objective"] for record in replica.progress.history] == objectives_by_hand(k)
 
 
