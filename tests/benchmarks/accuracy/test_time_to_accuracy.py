@@ -1,6 +1,7 @@
 """The time-to-accuracy benchmark at tiny size, and that it finds the right epoch."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks.accuracy import time_to_accuracy
-from benchmarks.harness import bench
+from benchmarks.harness import bench, timeline
 from fer_jax.errors import ConfigError
+from fer_jax.evaluate import __main__ as evaluate
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -31,9 +33,18 @@ def measure(out: Path, *words: str) -> dict[str, Any]:
     return content
 
 
+def call(argv: Sequence[str]) -> str:
+    """Evaluate in this process: to start another takes longer."""
+    assert list(argv[1:3]) == ["-m", "fer_jax.evaluate"]
+    assert evaluate.main(list(argv[3:])) == 0
+    return ""
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_a_real_run_is_timed_from_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The user's own may have programs.
     monkeypatch.setenv("FER_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(timeline, "call", call)
     config = tmp_path / "tiny.py"
     config.write_text(RECORD)
     words = ("--config", str(config), "--examples", "70", "--targets", "0", "100.5", "--seeds", "3")
@@ -52,7 +63,7 @@ def test_a_real_run_is_timed_from_its_start(tmp_path: Path, monkeypatch: pytest.
     assert figures["views"] == ["identity", "flip"]
     counts = {"correct": figures["correct"], "total": figures["total"]}
     assert row["viewed"] == {"views": "flip", "seconds": row["viewed"]["seconds"]} | counts
-    assert row["viewed"]["seconds"] > row["total_s"] + 0.5
+    assert row["viewed"]["seconds"] > row["total_s"]
 
 
 def test_the_first_epoch_that_has_it_counts() -> None:
