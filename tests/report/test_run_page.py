@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,10 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
     }
 
 
-def make_folder(folder: Path, *, is_synthetic: bool) -> Path:
+def make_folder(
+    folder: Path, *, is_synthetic: bool = False, parts: Sequence[str] = ("val", "test", "PublicTest")
+) -> Path:
+    """Write a run's folder with the evaluations of some parts, each of which takes a page's time."""
     folder.mkdir(parents=True)
     config = Config(
         name="run7",
@@ -221,7 +224,8 @@ def make_folder(folder: Path, *, is_synthetic: bool) -> Path:
     metrics = {"train": make_figures(10), "val": make_figures(3), "test": make_figures(2)}
     write_json(folder / "metrics.json", metrics)
     (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in make_history()))
-    for part, correct in (("val", 3), ("test", 2), ("PublicTest", 1)):
+    for part in parts:
+        correct = {"val": 3, "test": 2, "PublicTest": 1}[part]
         write_json(folder / f"evaluate_{part}.json", make_evaluation(part, correct))
         write_json(folder / f"evaluate_{part}_faces.json", make_faces())
     diagnosis = {
@@ -254,13 +258,27 @@ def read(folder: Path) -> Page:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("pages") / "run7-seed3", is_synthetic=False)
+    return make_folder(tmp_path_factory.mktemp("pages") / "run7-seed3")
 
 
 @pytest.fixture(scope="module")
 def written(full: Path) -> str:
     """Give the page of `full`: to write it takes more than a second."""
     return run_page.write(full).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    browsers = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright, axe-playwright-python and a Chromium"
+    )
+    with browsers.sync_playwright() as tools:
+        program = shutil.which("chromium") or tools.chromium.executable_path
+        if not Path(program).exists():
+            pytest.skip("no Chromium is installed")
+        browser = tools.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def test_every_section_is_there_and_in_order(written: str) -> None:
@@ -290,28 +308,20 @@ def test_nothing_is_withheld_from_those_who_cannot_see(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [1280, 390])
-def test_axe_finds_nothing(written: str, tmp_path: Path, scheme: Any, width_px: int) -> None:
+def test_axe_finds_nothing(written: str, chromium: Any, tmp_path: Path, scheme: str, width_px: int) -> None:
     """Run the accessibility checks of axe-core in headless Chromium, with everything unfolded."""
-    browsers = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright, axe-playwright-python and a Chromium"
-    )
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    with browsers.sync_playwright() as tools:
-        program = shutil.which("chromium") or tools.chromium.executable_path
-        if not Path(program).exists():
-            pytest.skip("no Chromium is installed")
-        browser = tools.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        # The page's own policy would stop axe, which is a script.
-        size = {"width": width_px, "height": 900}
-        page = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True).new_page()
+    path = tmp_path / "report.html"
+    path.write_text(written, encoding="utf-8")
+    # The page's own policy would stop axe, which is a script.
+    size = {"width": width_px, "height": 900}
+    with chromium.new_context(viewport=size, color_scheme=scheme, bypass_csp=True) as context:
+        page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        path = tmp_path / "report.html"
-        path.write_text(written, encoding="utf-8")
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == width_px
         found = axe.Axe().run(page).response["violations"]
-        browser.close()
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
@@ -355,10 +365,10 @@ def test_validation_comes_first_and_the_other_parts_are_folded(written: str) -> 
     ],
 )
 def test_a_section_without_its_file_names_the_command(
-    full: Path, tmp_path: Path, file: str, section: str, command: str
+    tmp_path: Path, file: str, section: str, command: str
 ) -> None:
-    folder = tmp_path / "some run"
-    shutil.copytree(full, folder)
+    parts = ["val"] if file.startswith("evaluate_") else []
+    folder = make_folder(tmp_path / "some run", parts=parts)
     for path in folder.glob(file):
         path.unlink()
     text = run_page.write(folder).read_text(encoding="utf-8")
@@ -369,9 +379,8 @@ def test_a_section_without_its_file_names_the_command(
     assert command.format(folder=f"&#39;{folder}&#39;") in missing[0]
 
 
-def test_the_parts_of_the_error_are_told(full: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(full, folder)
+def test_the_parts_of_the_error_are_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run", parts=())
     parts = {"loss": 0.4, "bias": 0.3, "variance": 0.1}
     diagnosis = json.loads((folder / "diagnosis.json").read_text())
     diagnosis["decomposition"] = {
@@ -403,9 +412,8 @@ def test_the_parts_of_the_error_are_told(full: Path, tmp_path: Path) -> None:
     assert "0.060 from the seed, 0.040 from the data" in words
 
 
-def test_text_is_escaped(full: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "a&b<i>"
-    shutil.copytree(full, folder)
+def test_text_is_escaped(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a&b<i>", parts=["val"])
     (folder / "diagnosis.json").unlink()
     shown = read(folder)
     assert not shown.find("script") and not shown.find("i")
@@ -438,7 +446,7 @@ def test_pictures_and_charts_can_be_read_without_seeing_them(written: str) -> No
 
 
 def test_synthetic_faces_are_named_and_real_ones_are_not(written: str, tmp_path: Path) -> None:
-    drawn = read(make_folder(tmp_path / "drawn", is_synthetic=True)).words
+    drawn = read(make_folder(tmp_path / "drawn", is_synthetic=True, parts=["val"])).words
     real = Page(written).words
     assert "SYNTHETIC FACES: not a FER2013 result." in drawn
     assert "synthetic" not in real.lower()
@@ -446,10 +454,9 @@ def test_synthetic_faces_are_named_and_real_ones_are_not(written: str, tmp_path:
     assert warning in real and warning not in drawn
 
 
-def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path) -> None:
-    first = run_page.write(full).read_bytes()
+def test_the_same_folder_gives_the_same_bytes_and_no_other_file(full: Path, written: str) -> None:
     names = {path.name for path in full.iterdir()}
-    assert run_page.write(full).read_bytes() == first
+    assert run_page.write(full).read_bytes() == written.encode()
     assert {path.name for path in full.iterdir()} == names
 
 
@@ -514,9 +521,8 @@ def test_strengths_keep_their_distances_and_grow_to_the_right() -> None:
     assert steps[0] == pytest.approx(4 * steps[-1])
 
 
-def test_blocks_are_advised_as_a_config_file_writes_them(full: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(full, folder)
+def test_blocks_are_advised_as_a_config_file_writes_them(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run", parts=())
     diagnosis = json.loads((folder / "diagnosis.json").read_text())
     block = {"features": 8, "pool": True}
     diagnosis["next"] = [{"field": "model.blocks", "from": [block], "to": [block, block], "why": "more"}]
@@ -525,9 +531,8 @@ def test_blocks_are_advised_as_a_config_file_writes_them(full: Path, tmp_path: P
     assert f"more: {advice} now 1 block" in read(folder).words
 
 
-def test_a_run_of_an_older_version_has_no_layers(full: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(full, folder)
+def test_a_run_of_an_older_version_has_no_layers(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run", parts=())
     run = json.loads((folder / "run.json").read_text())
     del run["layers"]
     write_json(folder / "run.json", run)
