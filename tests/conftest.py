@@ -27,6 +27,18 @@ STRICT: Final = {
     "JAX_DEBUG_KEY_REUSE": "1",
 }
 COMPILED_BYTES: Final = 256 * 2**20
+LONGEST: Final = (
+    "release/test_run.py",
+    "docs/test_code.py",
+    "web/test_page.py",
+    "train/test_seeds.py",
+    "train/test_run.py",
+    "benchmarks/throughput/test_tricks.py",
+    "benchmarks/latency/test_latency.py",
+    "check/test_run.py",
+    "benchmarks/gpu/test_gpu.py",
+    "benchmarks/reliability/test_crash.py",
+)
 TINY_RUN: Final = (
     *("--config", str(Path(__file__).parent.parent / "configs" / "run1.py")),
     *("--data.source", "synthetic", "--data.synthetic-examples", "140"),
@@ -61,6 +73,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(COMPILED_BYTES),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; all others keep their order."""
+    longest = [config.rootpath / "tests" / name for name in LONGEST]
+    items.sort(key=lambda item: longest.index(item.path) if item.path in longest else len(longest))
 
 
 def remove_unfinished(folder: Path) -> None:

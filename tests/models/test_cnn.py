@@ -17,6 +17,8 @@ from fer_jax.models.blocks import ConvUnit
 from fer_jax.models.cnn import make_model
 from fer_jax.models.summary import Layer, list_layers
 
+Init = Callable[[nn.Module, jax.Array], Any]
+
 TINY = ModelConfig(
     blocks=(ConvBlock(features=2, pool=True), ConvBlock(features=3, batch_norm=False)), dense_features=4
 )
@@ -27,10 +29,6 @@ DROPPING = ModelConfig(
 
 def some_faces(count: int) -> jax.Array:
     return jax.random.normal(jax.random.key(1), (count, 48, 48, 1))
-
-
-def init(model: nn.Module, x: jax.Array) -> Any:
-    return jax.jit(lambda: model.init(jax.random.key(0), x, is_training=False))()
 
 
 def apply(model: nn.Module, variables: Any, x: jax.Array, *, is_training: bool, seed: int = 0) -> Any:
@@ -74,7 +72,7 @@ def make_gradient(unit: nn.Module, variables: Any) -> Callable[[Any, jax.Array, 
 
 
 def test_no_pooled_window_loses_its_gradient_behind_a_convolution_batch_norm_and_relu(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, init: Init
 ) -> None:
     """XLA may compute the activation again, rounded otherwise, in the backward pass; `==` then fails."""
     unit = ConvUnit(ConvBlock(features=8, pool=True), DeviceConfig(kernels="plain"))
@@ -123,7 +121,7 @@ def conv_outputs(variables: Any, x: jax.Array) -> jax.Array:
     )
 
 
-def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_alone() -> None:
+def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_alone(init: Init) -> None:
     unit, x = ConvUnit(ConvBlock(features=3), DeviceConfig()), some_faces(4) + 1
     variables = init(unit, x)
     raw = conv_outputs(variables, x)
@@ -138,7 +136,7 @@ def test_batch_norm_stands_before_the_relu_and_its_statistics_move_in_training_a
     jax.tree.map(np.testing.assert_array_equal, unchanged["batch_stats"], variables["batch_stats"])
 
 
-def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation() -> None:
+def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation(init: Init) -> None:
     unit = ConvUnit(ConvBlock(features=4, batch_norm=False, dropout_rate=0.25), DeviceConfig())
     plain = ConvUnit(ConvBlock(features=4, batch_norm=False), DeviceConfig())
     x = some_faces(8)
@@ -152,7 +150,7 @@ def test_dropout_keeps_the_mean_in_training_and_does_nothing_in_evaluation() -> 
     np.testing.assert_allclose(dropped[alive][kept], whole[alive][kept] / 0.75, rtol=1e-6)
 
 
-def test_the_dense_dropout_is_off_in_evaluation_and_differs_by_key_in_training() -> None:
+def test_the_dense_dropout_is_off_in_evaluation_and_differs_by_key_in_training(init: Init) -> None:
     config = ModelConfig(blocks=(ConvBlock(features=2),), dense_features=8, dense_dropout_rate=0.5)
     model, x = make_model(config, DeviceConfig()), some_faces(2)
     variables = init(model, x)
@@ -166,7 +164,7 @@ def test_the_dense_dropout_is_off_in_evaluation_and_differs_by_key_in_training()
 @pytest.mark.parametrize(
     "config", [TINY, DROPPING, ModelConfig(blocks=(ConvBlock(features=4, batch_norm=False),))]
 )
-def test_the_first_loss_is_that_of_a_guess(config: ModelConfig) -> None:
+def test_the_first_loss_is_that_of_a_guess(config: ModelConfig, init: Init) -> None:
     model, x = make_model(config, DeviceConfig()), some_faces(70)
     variables = init(model, x)
     for is_training in (True, False):

@@ -15,6 +15,8 @@ from fer_jax.models import kernels
 from fer_jax.models.blocks import ConvUnit
 from fer_jax.models.cnn import make_model
 
+Init = Callable[[nn.Module, jax.Array], Any]
+
 WORDS = jax.random.key_data(jax.random.key(3))
 SHAPE = (16, 12, 8, 6)
 FAST, PLAIN = DeviceConfig(kernels="fast"), DeviceConfig(kernels="plain")
@@ -186,13 +188,11 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_fast_network_is_the_plain_one(name: str) -> None:
+def test_a_fast_network_is_the_plain_one(name: str, init: Init) -> None:
     """From the same bits at the start: logits, gradients and running statistics in training mode."""
     fast, slow = make_model(NETWORKS[name], FAST), make_model(NETWORKS[name], PLAIN)
     x = normal(1, (8, 48, 48, 1)) + 0.5
-    variables, same = (
-        jax.jit(lambda m=m: m.init(jax.random.key(0), x, is_training=False))() for m in (fast, slow)
-    )
+    variables, same = (init(model, x) for model in (fast, slow))
     jax.tree.map(np.testing.assert_array_equal, variables, same)
 
     def train(model: nn.Module) -> Any:
@@ -214,11 +214,11 @@ def test_a_fast_network_is_the_plain_one(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fast", "plain"])
 @pytest.mark.parametrize("name", ["pooled", "separable, blurred"])
-def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any, name: str) -> None:
+def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any, name: str, init: Init) -> None:
     config, x = NETWORKS[name], normal(1, (8, 48, 48, 1))
     exact = make_model(config, DeviceConfig(kernels=kind))
     rough = make_model(config, DeviceConfig(kernels=kind, compute_dtype="bfloat16"))
-    variables = jax.jit(lambda: rough.init(jax.random.key(0), x, is_training=False))()
+    variables = init(rough, x)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
     (found, after), (wanted, _) = (
         jax.jit(lambda m=m: m.apply(variables, x, is_training=True, mutable=["batch_stats"]))()
@@ -255,11 +255,11 @@ def test_the_mask_is_as_even_and_independent_as_a_random_one() -> None:
         assert scores(one * other, (0, 1, 2, 3, 4)) < 4
 
 
-def test_a_block_drops_by_its_key_and_scales_what_it_keeps() -> None:
+def test_a_block_drops_by_its_key_and_scales_what_it_keeps(init: Init) -> None:
     unit = ConvUnit(ConvBlock(features=4, pool=True, dropout_rate=0.25), FAST)
     quiet = ConvUnit(ConvBlock(features=4, pool=True), FAST)
     x = normal(1, (16, 24, 24, 1))
-    variables = unit.init(jax.random.key(0), x, is_training=False)
+    variables = init(unit, x)
 
     def train(module: nn.Module, seed: int) -> np.ndarray:
         rngs = {"dropout": jax.random.key(seed)}
