@@ -305,7 +305,7 @@ def _make_config(
     config: Config | str | Path, data: str | Path | None, settings: Mapping[str, Any] | None
 ) -> Config:
     loaded = config if isinstance(config, Config) else load_config(config)
-    changed = overrides.apply(loaded, dict(settings or {}), where="settings") if settings else loaded
+    changed = overrides.apply(loaded, settings, where="settings") if settings else loaded
     return overrides.with_data(changed, _as_path(data), None)
 
 

@@ -1,13 +1,15 @@
 """Overrides such as `--model.blocks.0.features 64`: applied to a config, and written out from one."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_jax.config.data import BadRow, Fit
+from fer_jax.config.fields import suggest
 from fer_jax.config.files import from_json, to_json
 from fer_jax.config.run import Config
+from fer_jax.errors import ConfigError
 
 
 def with_data(
@@ -35,6 +37,12 @@ def with_data(
     return dataclasses.replace(settings, data=short, labels=labels)
 
 
+_LISTS: Final = (
+    *(("distill", "teachers"), ("model", "class_names")),
+    *(("train", "extra_epochs"), ("train", "trackers")),
+)
+"""Section and name of each field that is a list of values."""
+
 Value = str | float | bool | None
 """The value of a config field; to the type checker an int is a float."""
 
@@ -55,7 +63,7 @@ def to_option(field: str, value: Value) -> list[str]:
     return [f"--{section}{dot}{name}", str(value)]
 
 
-def apply(config: Config, params: dict[str, Any], *, where: str) -> Config:
+def apply(config: Config, params: Mapping[str, Any], *, where: str) -> Config:
     """Set fields of a config.
 
     Args:
@@ -64,14 +72,16 @@ def apply(config: Config, params: dict[str, Any], *, where: str) -> Config:
         where: who sets them, for messages.
 
     Raises:
-        ConfigError: the config refuses a value, or a combination of them.
+        ConfigError: there is no such field, or the config refuses a value or a combination of them.
 
     >>> apply(Config(name="a"), {"train.epochs": 3}, where="here").train.epochs
     3
     """
     fields = to_json(config)
+    if not isinstance(params, Mapping):
+        raise ConfigError(f'{where}: it is {params!r}; wanted a dict, such as {{"train.epochs": 3}}')
     for name, value in params.items():
-        for holder, key, _ in find_field(fields, name):
+        for holder, key, _ in find_field(fields, name, where=where):
             holder[key] = value
     return from_json(Config, fields, where=where)
 
@@ -96,17 +106,28 @@ def to_options(base: Config, config: Config) -> list[str]:
 
 def _take_lists(fields: Any) -> dict[str, list[Value]]:
     """Take the fields out that are lists of values: the option of such a field takes all of them."""
-    found = {}
-    for section, name in (
-        *(("distill", "teachers"), ("model", "class_names")),
-        *(("train", "extra_epochs"), ("train", "trackers")),
-    ):
-        found[f"{section}.{name}"] = fields[section].pop(name)
+    return {f"{section}.{name}": fields[section].pop(name) for section, name in _LISTS}
+
+
+def find_field(fields: Any, name: str, *, where: str) -> list[tuple[Any, str | int, str]]:
+    """List container, key and full name of each field that a name matches; `*` matches every index.
+
+    Args:
+        fields: the output of `to_json`.
+        name: dotted, such as `model.blocks.*.features`.
+        where: who names it, for messages.
+
+    Raises:
+        ConfigError: there is no such field; the message suggests the closest one.
+    """
+    found = list(_match_field(fields, name, "")) if isinstance(name, str) else []
+    if not found:
+        known = [path for path, _ in list_leaves(fields)] + [".".join(each) for each in _LISTS]
+        raise ConfigError(f"{where}: there is no config field {name!r}{suggest(str(name), known)}")
     return found
 
 
-def find_field(fields: Any, name: str, prefix: str = "") -> Iterator[tuple[Any, str | int, str]]:
-    """Yield container, key and full name of each field that a name matches; `*` matches every index."""
+def _match_field(fields: Any, name: str, prefix: str) -> Iterator[tuple[Any, str | int, str]]:
     first, _, rest = name.partition(".")
     keys: list[Any] = []
     if isinstance(fields, dict) and first in fields:
@@ -115,7 +136,7 @@ def find_field(fields: Any, name: str, prefix: str = "") -> Iterator[tuple[Any, 
         keys = [index for index in range(len(fields)) if first in ("*", str(index))]
     for key in keys:
         if rest:
-            yield from find_field(fields[key], rest, f"{prefix}{key}.")
+            yield from _match_field(fields[key], rest, f"{prefix}{key}.")
         else:
             yield fields, key, f"{prefix}{key}"
 

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from fer_jax.config.fields import FILES, suggest
+from fer_jax.config.fields import FILES
 from fer_jax.config.files import run_file, to_json
-from fer_jax.config.overrides import Value, apply, find_field, list_leaves
+from fer_jax.config.overrides import Value, apply, find_field
 from fer_jax.config.records import find_file
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError
@@ -159,11 +159,7 @@ def _check_fields(where: str, space: Space, config: Config) -> None:
             raise ConfigError(
                 f"{where}: {name} cannot be swept: it is the same in all trials; set it in the config"
             )
-        places = list(find_field(fields, name))
-        if not places:
-            known = [path for path, _ in list_leaves(fields)]
-            raise ConfigError(f"{where}: there is no config field {name!r}{suggest(name, known)}")
-        for holder, key, place in places:
+        for holder, key, place in find_field(fields, name, where=where):
             if isinstance(holder[key], dict | list):
                 raise ConfigError(f"{where}: {name} is a group of fields; name one of them")
             if place in seen:
