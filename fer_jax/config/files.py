@@ -49,6 +49,7 @@ def from_json(kind: type[T], fields: Any, *, where: str) -> T:
     """
     if not isinstance(fields, dict):
         raise ConfigError(f"{where}: it holds a {type(fields).__name__}; wanted an object of config fields")
+    _refuse_texts(kind, fields, where, "")
     try:
         return dacite.from_dict(
             kind, fields, dacite.Config(strict=True, cast=[tuple], type_hooks=NUMBER_HOOKS)
@@ -69,6 +70,23 @@ def from_json(kind: type[T], fields: Any, *, where: str) -> T:
         raise ConfigError(
             f"{where}: where a section or a list of fields is wanted, there is something else ({error})"
         ) from None
+
+
+def _refuse_texts(kind: Any, fields: Json, where: str, prefix: str) -> None:
+    """Refuse a text where a tuple is wanted: dacite would make a tuple of its letters."""
+    for each in dataclasses.fields(kind):
+        value: object = fields.get(each.name)
+        if isinstance(value, dict) and dataclasses.is_dataclass(each.type):
+            _refuse_texts(each.type, value, where, f"{prefix}{each.name}.")
+        elif isinstance(value, str) and get_origin(each.type) is tuple:
+            item = get_args(each.type)[0]
+            wanted = _describe(each.type)
+            if item is str or get_origin(item) is Literal:
+                text = json.dumps(value)
+                wanted = f"a tuple: write ({text},) for one alone, in JSON [{text}]"
+            raise ConfigError(
+                f"{where}: config field {prefix}{each.name} is {_quote(value)}; wanted {wanted}"
+            )
 
 
 def _quote(value: object) -> str:

@@ -91,8 +91,11 @@ class DistillConfig:
     def __post_init__(self) -> None:
         checks = Checks(self, "distill.")
         # A string is a sequence too: each letter would become a teacher.
-        is_tuple = not isinstance(self.teachers, str)
+        is_tuple = isinstance(self.teachers, tuple | list)
         checks.check("teachers", is_tuple, 'a tuple of teachers, such as ("runs/mid-seed0",)')
+        # As a path, an empty name would be the current folder.
+        wanted = "names of trained networks, or their folders or files; none of them is empty"
+        checks.check("teachers", "" not in self.teachers, wanted)
         checks.probability("weight")
         checks.positive("temperature")
         checks.within("views", 0, 1000, "views of an image")

@@ -247,6 +247,7 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (InitConfig, {"rate_factor": 0.0, "weights": "mid"}),
         (DistillConfig, {"weight": 1.01}),
         (DistillConfig, {"temperature": 0.0}),
+        (DistillConfig, {"teachers": ("best", "")}),
         (DistillConfig, {"teachers": "runs/mid-seed0"}),
         (DistillConfig, {"views": 1001}),
         (DistillConfig, {"views": 8}),
@@ -333,6 +334,8 @@ def test_the_first_epochs_have_small_images() -> None:
         ({"model": {"classes": 8}}, "model.classes is 8; wanted 7, or 8 with labels.source ferplus"),
         ({"model": {"blocks": [{"batch_norm": 1}]}}, "model.blocks.batch_norm is 1; wanted bool"),
         ({"name": 3}, "config field name is 3; wanted str"),
+        ({"distill": {"teachers": "best"}}, "distill.teachers is 'best'; wanted a tuple: write (\"best\",)"),
+        ({"train": {"extra_epochs": "12"}}, "train.extra_epochs is '12'; wanted tuple[int, ...]"),
     ],
     ids=str,
 )
