@@ -182,5 +182,9 @@ def test_settings_and_the_name_of_the_config_are_in_the_command() -> None:
     command = describe_training(path, config, seeds=3, run_dir=None)
     wanted = f"python -m fer_jax.train --config {path} --data.path faces.csv --train.epochs 2 --seeds 3"
     assert command == wanted
+    for blocks in (to_json(config)["model"]["blocks"][:2], [{"pool": True}] * 4):
+        # No option of `train` changes how many blocks there are.
+        config = _make_config(path, None, {"model.blocks": blocks})
+        assert describe_training(path, config, seeds=1, run_dir=None) == "fer_jax.train_run(config)"
     with pytest.raises(ConfigError, match=r"train\.epochs is 0"):
         _make_config(path, None, {"train.epochs": 0})
