@@ -292,7 +292,7 @@ def find_fault(folder: Path, states: dict[str, Json], *, is_restored: bool) -> s
     template = {"params": {name: np.zeros_like(x) for name, x in states[good.name]["params"].items()}}
     replica = Replica(0, folder, template | {"step": np.int32(0)})  # type: ignore[arg-type]
     try:
-        lines = resume.restore([replica])
+        lines = resume.restore([replica], select="last")
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     if checkpoint.state_hash(replica.state) != checkpoint.state_hash(states[good.name]):
@@ -306,7 +306,7 @@ def find_acceptance(folder: Path, states: dict[str, Json]) -> str | None:
     before = hash_tree(folder)
     replica = Replica(0, folder, states[checkpoint.LAST])  # type: ignore[arg-type]
     try:
-        lines = resume.restore([replica])
+        lines = resume.restore([replica], select="last")
     except RunError as error:
         named = all(str(folder / "checkpoints" / name) in str(error) for name in STEPS)
         if error.exit_code != 4 or not named:

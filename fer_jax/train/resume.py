@@ -7,6 +7,7 @@ some have a newer `last` than others; these go back to their `previous`.
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -37,13 +38,15 @@ def read_ancestor(place: Place) -> tuple[Json, np.ndarray] | None:
     return facts, hashes
 
 
-def restore(replicas: Sequence[Replica]) -> list[str]:
+def restore(replicas: Sequence[Replica], *, select: Literal["best", "last"]) -> list[str]:
     """Restore replicas at the newest step of which each has a complete checkpoint.
 
-    A replica without any checkpoint starts at step 0: its run was killed before the first.
+    Where `best` is damaged and will be measured, they go back to its epoch if they can: it is saved again. A
+    replica without any checkpoint starts at step 0: its run was killed before the first.
 
     Args:
         replicas: at least one, in their initial state. States and progress are replaced.
+        select: which checkpoint is measured at the end, see `TrainConfig.select`.
 
     Returns:
         Lines for people: what cannot be used, and where the run resumes.
@@ -64,10 +67,16 @@ def restore(replicas: Sequence[Replica]) -> list[str]:
             "Resume each alone (--train.seed S --run-dir FOLDER --resume), or train all again"
         )
     step = max(common)  # `best` may be newer than `previous`.
+    lost = [
+        _find_lost_epoch(replica, steps[step]) if select == checkpoint.BEST else None
+        for replica, steps in zip(replicas, found, strict=True)
+    ]
+    ends = [epoch["step"] for epoch in lost if epoch is not None]
+    step = max((each for each in common if all(each <= end for end in ends)), default=step)
     lines = [
         line
-        for replica, steps in zip(replicas, found, strict=True)
-        for line in _restore(replica, steps, step)
+        for replica, steps, epoch in zip(replicas, found, lost, strict=True)
+        for line in [*_restore(replica, steps, step), *_describe_lost(replica, steps, step, epoch)]
     ]
     if found[0][step] is None:
         return [*lines, "note: there is no checkpoint yet; starting at step 0"]
@@ -88,6 +97,30 @@ def _find_complete(replica: Replica) -> dict[int, Path | None]:
     return complete
 
 
+def _find_lost_epoch(replica: Replica, newest: Path | None) -> Json | None:
+    """Find the record of the best epoch so far where `best` does not have its weights; None: it has them."""
+    if newest is None or checkpoint.find_damage(replica.checkpoints / checkpoint.BEST) is None:
+        return None
+    history = checkpoint.read_meta(newest)["progress"]["history"]
+    return next((record for record in reversed(history) if record["is_best"]), None)
+
+
+def _describe_lost(
+    replica: Replica, complete: dict[int, Path | None], step: int, epoch: Json | None
+) -> list[str]:
+    """Say what is done about a damaged `best`, whose epoch is given."""
+    chosen, best = complete[step], replica.checkpoints / checkpoint.BEST
+    if epoch is None or chosen is None:
+        return []
+    done = f"using {chosen.name}"
+    if step > epoch["step"]:
+        done = (
+            f"there is no other of epoch {epoch['epoch']}, the best so far. Unless a later epoch is better, "
+            "train again, into a new --run-dir"
+        )
+    return [f"note: checkpoint {best} cannot be used: {checkpoint.find_damage(best)}; {done}"]
+
+
 def _restore(replica: Replica, complete: dict[int, Path | None], step: int) -> list[str]:
     chosen = complete[step]
     if chosen is None:
@@ -97,6 +130,7 @@ def _restore(replica: Replica, complete: dict[int, Path | None], step: int) -> l
     _, damaged = checkpoint.find_good(replica.checkpoints, NAMES)
     last = replica.checkpoints / checkpoint.LAST
     if chosen != last and last in complete.values():
-        # This replica is ahead of another: its steps since then are taken again, to the same bits.
+        # It is of another step. A newer one's steps are taken again, to the same bits; an older one is what
+        # a program left that was killed after it had saved `best`.
         shutil.rmtree(last)
     return [f"note: {message}; using {chosen.name}" for message in damaged]

@@ -191,7 +191,7 @@ def _run(
         every = {folder: each for folder, (each, _) in resumed.items()}
         for note in dict.fromkeys(note for _, notes in resumed.values() for note in notes):
             console.print(note, style="yellow")
-        for line in resume.restore(replicas):
+        for line in resume.restore(replicas, select=job.config.train.select):
             console.print(line, style="yellow" if line.startswith("note") else None)
     follow_leader(peers, replicas)
     # Programs of several devices have to start in the same order everywhere.

@@ -375,7 +375,7 @@ def test_a_run_that_is_stopped_within_an_epoch_has_the_history_of_one_that_is_no
             on_epoch=lambda _: None,
         )
     resumed = begin(tmp_path / "stopped")
-    resume.restore(resumed)
+    resume.restore(resumed, select="last")
     assert stop_at <= int(resumed[0].state.step) < EPOCHS * EPOCH_STEPS
     run(make_job(both, optimizer=plateau), resumed)
     assert histories(resumed) == histories(whole)
