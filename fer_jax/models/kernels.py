@@ -195,7 +195,9 @@ def keep_mask(key_words: jax.Array, shape: tuple[int, ...], *, rate: float) -> j
     for axis in reversed(range(len(shape))):
         number += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride)
         stride *= shape[axis]
-    return _mix(_mix(number + key_words[0]) + key_words[1]) >= jnp.uint32(round(rate * 2**32))
+    # A rate just below 1 would be rounded to 2**32, which no uint32 has.
+    least = jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
+    return _mix(_mix(number + key_words[0]) + key_words[1]) >= least
 
 
 def _mix(word: jax.Array) -> jax.Array:

@@ -229,6 +229,11 @@ def test_bfloat16_is_close_and_keeps_float32_where_it_matters(kind: Any, name: s
     np.testing.assert_allclose(found, wanted, atol=0.05 * float(jnp.abs(wanted).max()))
 
 
+def test_a_rate_just_below_one_drops_all_but_what_chance_keeps() -> None:
+    keep = kernels.keep_mask(jax.random.key_data(jax.random.key(0)), (1000,), rate=1 - 2**-40)
+    assert not np.any(keep)
+
+
 def test_the_mask_is_as_even_and_independent_as_a_random_one() -> None:
     shape, rate = (32, 16, 16, 24), 0.25
     masks = np.stack(
