@@ -10,6 +10,7 @@ from fer_jax.config.changes import list_settings
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
+from fer_jax.config.training import TrainConfig
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.metrics.history import keep_measured
@@ -152,9 +153,7 @@ class Story:
         for each in run.get("extensions", []):
             facts.append(("extended", extension_note(each)))
         if run.get("stopped_early") is not None:
-            patience = counted(self.config.train.patience_epochs, "epoch")
-            words = f"after epoch {run['stopped_early']}: no better validation accuracy for {patience}"
-            facts.append(("early stopping", words))
+            facts.append(("early stopping", early_stop_note(self.config.train, run["stopped_early"])))
         return facts + ([("weights", self.weights_note)] if self.weights_note else [])
 
     @property
@@ -299,6 +298,20 @@ def extension_note(extension: Json) -> str:
     first, last = extension["from_epoch"], extension["to_epoch"]
     epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return f"by {epochs}: {extension['rule']}"
+
+
+def early_stop_note(train: TrainConfig, epoch: int) -> str:
+    """Say after which epoch, from 1, early stopping ended a run.
+
+    >>> early_stop_note(TrainConfig(epochs=9, patience_epochs=2), 5)
+    'stopped early, after epoch 5 of 9: no better validation accuracy for 2 epochs'
+    >>> early_stop_note(TrainConfig(epochs=5, patience_epochs=2), 5)
+    'not stopped early, since epoch 5 was the last: no better validation accuracy for 2 epochs'
+    """
+    why = f"no better validation accuracy for {counted(train.patience_epochs, 'epoch')}"
+    if epoch == train.total_epochs:
+        return f"not stopped early, since epoch {epoch} was the last: {why}"
+    return f"stopped early, after epoch {epoch} of {train.total_epochs}: {why}"
 
 
 def describe_gap(train: Json, val: Json) -> Gap:

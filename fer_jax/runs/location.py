@@ -132,8 +132,8 @@ def _check_extensible(home: Path, folders: Sequence[Path]) -> None:
     stopped = record.read_record(home).stopped_early
     if stopped is not None:
         raise RunError(
-            f"{home} stopped early, after epoch {stopped}, and more epochs would stop as early; train again "
-            "with a larger train.patience_epochs, into another --run-dir"
+            f"early stopping ends {home} after epoch {stopped}, and more epochs would stop as early; train "
+            "again with a larger train.patience_epochs, into another --run-dir"
         )
 
 

@@ -108,7 +108,8 @@ class RunRecord:
         seconds_total, seconds_per_epoch: of all epochs, and the median.
         selection: which epoch's weights were selected, in words.
         measured_epoch: that epoch, from 1.
-        stopped_early: the epoch after which early stopping ended the run, from 1; None: it did not.
+        stopped_early: the epoch, from 1, after which early stopping ends the run, be it the last; None: it
+            does not.
         extensions: one record for each time that the run was made longer: `from_epoch`, `to_epoch`, `rule`,
             `at`.
         last_state_sha256: see `checkpoint.state_hash`.

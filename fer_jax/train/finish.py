@@ -7,20 +7,19 @@ import numpy as np
 from rich.console import Console
 
 from fer_jax.config.run import Config
-from fer_jax.config.training import TrainConfig
 from fer_jax.engine.loop import Job, Replica
 from fer_jax.engine.schedule import is_out_of_patience
 from fer_jax.files import Json, write_json, write_text
 from fer_jax.metrics.scores import list_names, summarise
 from fer_jax.report import markdown, run_page, seeds, terminal
 from fer_jax.report import plots as report_plots
-from fer_jax.report.story import best_epoch_note
+from fer_jax.report.story import best_epoch_note, early_stop_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine
 from fer_jax.runtime.door import INTERRUPTED
 from fer_jax.runtime.signals import GRACE_S, acknowledge_signals
-from fer_jax.text import counted, join
+from fer_jax.text import join
 from fer_jax.train.together import follow_state
 
 SELECTIONS = {
@@ -80,7 +79,7 @@ def _finish(
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(replica.state)}
         _write_run(config, replica, facts[replica.folder] | ends | own, figures)
     if ends["stopped_early"] is not None:
-        console.print(f"\n{_describe_early_stop(job.config.train, ends['stopped_early'])}")
+        console.print(f"\n{early_stop_note(job.config.train, ends['stopped_early'])}")
     if len(replicas) == 1:
         run = {"measured_epoch": measured, "selection": SELECTIONS[select]}
         best_epoch = best_epoch_note(
@@ -94,17 +93,9 @@ def _finish(
 
 
 def _find_early_stop(job: Job, replicas: Sequence[Replica]) -> int | None:
-    """Return the epoch after which early stopping ended the run, from 1."""
+    """Return the epoch, from 1, after which early stopping ends the run, be it the last; None: none."""
     histories = [replica.progress.history for replica in replicas]
     return len(histories[0]) if is_out_of_patience(job.config.train, histories) else None
-
-
-def _describe_early_stop(train: TrainConfig, epoch: int) -> str:
-    patience = counted(train.patience_epochs, "epoch")
-    return (
-        f"stopped early, after epoch {epoch} of {train.total_epochs}: no better validation accuracy for "
-        f"{patience}"
-    )
 
 
 def _write_run(config: Config, replica: Replica, run: Json, metrics: Json) -> None:

@@ -304,7 +304,7 @@ def test_early_stopping_ends_the_run_and_keeps_the_best_epoch(
     assert run_train(folder, *words, "--resume") == 0
     assert last_hash(folder) == record["last_state_sha256"]
     assert run_train(folder, *words, "--resume", "--extend-epochs", "2") == 4
-    assert f"stopped early, after epoch {last}" in capsys.readouterr().err
+    assert f"early stopping ends {folder} after epoch {last}" in capsys.readouterr().err
 
 
 FEW_FACES = ("--data.source", "synthetic", "--data.synthetic-examples", "70")
