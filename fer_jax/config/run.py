@@ -48,8 +48,9 @@ class Config:
     def __post_init__(self) -> None:
         checks, epochs, optimizer = Checks(self, ""), self.train.epochs, self.optimizer
         is_name = 0 < len(self.name) <= 100 and all(c.isalnum() or c in "._-" for c in self.name)
-        wanted = "1 to 100 letters, digits, '.', '_' and '-': it names a folder"
-        checks.check("name", is_name and self.name[0] != ".", wanted)
+        # A folder's name that begins with - would be taken for an option.
+        wanted = "1 to 100 letters, digits, '.', '_' and '-', without '.' or '-' first: it names a folder"
+        checks.check("name", is_name and self.name[0] not in ".-", wanted)
         if self.data.class_map == "fer2013" and not self.model.class_names:  # `data.load` knows the names.
             has_labels = self.model.classes == fer2013.CLASS_COUNT or (
                 self.model.classes == len(fer2013.NAMES) and self.labels.source == "ferplus"

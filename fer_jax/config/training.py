@@ -177,7 +177,8 @@ class OptimizerConfig:
         checks.positive("peak_rate", "cooldown_epochs")
         checks.rate("momentum")
         checks.check("decay_factor", 0 < self.decay_factor < 1, "a factor in (0, 1)")
-        checks.at_least(1, "decay_epochs", "patience_epochs")
+        for epochs in ("decay_epochs", "patience_epochs"):
+            checks.within(epochs, 1, 10_000, "epochs")
         checks.check("nesterov", not self.nesterov or name == "sgd", "False unless for sgd")
         checks.not_negative("warmup_epochs", "weight_decay", "l2", "clip_norm", "clip_value", "sam_radius")
         other = "0 for adam: use optimizer.name adamw, or optimizer.l2"

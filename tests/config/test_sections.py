@@ -254,9 +254,11 @@ def test_every_number_has_a_range_and_a_message_that_names_it(section: type, nam
         (DistillConfig, {"views": 0, "bank": "best.safetensors"}),
         (DistillConfig, {"teachers": ("best",), "bank": "best.safetensors", "views": 1}),
         (OptimizerConfig, {"cooldown_epochs": 0.0}),
+        (OptimizerConfig, {"decay_epochs": 10_001}),
+        (OptimizerConfig, {"patience_epochs": 10_001}),
         (TrainConfig, {"small_epochs": 11}),
         (TrainConfig, {"small_side_px": 49}),
-        *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "a b")),
+        *((Config, {"name": name}) for name in ("", "a/b", "..", ".hidden", "-a", "a b")),
     ],
     ids=str,
 )
