@@ -140,17 +140,28 @@ def check_alike(ours: Any, layer: nn.Conv, x: jax.Array, kernel: jax.Array) -> N
 
 
 # One strip of rows, two, and strips of one row.
-@pytest.mark.parametrize(("devices", "height"), [(1, 12), (1, 24), (1, 13), (2, 12)])
+@pytest.mark.parametrize("height", [12, 24, 13])
 def test_a_depthwise_convolution_and_its_gradients_are_the_library_s(
-    devices: int, height: int, monkeypatch: pytest.MonkeyPatch
+    height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    monkeypatch.setattr(jax, "device_count", lambda: devices)
     layer = nn.Conv(6, (3, 3), feature_group_count=6, use_bias=False)
     x, kernel = normal(1, (16, height, 8, 6)), normal(2, (3, 3, 1, 6))
     check_alike(kernels.conv_depthwise, layer, x, kernel)
-    program = jax.make_jaxpr(functools.partial(outputs_and_gradients, kernels.conv_depthwise))(x, kernel)
-    assert ("scan[" in str(program)) == (devices == 1)
+
+
+def test_a_depthwise_gradient_has_its_strips_unless_the_batch_is_divided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many devices the machine has: the bits are those of one."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    kernel = normal(2, (3, 3, 1, 6))
+    for place, is_whole in ((None, True), (jax.sharding.AbstractMesh((2,), ("data",)), False)):
+        sharding = place and jax.sharding.NamedSharding(place, jax.sharding.PartitionSpec("data"))
+        x = jax.ShapeDtypeStruct((16, 12, 8, 6), np.float32, sharding=sharding)
+        program = jax.make_jaxpr(functools.partial(outputs_and_gradients, kernels.conv_depthwise))(x, kernel)
+        assert ("scan[" in str(program)) == is_whole
 
 
 def test_a_pointwise_convolution_and_its_gradients_are_the_library_s() -> None:
