@@ -52,7 +52,7 @@ def analyze(
 
     Args:
         source: a file, folder, pattern or video; a picture uint8 [H, W, 3] RGB or [H, W] gray, or Pillow's;
-            or several of these. A camera has no end: see `stream`.
+            or several of these, in a list. A camera has no end: see `stream`.
         weights: a name, a file or a run; several are an ensemble.
         views: of pictures: "photo" is the most accurate, "single" the fastest.
         video_views: of videos, where the next frame is another look.
@@ -150,7 +150,12 @@ def _read(
     for number, each in enumerate(several):
         if not isinstance(each, str | Path):
             name = IN_MEMORY if len(several) == 1 else f"{IN_MEMORY} {number}"
-            yield each, analyze_picture(name, _to_image(each), analyzer)
+            try:
+                image = _to_image(each, name)
+            except DataError as error:
+                yield each, _tell([Problem(name, str(error))])
+            else:
+                yield each, analyze_picture(name, image, analyzer)
             continue
         try:
             found = find_sources([each])
@@ -174,19 +179,26 @@ def _tell(problems: Sequence[Problem]) -> Generator[Event]:
     yield from problems
 
 
-def _to_image(picture: Any) -> np.ndarray:
+def _to_image(picture: Any, name: str) -> np.ndarray:
     """Make a picture in memory uint8 [H, W, 3] RGB, or refuse it."""
     if isinstance(picture, Image.Image) and 0 not in picture.size:
-        return pictures.to_rgb(picture)
-    came = np.asarray(picture)
+        return pictures.to_rgb(picture, name=name)
+    try:
+        came = np.asarray(picture)
+    except Exception:  # Any object can come, and each has its own way to be no array.
+        came = np.asarray(None)
     if (
         came.dtype != np.uint8
         or not (came.ndim == 2 or (came.ndim == 3 and came.shape[2] in (1, 3)))
         or not came.size
     ):
+        is_array = isinstance(picture, np.ndarray) or came.dtype.kind in "biufc"
+        what = (
+            f"{came.dtype} {list(came.shape)}" if is_array else f"an object of type {type(picture).__name__}"
+        )
         raise DataError(
-            f"the picture came as {came.dtype} {list(came.shape)}; wanted uint8 [H, W, 3] RGB or [H, W] "
-            "gray, the name of a file, or a picture of Pillow's"
+            f"{name} came as {what}; wanted uint8 [H, W, 3] RGB or [H, W] gray, the name of a file, or a "
+            "picture of Pillow's; several in a list"
         )
     flat = came.reshape(*came.shape[:2], -1)
     return np.ascontiguousarray(np.broadcast_to(flat, (*flat.shape[:2], 3)))

@@ -152,8 +152,8 @@ def find_turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """Make an opened picture, of any of Pillow's modes, upright RGB.
+def to_rgb(image: Image.Image, *, name: str = "picture") -> np.ndarray:
+    """Make an opened picture, of any of Pillow's modes, upright RGB; messages call it by its name.
 
     Gray of 16 bits is divided by 257, so that 65535 becomes 255. Gray of 32 bits, whole or floating, is taken
     as 0..1 (floating only), 0..255 or 0..65535, the first that holds all pixels; if none does, its smallest
@@ -161,8 +161,11 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
     Returns:
         uint8 [H, W, 3].
+
+    Raises:
+        DataError: it is damaged, or closed: Pillow reads the pixels of a file only when they are wanted.
     """
-    with _quiet():
+    with _translated(name), _quiet():
         return np.asarray(_upright_rgb(image)[0])
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -275,6 +276,26 @@ def test_frames_of_an_animation_do_not_replace_the_copies_of_stills(tmp_path: Pa
     assert predict.main([*names, *FAST, "--no-detector", "--out", str(tmp_path / "out")]) == 0
     drawn = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert drawn == ["wave-0000.png", "wave.png-0000.png", "wave.png-0001.png"]
+
+
+def test_a_picture_in_memory_that_cannot_be_read_does_not_stop_the_others(photo: Path) -> None:
+    torn, whole, closed = (Image.open(io.BytesIO(photo.read_bytes()[:end])) for end in (9000, None, None))
+    closed.close()
+    broken: list[Any] = [torn, closed, np.zeros((9, 9)), None, [[1], [2, 3]]]
+    with pytest.warns(UserWarning) as warned:
+        faces = analyze([*broken, whole])
+    assert [row.source for row in faces] == ["picture 5"]
+    assert [str(one.message) for one in warned] == faces.problems
+    assert [each.split(";")[0].split(" (")[0] for each in faces.problems] == [
+        "picture 0: the picture is damaged or cut off",
+        "picture 1: the picture is damaged or cut off",
+        "picture 2 came as float64 [9, 9]",
+        "picture 3 came as an object of type NoneType",
+        "picture 4 came as an object of type list",
+    ]
+    for source in broken:
+        with pytest.raises(DataError, match="picture"):
+            analyze(source if source is not broken[-1] else [source])
 
 
 def test_slips_from_python(photo: Path) -> None:
