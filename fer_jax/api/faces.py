@@ -3,7 +3,7 @@
 import functools
 import math
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -68,12 +68,13 @@ def analyze(
         The faces. A source that could not be read is in their `sources` with its `problem`, and warned of.
 
     Raises:
-        ConfigError: an option is wrong, or the extra `use` is not installed.
+        ConfigError: an option is wrong, `source` is an empty list, or the extra `use` is not installed.
         DataError: no source could be read.
         RunError: there are no such weights.
     """
-    analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
     check_ranges({"abstain_below": (abstain_below, 0.0, 1.0)})
+    _check(source, video_views, every, smooth)
+    analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
     collector = Collector(
         describe(analyzer, video_views=video_views, abstain_below=abstain_below, every=every, smooth_s=smooth)
     )
@@ -115,6 +116,7 @@ def stream(
     Raises:
         FerJaxError: as `analyze` does; where there are several sources, one that cannot be read is warned of.
     """
+    _check(source, video_views, every, smooth)
     analyzer = _load(weights, views, detector, min_score, min_face, small_faces)
     problems, has_frames = [], False
     for _, events in _read(
@@ -143,9 +145,6 @@ def _read(
     may_be_live: bool,
 ) -> Iterator[tuple[AnySource, Generator[Event]]]:
     """Yield each source that was named, and its events."""
-    if video_views not in SCALES:
-        raise ConfigError(f"video_views came {video_views!r}; wanted one of {', '.join(SCALES)}")
-    check_ranges({"every": (every, 1, math.inf), "smooth": (smooth_s, 0.0, math.inf)})
     several = source if isinstance(source, list | tuple) else [source]
     for number, each in enumerate(several):
         if not isinstance(each, str | Path):
@@ -172,6 +171,19 @@ def _read(
             ),
         )
         yield each, _tell([Problem(str(each), message) for message in found.problems])
+
+
+def _check(source: object, video_views: str, every: int, smooth_s: float) -> None:
+    """Refuse what is wrong at first sight, before networks are loaded."""
+    if isinstance(source, list | tuple) and not source:
+        raise ConfigError("source came empty; name a picture, a folder or a video, or give a picture itself")
+    _check_choice("video_views", video_views, SCALES)
+    check_ranges({"every": (every, 1, math.inf), "smooth": (smooth_s, 0.0, math.inf)})
+
+
+def _check_choice(name: str, value: object, choices: Collection[str], *, others: str = "") -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{name} came {value!r}; wanted one of {', '.join(choices)}{others}")
 
 
 def _tell(problems: Sequence[Problem]) -> Generator[Event]:
@@ -212,22 +224,28 @@ def _load(
     min_face_px: float,
     has_small_faces: bool,
 ) -> Analyzer:
-    names = (weights,) if isinstance(weights, str | Path) else tuple(weights)
+    names: Any = (weights,) if isinstance(weights, str | Path) else weights
+    names = tuple(names) if isinstance(names, Iterable) else (names,)
     if not names:
         raise ConfigError(f"weights came empty; name {', '.join(list_names(WEIGHTS))}, a file or a run")
-    if views not in SCALES:
-        raise ConfigError(f"views came {views!r}; wanted one of {', '.join(SCALES)}")
-    if detector is not None and detector not in TERMS:
-        raise ConfigError(f"detector came {detector!r}; wanted one of {', '.join(TERMS)}, or None")
+    for each in names:
+        if not isinstance(each, str | Path):
+            raise ConfigError(
+                f"weights came {each!r}; wanted {', '.join(list_names(WEIGHTS))}, the name of a file or of a "
+                "run, or several of these in a list"
+            )
+    _check_choice("views", views, SCALES)
+    if detector is not None:
+        _check_choice("detector", detector, TERMS, others=", or None")
     check_ranges({"min_score": (min_score, 0.0, 1.0), "min_face": (min_face_px, 0.0, math.inf)})
     make = _make_once if set(map(str, names)) <= set(list_names(WEIGHTS)) else make_analyzer
     return make(
         names,
         views=views,
         detector=detector,
-        min_score=min_score,
-        min_face_px=min_face_px,
-        has_small_faces=has_small_faces,
+        min_score=float(min_score),
+        min_face_px=float(min_face_px),
+        has_small_faces=bool(has_small_faces),
     )
 
 

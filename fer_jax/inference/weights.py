@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,13 +178,13 @@ class Classifier:
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
         """Predict the logits, float64 [N, C], whose softmax `predict` returns; see there."""
         faces = _check_images(images)
-        if views not in CHOICES:
+        if not isinstance(views, str) or views not in CHOICES:
             raise ConfigError(f"views came {views!r}; wanted one of {', '.join(CHOICES)}")
         return predict_views(self.network, faces, views)
 
 
 def _check_threshold(threshold: Any) -> None:
-    is_number = isinstance(threshold, int | float | np.integer | np.floating)
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
     if threshold is not None and not (is_number and 0 <= threshold <= 1):
         raise ConfigError(
             f"abstain_below came {threshold!r}; wanted a probability in 0..1, such as one of the thresholds "

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,13 +126,18 @@ def _check_numbers(options: PredictOptions) -> None:
 def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
     """Refuse numbers, each with its least and its largest value, that are out of their range.
 
+    One whose least value is an int is a whole number.
+
     Raises:
-        ConfigError: one is, or is not finite.
+        ConfigError: one is, is not finite, or is no such number.
     """
     for name, (value, least, most) in ranges.items():
-        if not least <= value <= most or value == math.inf:
+        kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most or value == math.inf:
             wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-            raise ConfigError(f"{name} is {value}; wanted {wanted}")
+            shown = value if is_number else repr(value)
+            raise ConfigError(f"{name} is {shown}; wanted {'' if is_number else words}{wanted}")
 
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:

@@ -124,9 +124,10 @@ def describe(
         search=analyzer.search,
         views=analyzer.views,
         video_views=video_views,
-        abstain_below=abstain_below,
-        every=every,
-        smooth_s=smooth_s,
+        # Python's own, for JSON: NumPy's may come.
+        abstain_below=float(abstain_below),
+        every=int(every),
+        smooth_s=float(smooth_s),
     )
 
 

@@ -32,7 +32,7 @@ def test_below_the_threshold_there_is_no_answer(classifier: Classifier) -> None:
     assert classifier.answers(classifier.predict(FACES, abstain_below=1)) == [None] * 3
 
 
-@pytest.mark.parametrize("threshold", [50, -0.1, float("nan"), "0.5"])
+@pytest.mark.parametrize("threshold", [50, -0.1, float("nan"), "0.5", True])
 def test_a_threshold_that_is_no_probability_is_refused(classifier: Classifier, threshold: Any) -> None:
     with pytest.raises(ConfigError, match=r"abstain_below came .*; wanted a probability in 0\.\.1"):
         classifier.predict(FACES, abstain_below=threshold)

@@ -251,6 +251,8 @@ def test_from_python(photo: Path, portrait: np.ndarray, made_video: Path) -> Non
     for each in several:
         np.testing.assert_allclose(each.probabilities, row.probabilities, atol=1e-6)
     assert several.draw("picture 1").size == (512, 600)
+    settings = fer_jax.analyze(pixels, "tiny", every=np.int64(1), smooth=np.float32(1), min_face=np.int8(9))
+    assert json.dumps(settings.to_dict())
     assert len(analyze(pixels.mean(axis=2).astype(np.uint8))) == 1
 
     frames = list(fer_jax.stream(made_video, "tiny", views="single", every=4))
@@ -314,10 +316,23 @@ def test_slips_from_python(photo: Path) -> None:
         ({"detector": "retina"}, "detector came 'retina'; wanted one of yunet, or None"),
         ({"min_score": 7.0}, "min_score is 7.0; wanted 0 to 1"),
         ({"abstain_below": float("nan")}, "abstain_below is nan; wanted 0 to 1"),
+        ({"abstain_below": None}, "abstain_below is None; wanted a number 0 to 1"),
+        ({"every": 1.5}, "every is 1.5; wanted a whole number >= 1"),
+        ({"every": True}, "every is True; wanted a whole number >= 1"),
+        ({"min_face": "12"}, "min_face is '12'; wanted a number >= 0"),
+        ({"source": []}, "source came empty; name a picture"),
+        ({"weights": None}, "weights came None; wanted best, "),
+        ({"weights": [load("tiny")]}, "weights came Classifier"),
+        ({"views": ["flip"]}, r"views came \['flip'\]; wanted one of"),
+        ({"video_views": None}, "video_views came None; wanted one of"),
+        ({"detector": ["yunet"]}, r"detector came \['yunet'\]; wanted one of yunet, or None"),
     ):
         named: dict[str, Any] = {"source": photo, "weights": "tiny", **options}
         with pytest.raises(ConfigError, match=message):
             fer_jax.analyze(**named)
+    views: Any = ["flip"]
+    with pytest.raises(ConfigError, match=r"views came \['flip'\]; wanted one of single, flip"):
+        load("tiny").predict(np.zeros((1, 48, 48), np.uint8), views=views)
     Path("text.jpg").write_text("text")
     with pytest.raises(DataError, match="not a picture"):
         analyze("text.jpg")
