@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
 from fer_jax.faces.choices import PhotoViews
 from fer_jax.faces.crop import CropContract
 from fer_jax.faces.detectors import TERMS
 from fer_jax.faces.drawing import DrawnFace, draw
+from fer_jax.faces.sources import find_sources
 from fer_jax.files import Json
 from fer_jax.inference.analyzer import Analyzer, Face, Search
 from fer_jax.predict.frames import Frame
@@ -190,7 +191,7 @@ class Faces:
             "faces": self.to_records(),
         }
 
-    def draw(self, source: str | None = None, *, frame: int = 0) -> Image.Image:
+    def draw(self, source: str | Path | None = None, *, frame: int = 0) -> Image.Image:
         """Draw the faces of a picture on a copy of it; the picture is read again.
 
         Args:
@@ -198,24 +199,36 @@ class Faces:
             frame: of an animation.
 
         Raises:
-            ConfigError: there is no such picture.
-            DataError: it cannot be read any more.
+            ConfigError: there is no such picture, or it is a video.
+            DataError: it could not be read, or cannot be read any more.
         """
         names = [each.source for each in self.sources]
-        name = names[0] if source is None and names else source
+        name = names[0] if source is None and names else str(source)
         if name not in names:
             raise ConfigError(
                 f"there is no source {name!r} here; name one of {', '.join(names[:5]) or 'none'}"
             )
         rows = [row for row in self.rows if row.source == name and row.frame == frame]
-        image = self.images.get(name)
-        if image is None:
-            frames = pictures.read_frames(Path(name))
-            image = next((each.image for each in frames if each.frame == frame), None)
+        image = self._find_image(self.sources[names.index(name)], frame)
         if image is None:
             raise ConfigError(f"{name} has no frame {frame}; the first is 0")
         faces = [DrawnFace(row.box, row.probabilities, row.track) for row in rows]
         return Image.fromarray(draw(image, faces, self.labels, abstain_below=self.settings.abstain_below))
+
+    def _find_image(self, facts: SourceFacts, frame: int) -> np.ndarray | None:
+        """Find a frame of a source, uint8 [H, W, 3]; None where it has no such frame."""
+        name = facts.source
+        if not facts.frames:
+            raise DataError(facts.problem or f"{name} has no frame")
+        if name in self.images:
+            return self.images[name] if frame == 0 else None
+        if find_sources([name]).sources[0].kind == "video":
+            raise ConfigError(
+                f"{name} is a video, and draw() draws pictures; fer_jax.stream yields its frames with their "
+                "faces, and `python -m fer_jax.predict VIDEO --out FOLDER` writes a drawn copy"
+            )
+        frames = pictures.read_frames(Path(name))
+        return next((each.image for each in frames if each.frame == frame), None)
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""

@@ -300,6 +300,18 @@ def test_a_picture_in_memory_that_cannot_be_read_does_not_stop_the_others(photo:
             analyze(source if source is not broken[-1] else [source])
 
 
+def test_what_cannot_be_drawn_is_said(photo: Path, made_video: Path) -> None:
+    with pytest.raises(ConfigError, match=r"clip.mp4 is a video, and draw\(\) draws pictures"):
+        fer_jax.analyze(made_video, "tiny", views="single", video_views="single", every=12).draw()
+    with pytest.warns(UserWarning, match="came as float64"):
+        faces = analyze([photo, np.zeros((9, 9)), np.zeros((9, 9), np.uint8)])
+    with pytest.raises(DataError, match="picture 1 came as float64"):
+        faces.draw("picture 1")
+    with pytest.raises(ConfigError, match="picture 2 has no frame 1"):
+        faces.draw("picture 2", frame=1)
+    assert faces.draw(photo).size == (512, 600)
+
+
 def test_slips_from_python(photo: Path) -> None:
     with pytest.raises(DataError, match=r"came as float64 \[9, 9\]; wanted uint8"):
         analyze(np.zeros((9, 9)))
