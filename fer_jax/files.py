@@ -129,7 +129,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         DiskError: the disk is full, read-only or broken.
+        OSError: the path is a folder, a pipe or a device, none of which is replaced; or another reason.
     """
+    if path.exists() and not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "it is a pipe or a device, no file to replace"
+        raise OSError(errno.EINVAL, reason, str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with _BEGINNING:
         _TEMPORARIES.add(temporary)

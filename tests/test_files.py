@@ -128,6 +128,17 @@ def test_what_is_there_is_not_suggested(tmp_path: Path) -> None:
     assert suggest_path(tmp_path.parent / f"{tmp_path.name}s") == f"; did you mean {str(tmp_path)!r}?"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        write_json(pipe, {})
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+    with pytest.raises(OSError, match="it is a folder"):
+        write_json(tmp_path, {})
+
+
 def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
         assert first != second

@@ -148,8 +148,9 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
     for name, path in tables.items():
         if path is None:
             continue
-        if path.is_dir():
-            raise RunError(f"{name} is {path}, a folder; name a file")
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a pipe or a device"
+            raise RunError(f"{name} is {path}, {kind}; name a file")
         if path.exists() and not options.overwrite:
             raise RunError(f"{path} exists; give --overwrite to replace it, or another {name}")
         _check_parent(name, path.parent)

@@ -41,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --smooth nan", 2, "--smooth is nan; wanted >= 0"),
         ("photo.png --csv old.csv", 4, "old.csv exists; give --overwrite to replace it"),
         ("photo.png --csv empty", 4, "--csv is empty, a folder; name a file"),
+        ("photo.png --json /dev/null --overwrite", 4, "--json is /dev/null, a pipe or a device; name a file"),
         ("photo.png --out old.csv", 4, "--out is old.csv, a file; name a folder"),
         ("photo.png --out drawn", 4, "drawn/photo.png exists; give --overwrite"),
         ("photo.png --out frames", 4, "frames/photo.png-0003.png exists; give --overwrite"),
