@@ -188,6 +188,8 @@ def _explain_unread(path: Path) -> str:
     """Say why a file is no data that can be read, and what to do."""
     if path.name == VOTES:
         return "these are FER+'s votes, which have no pixels; get fer2013.csv too"
+    if path.exists() and not path.is_file():
+        return "it is a pipe or a device; write its content to a file, or remove it"
     try:
         with path.open("rb") as file:
             start = file.read(archives.BLOCK_BYTES)

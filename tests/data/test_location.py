@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,10 @@ def test_what_is_no_data_may_lie_in_the_folder(folder: Path) -> None:
     (folder / "data" / "fer2013.csv").symlink_to("gone.csv")
     with pytest.raises(DataError, match=r"a link to what is not there"):
         find_file(DataConfig())
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "data" / "data.csv")  # Reading it would wait for ever.
+        with pytest.raises(DataError, match=r"data.csv is not read: it is a pipe or a device"):
+            find_file(DataConfig())
 
 
 @pytest.mark.parametrize("name", ["fer2013.tar.gz", "mine.tgz", "mine.csv.gz"])
