@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from fer_jax.errors import DiskError, RunError
+from fer_jax.errors import ConfigError, DiskError, RunError
 from fer_jax.strict_json import parse_json
 
 if TYPE_CHECKING:
@@ -61,9 +61,14 @@ def cache_folder() -> Path:
 def expand_home(path: str | Path) -> Path:
     """Replace `~` or `~user` at the start of a path by the home folder; without one the path stays as it is.
 
+    Raises:
+        ConfigError: what came is no path; from Python code anything can come.
+
     >>> expand_home("~nobody-has-this-name/a").as_posix()
     '~nobody-has-this-name/a'
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"{path!r} came as a name; wanted that of a file or a folder, as text or a Path")
     return Path(os.path.expanduser(path))  # noqa: PTH111, where Path.expanduser raises, this does not
 
 

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from matplotlib.figure import Figure
 
 from fer_jax.api import display
+from fer_jax.api.arguments import check_choice
 from fer_jax.api.runs import Run
 from fer_jax.compare import plots, records, text
 from fer_jax.compare import run as compare_work
 from fer_jax.config.data import Part
 from fer_jax.errors import ConfigError
-from fer_jax.files import Json, expand_home
+from fer_jax.files import Json, expand_home, writing
 from fer_jax.report import terminal
 
 if TYPE_CHECKING:
@@ -74,8 +75,17 @@ class Comparison:
         return plots.plot(self.result, kind)
 
     def save(self, folder: str | Path, *, name: str = "compare") -> None:
-        """Write NAME.md, NAME.html, NAME.json and the pictures into a folder, as the command does."""
-        compare_work.write(self.result, Path(folder), name)
+        """Write NAME.md, NAME.html, NAME.json and the pictures into a folder, as the command does.
+
+        Raises:
+            ConfigError: the name is none of a file.
+            RunError: the folder cannot be written to.
+        """
+        if not isinstance(name, str) or not name or Path(name).name != name:
+            raise ConfigError(f"name came {name!r}; wanted a file name without a folder")
+        home = expand_home(folder)
+        with writing(home):
+            compare_work.write(self.result, home, name)
 
     def __repr__(self) -> str:
         names = ", ".join(run["label"] for run in self.result["runs"])
@@ -105,7 +115,9 @@ def compare_runs(
     Raises:
         FerJaxError: the runs cannot be compared, or the data cannot be used.
     """
-    named = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    check_choice("part", part, get_args(Part))
+    is_one = isinstance(runs, Run | str | Path) or not isinstance(runs, Iterable)
+    named: list[Any] = [runs] if is_one else list(runs)
     folders = [each.folder if isinstance(each, Run) else expand_home(each) for each in named]
     if not folders:
         raise ConfigError("no run was named; give two runs, or a folder of runs")

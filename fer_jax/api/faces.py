@@ -3,7 +3,7 @@
 import functools
 import math
 import warnings
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from fer_jax.api.arguments import check_choice
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
@@ -18,6 +19,7 @@ from fer_jax.faces.crop import SCALES
 from fer_jax.faces.detectors import TERMS
 from fer_jax.faces.sources import find_sources
 from fer_jax.inference.analyzer import Analyzer, make_analyzer
+from fer_jax.inference.weights import to_array
 from fer_jax.predict.collect import Collector
 from fer_jax.predict.frames import Event, Frame, Problem, analyze_picture, read_events
 from fer_jax.predict.options import check_ranges
@@ -177,13 +179,8 @@ def _check(source: object, video_views: str, every: int, smooth_s: float) -> Non
     """Refuse what is wrong at first sight, before networks are loaded."""
     if isinstance(source, list | tuple) and not source:
         raise ConfigError("source came empty; name a picture, a folder or a video, or give a picture itself")
-    _check_choice("video_views", video_views, SCALES)
+    check_choice("video_views", video_views, SCALES)
     check_ranges({"every": (every, 1, math.inf), "smooth": (smooth_s, 0.0, math.inf)})
-
-
-def _check_choice(name: str, value: object, choices: Collection[str], *, others: str = "") -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"{name} came {value!r}; wanted one of {', '.join(choices)}{others}")
 
 
 def _tell(problems: Sequence[Problem]) -> Generator[Event]:
@@ -195,10 +192,7 @@ def _to_image(picture: Any, name: str) -> np.ndarray:
     """Make a picture in memory uint8 [H, W, 3] RGB, or refuse it."""
     if isinstance(picture, Image.Image) and 0 not in picture.size:
         return pictures.to_rgb(picture, name=name)
-    try:
-        came = np.asarray(picture)
-    except Exception:  # Any object can come, and each has its own way to be no array.
-        came = np.asarray(None)
+    came = to_array(picture)
     if (
         came.dtype != np.uint8
         or not (came.ndim == 2 or (came.ndim == 3 and came.shape[2] in (1, 3)))
@@ -234,9 +228,9 @@ def _load(
                 f"weights came {each!r}; wanted {', '.join(list_names(WEIGHTS))}, the name of a file or of a "
                 "run, or several of these in a list"
             )
-    _check_choice("views", views, SCALES)
+    check_choice("views", views, SCALES)
     if detector is not None:
-        _check_choice("detector", detector, TERMS, others=", or None")
+        check_choice("detector", detector, TERMS, others=", or None")
     check_ranges({"min_score": (min_score, 0.0, 1.0), "min_face": (min_face_px, 0.0, math.inf)})
     make = _make_once if set(map(str, names)) <= set(list_names(WEIGHTS)) else make_analyzer
     return make(

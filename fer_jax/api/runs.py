@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from fer_jax.api import display
+from fer_jax.api.arguments import check_choice
 from fer_jax.api.invocation import describe_training
 from fer_jax.api.scores import Scores
 from fer_jax.config import overrides
@@ -28,6 +29,7 @@ from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import list_names
+from fer_jax.predict.options import check_ranges
 from fer_jax.report import terminal
 from fer_jax.report.plots import plot_confusion, plot_curves
 from fer_jax.runs import record as runs_record
@@ -36,6 +38,7 @@ from fer_jax.runs.location import find_folders
 from fer_jax.runs.record import RunRecord
 from fer_jax.text import Table, interval, percent, thousands
 from fer_jax.train import run as train_work
+from fer_jax.train.__main__ import MAX_SEEDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +137,7 @@ class Run:
         """
         if kind == "confusion":
             metrics = self._read_metrics()
-            if part not in metrics:
+            if not isinstance(part, str) or part not in metrics:
                 raise ConfigError(f"{self.folder} has no part {part!r}; wanted one of {', '.join(metrics)}")
             confusion, names = np.array(metrics[part]["confusion"]), list_names(metrics[part])
             return plot_confusion(confusion, names, title=f"{self.title}: {part}")
@@ -175,6 +178,10 @@ class Run:
         Raises:
             FerJaxError: the data or the run's folder cannot be used.
         """
+        check_choice("part", part, get_args(Part))
+        check_choice("views", views, get_args(ViewChoice))
+        if labels is not None:
+            check_choice("labels", labels, get_args(LabelSource), others=", or None")
         options = EvaluateOptions(
             runs=(self.folder,),
             data=_as_path(data),
@@ -297,13 +304,19 @@ def train_seeds(
         FerJaxError: as `train_run`.
         Interrupted: as `train_run`; all of them are saved at the same step.
     """
+    check_ranges({"seeds": (seeds, 1, MAX_SEEDS)})
     final = _make_config(config, data, settings)
-    return open_runs(_train(config, final, seeds=seeds, run_dir=_as_path(run_dir), is_resumed=resume))
+    return open_runs(_train(config, final, seeds=int(seeds), run_dir=_as_path(run_dir), is_resumed=resume))
 
 
 def _make_config(
     config: Config | str | Path, data: str | Path | None, settings: Mapping[str, Any] | None
 ) -> Config:
+    is_named = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
+    if settings is not None and not is_named:
+        raise ConfigError(
+            f"settings came {settings!r}; wanted names and values, such as {{'train.epochs': 3}}"
+        )
     loaded = config if isinstance(config, Config) else load_config(config)
     changed = overrides.apply(loaded, settings, where="settings") if settings else loaded
     return overrides.with_data(changed, _as_path(data), None)

@@ -1,6 +1,6 @@
 """The metrics of some predictions as an object: numbers, tables and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from fer_jax.errors import ConfigError, DataError
 from fer_jax.evaluate import plots, text
 from fer_jax.fer2013 import CLASS_COUNT, NAMES, names_of
 from fer_jax.files import Json
+from fer_jax.inference.weights import to_array
 from fer_jax.metrics import abstention
 from fer_jax.metrics.predictions import calibrate, measure
 from fer_jax.metrics.scores import list_names, tells_copies_apart
@@ -210,7 +211,10 @@ def evaluate_predictions(
 
     Raises:
         DataError: labels and probabilities do not go together, or are none.
+        ConfigError: the title is no text.
     """
+    if not isinstance(title, str):
+        raise ConfigError(f"title came {title!r}; wanted text")
     logits = np.log(np.maximum(_check_probabilities(probabilities), _LEAST_PROBABILITY))
     names = _check_names(names, classes=logits.shape[1])
     numbers = _check_labels(labels, names, images=len(logits))
@@ -225,7 +229,7 @@ def evaluate_predictions(
 
 
 def _check_probabilities(probabilities: Any) -> np.ndarray:
-    came = np.asarray(probabilities)
+    came = to_array(probabilities)
     has_shape = came.ndim == 2 and len(came) > 0 and LEAST_CLASSES <= came.shape[1] <= MOST_CLASSES
     if not has_shape or not np.issubdtype(came.dtype, np.floating):
         raise DataError(
@@ -248,6 +252,8 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
 
 
 def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
+    if not isinstance(names, Iterable):
+        raise DataError(f"names came {names!r}; wanted those of the {classes} classes")
     names = tuple(names)  # They may come as an array.
     if not names and classes in (CLASS_COUNT, len(NAMES)):
         return names_of(classes)
@@ -262,8 +268,8 @@ def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
 
 
 def _check_labels(labels: Any, names: Sequence[str], *, images: int) -> np.ndarray:
-    came, classes = np.asarray(labels), len(names)
-    if came.dtype.kind in "OU":
+    came, classes = to_array(labels), len(names)
+    if came.dtype.kind in "OU" and came.ndim:
         unknown = sorted({str(each) for each in came.ravel()} - set(names))
         if unknown:
             raise DataError(f"there is no class {unknown[0]!r}; wanted {', '.join(names)}")

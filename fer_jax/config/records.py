@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from fer_jax.config.fields import suggest
 from fer_jax.errors import ConfigError
-from fer_jax.files import suggest_path
+from fer_jax.files import expand_home, suggest_path
 
 _PACKAGE: Final = Path(__file__).parents[1]
 RECORDS: Final = next(
@@ -67,7 +67,7 @@ def find_file(named: str | Path, kind: Kind) -> Path:
     Raises:
         ConfigError: there is neither; the message suggests what is close, or lists what there is.
     """
-    path, names = Path(named), list_names(kind)
+    path, names = expand_home(named), list_names(kind)
     if path.is_file():
         return path
     if path.name == str(named) and path.suffix in ("", ".py") and path.stem in names:

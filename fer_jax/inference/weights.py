@@ -169,11 +169,18 @@ class Classifier:
         return probabilities
 
     def answers(self, probabilities: np.ndarray) -> list[str | None]:
-        """Name the most likely class of each row of what `predict` returns; None where it did not answer."""
-        return [
-            None if np.isnan(row).any() else self.labels[int(row.argmax())]
-            for row in np.asarray(probabilities)
-        ]
+        """Name the most likely class of each row of what `predict` returns; None where it did not answer.
+
+        Raises:
+            DataError: the probabilities are no float [N, C].
+        """
+        came = to_array(probabilities)
+        if not (np.issubdtype(came.dtype, np.floating) and came.shape[1:] == (len(self.labels),)):
+            raise DataError(
+                f"the probabilities came as {came.dtype} {list(came.shape)}; wanted float [N, "
+                f"{len(self.labels)}], as predict returns them"
+            )
+        return [None if np.isnan(row).any() else self.labels[int(row.argmax())] for row in came]
 
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
         """Predict the logits, float64 [N, C], whose softmax `predict` returns; see there."""
@@ -192,9 +199,22 @@ def _check_threshold(threshold: Any) -> None:
         )
 
 
+def to_array(values: Any) -> np.ndarray:
+    """Make an array of what Python code gives.
+
+    Returns:
+        An array; of what cannot be one, such as rows of different lengths, an object [], which every check of
+        a dtype refuses.
+    """
+    try:
+        return np.asarray(values)
+    except Exception:  # Any object can come, and each has its own way to be no array.
+        return np.asarray(None)
+
+
 def _check_images(images: Any) -> np.ndarray:
     """Return images as uint8 [N, 48, 48, 1], or refuse them."""
-    came = np.asarray(images)
+    came = to_array(images)
     height, width, channels = fer2013.IMAGE_SHAPE
     is_flat = came.ndim == 3
     wanted = (height, width) if is_flat else (height, width, channels)

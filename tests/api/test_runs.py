@@ -5,6 +5,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import fer_jax
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
 from fer_jax.data.synthetic import draw_examples
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError, FerJaxError, RunError
 from fer_jax.evaluate import __main__ as evaluate
 from fer_jax.inference.run_weights import load, load_data
 from fer_jax.report import markdown
@@ -50,6 +51,39 @@ def test_a_run_is_opened_read_and_shown(tiny_run: Path) -> None:
 def test_the_home_of_a_user_is_found(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tiny_run.parent))
     assert fer_jax.open_run(f"~/{tiny_run.name}").folder == tiny_run
+
+
+def test_what_is_of_a_wrong_type_is_refused_in_words(two: list[fer_jax.Run], tmp_path: Path) -> None:
+    run, file = two[0], tmp_path / "file"
+    nothing: Any = None
+    settings: Any = ["a"]
+    part: Any = "dev"
+    views: Any = ["flip"]
+    half: Any = 1.5
+    file.touch()
+    comparison = run.compare(two[1])
+    calls: list[tuple[Any, str]] = [
+        (lambda: fer_jax.load(nothing), "None came as a name; wanted that of a file or a folder"),
+        (lambda: fer_jax.open_run(nothing), "None came as a name"),
+        (lambda: fer_jax.compare_runs(nothing), "None came as a name"),
+        (lambda: fer_jax.train_run(nothing), "None came as a name"),
+        (
+            lambda: fer_jax.train_run(run.config, settings=settings),
+            r"settings came \['a'\]; wanted names and",
+        ),
+        (lambda: fer_jax.train_seeds(run.config, seeds=0), "seeds is 0; wanted 1 to 256"),
+        (lambda: fer_jax.train_seeds(run.config, seeds=half), "seeds is 1.5; wanted a whole number 1 to 256"),
+        (lambda: run.evaluate(part), "part came 'dev'; wanted one of train, val, test, PublicTest"),
+        (lambda: run.evaluate(views=views), r"views came \['flip'\]; wanted one of single, flip"),
+        (lambda: run.evaluate(labels=part), "labels came 'dev'; wanted one of fer2013, ferplus, or None"),
+        (lambda: run.compare(two[1], part=part), "part came 'dev'"),
+        (lambda: run.plot("confusion", part=views), r"has no part \['flip'\]"),
+        (lambda: comparison.save(tmp_path, name="a/b"), "name came 'a/b'; wanted a file name"),
+        (lambda: comparison.save(file), "cannot be written: File exists"),
+    ]
+    for call, message in calls:
+        with pytest.raises(FerJaxError, match=message):
+            call()
 
 
 def test_every_door_gives_the_same_classifier(tiny_run: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fer_jax
-from fer_jax.errors import DataError
+from fer_jax.errors import ConfigError, DataError
 
 LABELS = np.array([0, 1, 2, 3, 3, 3, 3, 6])
 
@@ -66,9 +66,19 @@ def test_images_that_are_all_right_do_not_say_that_others_would_be() -> None:
         (LABELS, np.full((8, 7), np.nan), "row 0 of the probabilities is NaN, as where a network abstains"),
         (LABELS[:3], np.full((8, 7), 1 / 7), r"the labels came as int64 \[3\]; wanted int \[8\]"),
         (LABELS + 1, np.full((8, 7), 1 / 7), r"the labels are in 1\.\.7; wanted 0\.\.6"),
+        ([[0], [1, 2]], np.full((2, 7), 1 / 7), r"the labels came as object \[\]; wanted int \[2\]"),
+        (LABELS, [[0.5, 0.5], [1.0]], r"the probabilities came as object \[\]; wanted float"),
         (np.array(["joy"] * 8), np.full((8, 7), 1 / 7), "there is no class 'joy'; wanted angry"),
     ],
 )
 def test_what_does_not_fit_is_refused(labels: Any, probabilities: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         fer_jax.evaluate_predictions(labels, probabilities)
+
+
+def test_names_and_titles_of_a_wrong_type_are_refused() -> None:
+    nothing: Any = None
+    with pytest.raises(DataError, match="names came None; wanted those of the 7 classes"):
+        fer_jax.evaluate_predictions(LABELS, np.full((8, 7), 1 / 7), names=nothing)
+    with pytest.raises(ConfigError, match="title came None; wanted text"):
+        fer_jax.evaluate_predictions(LABELS, np.full((8, 7), 1 / 7), title=nothing)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_jax.config.data import LabelsConfig
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, DataError
 from fer_jax.inference.weights import Classifier
 
 FACES = np.full((3, 48, 48), 9, np.uint8)
@@ -36,3 +36,9 @@ def test_below_the_threshold_there_is_no_answer(classifier: Classifier) -> None:
 def test_a_threshold_that_is_no_probability_is_refused(classifier: Classifier, threshold: Any) -> None:
     with pytest.raises(ConfigError, match=r"abstain_below came .*; wanted a probability in 0\.\.1"):
         classifier.predict(FACES, abstain_below=threshold)
+
+
+@pytest.mark.parametrize("came", [None, [[0.5, 0.5]], np.zeros(3), [[1.0], [0.2, 0.8]], [["a", "b", "c"]]])
+def test_what_is_no_prediction_has_no_answers(classifier: Classifier, came: Any) -> None:
+    with pytest.raises(DataError, match=r"the probabilities came as .*; wanted float \[N, 3\]"):
+        classifier.answers(came)
