@@ -78,7 +78,7 @@ def find_sources(named: Sequence[str | Path]) -> Found:
             `camera:/dev/video0` or `-`, an image on standard input.
 
     Raises:
-        ConfigError: nothing is named, a URL is, or a camera has no number.
+        ConfigError: nothing is named, or an empty name or a URL is, or a camera has no number.
         DataError: nothing is found.
     """
     if not named:
@@ -117,6 +117,9 @@ class _Search:
 
     def add(self, name: str) -> None:
         """Add all that one name stands for."""
+        if not name:
+            # Not the present folder: a variable of the shell was empty.
+            raise ConfigError("an empty name came as a source; name a picture, or . for the present folder")
         if _URL.match(name):
             raise ConfigError(
                 f"{_printable(name)} is a URL, and nothing is fetched from the network; download it and name "

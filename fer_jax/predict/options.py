@@ -148,13 +148,13 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
     for name, path in tables.items():
         if path is None:
             continue
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "a pipe or a device"
+        if kind := _find_other_kind(path):
             raise RunError(f"{name} is {path}, {kind}; name a file")
         if path.exists() and not options.overwrite:
             raise RunError(f"{path} exists; give --overwrite to replace it, or another {name}")
         _check_parent(name, path.parent)
-    _check_collisions([each for each in tables.values() if each is not None], found)
+    files = [each for each in tables.values() if each is not None]
+    _check_collisions(files, found)
     if options.parquet is not None:
         inputs.check_parquet("--parquet", options.parquet)
     for name, folder in {"--out": options.out, "--crops": options.crops}.items():
@@ -163,15 +163,18 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
                 raise RunError(f"{name} is {folder}, a file; name a folder")
             _check_parent(name, folder)
             _check_folder(name, folder, found)
+            _check_tables(name, folder, files)
     if options.out is not None:
         copies = list(place_copies(options.out, found).values())
-        _check_collisions(copies, found)
+        _check_collisions([*files, *copies], found)
         doubtful = find_frame_name(copies)
         if doubtful is not None:
             raise RunError(
                 f"--out: {doubtful.name} could be a frame of another source; name it in another call"
             )
         for copy in copies:
+            if kind := _find_other_kind(copy):
+                raise RunError(f"{copy}, where a drawn copy would be, is {kind}; give another --out")
             there = copy if copy.exists() else next(find_frames(copy), None)
             if there is not None and not options.overwrite:
                 raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
@@ -183,8 +186,8 @@ def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
     """Refuse a folder in which sources lie, or where two sources would have the same name."""
     from fer_jax.predict.copies import place_copies
 
-    home = folder.resolve()
-    inside = [each.name for each in found if each.path and home in each.path.resolve().parents]
+    home = _resolve(folder)
+    inside = [each.name for each in found if each.path and home in _resolve(each.path).parents]
     if inside:
         raise RunError(f"{name} {folder} holds {inside[0]}, a source; name a folder without sources")
     places = list(place_copies(folder, found).values())
@@ -194,12 +197,35 @@ def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
 
 def _check_collisions(outputs: list[Path], found: "tuple[Source, ...]") -> None:
     """Refuse outputs that are a source, or the same file."""
-    originals = {each.path.resolve() for each in found if each.path is not None}
-    for number, path in enumerate(outputs):
-        if path.resolve() in originals:
+    originals = {_resolve(each.path) for each in found if each.path is not None}
+    places: set[Path] = set()
+    for path in outputs:
+        place = _resolve(path)
+        if place in originals:
             raise RunError(f"{path} is a source, and would be replaced; name another place")
-        if path.resolve() in {each.resolve() for each in outputs[:number]}:
+        if place in places:
             raise RunError(f"{path} is named twice, for two outputs; give each a file of its own")
+        places.add(place)
+
+
+def _check_tables(name: str, folder: Path, files: list[Path]) -> None:
+    """Refuse a folder that is to be where a file is to be, or in it."""
+    home = _resolve(folder)
+    for file in files:
+        if _resolve(file) in (home, *home.parents):
+            raise RunError(f"{file} is to be a file, and {name} {folder} needs a folder there; name another")
+
+
+def _find_other_kind(path: Path) -> str | None:
+    """Say what is at the place of a file, if it is there and no file."""
+    if not path.exists() or path.is_file():
+        return None
+    return "a folder" if path.is_dir() else "a pipe or a device"
+
+
+def _resolve(path: Path) -> Path:
+    """Make a path absolute, without links; until Python 3.12 `Path.resolve` raises where they make a loop."""
+    return Path(os.path.realpath(path))
 
 
 def _check_parent(name: str, folder: Path) -> None:

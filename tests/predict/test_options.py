@@ -24,6 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("drawn/photo.png").write_text("old")
     Path("frames").mkdir()
     Path("frames/photo.png-0003.png").write_text("old")
+    Path("folders/photo.png").mkdir(parents=True)
+    Path("loop").symlink_to("loop")
     Path("photo.png-0000.png").write_bytes(Path("photo.png").read_bytes())
     return tmp_path
 
@@ -32,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "status", "message"),
     [
         ("", 2, "no source came"),
+        ("photo.png  --csv a", 2, "an empty name came as a source; name a picture, or . for"),
         ("https://example.org/a.jpg", 2, "is a URL, and nothing is fetched"),
         ("photo.jpg", 3, "there is no photo.jpg; did you mean 'photo.png'?"),
         ("empty", 3, "empty: found no picture and no video"),
@@ -55,6 +58,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --crops . --overwrite", 4, "--crops . holds photo.png, a source"),
         ("photo.png --csv photo.png --overwrite", 4, "photo.png is a source, and would be replaced"),
         ("photo.png --csv a --json ./a", 4, "a is named twice, for two outputs"),
+        ("photo.png --csv new/photo.png --out new", 4, "new/photo.png is named twice, for two outputs"),
+        ("photo.png --csv new --out new/drawn", 4, "new is to be a file, and --out new/drawn needs a folder"),
+        (
+            "photo.png --out folders --overwrite",
+            4,
+            "where a drawn copy would be, is a folder; give another --out",
+        ),
+        ("photo.png --out loop --csv loop", 4, "loop is to be a file, and --out loop needs a folder there"),
         ("photo.png --json old.csv/a.json", 4, "--json: old.csv cannot be written to"),
         ("camera:0 photo.png", 2, "camera:0 has no end; name it last"),
         ("photo.png --no-display", 2, ""),
@@ -64,7 +75,7 @@ def test_slips(
     folder: Path, capsys: pytest.CaptureFixture[str], words: str, status: int, message: str
 ) -> None:
     try:
-        found = predict.main(words.split())
+        found = predict.main(words.split(" ") if words else [])
     except SystemExit as ended:  # The parser's own messages end the program.
         found = int(str(ended.code))
     assert found == status
