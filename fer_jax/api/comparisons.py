@@ -116,8 +116,7 @@ def compare_runs(
         FerJaxError: the runs cannot be compared, or the data cannot be used.
     """
     check_choice("part", part, get_args(Part))
-    is_one = isinstance(runs, Run | str | Path) or not isinstance(runs, Iterable)
-    named: list[Any] = [runs] if is_one else list(runs)
+    named: list[Any] = [runs] if isinstance(runs, str) or not isinstance(runs, Iterable) else list(runs)
     folders = [each.folder if isinstance(each, Run) else expand_home(each) for each in named]
     if not folders:
         raise ConfigError("no run was named; give two runs, or a folder of runs")

@@ -251,8 +251,8 @@ def test_from_python(photo: Path, portrait: np.ndarray, made_video: Path) -> Non
     for each in several:
         np.testing.assert_allclose(each.probabilities, row.probabilities, atol=1e-6)
     assert several.draw("picture 1").size == (512, 600)
-    settings = fer_jax.analyze(pixels, "tiny", every=np.int64(1), smooth=np.float32(1), min_face=np.int8(9))
-    assert json.dumps(settings.to_dict())
+    numbers: dict[str, Any] = {"every": np.int64(1), "smooth": np.float32(1), "min_face": np.int8(9)}
+    assert json.dumps(fer_jax.analyze(pixels, "tiny", **numbers).to_dict())
     assert len(analyze(pixels.mean(axis=2).astype(np.uint8))) == 1
 
     frames = list(fer_jax.stream(made_video, "tiny", views="single", every=4))
