@@ -107,7 +107,18 @@ def stop_early(config: Config, *, best_epoch: int) -> list[Change]:
     """
     if config.train.select == "last":
         return [Change("train.select", "last", "best", f"epoch {best_epoch} is better than the last epoch")]
-    return [Change("train.epochs", config.train.epochs, best_epoch, "there is no gain after this epoch")]
+    return set_epochs(config, best_epoch, why="there is no gain after this epoch")
+
+
+def set_epochs(config: Config, epochs: int, *, why: str) -> list[Change]:
+    """Train for so many epochs in one go, instead of the plan's and those of all extensions.
+
+    >>> from fer_jax.config.training import TrainConfig
+    >>> extended = Config(name="a", train=TrainConfig(epochs=10, extra_epochs=(5,)))
+    >>> [change[:3] for change in set_epochs(extended, 30, why="it was still improving")]
+    [('train.epochs', 15, 30)]
+    """
+    return [Change("train.epochs", config.train.total_epochs, epochs, why)]
 
 
 def scale_rate(config: Config, factor: float, *, why: str) -> list[Change]:

@@ -35,7 +35,7 @@ def _apply(
 
 
 def _too_short(e: Evidence) -> RuleOutcome:
-    end, epochs = e.end, e.config.train.epochs
+    end, epochs = e.end, e.config.train.total_epochs
     moved, seen = float(np.ptp(end)), e.count_measured(len(end))
     is_short = len(end) < END_EPOCHS
     over = f"over the last {seen} val accuracy moves by {in_points(moved)}"
@@ -47,7 +47,7 @@ def _too_short(e: Evidence) -> RuleOutcome:
         figures={"epochs": float(len(e.history)), "range of val accuracy": moved},
         thresholds=("still_moving",),
         action="train longer",
-        changes=[Change("train.epochs", epochs, 2 * max(epochs, END_EPOCHS), "it has not settled yet")],
+        changes=advice.set_epochs(e.config, 2 * max(epochs, END_EPOCHS), why="it has not settled yet"),
     )
 
 
@@ -268,7 +268,6 @@ def _unfinished(e: Evidence) -> RuleOutcome:
     end = losses[-END_EPOCHS:]
     slope, _ = fit_line(end, np.array([record["epoch"] for record in e.measured[-END_EPOCHS:]], np.float64))
     least, above = THRESHOLDS["val_fall"].value, float(losses[-1] - losses.min())
-    epochs = e.config.train.epochs
     return RuleOutcome(
         rule="unfinished",
         holds=len(losses) >= END_EPOCHS and -slope >= least and above < least,
@@ -278,7 +277,7 @@ def _unfinished(e: Evidence) -> RuleOutcome:
         figures={"nats per epoch": slope, "above the minimum": above},
         thresholds=("val_fall",),
         action="train longer",
-        changes=[Change("train.epochs", epochs, 2 * epochs, "it was still improving")],
+        changes=advice.set_epochs(e.config, 2 * e.config.train.total_epochs, why="it was still improving"),
     )
 
 

@@ -160,6 +160,18 @@ def test_a_run_whose_val_loss_still_falls_is_unfinished() -> None:
     assert "unfinished" not in holding(made(FLAT, [1.6, 1.5, 1.4, 1.2, 1.3, 1.28]))
 
 
+def test_the_advice_for_an_extended_run_counts_all_its_epochs() -> None:
+    """Of a run of 4 + 4 epochs, "twice as long" is 16 and not 8, which it has had."""
+    config = Config(name="a", train=TrainConfig(epochs=4, extra_epochs=(4,), select="best"))
+    falling = [1.6, 1.5, 1.4, 1.35, 1.3, 1.28, 1.26, 1.24]
+    unfinished = made([1.0] * 8, falling, config=config)
+    restless = made([1.0] * 8, accuracies=[0.1, 0.5] * 4, config=config)
+    overfitted = made(falling, [1.5, 1.4, 1.3, 1.2, *falling[:-4]], config=config)
+    for evidence, to in ((unfinished, 16), (restless, 16), (overfitted, 4)):
+        steps = {step["field"]: (step["from"], step["to"]) for step in put_into_words(evidence)["next"]}
+        assert steps["train.epochs"] == (8, to)
+
+
 def test_epochs_that_were_not_measured_are_passed_over() -> None:
     objective = [2 - 0.03 * k for k in range(12)]
     for losses, rule in (
