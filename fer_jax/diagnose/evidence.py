@@ -57,7 +57,7 @@ THRESHOLDS: Final = {
         0.01, "nats of val loss per epoch over the last epochs, and distance from its minimum"
     ),
     "poor_features": Threshold(0.10, "val below one human annotator (71.7 %)"),
-    "rarity": Threshold(3.0, "images of the most frequent class per image of the rarest"),
+    "rarity": Threshold(3.0, "training images of the most frequent class per image of the rarest"),
     "recall_ratio": Threshold(1 / 3, "recall of the rarest class over that of the most frequent class"),
 }
 """Name -> threshold: everything in the rules that is a matter of choice."""
@@ -73,6 +73,7 @@ class Evidence:
         train_accuracy: of the selected weights, without augmentation.
         val_accuracy: the same on the validation images.
         counts: validation images of each class.
+        train_counts: the same of the training images, at least one in all.
         names: of the classes.
         recalls: validation recall of each class; None for a class without images.
         decomposition: the JSON of `bias_variance` for this config, or None.
@@ -84,6 +85,7 @@ class Evidence:
     train_accuracy: float
     val_accuracy: float
     counts: tuple[int, ...]
+    train_counts: tuple[int, ...]
     names: tuple[str, ...]
     recalls: tuple[float | None, ...]
     decomposition: Json | None
@@ -124,12 +126,22 @@ class Evidence:
 
     @property
     def shares(self) -> np.ndarray:
-        """Frequency of each class in the validation images, float64 [C]."""
-        return np.array(self.counts) / sum(self.counts)
+        """Frequency of each class in the training images, float64 [C]."""
+        return np.array(self.train_counts) / sum(self.train_counts)
+
+    @property
+    def rarest(self) -> int:
+        """Index of the class with the fewest training images, of those that have any."""
+        return min(np.flatnonzero(self.train_counts).tolist(), key=lambda k: self.train_counts[k])
+
+    @property
+    def most_frequent(self) -> int:
+        """Index of the class with the most training images."""
+        return int(np.argmax(self.train_counts))
 
     @property
     def share_loss(self) -> float:
-        """Loss, in nats, of always predicting the class frequencies."""
+        """Loss of the training images, in nats, if their class frequencies are always predicted."""
         present = self.shares[self.shares > 0]
         return float(-(present * np.log(present)).sum())
 
@@ -146,7 +158,7 @@ class Evidence:
     @property
     def has_collapsed(self) -> bool:
         """Whether the network knows little more than the class frequencies, and is not improving."""
-        is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
+        is_frequent = self.train_accuracy - self.shares[self.most_frequent] < THRESHOLDS["collapse"].value
         has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
         # A loss that still falls steadily is slow; a lower learning rate would make it slower.
         return bool(is_frequent or has_no_idea) and not self.falls_linearly
@@ -214,6 +226,7 @@ def gather(
         train_accuracy=metrics["train"]["accuracy"],
         val_accuracy=metrics["val"]["accuracy"],
         counts=tuple(row["count"] for row in per_class),
+        train_counts=tuple(row["count"] for row in metrics["train"]["per_class"]),
         names=list_names(metrics["val"]),
         recalls=tuple(row["recall"] for row in per_class),
         decomposition=decomposition,

@@ -50,8 +50,8 @@ def known_people(evidence: Evidence) -> str | None:
 
 
 def enough_rare_images(evidence: Evidence) -> str | None:
-    """Need enough validation images of the rarest class for its recall."""
-    rare = int(np.argmin(evidence.counts))
+    """Need enough validation images of the class that is rarest in training for its recall."""
+    rare = evidence.rarest
     images = evidence.counts[rare]
     if images >= MIN_RARE_IMAGES:
         return None

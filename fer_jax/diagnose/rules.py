@@ -52,7 +52,7 @@ def _too_short(e: Evidence) -> RuleOutcome:
 
 
 def _collapsed(e: Evidence) -> RuleOutcome:
-    most, label = float(e.shares.max()), e.names[int(e.shares.argmax())]
+    most, label = float(e.shares[e.most_frequent]), e.names[e.most_frequent]
     return RuleOutcome(
         rule="collapsed",
         holds=e.has_collapsed,
@@ -203,9 +203,8 @@ def _acceptable(e: Evidence) -> RuleOutcome:
 
 
 def _unbalanced(e: Evidence) -> RuleOutcome:
-    present = [index for index, count in enumerate(e.counts) if count]
-    rare, most = min(present, key=lambda k: e.counts[k]), max(present, key=lambda k: e.counts[k])
-    rarity = e.counts[most] / e.counts[rare]
+    rare, most = e.rarest, e.most_frequent
+    rarity = e.train_counts[most] / e.train_counts[rare]
     low, high = e.recalls[rare] or 0.0, e.recalls[most] or 0.0
     few, many = e.names[rare], e.names[most]
     is_missed = rarity >= THRESHOLDS["rarity"].value and low < THRESHOLDS["recall_ratio"].value * high
@@ -215,8 +214,8 @@ def _unbalanced(e: Evidence) -> RuleOutcome:
         holds=is_missed and not e.has_collapsed,
         clause=f"unbalanced classes (recall of {few} {percent(low, digits=0)}, of {many} "
         f"{percent(high, digits=0)})",
-        says=f"there are {rarity:.1f} images of {many} per image of {few}; recall is {percent(high)} and "
-        f"{percent(low)}",
+        says=f"there are {rarity:.1f} training images of {many} per image of {few}; val recall is "
+        f"{percent(high)} and {percent(low)}",
         figures={"frequent per rare image": rarity, f"recall of {few}": low, f"recall of {many}": high},
         thresholds=("rarity", "recall_ratio"),
         action="class weights" if e.config.loss.label_smoothing else "label smoothing",

@@ -70,7 +70,9 @@ WORDS = {
 def evidence_of(name: str, seed: dict[str, Any]) -> Evidence:
     loss = seed["history"][-1]["val_loss"] * seed["val"]["total"]
     val = summarise(Counts(loss, np.array(seed["val_confusion"])), LABELS)
-    metrics = {"train": {"accuracy": seed["train"]["correct"] / seed["train"]["total"]}, "val": val}
+    train = {"accuracy": seed["train"]["correct"] / seed["train"]["total"]}
+    # The ladder does not keep the class counts of train; the split gives both parts the same shares.
+    metrics = {"train": train | {"per_class": val["per_class"]}, "val": val}
     return gather(
         load_config(ROOT / "configs" / f"{name}.py"), seed["history"], metrics, None, is_synthetic=False
     )
@@ -113,6 +115,7 @@ def made(
     val: float = 0.63,
     config: Config | None = None,
     counts: tuple[int, ...] = BALANCED,
+    train_counts: tuple[int, ...] | None = None,
     recalls: tuple[float, ...] = (0.6,) * 7,
     decomposition: dict[str, Any] | None = None,
     accuracies: Sequence[float] | None = None,
@@ -122,7 +125,17 @@ def made(
         {"epoch": k + 1, "objective": a, "train_loss": 1.0, "val_loss": b, "val_accuracy": c}
         for k, (a, b, c) in enumerate(zip(objective, losses, accuracies or [val] * len(losses), strict=True))
     ]
-    return Evidence(config or Config(name="a"), history, train, val, counts, LABELS, recalls, decomposition)
+    return Evidence(
+        config or Config(name="a"),
+        history,
+        train,
+        val,
+        counts,
+        train_counts or counts,
+        LABELS,
+        recalls,
+        decomposition,
+    )
 
 
 FLAT = [1.0] * 6
@@ -208,6 +221,26 @@ def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
     smoothed = Config(name="a", loss=LossConfig(label_smoothing=0.1, class_weights="sqrt"))
     result = put_into_words(made(FLAT, counts=rare, recalls=low, config=smoothed))
     assert "next: class weights (loss.class_weights sqrt → balanced)" in result["sentence"]
+
+
+def test_what_is_said_of_train_rests_on_its_own_class_shares() -> None:
+    """Where val has other shares than train: 38 % are a collapse only if a class has so much of train."""
+    happy = {"counts": BALANCED, "train_counts": MANY_HAPPY}
+    said = {each.rule: each for each in judge(made(FLAT, train=0.38, val=0.36, **happy))}["collapsed"]
+    assert said.holds and said.figures["largest class frequency"] == pytest.approx(0.4)
+    assert "always predicting happy would give 40.0 %" in said.says
+    assert "collapsed" not in holding(
+        made(FLAT, train=0.38, val=0.36, counts=MANY_HAPPY, train_counts=BALANCED)
+    )
+    low = (0.6, 0.1, 0.6, 0.8, 0.6, 0.6, 0.6)
+    rare = (100, 10, 100, 300, 100, 100, 100)
+    found = {each.rule: each for each in judge(made(FLAT, train_counts=rare, recalls=low))}
+    assert found["unbalanced classes"].holds
+    assert "30.0 training images of happy per image of disgust" in found["unbalanced classes"].says
+    assert "unbalanced classes" not in holding(made(FLAT, counts=rare, train_counts=BALANCED, recalls=low))
+    without = made(FLAT, counts=(100, 0, *[100] * 5), train_counts=rare, recalls=low)
+    judged = {each.rule: each.cannot_judge for each in judge(without)}["unbalanced classes"]
+    assert judged == "val has 0 images of disgust, and 10 are needed"
 
 
 def decomposed(bias: float, variance: float) -> dict[str, Any]:
