@@ -178,9 +178,15 @@ def layer_rows(layers: list[Json]) -> Rows:
 
 
 def _write(folder: Path, config: Config, checked: Checked, data: Json, untried: list[str]) -> list[str]:
-    """Write `check.json`, `check.md` and the plot of the range test; returns the names of all files."""
+    """Write `check.json`, `check.md` and the plot of the range test; returns the names of all files.
+
+    Without a range test, the plot of an earlier one is removed.
+    """
     found, files = checked.rate_range, ["check.md", RESULT, SHEET]
-    if found is not None:
+    if found is None:
+        # That of an earlier check would look as if it belonged to this one.
+        (folder / RANGE_PLOT).unlink(missing_ok=True)
+    else:
         files.append(RANGE_PLOT)
         title, peak = f"{config.name}: learning-rate range test", config.optimizer.peak_rate
         figure = check_rate_range.plot_range(found, peak_rate=peak, title=title)

@@ -116,6 +116,9 @@ def test_a_failed_check_gives_status_1_and_says_what_to_do(
     config = tmp_path / "tiny.py"
     config.write_text(CONFIG_FILE.replace("ConvBlock(features=12, pool=True)", ""))
     words = ["--config", str(config), "--out", str(tmp_path / "out"), "--quick"]
+    stale = tmp_path / "out" / "rate_range.png"
+    stale.parent.mkdir()
+    stale.write_bytes(b"of a full check")
     faults = ["--optimizer.peak-rate=1e-9", "--model.blocks.0.dropout-rate=0.99"]
     assert check.main([*words, *faults]) == 1
     printed = capsys.readouterr().out
@@ -127,7 +130,7 @@ def test_a_failed_check_gives_status_1_and_says_what_to_do(
     assert outcomes["update to weight"] == "warned"
     assert outcomes["dropout"] != "passed"
     assert content["rate_range"] is None
-    assert "rate_range.png" not in content["files"]
+    assert "rate_range.png" not in content["files"] and not stale.exists()
 
 
 @pytest.mark.parametrize(
