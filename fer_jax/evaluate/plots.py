@@ -94,10 +94,10 @@ def draw(result: dict[str, Any], *, title: str, stem: Path) -> dict[str, str]:
         Plot -> file name; without `robustness` if that was not measured.
     """
     is_fitted_here = result["calibration"]["scaled"] and result["abstention"]["is_chosen_here"]
-    same = "; the temperature is fitted on these same images" if is_fitted_here else ""
+    seen = "; the temperature is fitted on images among these" if is_fitted_here else ""
     figures = {
         "confusion": plot_confusion(np.array(result["confusion"]), list_names(result), title=title),
-        "reliability": plot_reliability(result["calibration"], title=title + same),
+        "reliability": plot_reliability(result["calibration"], title=title + seen),
         "abstention": plot_abstention(result["abstention"], title=title),
     }
     if result["robustness"] is None:

@@ -124,7 +124,7 @@ def _calibration_lines(result: Json) -> str:
         f"loss {result['loss']:.4f} -> {scaled['loss']:.4f}"
     )
     if result["abstention"]["is_chosen_here"]:
-        line += "\nfitted and measured on the same images, which flatters the gain a little"
+        line += "\nfitted on images that are measured too, which flatters the gain a little"
         if result["total"] < FEW_IMAGES:
             line += f"; {counted(result['total'], 'image')} are too few to rely on a temperature"
     return line

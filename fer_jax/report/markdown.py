@@ -153,7 +153,7 @@ def abstention_note(abstention: Json) -> str:
         "images with a lower confidence are not answered"
     )
     if abstention["is_chosen_here"]:
-        line += "\nchosen and measured on the same images, which flatters a little"
+        line += "\nchosen on images that are measured too, which flatters a little"
     return line
 
 

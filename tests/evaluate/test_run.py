@@ -228,10 +228,16 @@ def test_without_a_shared_validation_part_nothing_is_held_out_and_a_note_says_so
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_predictions_are_written_as_a_table(finished: Path, tmp_path: Path, suffix: str) -> None:
+def test_predictions_are_written_as_a_table(
+    finished: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "tables" / f"val{suffix}"
     words = [str(finished), "--no-robustness", "--predictions", str(path)]
     assert evaluate.main([*words, "--split", "all", "--views", "flip"]) == 0
+    # The temperature and the thresholds are those of val, whose images are only some of these.
+    output = capsys.readouterr().out
+    assert output.count("on images that are measured too, which flatters") == 2
+    assert "same images" not in output
     table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     run = load(finished, None, None)
     examples, result = load_data(run, is_other_file=False), read(finished / "evaluate_all_flip.json")
