@@ -82,6 +82,8 @@ def parse(content: bytes, *, where: str, folder: str) -> tuple[list[Labelled], l
     parts: dict[str, tuple[int, str]] = {}
     for line, fields in rows:
         try:
+            if isinstance(fields, _RowError):
+                raise fields
             each = _check(fields, line, folder)
             _compare(each, line, lines, parts)
         except _RowError as error:
@@ -156,8 +158,8 @@ def _check_columns(names: list[str], where: str) -> None:
             raise DataError(f"{where}: there is no column {name!r}; {_WANTED}")
 
 
-def _read_csv(content: bytes, where: str) -> Iterator[tuple[str, Fields]]:
-    """Yield the line and the fields of each row."""
+def _read_csv(content: bytes, where: str) -> Iterator[tuple[str, "Fields | _RowError"]]:
+    """Yield the line and the fields of each row, or what is wrong with it as a row of CSV."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -172,10 +174,14 @@ def _read_csv(content: bytes, where: str) -> Iterator[tuple[str, Fields]]:
                 continue
             line = f"line {reader.line_num}"
             if len(values) != len(names):
-                raise DataError(
-                    f"{where}, {line}: found {len(values)} fields in {shorten(','.join(values).encode())}; "
-                    f"wanted {len(names)}: {','.join(names)}; put quotes around a field with a comma"
+                yield (
+                    line,
+                    _RowError(
+                        f"found {len(values)} fields in {shorten(','.join(values).encode())}; wanted "
+                        f"{len(names)}: {','.join(names)}; put quotes around a field with a comma"
+                    ),
                 )
+                continue
             yield line, {name: value.strip() for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
         raise DataError(f"{where}, line {reader.line_num}: {error}; save it as CSV with commas") from None

@@ -75,6 +75,8 @@ def test_gaps_in_nullable_columns_of_parquet_and_values_that_are_no_text() -> No
             "labelled 'b', which line 2 has already, there labelled 'a'; wanted each picture once",
         ),
         ("1.png,a,train,", "which line 2 has already, with the same label"),
+        ("x.png,a,train", "line 3: found 3 fields in 'x.png,a,train'; wanted 4: path,label,split,group; put"),
+        ("x.png,a,b,train,", "line 3: found 5 fields in 'x.png,a,b,train,'; wanted 4"),
     ],
 )
 def test_a_bad_row_has_a_message_with_its_line(row: str, message: str) -> None:
