@@ -13,7 +13,7 @@ import pytest
 
 from fer_jax import fer2013
 from fer_jax.audit import __main__ as audit
-from fer_jax.audit import cross_validation
+from fer_jax.audit import cross_validation, text
 from fer_jax.audit.confident_learning import Confident
 from fer_jax.audit.not_faces import NotFaces
 from fer_jax.audit.rules import (
@@ -40,10 +40,12 @@ from fer_jax.data.rows.drop_list import COLUMNS, Line, leave_out, read_dropped, 
 from fer_jax.data.split import Split, split_examples
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, DataError
+from fer_jax.text import align
 from fer_jax.train import __main__ as train
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
+ROOT = Path(__file__).parents[2]
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
@@ -53,6 +55,17 @@ def votes_for(*choices: str) -> Votes:
     counts[np.arange(len(choices)), [CHOICES.index(choice) for choice in choices]] = 9
     counts[:, CHOICES.index("unknown")] += 1
     return Votes(counts, np.zeros(len(choices), np.int64))
+
+
+def test_the_docs_show_the_figures_of_their_json_in_the_words_of_today() -> None:
+    figures = json.loads((ROOT / "docs" / "audit.json").read_text())
+    shown = (ROOT / "docs" / "commands" / "audit.md").read_text(encoding="utf-8").splitlines()
+    errors = figures["label_errors"]
+    lines = [*align(text.copies_table(figures["copies"])).splitlines()]
+    # An earlier version wrote the file, without the precision that the line about labels has today.
+    lines += text.sentences(figures | {"label_errors": None})
+    lines.append(f"warning: {text.warn(errors['correct'], errors['total'])}")
+    assert [line for line in lines if line not in shown] == []
 
 
 # Row: what it is there for.

@@ -92,6 +92,12 @@ def test_the_rules_draw_the_notebooks_conclusions(name: str, seed: dict[str, Any
     json.dumps(result, allow_nan=False)
 
 
+def test_the_docs_show_the_sentence_of_run_2() -> None:
+    (run2,) = (row for row in LADDER["rows"] if row["name"] == "run2")
+    shown = (ROOT / "docs" / "commands" / "diagnose.md").read_text(encoding="utf-8")
+    assert put_into_words(evidence_of("run2", run2["seeds"][0]))["sentence"] in " ".join(shown.split())
+
+
 def test_the_advice_starts_from_the_configs_own_values() -> None:
     for row in LADDER["rows"]:
         config = load_config(ROOT / "configs" / f"{row['name']}.py")
