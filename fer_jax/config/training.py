@@ -53,7 +53,7 @@ class AverageConfig:
     of train.epochs, and of every added epoch; 0 is off."""
     stats_examples: int = 4096
     """Number of training images, not augmented, for the batch statistics of the averaged weights (a fixed
-    random subset; 0: all of them)."""
+    random subset; 0: all of them). They are measured in batches of train.eval_batch_size."""
 
     def __post_init__(self) -> None:
         checks = Checks(self, "average.")
@@ -217,7 +217,8 @@ class TrainConfig:
     seed: int = 0
     """Seed of the initial weights, the order of the images, augmentation and dropout."""
     eval_batch_size: int = 256
-    """Images per batch in evaluation."""
+    """Images per batch in evaluation. Averaged weights (average.ema_decay, average.swa_epochs) have their
+    batch statistics measured in batches of this size, so another size makes another network of them."""
     train_eval_examples: int = 4096
     """Number of training images, not augmented, on which train accuracy is measured after each epoch (a fixed
     random subset; 0: all of them). The final results use all of them."""
