@@ -47,6 +47,7 @@ def quantise(
     }
     quantised = quantise_with(model, faces, options, advance=advance)
     helper.set_model_props(quantised, dict(metadata))
+    quantised.graph.input[0].doc_string = model.graph.input[0].doc_string
     onnx_file.check(quantised)
     return quantised
 

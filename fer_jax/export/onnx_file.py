@@ -110,7 +110,7 @@ def build(logits: Operation, *, dtype: StoredDtype, metadata: Mapping[str, str],
         version: of fer_jax.
 
     Returns:
-        `onnx.ModelProto` with the input `images` uint8 [N, 48, 48, 1] and the outputs `logits` and
+        `onnx.ModelProto` with the input `images` uint8 [N, 48, 48, 1], N >= 1, and the outputs `logits` and
         `probabilities` float32 [N, C].
     """
     from onnx import TensorProto, helper, numpy_helper
@@ -119,7 +119,9 @@ def build(logits: Operation, *, dtype: StoredDtype, metadata: Mapping[str, str],
     probabilities = Operation("Softmax", (logits,), logits.shape, logits.order, {"axis": 1})
     for value, name in zip((logits, probabilities), OUTPUTS, strict=True):
         writer.write(value, name)
-    images = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [BATCH_AXIS, *fer2013.IMAGE_SHAPE])
+    # In int8, ONNX Runtime does not run on no face at all.
+    words, shape = f"gray levels of {BATCH_AXIS} >= 1 cropped faces", [BATCH_AXIS, *fer2013.IMAGE_SHAPE]
+    images = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape, words)
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, logits.shape[1]])
         for name in OUTPUTS

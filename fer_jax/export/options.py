@@ -27,8 +27,8 @@ NEEDED: Final = ("onnx", "onnxruntime")
 class ExportOptions:
     """Export a network to a file that other programs run: ONNX, ONNX in int8, or StableHLO.
 
-    The input of each is `images`, uint8 [N, 48, 48, 1], gray levels of as many cropped faces as you like; the
-    outputs are `logits` and `probabilities`, float32 [N, C].
+    The input of each is `images`, uint8 [N, 48, 48, 1], gray levels of N >= 1 cropped faces; the outputs are
+    `logits` and `probabilities`, float32 [N, C].
 
     Each file is compared with the network before it is written: the largest difference between their logits,
     the predictions that changed, and the accuracy of both. The faces are those of PublicTest in a FER2013

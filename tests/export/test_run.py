@@ -81,7 +81,8 @@ def test_a_model_says_what_it_is(exported: Path) -> None:
         assert json.loads(props["labels"]) == card["labels"]
         assert json.loads(props["contract"]) == card["preprocessing"]["contract"]
         assert props["tensors_sha256"] == card["tensors"]["sha256"]
-        assert [each.name for each in model.graph.input] == [INPUT]
+        said = [(each.name, each.doc_string) for each in model.graph.input]
+        assert said == [(INPUT, "gray levels of N >= 1 cropped faces")]
         assert [each.name for each in model.graph.output] == ["logits", "probabilities"]
     sizes = [
         (exported / name).stat().st_size for name in ("tiny.onnx", "tiny-float16.onnx", "tiny-int8.onnx")

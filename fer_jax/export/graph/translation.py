@@ -26,7 +26,7 @@ def make_program(network: Network) -> Any:
 
 
 def describe_images() -> jax.ShapeDtypeStruct:
-    """Describe images uint8 [N, 48, 48, 1] of which nobody knows how many there are."""
+    """Describe images uint8 [N, 48, 48, 1], N >= 1, of which nobody knows how many there are."""
     (batch,) = jax_export.symbolic_shape(BATCH_AXIS)
     return jax.ShapeDtypeStruct((batch, *fer2013.IMAGE_SHAPE), jnp.uint8)
 
