@@ -32,6 +32,8 @@ SECURITY: Final = {
 }
 """Headers of every answer that does not have its own."""
 
+STOPPED: Final = "the server stopped before it came to an answer; send the request again in a moment"
+
 _SHOWN_LETTERS: Final = 200
 
 
@@ -64,6 +66,11 @@ class Guard:
             refused = refuse(scope["method"], Headers(scope=scope), self._hosts)
             app = JSONResponse({"error": refused[1]}, refused[0]) if refused else self._app
             await app(scope, receive, send_guarded)
+        except asyncio.CancelledError:
+            # The server ends, and the time for what was in work is over; uvicorn closes what has begun.
+            if not status:
+                stopped = JSONResponse({"error": STOPPED}, 503, {"Retry-After": "1"})
+                await stopped(scope, receive, send_guarded)
         finally:
             # Quoted: what a client writes into a path cannot look like another line of the log.
             path, ms = quote(scope["path"])[:_SHOWN_LETTERS], 1000 * (clock() - began)

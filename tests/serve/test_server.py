@@ -164,6 +164,38 @@ def test_who_hangs_up_is_not_worked_for(build: Build, encode: Encode, serving: S
     assert count["analysed"] == 2
 
 
+def test_what_has_no_answer_when_the_server_ends_gets_503(
+    build: Build,
+    encode: Encode,
+    serving: Serving,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(server, "DRAIN_SECONDS", 0.2)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def analyze(image: np.ndarray) -> list[None]:
+        begun.set()
+        may_end.wait(5)
+        return []
+
+    body = encode("JPEG")
+    whole = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with ThreadPoolExecutor(3) as pool:
+        with serving(build(analyze)) as connect:
+            asked = [pool.submit(talk, connect, whole)]
+            assert begun.wait(5)
+            # One that waits in the line, and one whose photo does not come.
+            asked += [pool.submit(talk, connect, sent) for sent in (whole, whole[:-9])]
+            time.sleep(0.2)
+        for each in asked:
+            head, _, said = each.result().partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ") and b"content-type: application/json" in head
+            assert said.startswith(b'{"error":"the server stopped before')
+        may_end.set()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 PROCESS = """
 import sys
 from fer_jax import cli
