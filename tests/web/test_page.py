@@ -451,6 +451,32 @@ def test_a_picture_is_dropped_or_pasted(open_page: Open) -> None:
         wait_for_words(page, "One face")
 
 
+def test_the_stage_is_busy_until_the_photo_that_was_given_last_is_shown(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """(content) => {
+          const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+          const stage = document.getElementById("stage");
+          window.ends = [];
+          new MutationObserver(() => {
+            const words = document.getElementById("status").textContent;
+            if (!stage.hasAttribute("aria-busy")) window.ends.push(words);
+          }).observe(stage, { attributeFilter: ["aria-busy"] });
+          // The first one becomes old at once.
+          for (const name of ["old.jpg", "new.jpg"]) {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+            document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: transfer }));
+          }
+        }""",
+        base64.b64encode(to_bytes(read_portrait(300), "JPEG")).decode(),
+    )
+    wait_for_words(page, "One face")
+    page.wait_for_function("() => !document.getElementById('stage').hasAttribute('aria-busy')")
+    ends = page.evaluate("() => window.ends")
+    assert ends and all(words.startswith("One face") for words in ends)
+
+
 def test_forty_faces_and_none(open_page: Open) -> None:
     page = open_page()
     give(page, "crowd.png", to_bytes(make_crowd(), "PNG"))
