@@ -312,11 +312,6 @@ def train_seeds(
 def _make_config(
     config: Config | str | Path, data: str | Path | None, settings: Mapping[str, Any] | None
 ) -> Config:
-    is_named = isinstance(settings, Mapping) and all(isinstance(name, str) for name in settings)
-    if settings is not None and not is_named:
-        raise ConfigError(
-            f"settings came {settings!r}; wanted names and values, such as {{'train.epochs': 3}}"
-        )
     loaded = config if isinstance(config, Config) else load_config(config)
     changed = overrides.apply(loaded, settings, where="settings") if settings else loaded
     return overrides.with_data(changed, _as_path(data), None)

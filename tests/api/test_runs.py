@@ -69,7 +69,7 @@ def test_what_is_of_a_wrong_type_is_refused_in_words(two: list[fer_jax.Run], tmp
         (lambda: fer_jax.train_run(nothing), "None came as a name"),
         (
             lambda: fer_jax.train_run(run.config, settings=settings),
-            r"settings came \['a'\]; wanted names and",
+            r"settings: it is \['a'\]; wanted a dict",
         ),
         (lambda: fer_jax.train_seeds(run.config, seeds=0), "seeds is 0; wanted 1 to 256"),
         (lambda: fer_jax.train_seeds(run.config, seeds=half), "seeds is 1.5; wanted a whole number 1 to 256"),
