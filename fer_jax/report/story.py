@@ -10,7 +10,6 @@ from fer_jax.config.changes import list_settings
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
-from fer_jax.config.training import TrainConfig
 from fer_jax.files import Json, read_json, read_json_lines
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.metrics.history import keep_measured
@@ -153,7 +152,7 @@ class Story:
         for each in run.get("extensions", []):
             facts.append(("extended", extension_note(each)))
         if run.get("stopped_early") is not None:
-            facts.append(("early stopping", early_stop_note(self.config.train, run["stopped_early"])))
+            facts.append(("early stopping", early_stop_note(self.config, run["stopped_early"])))
         return facts + ([("weights", self.weights_note)] if self.weights_note else [])
 
     @property
@@ -300,18 +299,20 @@ def extension_note(extension: Json) -> str:
     return f"by {epochs}: {extension['rule']}"
 
 
-def early_stop_note(train: TrainConfig, epoch: int) -> str:
+def early_stop_note(config: Config, epoch: int) -> str:
     """Say after which epoch, from 1, early stopping ended a run.
 
-    >>> early_stop_note(TrainConfig(epochs=9, patience_epochs=2), 5)
+    >>> from fer_jax.config.training import TrainConfig
+    >>> config = Config(name="a", train=TrainConfig(epochs=9, patience_epochs=2))
+    >>> early_stop_note(config, 5)
     'stopped early, after epoch 5 of 9: no better validation accuracy for 2 epochs'
-    >>> early_stop_note(TrainConfig(epochs=5, patience_epochs=2), 5)
-    'not stopped early, since epoch 5 was the last: no better validation accuracy for 2 epochs'
+    >>> early_stop_note(config, 9)
+    'not stopped early, since epoch 9 is the last: no better validation accuracy for 2 epochs'
     """
-    why = f"no better validation accuracy for {counted(train.patience_epochs, 'epoch')}"
-    if epoch == train.total_epochs:
-        return f"not stopped early, since epoch {epoch} was the last: {why}"
-    return f"stopped early, after epoch {epoch} of {train.total_epochs}: {why}"
+    why = f"no better validation accuracy for {counted(config.train.patience_epochs, 'epoch')}"
+    if epoch == config.train.total_epochs:
+        return f"not stopped early, since epoch {epoch} is the last: {why}"
+    return f"stopped early, after epoch {epoch} of {config.train.total_epochs}: {why}"
 
 
 def describe_gap(train: Json, val: Json) -> Gap:

@@ -89,8 +89,7 @@ def save(state: Any, meta: Json, checkpoints: Path, *, is_best: bool) -> None:
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
         _write(leaves, meta, new)
-        # Best before last: a run killed in between resumes from this `best`, or takes the step again. The
-        # other way round it would resume from this `last`, and keep an older `best`.
+        # Best before last: killed in between, a run resumes from this `best`, and from no `last` without it.
         if is_best:
             _copy(new, new_best)
             _replace(new_best, checkpoints / BEST)

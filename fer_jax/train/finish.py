@@ -79,7 +79,7 @@ def _finish(
         own = {"measured_epoch": measured, "last_state_sha256": checkpoint.state_hash(replica.state)}
         _write_run(config, replica, facts[replica.folder] | ends | own, figures)
     if ends["stopped_early"] is not None:
-        console.print(f"\n{early_stop_note(job.config.train, ends['stopped_early'])}")
+        console.print(f"\n{early_stop_note(job.config, ends['stopped_early'])}")
     if len(replicas) == 1:
         run = {"measured_epoch": measured, "selection": SELECTIONS[select]}
         best_epoch = best_epoch_note(
