@@ -122,6 +122,18 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray] | None":
         return None
 
 
+def find_other_kind(path: Path) -> str | None:
+    """Say what is at the place of a file, if something is there that is no file."""
+    if not path.exists() or path.is_file():
+        return None
+    return "a folder" if path.is_dir() else "a pipe or a device"
+
+
+def resolve(path: Path) -> Path:
+    """Make a path absolute, without links; until Python 3.12 `Path.resolve` raises where they make a loop."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Replace a file atomically: a reader sees the old file or the new one, never half of it.
@@ -136,9 +148,8 @@ def replacing(path: Path) -> Iterator[Path]:
         DiskError: the disk is full, read-only or broken.
         OSError: the path is a folder, a pipe or a device, none of which is replaced; or another reason.
     """
-    if path.exists() and not path.is_file():
-        reason = "it is a folder" if path.is_dir() else "it is a pipe or a device, no file to replace"
-        raise OSError(errno.EINVAL, reason, str(path))
+    if kind := find_other_kind(path):
+        raise OSError(errno.EINVAL, f"it is {kind}, no file to replace", str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with _BEGINNING:
         _TEMPORARIES.add(temporary)

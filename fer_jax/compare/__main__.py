@@ -51,6 +51,8 @@ class CompareCommand:
     """Name of the files: NAME.md, NAME.html, NAME.json, NAME_curves.png ..."""
     csv: Path | None = None
     """Also write the table of runs to this CSV file, one row per seed and part."""
+    overwrite: bool = False
+    """Replace the file of --csv."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,12 +69,23 @@ def _compare(options: CompareCommand) -> int:
         )
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.compare import entries
-    from fer_jax.runs import inputs
+    from fer_jax.runs import inputs, outputs
     from fer_jax.runs.location import find_folders
 
     folders = find_folders(options.runs)
     entries.check_comparable(entries.group([entries.read_run(each) for each in folders]), options.split)
-    inputs.check_data(folders[0], options.data, options.on_bad_row)
+    data = inputs.check_data(folders[0], options.data, options.on_bad_row)
+    if options.out is not None:
+        outputs.check_folder("--out", options.out)
+    if options.csv is not None:
+        if options.csv.suffix != ".csv":
+            raise ConfigError(f"--csv {options.csv}: wanted a name that ends in .csv")
+        outputs.check_file(
+            "--csv",
+            options.csv,
+            inputs=[] if data is None else [data],
+            may_replace=options.overwrite,
+        )
     # Imported late: JAX takes seconds, and nothing that is refused before needs it.
     from fer_jax.compare import run
 

@@ -1,5 +1,6 @@
 """The options of `evaluate`, which are its command line too: the docstrings are the help text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -8,6 +9,7 @@ import tyro
 
 from fer_jax.config.data import OWN_PARTS, BadRow, Fit, LabelSource, Part
 from fer_jax.errors import ConfigError
+from fer_jax.files import expand_home
 from fer_jax.images.view_choice import ViewChoice
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ class EvaluateOptions:
     """Folder for the results of an ensemble of runs, by default the one that holds the first run; for those
     of released weights, by default none: they are only shown."""
     overwrite: bool = False
-    """Replace a result of the same name that was made from other data, runs or views."""
+    """Replace a result of the same name that was made from other data, runs or views, and the file of
+    --predictions."""
     predictions: Path | None = None
     """Also write the prediction for every image as a table, a row an image, to this .csv or .parquet file:
     its row in the data (from 0), usage, label, prediction, the probability of each class, and whether it is
@@ -103,17 +106,32 @@ def check(options: EvaluateOptions) -> None:
     """
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.data.readers import ferplus
-    from fer_jax.runs import inputs, sources
+    from fer_jax.data.targets import DEFAULT_FILE
+    from fer_jax.runs import outputs, sources
 
     if options.predictions is not None:
-        _check_table(options.predictions)
-    if options.ferplus is not None:
-        ferplus.find(options.ferplus)
+        _check_suffix(options.predictions)
+    votes = None if options.ferplus is None else ferplus.find(options.ferplus)
     found, folders = sources.find_all(options.runs)
-    if found:
-        _check_released(found[0], options)
-        return
-    inputs.check_data(
+    read = _check_released(found[0], options) if found else _check_runs(folders, options)
+    # Votes are looked for beside the data too.
+    read += [DEFAULT_FILE, *(each.with_name(DEFAULT_FILE.name) for each in read[:1])]
+    if options.out is not None:
+        outputs.check_folder("--out", options.out)
+    if options.predictions is not None:
+        outputs.check_file(
+            "--predictions",
+            options.predictions,
+            inputs=read if votes is None else [*read, votes],
+            may_replace=options.overwrite,
+        )
+
+
+def _check_runs(folders: Sequence[Path], options: EvaluateOptions) -> list[Path]:
+    """Check runs and the data to measure them on; returns what is read: the data, and the votes if named."""
+    from fer_jax.runs import inputs, record
+
+    data = inputs.check_data(
         folders[0], options.data, options.on_bad_row, fit=options.fit, class_map=options.class_map
     )
     if len(folders) > 1:
@@ -121,9 +139,11 @@ def check(options: EvaluateOptions) -> None:
             inputs.read_finished(folder)
     elif options.out is not None:
         raise ConfigError("--out is for several runs; the results of one run are written into its folder")
+    named = record.read_config(folders[0]).labels.ferplus
+    return [*([] if data is None else [data]), *([] if named is None else [expand_home(named)])]
 
 
-def _check_released(first: "Released", options: EvaluateOptions) -> None:
+def _check_released(first: "Released", options: EvaluateOptions) -> list[Path]:
     from fer_jax.runs import sources
 
     if options.split in OWN_PARTS:
@@ -131,11 +151,12 @@ def _check_released(first: "Released", options: EvaluateOptions) -> None:
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
             "give --split PublicTest, PrivateTest or all"
         )
-    sources.check_data(first, options.data, fit=options.fit, class_map=options.class_map)
+    data = sources.check_data(first, options.data, fit=options.fit, class_map=options.class_map)
+    return [] if data is None else [data]
 
 
-def _check_table(path: Path) -> None:
-    """Check that a table can be written, before hours are spent on what it shall hold.
+def _check_suffix(path: Path) -> None:
+    """Check that a table of this name can be written.
 
     Raises:
         ConfigError: another suffix than .csv or .parquet, or a package is missing.

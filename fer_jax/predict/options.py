@@ -13,6 +13,7 @@ import tyro
 
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
+from fer_jax.files import find_other_kind, resolve
 
 if TYPE_CHECKING:
     from fer_jax.faces.sources import Found, Source
@@ -142,38 +143,33 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
     from fer_jax.predict.copies import find_frame_name, find_frames, place_copies
-    from fer_jax.runs import inputs
+    from fer_jax.runs import inputs, outputs
 
+    originals = [each.path for each in found if each.path is not None]
     tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
     for name, path in tables.items():
-        if path is None:
-            continue
-        if kind := _find_other_kind(path):
-            raise RunError(f"{name} is {path}, {kind}; name a file")
-        if path.exists() and not options.overwrite:
-            raise RunError(f"{path} exists; give --overwrite to replace it, or another {name}")
-        _check_parent(name, path.parent)
+        if path is not None:
+            outputs.check_file(name, path, inputs=originals, may_replace=options.overwrite)
     files = [each for each in tables.values() if each is not None]
-    _check_collisions(files, found)
+    _refuse_same(files)
     if options.parquet is not None:
         inputs.check_parquet("--parquet", options.parquet)
     for name, folder in {"--out": options.out, "--crops": options.crops}.items():
         if folder is not None:
-            if folder.exists() and not folder.is_dir():
-                raise RunError(f"{name} is {folder}, a file; name a folder")
-            _check_parent(name, folder)
+            outputs.check_folder(name, folder)
             _check_folder(name, folder, found)
             _check_tables(name, folder, files)
     if options.out is not None:
         copies = list(place_copies(options.out, found).values())
-        _check_collisions([*files, *copies], found)
+        outputs.refuse_inputs(copies, originals)
+        _refuse_same([*files, *copies])
         doubtful = find_frame_name(copies)
         if doubtful is not None:
             raise RunError(
                 f"--out: {doubtful.name} could be a frame of another source; name it in another call"
             )
         for copy in copies:
-            if kind := _find_other_kind(copy):
+            if kind := find_other_kind(copy):
                 raise RunError(f"{copy}, where a drawn copy would be, is {kind}; give another --out")
             there = copy if copy.exists() else next(find_frames(copy), None)
             if there is not None and not options.overwrite:
@@ -186,8 +182,8 @@ def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
     """Refuse a folder in which sources lie, or where two sources would have the same name."""
     from fer_jax.predict.copies import place_copies
 
-    home = _resolve(folder)
-    inside = [each.name for each in found if each.path and home in _resolve(each.path).parents]
+    home = resolve(folder)
+    inside = [each.name for each in found if each.path and home in resolve(each.path).parents]
     if inside:
         raise RunError(f"{name} {folder} holds {inside[0]}, a source; name a folder without sources")
     places = list(place_copies(folder, found).values())
@@ -195,14 +191,11 @@ def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
         raise RunError(f"{name}: two sources have the same name; name them in two calls")
 
 
-def _check_collisions(outputs: list[Path], found: "tuple[Source, ...]") -> None:
-    """Refuse outputs that are a source, or the same file."""
-    originals = {_resolve(each.path) for each in found if each.path is not None}
+def _refuse_same(paths: list[Path]) -> None:
+    """Refuse two outputs that are the same file."""
     places: set[Path] = set()
-    for path in outputs:
-        place = _resolve(path)
-        if place in originals:
-            raise RunError(f"{path} is a source, and would be replaced; name another place")
+    for path in paths:
+        place = resolve(path)
         if place in places:
             raise RunError(f"{path} is named twice, for two outputs; give each a file of its own")
         places.add(place)
@@ -210,29 +203,10 @@ def _check_collisions(outputs: list[Path], found: "tuple[Source, ...]") -> None:
 
 def _check_tables(name: str, folder: Path, files: list[Path]) -> None:
     """Refuse a folder that is to be where a file is to be, or in it."""
-    home = _resolve(folder)
+    home = resolve(folder)
     for file in files:
-        if _resolve(file) in (home, *home.parents):
+        if resolve(file) in (home, *home.parents):
             raise RunError(f"{file} is to be a file, and {name} {folder} needs a folder there; name another")
-
-
-def _find_other_kind(path: Path) -> str | None:
-    """Say what is at the place of a file, if it is there and no file."""
-    if not path.exists() or path.is_file():
-        return None
-    return "a folder" if path.is_dir() else "a pipe or a device"
-
-
-def _resolve(path: Path) -> Path:
-    """Make a path absolute, without links; until Python 3.12 `Path.resolve` raises where they make a loop."""
-    return Path(os.path.realpath(path))
-
-
-def _check_parent(name: str, folder: Path) -> None:
-    """Refuse a folder that is not there and cannot be made, or that cannot be written to."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise RunError(f"{name}: {there} cannot be written to; name another place")
 
 
 def _has_display() -> bool:

@@ -124,7 +124,7 @@ def check_data(
     *,
     fit: Fit | None = None,
     class_map: str | None = None,
-) -> None:
+) -> Path | None:
     """Check that the data to measure a run on is there.
 
     Args:
@@ -134,15 +134,17 @@ def check_data(
         fit: how pictures become 48 × 48 gray; likewise.
         class_map: which label is which class; likewise.
 
+    Returns:
+        It; None: synthetic faces.
+
     Raises:
         DataError: it is not.
         ConfigError: the class map is none.
     """
     config = with_data(record.read_config(folder), data, on_bad_row, fit=fit, class_map=class_map)
     if data is None:
-        find_trained_on(config.data, record.read_record(folder).data)
-    else:
-        find_file(config.data)
+        return find_file(find_trained_on(config.data, record.read_record(folder).data))
+    return find_file(config.data)
 
 
 def find_trained_on(config: DataConfig, trained_on: DataRecord) -> DataConfig:

@@ -76,8 +76,11 @@ def choose_data(
 
 def check_data(
     released: Released, path: Path | None, *, fit: Fit | None = None, class_map: str | None = None
-) -> None:
+) -> Path | None:
     """Check that there is data to measure released weights on.
+
+    Returns:
+        It; None where the card of the weights cannot be read, which is not said here.
 
     Raises:
         DataError: there is none.
@@ -86,8 +89,8 @@ def check_data(
         card = read_json(released.folder / f"{released.name}{CARD_SUFFIX}")
         config = choose_data(card, path, None, fit=fit, class_map=class_map)
     except (RunError, ConfigError):  # `inference.weights` says what is wrong with the card.
-        return
-    find_file(config)
+        return None
+    return find_file(config)
 
 
 def find(named: str | Path) -> Released | list[Path]:

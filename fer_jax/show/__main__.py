@@ -26,7 +26,7 @@ class ShowCommand(cli.ConfigCommand):
     plain: bool = False
     """Show the faces without augmentation, one row per class."""
     overwrite: bool = False
-    """Replace a sheet of other data or of another config."""
+    """Replace a sheet of other data or of another config, or a file that is no sheet."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,15 +45,19 @@ def _show(show: ShowCommand) -> int:
     from fer_jax.data.load import load_examples
     from fer_jax.data.location import find_file, name_data
     from fer_jax.randomness import Stream, numpy_rng
+    from fer_jax.runs import outputs
 
-    find_file(config.data)
+    path, data = find_file(config.data), name_data(config.data)
+    out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
+    # A sheet of the same data and config is drawn anew; whether it is one shows when the data is read.
+    is_sheet = _read_fact(out, "data") is not None
+    sources = [] if path is None or is_sheet else [path]
+    outputs.check_file("--out", out, inputs=[show.config, *sources], may_replace=show.overwrite or is_sheet)
     from fer_jax.report import contact_sheet, terminal  # They import matplotlib, which takes a second.
 
     console = terminal.make_console()
     with terminal.show_steps(console, terminal.READING, None) as steps:
         examples = load_examples(config.data, listener=steps)
-    data = name_data(config.data)
-    out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
     facts = PngInfo()
     for name, text in (("config", "" if show.plain else config.name), ("data", examples.sha256)):
         facts.add_text(name, text)

@@ -37,6 +37,8 @@ class VerifyOptions:
     """What a malformed row or picture does: stop, or skip it."""
     json: Path | None = None
     """Also write all checks to this file."""
+    overwrite: bool = False
+    """Replace the file of --json."""
 
 
 def is_page(subject: str) -> bool:
@@ -68,7 +70,7 @@ def check(options: VerifyOptions) -> None:
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.data.location import find_file
     from fer_jax.data.readers import ferplus
-    from fer_jax.runs import sources
+    from fer_jax.runs import outputs, sources
 
     if options.data is not None:
         # As any pictures: how they are read depends on each subject.
@@ -80,3 +82,7 @@ def check(options: VerifyOptions) -> None:
             sources.find(subject)
         elif not Path(subject).exists():
             raise DataError(f"there is no file {subject}; give a page such as README.md, or a card")
+    if options.json is not None:
+        named = [*map(Path, options.subjects), options.data, options.ferplus]
+        read = [each for each in named if each is not None]
+        outputs.check_file("--json", options.json, inputs=read, may_replace=options.overwrite)

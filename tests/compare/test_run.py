@@ -223,6 +223,19 @@ def test_it_refuses_another_split(copies: Path, capsys: pytest.CaptureFixture[st
     assert "another split" in err and "their test images differ" in err
 
 
+def test_it_replaces_no_table_unasked(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "old.csv"
+    table.write_text("old")
+    status, err = refuse(capsys, runs, "--out", tmp_path, "--csv", table)
+    assert (status, "old.csv exists; give --overwrite to replace it, or another --csv" in err) == (4, True)
+    words = ("--data", table, "--split", "all", "--overwrite")
+    status, err = refuse(capsys, runs, "--out", tmp_path, "--csv", table, *words)
+    assert (status, "old.csv is a source, and would be replaced" in err) == (4, True)
+    status, err = refuse(capsys, runs, "--csv", runs / "fast" / "run.json", "--overwrite")
+    assert (status, "wanted a name that ends in .csv" in err) == (2, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["old.csv"] and table.read_text() == "old"
+
+
 def test_it_refuses_a_name_with_a_folder(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, err = refuse(capsys, runs, "--name", "docs/ladder")
     assert (status, "--out" in err) == (2, True)

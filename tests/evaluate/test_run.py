@@ -269,7 +269,7 @@ def test_a_table_without_usages_and_training_images_leaves_them_empty() -> None:
 
 
 def test_a_table_that_cannot_be_written_is_refused_before_the_work(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate.main([str(finished), "--predictions", "val.xlsx"]) == 2
     assert "--predictions val.xlsx: wanted a name that ends in .csv or .parquet" in capsys.readouterr().err
@@ -279,6 +279,21 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
         "val.parquet needs the package pyarrow, which is not installed; `pip install pyarrow` "
         "installs it; or write a CSV file" in capsys.readouterr().err
     )
+    monkeypatch.setattr("fer_jax.evaluate.run.evaluate", lambda options: pytest.fail("the work began"))
+    monkeypatch.chdir(tmp_path)
+    Path("old.csv").write_text("old")
+    Path("t.csv").mkdir()
+    for words, said in (
+        ("old.csv", "old.csv exists; give --overwrite to replace it, or another --predictions"),
+        ("t.csv", "--predictions is t.csv, a folder; name a file"),
+        ("old.csv/a.csv", "--predictions: old.csv cannot be written to"),
+    ):
+        assert evaluate.main([str(finished), "--predictions", words]) == 4
+        assert said in capsys.readouterr().err
+    Path("faces.csv").write_text("not read")
+    words = [str(finished), "--data", "faces.csv", "--split", "all"]
+    assert evaluate.main([*words, "--predictions", "faces.csv", "--overwrite"]) == 4
+    assert "faces.csv is a source, and would be replaced; name another place" in capsys.readouterr().err
 
 
 def write_csv(path: Path) -> None:

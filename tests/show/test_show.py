@@ -70,12 +70,23 @@ def test_the_grid_shows_each_change_and_the_sheet_names_it(name: str) -> None:
     ("options", "exit_code", "words"),
     [
         (["--examples", "0"], 2, "--examples is 0; wanted >= 1"),
-        (["--out", "/dev/null/a.png"], 4, "cannot write /dev/null/a.png"),
+        (["--out", "/dev/null/a.png"], 4, "--out: /dev/null cannot be written to"),
+        (["--out", "tiny.py"], 4, "tiny.py is a source, and would be replaced"),
+        (["--out", "tiny.py", "--overwrite"], 4, "tiny.py is a source, and would be replaced"),
+        (["--out", "photo.png"], 4, "photo.png exists; give --overwrite to replace it, or another --out"),
     ],
 )
 def test_show_names_the_slip(
-    config_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], exit_code: int, words: str
+    config_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    exit_code: int,
+    words: str,
 ) -> None:
+    monkeypatch.chdir(config_path.parent)
+    monkeypatch.setattr("fer_jax.data.load.load_examples", lambda *_, **__: pytest.fail("the work began"))
+    Image.new("L", (3, 3)).save("photo.png")
     assert show.main(["--config", str(config_path), *options]) == exit_code
     assert words in capsys.readouterr().err
 

@@ -67,7 +67,7 @@ def card(run: Path) -> Path:
 
 def states_of(words: list[str], out: Path) -> tuple[int, dict[str, str]]:
     """Verify, and return the exit status and what came of each check."""
-    status = verify.main([*words, "--json", str(out)])
+    status = verify.main([*words, "--json", str(out), "--overwrite"])
     checks = json.loads(out.read_text())["checks"]
     return status, {each["what"]: each["state"] for each in checks}
 
@@ -290,11 +290,20 @@ def test_copies_of_what_only_teachers_saw_cannot_be_counted_again(
         (["nothing-here.md"], 3, "there is no file nothing-here.md"),
         (["mid", "--data", "nothing-here.csv"], 3, "nothing is there"),
         (["/README.md"], 3, "there is no file"),
+        (["mid", "--json", "old.json"], 4, "old.json exists; give --overwrite to replace it"),
+        (["mid", "--ferplus", "old.json", "--json", "old.json", "--overwrite"], 4, "old.json is a source"),
     ],
 )
 def test_what_cannot_be_verified_is_refused(
-    words: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.json").write_text("old")
     assert verify.main(words) == status
     assert said in capsys.readouterr().err
 
