@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import fer_jax
-from fer_jax.errors import ConfigError, FerJaxError
+from fer_jax.errors import ConfigError, DataError, FerJaxError
 from fer_jax.files import read_json
 from fer_jax.text import counted, join
 from fer_jax.verify import provenance
@@ -32,12 +32,19 @@ def check(pages: Sequence[Path]) -> Iterator[Check]:
 
     Raises:
         ConfigError: there is no source tree, or a page is of another one.
+        DataError: a folder has nothing to check.
     """
     claims = load_claims()
     files = sorted({path for page in pages for path in _list_files(page)}, key=str)
     for path in files:
         if not path.resolve().is_relative_to(ROOT):
             raise ConfigError(f"{path} is not of {ROOT}, whose programs write the pages; give a page of it")
+    for folder in (page for page in pages if page.is_dir()):
+        if not any(_MARK.search(_read(path)) for path in _list_files(folder)):
+            raise DataError(
+                f"{folder} has nothing to check: it is no run, for it has no run.json, and no page in it "
+                "has a section that a program writes; give a run, or pages such as README.md"
+            )
     sections = claims.list_sections()
     shown: dict[Path, list[str]] = {}
     for path in files:
@@ -63,6 +70,10 @@ def _list_files(page: Path) -> Iterator[Path]:
             yield path
 
 
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def load_claims() -> Any:
     """Import `benchmarks.tables.claims` of the source tree that this fer_jax is of.
 
@@ -86,7 +97,7 @@ def _check_page(
     path: Path, sections: dict[str, Any], shown: dict[Path, list[str]], *, is_named: bool
 ) -> Iterator[Check]:
     """Check the sections of a page; `shown` gets the texts that show each JSON."""
-    subject, text = path.resolve().relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+    subject, text = path.resolve().relative_to(ROOT).as_posix(), _read(path)
     marks = [(match[1], match[2], match.end(), match.start()) for match in _MARK.finditer(text)]
     openings = [mark for mark in marks if not mark[0]]
     for at, (slash, name, _, _) in enumerate(marks):

@@ -154,6 +154,15 @@ def test_a_page_of_another_tree_is_refused(tree: Path, capsys: pytest.CaptureFix
     assert "is not of" in capsys.readouterr().err
 
 
+def test_a_folder_with_nothing_to_check_is_no_success(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify.main([str(tree)]) == 0
+    lost = tree / "run6-seed0"
+    lost.mkdir()
+    (lost / "report.md").write_text("a run's page, and its run.json is gone")
+    assert verify.main([str(tree), str(lost)]) == 3
+    assert f"{lost} has nothing to check: it is no run, for it has no run.json" in capsys.readouterr().err
+
+
 def test_without_a_source_tree_pages_are_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
