@@ -228,7 +228,7 @@ def test_a_run_is_measured_on_labels_of_fer2013_by_name(
         (tmp_path / "pictures" / label).mkdir(parents=True)
     image.save(tmp_path / "pictures" / "0" / "1.png")
     words = [str(run), "--data", str(tmp_path / "pictures"), "--split", "all", "--class-map", "fer2013"]
-    words += ["--no-robustness", "--predictions", str(tmp_path / "table.csv")]
+    words += ["--no-robustness", "--predictions", str(tmp_path / "table.csv"), "--overwrite"]
     assert evaluate.main(words) == 0
     assert [row.split(",")[2] for row in (tmp_path / "table.csv").read_text().splitlines()[1:]] == ["angry"]
     image.save(tmp_path / "pictures" / "sad" / "2.png")

@@ -1,14 +1,17 @@
 """The files evaluate_*.json of a run, measured again."""
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 
+from fer_jax.config.data import LabelSource, Part
 from fer_jax.data.examples import Examples
 from fer_jax.errors import FerJaxError
-from fer_jax.files import Json, read_json
+from fer_jax.files import Json, read_json, reading
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.images.views import CHOICES
 from fer_jax.inference import labels as inference_labels
@@ -46,11 +49,35 @@ def check(
             continue
         try:
             recorded = read_json(path)
+            with reading(path):
+                _check_fields(recorded)
+        except FerJaxError as error:
+            yield Check(name, path.name, "DIFFERS", str(error))
+            continue
+        try:
             yield from _check_one(console, name, path.name, trained, recorded, data, votes)
         except FerJaxError as error:
             yield Check(name, path.name, "not checked", str(error))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             yield Check(name, path.name, "DIFFERS", f"it is damaged: {error!r} in it")
+
+
+def _check_fields(recorded: Json) -> None:
+    """Check what is needed to measure a result again, and what can be told without its data.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing or wrong.
+    """
+    for field, known in (("split", get_args(Part)), ("labels", get_args(LabelSource))):
+        if recorded[field] not in known:
+            raise ValueError(f"{field} is {recorded[field]!r}, wanted one of {', '.join(known)}")
+    if not isinstance(recorded["views"], list) or not isinstance(recorded["checkpoint"], dict):
+        raise TypeError("views is no list, or checkpoint no object")
+    if re.fullmatch(r"[0-9a-f]{64}", recorded["data"]["sha256"]) is None:
+        raise ValueError(f"data.sha256 is {recorded['data']['sha256']!r}, which is no SHA-256")
+    correct, total, accuracy = (recorded[field] for field in ("correct", "total", "accuracy"))
+    if not (0 <= correct <= total and math.isclose(accuracy * total, correct)):
+        raise ValueError(f"accuracy is {accuracy}, and correct / total {correct} / {total}")
 
 
 def _check_one(

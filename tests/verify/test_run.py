@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from fer_jax import fer2013
 from fer_jax.config.data import DataConfig
@@ -20,7 +21,7 @@ from fer_jax.inference.run_weights import load, load_data
 from fer_jax.release import __main__ as release
 from fer_jax.train import __main__ as train
 from fer_jax.verify import __main__ as verify
-from fer_jax.verify import training
+from fer_jax.verify import evaluations, training
 from fer_jax.verify.checks import Check, compare
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +156,25 @@ def test_a_damaged_file_is_a_difference_and_no_traceback(run: Path, tmp_path: Pa
     (folder / "metrics.json").write_text("{")
     status, states = states_of([str(folder)], tmp_path / "a.json")
     assert (status, differing(states)) == (DIFFERENCE, {"files"})
+
+
+def test_a_damaged_result_is_a_difference_with_its_data_or_without(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("metrics.json"))
+    kept = json.loads((folder / "evaluate_val.json").read_text())
+    wrong: dict[str, Any] = {"split": "vall", "labels": 3, "total": None, "accuracy": 2.0, "views": None}
+    wrong["data"] = {"sha256": "0" * 63}
+    for field, value in wrong.items():
+        (folder / f"evaluate_{field}.json").write_text(json.dumps(kept | {field: value}))
+    (folder / "evaluate_cut.json").write_text(json.dumps(kept)[:-9])
+    console = Console(quiet=True)
+    examples = load_data(load(run, None, None), is_other_file=False)
+    for data in ({}, {examples.sha256: examples}):
+        checks = evaluations.check(console, "a", load(folder, None, None), data, None)
+        found = {each.what: each for each in checks}
+        for name in (*wrong, "cut"):
+            checked = found[f"evaluate_{name}.json"]
+            assert checked.state == "DIFFERS" and (name == "cut" or name in checked.detail)
 
 
 def test_without_the_data_the_results_are_said_to_be_unchecked(
