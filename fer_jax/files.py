@@ -395,7 +395,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
         raise RunError(f"{path} is damaged: {error!r} in it; restore it, or make it again") from None
 
 

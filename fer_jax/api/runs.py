@@ -23,7 +23,7 @@ from fer_jax.errors import ConfigError, RunError
 from fer_jax.evaluate import predictions
 from fer_jax.evaluate import run as evaluate_run
 from fer_jax.evaluate.options import EvaluateOptions
-from fer_jax.files import Json, expand_home, read_json, read_json_lines
+from fer_jax.files import Json, expand_home, read_json_lines
 from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
@@ -36,6 +36,7 @@ from fer_jax.runs import record as runs_record
 from fer_jax.runs import tables
 from fer_jax.runs.location import find_folders
 from fer_jax.runs.record import RunRecord
+from fer_jax.runs.results import read_history, read_metrics
 from fer_jax.text import Table, interval, percent, thousands
 from fer_jax.train import run as train_work
 from fer_jax.train.__main__ import MAX_SEEDS
@@ -143,7 +144,7 @@ class Run:
             return plot_confusion(confusion, names, title=f"{self.title}: {part}")
         if kind != "curves":
             raise ConfigError(f"there is no plot {kind!r} of a run; wanted one of {', '.join(KINDS)}")
-        history = read_json_lines(self.folder / "log.jsonl")
+        history = read_history(self.folder)
         seen = keep_measured(history)
         if not seen:
             raise RunError(f"{self.folder} has no measured epoch to draw; train on with resume=True")
@@ -210,8 +211,7 @@ class Run:
 
     def _read_metrics(self) -> Json:
         self._check_finished("metrics")
-        metrics: Json = read_json(self.folder / "metrics.json")
-        return metrics
+        return read_metrics(self.folder)
 
     def _check_finished(self, what: str) -> None:
         if not self.is_finished:

@@ -11,8 +11,9 @@ from fer_jax.config.changes import method
 from fer_jax.config.data import LABEL_WORDS
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
-from fer_jax.files import Json, read_json, read_json_lines, reading
-from fer_jax.runs import record
+from fer_jax.files import Json
+from fer_jax.metrics.history import keep_measured
+from fer_jax.runs import record, results
 from fer_jax.runs.record import RunRecord, kind_of_data
 
 
@@ -66,14 +67,10 @@ def read_run(folder: Path) -> SeedRun:
         raise RunError(
             f"{folder} is not finished; resume it (--resume), or name the runs to compare without it"
         )
-    metrics, history = read_json(folder / "metrics.json"), read_json_lines(folder / "log.jsonl")
-    with reading(folder):  # Now, before all runs predict.
-        needed = [
-            metrics[part][name] for part in ("train", "val") for name in ("accuracy", "correct", "total")
-        ]
-        needed += [each[name] for each in history for name in ("images_per_second", "seconds")]
-    if not history or not all(isinstance(each, int | float) for each in needed):
-        raise RunError(f"{folder} is damaged: it has no epoch, or no number where one belongs; restore it")
+    # Now, before all runs predict.
+    metrics, history = results.read_metrics(folder), results.read_history(folder)
+    if not keep_measured(history):
+        raise RunError(f"{folder / 'log.jsonl'} is damaged: it has no measured epoch; restore it")
     return SeedRun(folder, record.read_config(folder), content, metrics, history)
 
 

@@ -50,16 +50,16 @@ def _diagnose(options: DiagnoseCommand) -> int:
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
-    from fer_jax.files import read_json_lines, write_json
+    from fer_jax.files import write_json
     from fer_jax.report import run_page, terminal
-    from fer_jax.runs.results import refuse_other
+    from fer_jax.runs.results import read_history, read_metrics, refuse_other
 
     folder, log = options.run, options.run / "log.jsonl"
     config = record.read_config(folder)
-    history = read_json_lines(log) if log.exists() else []
+    history = read_history(folder) if log.exists() else []
     if not history or not (folder / "metrics.json").exists():
         raise RunError(f"the run in {folder} is not finished; resume it with --resume --run-dir {folder}")
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_metrics(folder)
     decomposition = _read_decomposition(options.bias_variance, config.name)
     made_from = {"decomposition": decomposition}
     refuse_other(folder / "diagnosis.json", made_from, may_replace=options.overwrite)

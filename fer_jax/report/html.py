@@ -49,18 +49,16 @@ def write_page(
 
     Returns:
         `out`.
+
+    Raises:
+        ValueError: the content lacks a name or a field that the template shows.
     """
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            title=title,
-            contents=contents,
-            is_synthetic=is_synthetic,
-            fer_jax_version=importlib.metadata.version("fer-jax"),
-            **content,
-        )
-    )
+    fixed = {"title": title, "contents": contents, "is_synthetic": is_synthetic}
+    version = importlib.metadata.version("fer-jax")
+    try:
+        text = _environment().get_template(template).render(fixed, fer_jax_version=version, **content)
+    except jinja2.UndefinedError as error:
+        raise ValueError(error.message) from error
     write_text(out, text)
     return out
 

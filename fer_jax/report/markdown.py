@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fer_jax.files import Json, write_text
+from fer_jax.files import Json, reading, write_text
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import list_names, tells_copies_apart
 from fer_jax.report.story import (
@@ -217,7 +217,9 @@ def write(folder: Path) -> Path:
         RunError: a file is missing or damaged.
         ConfigError: `config.json` is not a config of this fer_jax.
     """
-    write_text(folder / REPORT, render(gather(folder)))
+    with reading(folder):
+        text = render(gather(folder))
+    write_text(folder / REPORT, text)
     return folder / REPORT
 
 

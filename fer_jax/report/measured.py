@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from fer_jax.files import Json
+from fer_jax.files import Json, reading
 from fer_jax.metrics.scores import list_names
 from fer_jax.report import markdown
 from fer_jax.report.charts import abstention_chart, reliability_chart, robustness_charts
-from fer_jax.report.story import PARTS, Story
+from fer_jax.report.story import PARTS, Story, find_evaluation
 from fer_jax.text import MISSING, Table, confidence, decimal, interval, number, percent, signed, thousands
 
 FIGURES: Final = {
@@ -43,27 +43,30 @@ def describe_parts(story: Story) -> list[Json]:
         figures = evaluated or (story.metrics.get(part) if part != "train" else None)
         if figures is None:
             continue
-        sheets = story.sheets.get(part, {})
-        mistakes = figures.get("mistakes", [])
-        measured.append(
-            {
-                "part": part,
-                "title": f"{title}: {thousands(figures['total'])} images",
-                "command": story.evaluate_command(part),
-                "figures": figures,
-                "views": views_note(figures),
-                "confusion": confusion_rows(figures),
-                "confused": confused(figures),
-                "classes": figures["per_class"],
-                "calibration": _calibration(figures, part),
-                "abstention": _abstention(figures.get("abstention"), part),
-                "robustness": _robustness(figures.get("robustness"), part),
-                "mistakes": _mistakes(mistakes, sheets.get("mistakes")),
-                "saliency": _saliency(sheets.get("saliency")),
-                "neighbours": _neighbours(mistakes, sheets.get("neighbours")),
-            }
-        )
+        stem = find_evaluation(story.folder, part) if evaluated else None
+        with reading(story.folder / f"{stem or 'metrics'}.json"):
+            measured.append(_describe_part(story, part, title, figures))
     return measured
+
+
+def _describe_part(story: Story, part: str, title: str, figures: Json) -> Json:
+    sheets, mistakes = story.sheets.get(part, {}), figures.get("mistakes", [])
+    return {
+        "part": part,
+        "title": f"{title}: {thousands(figures['total'])} images",
+        "command": story.evaluate_command(part),
+        "figures": figures,
+        "views": views_note(figures),
+        "confusion": confusion_rows(figures),
+        "confused": confused(figures),
+        "classes": figures["per_class"],
+        "calibration": _calibration(figures, part),
+        "abstention": _abstention(figures.get("abstention"), part),
+        "robustness": _robustness(figures.get("robustness"), part),
+        "mistakes": _mistakes(mistakes, sheets.get("mistakes")),
+        "saliency": _saliency(sheets.get("saliency")),
+        "neighbours": _neighbours(mistakes, sheets.get("neighbours")),
+    }
 
 
 def interval_rows(measured: list[Json]) -> Table:

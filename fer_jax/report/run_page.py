@@ -72,8 +72,12 @@ def write(folder: Path) -> Path:
         ConfigError: `config.json` is not a config of this fer_jax.
     """
     with reading(folder):
-        story = gather(folder)
-        measured = describe_parts(story)
+        return _write(gather(folder))
+
+
+def _write(story: Story) -> Path:
+    folder, measured = story.folder, describe_parts(story)
+    with reading(folder / "diagnosis.json"):
         diagnosis = _describe_diagnosis(story.diagnosis) if story.diagnosis else None
     history = story.history
     seen = keep_measured(history)

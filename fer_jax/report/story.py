@@ -10,10 +10,12 @@ from fer_jax.config.changes import list_settings
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.config.files import from_json
 from fer_jax.config.run import Config
-from fer_jax.files import Json, read_json, read_json_lines
+from fer_jax.errors import RunError
+from fer_jax.files import Json, read_json
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import difference_interval, tells_copies_apart
+from fer_jax.runs import record, results
 from fer_jax.text import MISSING, Table, counted, duration, join, percent, signed, thousands
 
 PARTS: Final = {
@@ -260,17 +262,30 @@ def gather(folder: Path) -> Story:
         ConfigError: `config.json` is not a config of this fer_jax.
     """
     log, config = folder / "log.jsonl", folder / "config.json"
-    stems = {part: stem for part in PARTS if (stem := _find_evaluation(folder, part)) is not None}
+    measured_epoch = record.read_record(folder).measured_epoch
+    history = results.read_history(folder) if log.exists() else []
+    if history and measured_epoch not in (None, *(epoch["epoch"] for epoch in history)):
+        raise RunError(
+            f"{folder / 'run.json'} is damaged: measured_epoch is {measured_epoch}, and {log} has "
+            f"{counted(len(history), 'epoch')}; restore it, or train again"
+        )
+    stems = {part: stem for part in PARTS if (stem := find_evaluation(folder, part)) is not None}
     return Story(
         folder=folder,
         run=read_json(folder / "run.json"),
         config=from_json(Config, read_json(config), where=str(config)),
-        metrics=_read_if_there(folder / "metrics.json") or {},
-        history=read_json_lines(log) if log.exists() else [],
-        evaluations={part: read_json(folder / f"{stem}.json") for part, stem in stems.items()},
+        metrics=results.read_metrics(folder) if (folder / "metrics.json").exists() else {},
+        history=history,
+        evaluations={part: results.read_figures(folder / f"{stem}.json") for part, stem in stems.items()},
         sheets={part: _read_if_there(folder / f"{stem}_faces.json") or {} for part, stem in stems.items()},
         diagnosis=_read_if_there(folder / "diagnosis.json"),
     )
+
+
+def find_evaluation(folder: Path, part: str) -> str | None:
+    """Find what `evaluate` wrote about a part: in a single view, else in the first other views."""
+    stems = (f"evaluate_{part}{suffix_of(choice)}" for choice in CHOICES)
+    return next((stem for stem in stems if (folder / f"{stem}.json").exists()), None)
 
 
 def layer_rows(layers: Layers) -> Table:
@@ -370,12 +385,6 @@ def no_better_note(history: Sequence[Json]) -> str:
     """Say that the reported epoch is the best one on val, of those that were measured."""
     epoch = "epoch" if len(keep_measured(history)) == len(history) else "measured epoch"
     return f"No other {epoch} has a higher val accuracy."
-
-
-def _find_evaluation(folder: Path, part: str) -> str | None:
-    """Find what `evaluate` wrote about a part: in a single view, else in the first other views."""
-    stems = (f"evaluate_{part}{suffix_of(choice)}" for choice in CHOICES)
-    return next((stem for stem in stems if (folder / f"{stem}.json").exists()), None)
 
 
 def _read_if_there(path: Path) -> Any:

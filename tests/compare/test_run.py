@@ -199,9 +199,23 @@ def test_it_refuses_a_run_that_is_not_finished(copies: Path, capsys: pytest.Capt
 def test_it_refuses_a_damaged_run_before_anything_is_predicted(
     copies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (copies / "fast" / "metrics.json").write_text("{}")
+    metrics, log = copies / "fast" / "metrics.json", copies / "fast" / "log.jsonl"
+    good, epochs = read(metrics), log.read_text()
+    val = good["val"]
+    for content, field in (
+        ({}, "train"),
+        (good | {"val": {name: val[name] for name in val if name != "loss"}}, "val.loss"),
+        (good | {"val": val | {"accuracy": "high"}}, "val.accuracy"),
+        (good | {"val": val | {"per_class": [7]}}, "val.per_class"),
+        ([], ""),
+    ):
+        metrics.write_text(json.dumps(content))
+        status, err = refuse(capsys, copies)
+        assert (status, f"{metrics} is damaged" in err, field in err) == (4, True, True)
+    metrics.write_text(json.dumps(good))
+    log.write_text(epochs.replace('"val_loss"', '"loss"', 1))
     status, err = refuse(capsys, copies)
-    assert (status, f"{copies / 'fast'} is damaged" in err) == (4, True)
+    assert (status, f'{log}, line 1, is damaged: missing value for field "val_loss"' in err) == (4, True)
 
 
 def test_it_refuses_other_data(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,6 +190,9 @@ def make_run(*, is_synthetic: bool) -> dict[str, Any]:
         "seed": 3,
         "versions": {"jax": "0.10.2"},
         "device": "CPU",
+        "resumed": [],
+        "tuning": [],
+        "xla_flags": "",
         "machine": "a <b>cheap</b> one, 2 cores",
         "data": {"description": "some faces", "sha256": "da7a", "is_synthetic": is_synthetic},
         "split": {
@@ -537,3 +540,27 @@ def test_a_run_of_an_older_version_has_no_layers(tmp_path: Path) -> None:
     del run["layers"]
     write_json(folder / "run.json", run)
     assert "The layers are not listed: the run was trained by an older fer_jax." in read(folder).words
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "field"),
+    [
+        ("run.json", {"split": 3}, "split"),
+        ("metrics.json", {"val": {}}, "val.correct"),
+        ("evaluate_val.json", {"confusion": [[1]]}, "confusion"),
+        ("evaluate_val.json", {"abstention": {}}, "curve"),
+        ("diagnosis.json", {"next": [{}]}, "field"),
+        ("run.json", {"extensions": [{}]}, "from_epoch"),
+        ("run.json", {"measured_epoch": 9}, "measured_epoch is 9"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_field(
+    tmp_path: Path, file: str, change: dict[str, Any], field: str
+) -> None:
+    path = make_folder(tmp_path / "run", is_synthetic=True) / file
+    write_json(path, json.loads(path.read_text()) | change)
+    with pytest.raises(RunError, match="is damaged") as caught:
+        run_page.write(path.parent)
+    # What a page shows of a run's other facts is named with the folder.
+    where = path.parent if "extensions" in change else path
+    assert f"{where} is damaged" in str(caught.value) and field in str(caught.value)
