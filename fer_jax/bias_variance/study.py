@@ -22,6 +22,7 @@ from rich.console import Console
 from scipy.special import log_softmax
 
 from fer_jax.bias_variance import decomposition, text
+from fer_jax.config.changes import list_own_settings
 from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
@@ -116,8 +117,9 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
     config, examples = terminal.load_training_data(console, config)
     study = _plan(console, options, config, examples)
     path = options.out or runs_folder.RUNS / f"bias_variance-{config.name}.json"
+    settings = list_own_settings(config)
     inputs = {"name": config.name, "part": part, "width": options.width, "data.sha256": examples.sha256}
-    refuse_other(path, inputs, may_replace=options.overwrite)
+    refuse_other(path, inputs | {"settings": settings}, may_replace=options.overwrite)
     # Before the hours of training, since it may refuse the file.
     noise = _bound_noise(study, examples, options.ferplus)
     layers = list_layers(make_model(study.config.model, study.config.device))
@@ -127,6 +129,7 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
     log_probs = log_softmax(logits.astype(np.float64), axis=-1)
     result = {
         "name": config.name,
+        "settings": settings,
         "part": part,
         "images": len(study.rows),
         "width": options.width,

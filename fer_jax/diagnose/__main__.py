@@ -17,6 +17,7 @@ from fer_jax.files import read_json, reading, suggest_path
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fer_jax.config.run import Config
     from fer_jax.files import Json
 
 
@@ -46,7 +47,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     from fer_jax.runs import inputs, record
 
     inputs.read_finished(options.run)
-    _read_decomposition(options.bias_variance, record.read_config(options.run).name)
+    _read_decomposition(options.bias_variance, record.read_config(options.run))
     # Imported late: the libraries take seconds, and nothing that is refused before needs them.
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
@@ -60,7 +61,7 @@ def _diagnose(options: DiagnoseCommand) -> int:
     if not history or not (folder / "metrics.json").exists():
         raise RunError(f"the run in {folder} is not finished; resume it with --resume --run-dir {folder}")
     metrics = read_metrics(folder)
-    decomposition = _read_decomposition(options.bias_variance, config.name)
+    decomposition = _read_decomposition(options.bias_variance, config)
     made_from = {"decomposition": decomposition}
     refuse_other(folder / "diagnosis.json", made_from, may_replace=options.overwrite)
     with reading(folder):
@@ -78,10 +79,17 @@ def _diagnose(options: DiagnoseCommand) -> int:
     return 0
 
 
-def _read_decomposition(path: Path | None, name: str) -> "Json | None":
-    """Read the JSON of a study; reject any other file, and a study of another config."""
+def _read_decomposition(path: Path | None, config: "Config") -> "Json | None":
+    """Read the JSON of a study; reject any other file, and a study of another config.
+
+    The study of an older fer_jax does not say its settings: there the name of the config has to do.
+    """
     if path is None:
         return None
+    from fer_jax.config.changes import list_own_settings
+    from fer_jax.runs.results import find_first_change
+    from fer_jax.text import describe_value
+
     if not path.exists():
         raise RunError(
             f"--bias-variance is {path}, which does not exist"
@@ -93,11 +101,23 @@ def _read_decomposition(path: Path | None, name: str) -> "Json | None":
     if not isinstance(content, dict) or not needed <= content.keys():
         raise RunError(f"{path} was not written by `python -m fer_jax.bias_variance`; give a file that was")
     with reading(path):
-        dict(content["losses"]["zero_one"]), dict(content["brier_variance"] or {})
-    if content["name"] != name:
+        for parts in content["losses"].values():
+            [float(parts[name]) for name in ("loss", "bias", "variance")]
+        dict(content["brier_variance"] or {})
+    if content["name"] != config.name:
         raise RunError(
-            f"{path} is about the config {content['name']}, but the run has the config {name}; give the "
-            "study of that config"
+            f"{path} is about the config {content['name']}, but the run has the config {config.name}; give "
+            "the study of that config"
+        )
+    ours = list_own_settings(config)
+    with reading(path):
+        theirs = dict(content.get("settings", ours))
+        field = find_first_change(theirs, ours)
+    if field is not None:
+        study, run = (describe_value(each.get(field, "the default")) for each in (theirs, ours))
+        raise RunError(
+            f"{path} is about another config of the name {config.name}: {field} is {study} in the study, and "
+            f"{run} in the run; give the study of that config"
         )
     return content
 

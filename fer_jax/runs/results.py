@@ -1,6 +1,7 @@
 """Results as JSON: read with every field that is needed, and replaced only by one of the same inputs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -145,6 +146,7 @@ def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
     for name, value in inputs.items():
         found = _look_up(old, name.split("."))
         if found is not None and found != value and not may_replace:
+            name, found, value = _narrow(name, found, value)
             raise RunError(
                 f"{path} was made from other inputs: its {name} is {_show(found)}, and here it is "
                 f"{_show(value)}; move it away, or give --overwrite to replace it"
@@ -161,6 +163,21 @@ def _look_up(content: Any, names: list[str]) -> Any:
     return _look_up(content.get(names[0]), names[1:]) if isinstance(content, dict) else None
 
 
+def _narrow(name: str, found: Any, value: Any) -> tuple[str, Any, Any]:
+    """Name the first entry that differs between two objects, with both values; other values stay."""
+    if not (isinstance(found, dict) and isinstance(value, dict)):
+        return name, found, value
+    key = find_first_change(found, value)
+    return _narrow(f"{name}.{key}", found.get(key), value.get(key))
+
+
+def find_first_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Find the first key whose values differ, or that only one object has; None: they are the same."""
+    return next((key for key in sorted({*old, *new}) if old.get(key) != new.get(key)), None)
+
+
 def _show(value: Any) -> str:
+    if value is None:
+        return "not set"
     text = json.dumps(value)
     return text if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]} ..."

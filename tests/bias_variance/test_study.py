@@ -176,7 +176,8 @@ SLIPS = [
     (("--resamples", "0"), 2, "--resamples is 0"),
     (("--width", "0"), 2, "--width is 0"),
     (("--train.resample", "1"), 2, "--resamples draws them"),
-    (("--train.epochs", "3"), 4, "another study"),
+    (("--train.epochs", "3"), 4, "its settings.train.epochs is 2, and here it is 3"),
+    (("--train.epochs", "3", "--overwrite"), 4, "another study"),
     (("--ferplus", "nowhere.csv"), 3, "nowhere.csv"),
 ]
 

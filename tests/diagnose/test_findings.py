@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_jax.config.changes import list_own_settings
 from fer_jax.config.fields import flatten
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.model import ModelConfig
@@ -23,6 +24,7 @@ from fer_jax.diagnose.rules import judge
 from fer_jax.fer2013 import LABELS
 from fer_jax.metrics.counts import Counts
 from fer_jax.metrics.scores import summarise
+from fer_jax.runs.record import read_config
 from fer_jax.train import __main__ as train_command
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -526,10 +528,15 @@ def test_the_program_writes_what_it_says(
 
 
 def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = tmp_path / "other.json"
+    other, ours = tmp_path / "other.json", list_own_settings(read_config(finished))
     for content, wanted in (
         ({"name": "run2"}, "was not written by"),
         (study_of("run2"), "about the config run2"),
+        (
+            study_of("run6") | {"settings": ours | {"train.epochs": 5}},
+            "another config of the name run6: train.epochs is 5 in the study, and 4 in the run",
+        ),
+        (study_of("run6") | {"losses": {"zero_one": {"loss": "a"}}}, f"{other} is damaged"),
     ):
         other.write_text(json.dumps(content))
         assert diagnose.main([str(finished), "--bias-variance", str(other)]) == 4
