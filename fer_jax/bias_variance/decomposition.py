@@ -190,8 +190,8 @@ def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | i
     information estimates".
 
     Args:
-        votes: int [N, 7], annotators' votes for each class; images with fewer than two are left out.
-        labels: int [N], 0..6.
+        votes: int [N, C], annotators' votes for each class; images with fewer than two are left out.
+        labels: int [N], 0..C-1, those that the errors are measured against.
 
     Returns:
         `images` with votes; `zero_one`, how often a vote is not for the class with most of the image's other
@@ -219,7 +219,7 @@ def noise_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, float | i
 
 
 def _agreement(votes: np.ndarray) -> np.ndarray:
-    """Probability that a vote for each class agrees with the majority of the image's other votes: [N, 7]."""
+    """Probability that a vote for each class agrees with the majority of the image's other votes: [N, C]."""
     classes = np.arange(votes.shape[1])
     others = votes[:, None] - np.eye(len(classes), dtype=votes.dtype)
     is_most = others == others.max(axis=2, keepdims=True)

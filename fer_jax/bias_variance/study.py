@@ -191,13 +191,15 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
 def _bound_noise(study: Study, examples: Examples, path: Path | None) -> Json | None:
     """Bound the noise of the labels by the votes of the measured rows, if there is a file of votes.
 
-    The votes are matched with FER2013's labels, which `examples` has.
+    The votes are matched with FER2013's labels, which `examples` has, and compared with those of the study,
+    which may be the majority of the votes.
     """
     if path is None:
         return None
     where = f"{path} and {examples.description}"
     votes = ferplus.match(ferplus.read(path), examples.labels, examples.usages, where=where)
-    return decomposition.noise_of_votes(votes.seven()[study.rows], examples.labels[study.rows])
+    of_class = votes.of_classes(len(study.config.model.names))
+    return decomposition.noise_of_votes(of_class[study.rows], study.chosen.examples.labels[study.rows])
 
 
 def _train_missing(console: Console, study: Study, clock: Clock) -> None:

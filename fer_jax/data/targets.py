@@ -9,7 +9,7 @@ is "voted".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -140,7 +140,7 @@ def make_targets(votes: ferplus.Votes, config: LabelsConfig, *, classes: Classes
         classes: C; with seven a row that contempt wins has no label, and votes for contempt do not count.
     """
     counts = np.where(votes.counts >= _LEAST_VOTES, votes.counts, 0)
-    of_class = counts[:, [ferplus.CHOICES.index(name) for name in ferplus.CHOICE_OF_LABEL[:classes]]]
+    of_class = replace(votes, counts=counts).of_classes(classes)
     labels = _decide(of_class, counts.sum(axis=1))
     is_kept = of_class.any(axis=1) if config.keep == "voted" else labels != fer2013.UNLABELLED
     if config.mode == "majority":

@@ -53,7 +53,6 @@ UNNAMED: Final = -1
 
 ANNOTATORS: Final = 10
 
-_SEVEN: Final = [CHOICES.index(name) for name in CHOICE_OF_LABEL[: fer2013.CLASS_COUNT]]
 _CURE: Final = "download fer2013new.csv again from https://github.com/microsoft/FERPlus"
 # Labels and votes agree on two rows of three; those of different files, on about one of five.
 _LEAST_AGREEMENT: Final = 0.4
@@ -79,7 +78,11 @@ class Votes:
 
     def seven(self) -> np.ndarray:
         """Return the votes for FER2013's expressions: int64 [N, 7], in the order of `fer2013.LABELS`."""
-        return self.counts[:, _SEVEN]
+        return self.of_classes(fer2013.CLASS_COUNT)
+
+    def of_classes(self, count: int) -> np.ndarray:
+        """Return the votes for the first C of `fer2013.NAMES`, seven or eight: int64 [N, C]."""
+        return self.counts[:, [CHOICES.index(name) for name in CHOICE_OF_LABEL[:count]]]
 
     def majority(self) -> np.ndarray:
         """Return the expression with the most votes of all ten choices, int64 [N], as in `fer2013.LABELS`.
