@@ -139,10 +139,7 @@ def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
     Raises:
         RunError: the old result has another value in one of the fields.
     """
-    try:
-        old = parse_json(read_bytes(path, at_most=MOST_JSON_BYTES))
-    except (OSError, ValueError):
-        return
+    old = read_old(path)
     for name, value in inputs.items():
         found = _look_up(old, name.split("."))
         if found is not None and found != value and not may_replace:
@@ -151,6 +148,14 @@ def refuse_other(path: Path, inputs: Json, *, may_replace: bool) -> None:
                 f"{path} was made from other inputs: its {name} is {_show(found)}, and here it is "
                 f"{_show(value)}; move it away, or give --overwrite to replace it"
             )
+
+
+def read_old(path: Path) -> Any:
+    """Read the result that a new one would replace; None where there is none, or only a damaged one."""
+    try:
+        return parse_json(read_bytes(path, at_most=MOST_JSON_BYTES))
+    except (OSError, ValueError):
+        return None
 
 
 def _look_up(content: Any, names: list[str]) -> Any:

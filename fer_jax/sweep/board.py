@@ -1,5 +1,6 @@
 """A sweep's board: the Optuna study in its database, and the locks of the workers that share it."""
 
+import secrets
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ HALVING_FACTOR: Final = 3
 
 _BUSY_SECONDS: Final = 60
 _DECIDES: Final = "decides"
+_IDENTITY: Final = "identity"
 
 
 class _HalvingPruner(SuccessiveHalvingPruner):
@@ -82,6 +84,7 @@ class Board:
         seed: of the sampler.
         locks: keep the workers out of each other's way.
         shown: the database's URL without a password, for messages.
+        identity: of the study: another one of the same name has another.
     """
 
     study: optuna.Study
@@ -89,6 +92,7 @@ class Board:
     seed: int
     locks: Locks
     shown: str
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -144,14 +148,14 @@ def open_board(
     open_storage = _open_file if url.get_backend_name() == "sqlite" else _open_server
     with database_errors(shown, ImportError, RuntimeError):
         study, locks = open_storage(url, name, pruners[pruner], decides, team)
-        kept = study.user_attrs[_DECIDES]
-    if change := _find_change(kept, decides):
+        facts = study.user_attrs
+    if change := _find_change(facts[_DECIDES], decides):
         locks.close()
         raise RunError(
             f"{shown} contains another sweep {name!r}: its {change}; give the same settings, or another "
             "--storage"
         )
-    return Board(study, space, seed, locks, shown)
+    return Board(study, space, seed, locks, shown, facts[_IDENTITY])
 
 
 def _open_file(
@@ -198,6 +202,8 @@ def _open_study(storage: RDBStorage, name: str, pruner: BasePruner, decides: Jso
     )
     if _DECIDES not in study.user_attrs:
         study.set_user_attr(_DECIDES, decides)
+    if _IDENTITY not in study.user_attrs:
+        study.set_user_attr(_IDENTITY, secrets.token_hex(8))
     return study
 
 

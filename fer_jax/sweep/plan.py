@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 from fer_jax.config.fields import FREE, field_of, flatten
 from fer_jax.config.files import to_json
 from fer_jax.config.run import Config
+from fer_jax.errors import RunError
 from fer_jax.files import Json
 from fer_jax.inference.prepare import Prepared, hash_learnt_from
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs.results import refuse_other
+from fer_jax.runs.results import read_old, refuse_other
 from fer_jax.sweep.space import Space, list_files, to_plain
 
 if TYPE_CHECKING:
@@ -86,6 +87,27 @@ def refuse_other_sweep(plan: Plan, chosen: Prepared) -> None:
         "split_sha256": chosen.split.sha256,
     }
     refuse_other(plan.folder / RESULT, inputs, may_replace=plan.options.overwrite)
+
+
+def refuse_other_database(plan: Plan, database: Json) -> None:
+    """Refuse to replace the JSON of a sweep that has its trials in another database.
+
+    Args:
+        plan: of this sweep.
+        database: `identity` and `address` of its own; an older fer_jax did not write down which it was.
+
+    Raises:
+        RunError: the folder of the results contains one.
+    """
+    path = plan.folder / RESULT
+    old = read_old(path)
+    there = old.get("database") if isinstance(old, dict) else None
+    if not isinstance(there, dict) or there.get("identity") == database["identity"] or plan.options.overwrite:
+        return
+    raise RunError(
+        f"{path} has the trials of the database {there.get('address')}, which are not in this sweep's, "
+        f"{database['address']}; give the same --storage, another --out, or --overwrite to replace it"
+    )
 
 
 def list_deciding(plan: Plan, chosen: Prepared) -> Json:

@@ -40,7 +40,7 @@ from fer_jax.sweep import plots, study, text
 from fer_jax.sweep import space as sweep_space
 from fer_jax.sweep.board import Board, Team, Turn, open_board
 from fer_jax.sweep.database import Patience, Pause, database_errors
-from fer_jax.sweep.plan import RESULT, Plan, list_deciding, refuse_other_sweep
+from fer_jax.sweep.plan import RESULT, Plan, list_deciding, refuse_other_database, refuse_other_sweep
 
 _CLEANUP_S: Final = 10.0
 """How long the database may take to answer after a signal."""
@@ -74,6 +74,7 @@ def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
     patience = Patience(60 * plan.options.patience_minutes, clock=clock, pause=pause, tell=console.print)
     board = _open_board(console, plan, chosen, Team(patience, plan.options.dead_after_s))
     with contextlib.closing(board.locks), database_errors(board.shown):
+        refuse_other_database(plan, _describe_database(board))
         try:
             with watch_signals() as pause.signals:
                 end = started + 3600 * plan.options.hours
@@ -274,9 +275,14 @@ def _write_report(console: Console, plan: Plan, chosen: Prepared, board: Board) 
         result = _describe_result(plan, chosen, board)
         console.print(text.describe(result))
         refuse_other_sweep(plan, chosen)
+        refuse_other_database(plan, result["database"])
         write_json(plan.folder / RESULT, result)
         pictures = plots.draw(result, plan.folder)
     console.print(f"written to {plan.folder}: {', '.join([RESULT, *pictures])}")
+
+
+def _describe_database(board: Board) -> Json:
+    return {"identity": board.identity, "address": board.shown}
 
 
 def _describe_result(plan: Plan, chosen: Prepared, board: Board) -> Json:
@@ -307,6 +313,7 @@ def _describe_result(plan: Plan, chosen: Prepared, board: Board) -> Json:
         "pruner": plan.options.pruner,
         "spared_epochs": plan.spared_epochs,
         "sweep_seed": plan.options.sweep_seed,
+        "database": _describe_database(board),
         "trials": trials,
         "best": None if best is None else {"number": best["number"], "command": command},
         "importances": study.measure_importances(board),

@@ -178,6 +178,20 @@ def test_a_sweep_of_other_settings_is_refused(finished: Path, capsys: pytest.Cap
 
 
 @needs_optuna
+def test_a_sweep_of_another_database_is_refused_before_any_trial(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fer_jax.sweep import study
+
+    monkeypatch.setattr(study, "take", lambda *_, **__: pytest.fail("a trial began"))
+    before, other = read(finished), f"sqlite:///{tmp_path / 'other.db'}"
+    assert run_sweep(finished, *SETTINGS, "--storage", other) == 4
+    said = capsys.readouterr().err
+    assert "rates.db, which are not in this sweep's, sqlite:///" in said and "other.db" in said
+    assert read(finished) == before
+
+
+@needs_optuna
 def test_a_sweep_that_ended_meanwhile_keeps_its_report(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

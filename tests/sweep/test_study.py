@@ -212,7 +212,9 @@ def test_a_database_that_cannot_be_used_is_refused(
 
 
 def test_importances_find_what_decides(tmp_path: Path) -> None:
-    board = Board(optuna.create_study(direction="maximize"), SPACE, 0, FileLocks(tmp_path / "a.db"), "memory")
+    board = Board(
+        optuna.create_study(direction="maximize"), SPACE, 0, FileLocks(tmp_path / "a.db"), "memory", "a"
+    )
     for number, rate in enumerate(np.geomspace(1e-5, 1.0, 20)):
         # The rate decides, while the best rates come with all widths and both names.
         params = {"rate": float(rate), "width": 2 + 31 * (number % 3), "name": ("adam", "sgd")[number % 2]}
