@@ -120,8 +120,10 @@ def build(logits: Operation, *, dtype: StoredDtype, metadata: Mapping[str, str],
     for value, name in zip((logits, probabilities), OUTPUTS, strict=True):
         writer.write(value, name)
     # In int8, ONNX Runtime does not run on no face at all.
-    words, shape = f"gray levels of {BATCH_AXIS} >= 1 cropped faces", [BATCH_AXIS, *fer2013.IMAGE_SHAPE]
-    images = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape, words)
+    words = f"gray levels of {BATCH_AXIS} >= 1 cropped faces"
+    images = helper.make_tensor_value_info(
+        INPUT, TensorProto.UINT8, [BATCH_AXIS, *fer2013.IMAGE_SHAPE], words
+    )
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, logits.shape[1]])
         for name in OUTPUTS

@@ -233,8 +233,8 @@ def test_rare_classes_that_are_not_seen_are_unbalanced() -> None:
 
 def test_what_is_said_of_train_rests_on_its_own_class_shares() -> None:
     """Where val has other shares than train: 38 % are a collapse only if a class has so much of train."""
-    happy = {"counts": BALANCED, "train_counts": MANY_HAPPY}
-    said = {each.rule: each for each in judge(made(FLAT, train=0.38, val=0.36, **happy))}["collapsed"]
+    happy = made(FLAT, train=0.38, val=0.36, train_counts=MANY_HAPPY)
+    said = {each.rule: each for each in judge(happy)}["collapsed"]
     assert said.holds and said.figures["largest class frequency"] == pytest.approx(0.4)
     assert "always predicting happy would give 40.0 %" in said.says
     assert "collapsed" not in holding(

@@ -300,7 +300,7 @@ def test_copies_human_raters_and_abstention_stand_beside_the_accuracy(written: s
     assert "test 88.6 % (62 of 70) – 69.9 % (48.2 of 69) 75.0 % (51.8)" in words
     assert "by a threshold of 0.625 chosen on val, it is 94.6 %: 53 of 56 answers are right." in words
     assert "50 % 0.900 70 0 0 – –" in words
-    assert words.count("chosen and measured on the same images") == 1
+    assert words.count("chosen on images that are measured too") == 1
 
 
 def test_nothing_is_withheld_from_those_who_cannot_see(
