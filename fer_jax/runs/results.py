@@ -43,7 +43,8 @@ class _Figures:
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.total or not self.total:
             raise ValueError(f"correct is {self.correct} and total {self.total}")
-        if {len(row) for row in (self.per_class, self.confusion, *self.confusion)} != {len(self.per_class)}:
+        count = len(self.per_class)
+        if len(self.confusion) != count or any(len(row) != count for row in self.confusion):
             raise ValueError("confusion and per_class are not of the same classes")
 
 

@@ -283,12 +283,12 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.chdir(tmp_path)
     Path("old.csv").write_text("old")
     Path("t.csv").mkdir()
-    for words, said in (
+    for name, said in (
         ("old.csv", "old.csv exists; give --overwrite to replace it, or another --predictions"),
         ("t.csv", "--predictions is t.csv, a folder; name a file"),
         ("old.csv/a.csv", "--predictions: old.csv cannot be written to"),
     ):
-        assert evaluate.main([str(finished), "--predictions", words]) == 4
+        assert evaluate.main([str(finished), "--predictions", name]) == 4
         assert said in capsys.readouterr().err
     Path("faces.csv").write_text("not read")
     words = [str(finished), "--data", "faces.csv", "--split", "all"]
