@@ -2,9 +2,11 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 _SHOWN_LETTERS: Final = 80
+_LARGEST_WHOLE: Final = 2**1023  # float() of much more overflows
 _MOST_DIGITS: Final = 300
 """Of a whole number: more cannot become a float."""
 
@@ -55,3 +57,18 @@ def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice[:_SHOWN_LETTERS]!r} is in one object twice")
     return fields
+
+
+def _as_int(value: object) -> object:
+    # Python takes True for 1. What is no int any more is refused as of a wrong type.
+    return str(value) if isinstance(value, bool) else value
+
+
+def _as_float(value: object) -> object:
+    if type(value) is not int or abs(value) > _LARGEST_WHOLE:
+        return value
+    return float(value)
+
+
+NUMBER_HOOKS: Final[dict[type[Any], Callable[[Any], Any]]] = {int: _as_int, float: _as_float}
+"""dacite's hooks for numbers as JSON has them: a whole number may be a float, and a boolean is no number."""

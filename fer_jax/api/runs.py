@@ -28,6 +28,7 @@ from fer_jax.images.view_choice import ViewChoice
 from fer_jax.inference.classifiers import load_run
 from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.history import keep_measured
+from fer_jax.metrics.saved import read_history, read_metrics
 from fer_jax.metrics.scores import list_names
 from fer_jax.predict.options import check_ranges
 from fer_jax.report import terminal
@@ -36,7 +37,6 @@ from fer_jax.runs import record as runs_record
 from fer_jax.runs import tables
 from fer_jax.runs.location import find_folders
 from fer_jax.runs.record import RunRecord
-from fer_jax.runs.results import read_history, read_metrics
 from fer_jax.text import Table, interval, percent, thousands
 from fer_jax.train import run as train_work
 from fer_jax.train.__main__ import MAX_SEEDS

@@ -12,8 +12,9 @@ from fer_jax.config.data import LABEL_WORDS
 from fer_jax.config.run import Config
 from fer_jax.errors import RunError
 from fer_jax.files import Json
+from fer_jax.metrics import saved
 from fer_jax.metrics.history import keep_measured
-from fer_jax.runs import record, results
+from fer_jax.runs import record
 from fer_jax.runs.record import RunRecord, kind_of_data
 
 
@@ -68,7 +69,7 @@ def read_run(folder: Path) -> SeedRun:
             f"{folder} is not finished; resume it (--resume), or name the runs to compare without it"
         )
     # Now, before all runs predict.
-    metrics, history = results.read_metrics(folder), results.read_history(folder)
+    metrics, history = saved.read_metrics(folder), saved.read_history(folder)
     if not keep_measured(history):
         raise RunError(f"{folder / 'log.jsonl'} is damaged: it has no measured epoch; restore it")
     return SeedRun(folder, record.read_config(folder), content, metrics, history)

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import runpy
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -19,11 +18,11 @@ from fer_jax.config.records import find_file
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError
 from fer_jax.files import Json
+from fer_jax.strict_json import NUMBER_HOOKS
 
 T = TypeVar("T")
 
 _QUOTED_LETTERS: Final = 200
-_LARGEST_WHOLE: Final = 2**1023  # float() of much more overflows
 
 
 def to_json(config: Config) -> Json:
@@ -93,21 +92,6 @@ def _quote(value: object) -> str:
     """Quote a value, short enough for a message."""
     text = repr(value)
     return text if len(text) <= _QUOTED_LETTERS else f"{text[:_QUOTED_LETTERS]}…"
-
-
-def _as_int(value: object) -> object:
-    # Python takes True for 1. What is no int any more is refused as of a wrong type.
-    return str(value) if isinstance(value, bool) else value
-
-
-def _as_float(value: object) -> object:
-    if type(value) is not int or abs(value) > _LARGEST_WHOLE:
-        return value
-    return float(value)
-
-
-NUMBER_HOOKS: Final[dict[type[Any], Callable[[Any], Any]]] = {int: _as_int, float: _as_float}
-"""dacite's hooks for numbers as JSON has them: a whole number may be a float, and a boolean is no number."""
 
 
 def _describe(wanted: Any) -> str:

@@ -52,8 +52,9 @@ def _diagnose(options: DiagnoseCommand) -> int:
     from fer_jax.diagnose import evidence
     from fer_jax.diagnose import findings as diagnose_findings
     from fer_jax.files import write_json
+    from fer_jax.metrics.saved import read_history, read_metrics
     from fer_jax.report import run_page, terminal
-    from fer_jax.runs.results import read_history, read_metrics, refuse_other
+    from fer_jax.runs.results import refuse_other
 
     folder, log = options.run, options.run / "log.jsonl"
     config = record.read_config(folder)

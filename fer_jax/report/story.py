@@ -13,9 +13,9 @@ from fer_jax.config.run import Config
 from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json
 from fer_jax.images.views import CHOICES, suffix_of
+from fer_jax.metrics import saved
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.scores import difference_interval, tells_copies_apart
-from fer_jax.runs import record, results
 from fer_jax.text import MISSING, Table, counted, duration, join, percent, signed, thousands
 
 PARTS: Final = {
@@ -262,21 +262,17 @@ def gather(folder: Path) -> Story:
         ConfigError: `config.json` is not a config of this fer_jax.
     """
     log, config = folder / "log.jsonl", folder / "config.json"
-    measured_epoch = record.read_record(folder).measured_epoch
-    history = results.read_history(folder) if log.exists() else []
-    if history and measured_epoch not in (None, *(epoch["epoch"] for epoch in history)):
-        raise RunError(
-            f"{folder / 'run.json'} is damaged: measured_epoch is {measured_epoch}, and {log} has "
-            f"{counted(len(history), 'epoch')}; restore it, or train again"
-        )
+    run, history = read_json(folder / "run.json"), saved.read_history(folder) if log.exists() else []
+    if history and run.get("measured_epoch") not in (None, *(each["epoch"] for each in history)):
+        raise RunError(f"{folder}/run.json is damaged: measured_epoch is no epoch of {log}; restore it")
     stems = {part: stem for part in PARTS if (stem := find_evaluation(folder, part)) is not None}
     return Story(
         folder=folder,
-        run=read_json(folder / "run.json"),
+        run=run,
         config=from_json(Config, read_json(config), where=str(config)),
-        metrics=results.read_metrics(folder) if (folder / "metrics.json").exists() else {},
+        metrics=saved.read_metrics(folder) if (folder / "metrics.json").exists() else {},
         history=history,
-        evaluations={part: results.read_figures(folder / f"{stem}.json") for part, stem in stems.items()},
+        evaluations={part: saved.read_figures(folder / f"{stem}.json") for part, stem in stems.items()},
         sheets={part: _read_if_there(folder / f"{stem}_faces.json") or {} for part, stem in stems.items()},
         diagnosis=_read_if_there(folder / "diagnosis.json"),
     )

@@ -12,7 +12,7 @@ import dacite
 import numpy as np
 
 from fer_jax.config.fields import field_of, flatten
-from fer_jax.config.files import NUMBER_HOOKS, from_json, to_json
+from fer_jax.config.files import from_json, to_json
 from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.split import Split, count_leaks, count_near_leaks, find_missing
@@ -30,6 +30,7 @@ from fer_jax.files import (
 )
 from fer_jax.runs.trackers import open_trackers
 from fer_jax.runtime import machine
+from fer_jax.strict_json import NUMBER_HOOKS
 
 _SPLIT_KINDS: Final = {"train": "int64", "val": "int64", "test": "int64", "train_hashes": "uint64"}
 _OTHERS: Final = {"ancestor": "another init.weights"}

@@ -157,9 +157,9 @@ def test_votes_bound_the_noise(finished: Path, tmp_path: Path) -> None:
 def test_with_soft_labels_errors_are_measured_against_the_majority(tmp_path: Path) -> None:
     path, folder = tmp_path / "fer2013new.csv", tmp_path / "soft"
     labels = write_votes(path, contempt=True)
-    words = ["--labels.source", "ferplus", "--labels.ferplus", str(path), "--model.classes", "8"]
-    words += ["--ferplus", str(path)]
-    assert run_study(folder, *words, "--resamples", "1", "--train.epochs", "1") == 0
+    words = ("--labels.source", "ferplus", "--labels.ferplus", str(path), "--model.classes", "8")
+    more = ("--ferplus", str(path))
+    assert run_study(folder, *words, *more, "--resamples", "1", "--train.epochs", "1") == 0
     result = read(folder)
     logits = np.stack([replica_logits(folder, 1, seed) for seed in (3, 4)])
     assert logits.shape == (2, result["images"], 8)

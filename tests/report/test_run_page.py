@@ -545,13 +545,12 @@ def test_a_run_of_an_older_version_has_no_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "change", "field"),
     [
-        ("run.json", {"split": 3}, "split"),
         ("metrics.json", {"val": {}}, "val.correct"),
         ("evaluate_val.json", {"confusion": [[1]]}, "confusion"),
         ("evaluate_val.json", {"abstention": {}}, "curve"),
         ("diagnosis.json", {"next": [{}]}, "field"),
         ("run.json", {"extensions": [{}]}, "from_epoch"),
-        ("run.json", {"measured_epoch": 9}, "measured_epoch is 9"),
+        ("run.json", {"measured_epoch": 9}, "measured_epoch is no epoch"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_field(
