@@ -16,7 +16,6 @@ from fer_jax.check import dry_run
 from fer_jax.check import rate_range as check_rate_range
 from fer_jax.check.finding import Finding
 from fer_jax.check.rate_range import RateRange
-from fer_jax.config.changes import list_own_settings
 from fer_jax.config.run import Config
 from fer_jax.data.location import name_data
 from fer_jax.files import Json, replacing, write_json, write_text
@@ -72,11 +71,7 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
     console = terminal.begin(f"fer_jax check of {config.name}, seed {config.train.seed} -> {folder}", config)
     (place,) = list_places(config.device, seeds=1, batch_size=config.train.batch_size)
     config, examples = terminal.load_training_data(console, config)
-    inputs = {
-        "name": config.name,
-        "data.sha256": examples.sha256,
-        "settings": list_own_settings(config),
-    }
+    inputs = {"name": config.name, "data.sha256": examples.sha256}
     refuse_other(folder / RESULT, inputs, may_replace=may_replace)
     prepared = prepare(config, examples, console=console)
     untried = list_untried(config, devices=place.devices)
@@ -199,7 +194,6 @@ def _write(folder: Path, config: Config, checked: Checked, data: Json, untried: 
     findings = [asdict(finding) for finding in checked.findings]
     content = {
         "name": config.name,
-        "settings": list_own_settings(config),
         "seed": config.train.seed,
         "data": data,
         "not_tried": untried,
