@@ -129,11 +129,6 @@ def find_other_kind(path: Path) -> str | None:
     return "a folder" if path.is_dir() else "a pipe or a device"
 
 
-def resolve(path: Path) -> Path:
-    """Make a path absolute, without links; until Python 3.12 `Path.resolve` raises where they make a loop."""
-    return Path(os.path.realpath(path))
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Replace a file atomically: a reader sees the old file or the new one, never half of it.

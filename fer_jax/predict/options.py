@@ -13,7 +13,8 @@ import tyro
 
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
-from fer_jax.files import find_other_kind, resolve
+from fer_jax.files import find_other_kind
+from fer_jax.runs.outputs import resolve
 
 if TYPE_CHECKING:
     from fer_jax.faces.sources import Found, Source

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fer_jax.metrics.history import keep_measured
+from fer_jax.metrics.history import keep_measured, no_better_note
 from fer_jax.report.markdown import SYNTHETIC_NOTICE
-from fer_jax.report.story import SCORES_NOTE, no_better_note
+from fer_jax.report.story import SCORES_NOTE
 from fer_jax.text import Table, align, interval, mean_and_spread, percent, thousands, to_markdown
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")

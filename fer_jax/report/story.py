@@ -14,7 +14,7 @@ from fer_jax.errors import RunError
 from fer_jax.files import Json, read_json
 from fer_jax.images.views import CHOICES, suffix_of
 from fer_jax.metrics import saved
-from fer_jax.metrics.history import keep_measured
+from fer_jax.metrics.history import best_epoch_note
 from fer_jax.metrics.scores import difference_interval, tells_copies_apart
 from fer_jax.text import MISSING, Table, counted, duration, join, percent, signed, thousands
 
@@ -347,40 +347,6 @@ def describe_gap(train: Json, val: Json) -> Gap:
     else:
         meaning = "it is no better on the images it was trained on"
     return Gap(signed(points), f"{signed(low)} to {signed(high)}", includes_zero, meaning)
-
-
-def best_epoch_note(history: Sequence[Json], *, measured_epoch: int, is_selected: bool) -> str:
-    """Compare the reported epoch with the best one on val.
-
-    An accuracy on val is optimistic only if the epoch was chosen for it.
-
-    Args:
-        history: one record per epoch, of which the last and the reported one are measured.
-        measured_epoch: the epoch whose weights are the result.
-        is_selected: whether it was chosen for its val accuracy.
-    """
-    accuracies = {record["epoch"]: record["val_accuracy"] for record in keep_measured(history)}
-    last, best = history[-1]["epoch"], max(accuracies, key=lambda epoch: accuracies[epoch])
-    if is_selected:
-        note = "It was chosen for its val accuracy, which is therefore optimistic"
-        others = (
-            f"; the last epoch has {percent(accuracies[last], digits=2)}" if measured_epoch != last else ""
-        )
-        return f"{note}{others}."
-    # Several epochs may be as good as the best.
-    if accuracies[measured_epoch] == accuracies[best]:
-        return no_better_note(history)
-    those = "" if len(accuracies) == len(history) else " of the measured epochs"
-    return (
-        f"Epoch {best} has the highest val accuracy{those}, {percent(accuracies[best], digits=2)}. It is not "
-        "reported: chosen on the images that it is measured on, it would be optimistic."
-    )
-
-
-def no_better_note(history: Sequence[Json]) -> str:
-    """Say that the reported epoch is the best one on val, of those that were measured."""
-    epoch = "epoch" if len(keep_measured(history)) == len(history) else "measured epoch"
-    return f"No other {epoch} has a higher val accuracy."
 
 
 def _read_if_there(path: Path) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fer_jax.errors import RunError
-from fer_jax.files import find_other_kind, resolve
+from fer_jax.files import find_other_kind
 
 
 def check_file(option: str, path: Path, *, inputs: Iterable[Path], may_replace: bool) -> None:
@@ -45,6 +45,11 @@ def refuse_inputs(paths: Iterable[Path], inputs: Iterable[Path]) -> None:
         folder = next((sources[each] for each in home.parents if each in sources), None)
         if folder is not None and path.exists():
             raise RunError(f"{path} is in {folder}, a source, and would be replaced; name another place")
+
+
+def resolve(path: Path) -> Path:
+    """Make a path absolute, without links; until Python 3.12 `Path.resolve` raises where they make a loop."""
+    return Path(os.path.realpath(path))
 
 
 def check_folder(option: str, folder: Path) -> None:

@@ -10,10 +10,11 @@ from fer_jax.config.run import Config
 from fer_jax.engine.loop import Job, Replica
 from fer_jax.engine.schedule import is_out_of_patience
 from fer_jax.files import Json, write_json, write_text
+from fer_jax.metrics.history import best_epoch_note
 from fer_jax.metrics.scores import list_names, summarise
 from fer_jax.report import markdown, run_page, seeds, terminal
 from fer_jax.report import plots as report_plots
-from fer_jax.report.story import best_epoch_note, early_stop_note
+from fer_jax.report.story import early_stop_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs.location import Place
 from fer_jax.runtime import machine

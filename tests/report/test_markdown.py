@@ -8,9 +8,10 @@ import pytest
 from fer_jax.config.model import ConvBlock, ModelConfig
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.metrics.history import best_epoch_note
 from fer_jax.report import seeds
 from fer_jax.report.markdown import confusion_table, epoch_line, layer_table, metrics_table, render
-from fer_jax.report.story import Story, best_epoch_note, describe_gap
+from fer_jax.report.story import Story, describe_gap
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
