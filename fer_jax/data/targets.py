@@ -98,6 +98,11 @@ def find_votes(config: LabelsConfig) -> Path | None:
     return DEFAULT_FILE
 
 
+def place_beside(source: Path) -> Path:
+    """Return where FER+'s file of votes is looked for beside the data: in its folder."""
+    return (source if source.is_dir() else source.parent) / DEFAULT_FILE.name
+
+
 def refuse_votes_on_own(examples: Examples) -> None:
     """Refuse the file of votes that `--ferplus` names where the data is pictures of the user's own.
 

@@ -10,7 +10,6 @@ from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.data import targets
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import ferplus
-from fer_jax.data.targets import DEFAULT_FILE
 from fer_jax.errors import DataError
 from fer_jax.evaluate.subject import Subject
 from fer_jax.files import Json, expand_home
@@ -122,8 +121,8 @@ def _find_file(labelling: Labelling, examples: Examples) -> Path | None:
         return named if named.is_file() else None
     if source is None:
         return None
-    beside = (source if source.is_dir() else source.parent) / DEFAULT_FILE.name
-    return next((path for path in (beside, DEFAULT_FILE) if path.is_file()), None)
+    places = (targets.place_beside(source), targets.DEFAULT_FILE)
+    return next((path for path in places if path.is_file()), None)
 
 
 def measure_raters(votes: np.ndarray | None, rows: LabelledRows, logits: np.ndarray) -> Json | None:

@@ -106,30 +106,38 @@ def check(options: EvaluateOptions) -> None:
     """
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.data.readers import ferplus
-    from fer_jax.data.targets import DEFAULT_FILE
     from fer_jax.runs import outputs, sources
 
     if options.predictions is not None:
         _check_suffix(options.predictions)
-    votes = None if options.ferplus is None else ferplus.find(options.ferplus)
+    if options.ferplus is not None:
+        ferplus.find(options.ferplus)
     found, folders = sources.find_all(options.runs)
-    read = _check_released(found[0], options) if found else _check_runs(folders, options)
-    # Votes are looked for beside the data too.
-    read += [DEFAULT_FILE, *(each.with_name(DEFAULT_FILE.name) for each in read[:1])]
+    data = _check_released(found[0], options) if found else _check_runs(folders, options)
     if options.out is not None:
         outputs.check_folder("--out", options.out)
     if options.predictions is not None:
         outputs.check_file(
             "--predictions",
             options.predictions,
-            inputs=read if votes is None else [*read, votes],
+            inputs=_list_inputs(data, folders, options),
             may_replace=options.overwrite,
         )
 
 
-def _check_runs(folders: Sequence[Path], options: EvaluateOptions) -> list[Path]:
-    """Check runs and the data to measure them on; returns what is read: the data, and the votes if named."""
-    from fer_jax.runs import inputs, record
+def _list_inputs(data: Path | None, folders: Sequence[Path], options: EvaluateOptions) -> list[Path]:
+    """List the data, and where FER+'s votes are or are looked for."""
+    from fer_jax.data.targets import DEFAULT_FILE, place_beside
+    from fer_jax.runs import record
+
+    named = [options.ferplus, *(record.read_config(each).labels.ferplus for each in folders[:1])]
+    votes = [DEFAULT_FILE, *(expand_home(each) for each in named if each is not None)]
+    return votes if data is None else [data, place_beside(data), *votes]
+
+
+def _check_runs(folders: Sequence[Path], options: EvaluateOptions) -> Path | None:
+    """Check runs and the data to measure them on, which is returned; None: synthetic faces."""
+    from fer_jax.runs import inputs
 
     data = inputs.check_data(
         folders[0], options.data, options.on_bad_row, fit=options.fit, class_map=options.class_map
@@ -139,11 +147,10 @@ def _check_runs(folders: Sequence[Path], options: EvaluateOptions) -> list[Path]
             inputs.read_finished(folder)
     elif options.out is not None:
         raise ConfigError("--out is for several runs; the results of one run are written into its folder")
-    named = record.read_config(folders[0]).labels.ferplus
-    return [*([] if data is None else [data]), *([] if named is None else [expand_home(named)])]
+    return data
 
 
-def _check_released(first: "Released", options: EvaluateOptions) -> list[Path]:
+def _check_released(first: "Released", options: EvaluateOptions) -> Path | None:
     from fer_jax.runs import sources
 
     if options.split in OWN_PARTS:
@@ -151,8 +158,7 @@ def _check_released(first: "Released", options: EvaluateOptions) -> list[Path]:
             f"--split {options.split} is a part of a run's own split, and released weights have no run; "
             "give --split PublicTest, PrivateTest or all"
         )
-    data = sources.check_data(first, options.data, fit=options.fit, class_map=options.class_map)
-    return [] if data is None else [data]
+    return sources.check_data(first, options.data, fit=options.fit, class_map=options.class_map)
 
 
 def _check_suffix(path: Path) -> None:

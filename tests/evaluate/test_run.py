@@ -294,6 +294,9 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
     words = [str(finished), "--data", "faces.csv", "--split", "all"]
     assert evaluate.main([*words, "--predictions", "faces.csv", "--overwrite"]) == 4
     assert "faces.csv is a source, and would be replaced; name another place" in capsys.readouterr().err
+    words = [str(finished), "--data", ".", "--fit", "resize", "--predictions", "old.csv", "--overwrite"]
+    assert evaluate.main(words) == 4
+    assert "old.csv is in ., a source, and would be replaced; name another place" in capsys.readouterr().err
 
 
 def write_csv(path: Path) -> None:
