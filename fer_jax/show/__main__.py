@@ -42,6 +42,7 @@ def _show(show: ShowCommand) -> int:
     # Imported here: --help and misspelt options need not wait for NumPy.
     from PIL.PngImagePlugin import PngInfo
 
+    from fer_jax.config import records
     from fer_jax.data.load import load_examples
     from fer_jax.data.location import find_file, name_data
     from fer_jax.randomness import Stream, numpy_rng
@@ -51,8 +52,8 @@ def _show(show: ShowCommand) -> int:
     out = show.out or Path(f"faces_{data}.png" if show.plain else f"contact_sheet_{config.name}_{data}.png")
     # A sheet of the same data and config is drawn anew; whether it is one shows when the data is read.
     is_sheet = _read_fact(out, "data") is not None
-    sources = [] if path is None or is_sheet else [path]
-    outputs.check_file("--out", out, inputs=[show.config, *sources], may_replace=show.overwrite or is_sheet)
+    sources = [records.find_file(show.config, "config"), *([] if path is None or is_sheet else [path])]
+    outputs.check_file("--out", out, inputs=sources, may_replace=show.overwrite or is_sheet)
     from fer_jax.report import contact_sheet, terminal  # They import matplotlib, which takes a second.
 
     console = terminal.make_console()

@@ -105,3 +105,12 @@ def test_a_sheet_is_named_by_what_it_shows_and_replaces_no_other(
     assert show.main(other) == 4
     assert "contact_sheet_tiny_synthetic.png is a sheet of another data" in capsys.readouterr().err
     assert show.main([*other, "--overwrite"]) == 0
+
+
+def test_a_folder_with_the_name_of_the_config_is_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--config", "run6", "--examples", "1", "--plain", "--data.source", "synthetic"]
+    words += ["--data.synthetic-examples", "70", "--out", "run6/sheet.png"]
+    assert show.main(words) == show.main(words) == 0
