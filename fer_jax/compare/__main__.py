@@ -78,14 +78,8 @@ def _compare(options: CompareCommand) -> int:
     if options.out is not None:
         outputs.check_folder("--out", options.out)
     if options.csv is not None:
-        if options.csv.suffix != ".csv":
-            raise ConfigError(f"--csv {options.csv}: wanted a name that ends in .csv")
-        outputs.check_file(
-            "--csv",
-            options.csv,
-            inputs=[] if data is None else [data],
-            may_replace=options.overwrite,
-        )
+        read = [*folders, *([] if data is None else [data])]
+        outputs.check_file("--csv", options.csv, inputs=read, may_replace=options.overwrite)
     # Imported late: JAX takes seconds, and nothing that is refused before needs it.
     from fer_jax.compare import run
 
@@ -110,6 +104,7 @@ def _invocation(options: CompareCommand) -> str:
         words += [] if path is None else [name, _shown(path)]
     words += [] if options.on_bad_row is None else ["--on-bad-row", options.on_bad_row]
     words += [] if options.speed else ["--no-speed"]
+    words += ["--overwrite"] if options.overwrite else []
     return shlex.join([*words, "--name", options.name])
 
 
