@@ -6,7 +6,7 @@ python -m fer_jax.diagnose runs/run6-seed0
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import tyro
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
     from fer_jax.config.run import Config
     from fer_jax.files import Json
+
+
+_NOT_COMPARED: Final = (
+    *("train.max_examples", "train.batch_size"),
+    *("train.select", "train.patience_epochs", "train.train_eval_examples"),
+)
+"""Settings of the run that its study may not share: the scale, and what a study does without."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def _diagnose(options: DiagnoseCommand) -> int:
 def _read_decomposition(path: Path | None, config: "Config") -> "Json | None":
     """Read the JSON of a study; reject any other file, and a study of another config.
 
-    The study of an older fer_jax does not say its settings: there the name of the config has to do.
+    It may be of a smaller scale. That of an older fer_jax does not say its settings: there the name of the
+    config has to do.
     """
     if path is None:
         return None
@@ -102,9 +110,9 @@ def _read_decomposition(path: Path | None, config: "Config") -> "Json | None":
     if not isinstance(content, dict) or not needed <= content.keys():
         raise RunError(f"{path} was not written by `python -m fer_jax.bias_variance`; give a file that was")
     with reading(path):
-        for parts in content["losses"].values():
-            [float(parts[name]) for name in ("loss", "bias", "variance")]
-        dict(content["brier_variance"] or {})
+        for loss in ("zero_one", "brier", "cross_entropy"):
+            sum(content["losses"][loss][part] for part in ("loss", "bias", "variance"))
+        sum((content["brier_variance"] or {}).values())
     if content["name"] != config.name:
         raise RunError(
             f"{path} is about the config {content['name']}, but the run has the config {config.name}; give "
@@ -113,7 +121,9 @@ def _read_decomposition(path: Path | None, config: "Config") -> "Json | None":
     ours = list_own_settings(config)
     with reading(path):
         theirs = dict(content.get("settings", ours))
-        field = find_first_change(theirs, ours)
+    field = find_first_change(
+        *({name: each[name] for name in each.keys() - _NOT_COMPARED} for each in (theirs, ours))
+    )
     if field is not None:
         study, run = (describe_value(each.get(field, "the default")) for each in (theirs, ours))
         raise RunError(

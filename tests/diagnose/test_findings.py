@@ -519,7 +519,8 @@ def test_the_program_writes_what_it_says(
     assert "at width 0.5, 100 training images" in " ".join(capsys.readouterr().out.split())
     assert json.loads((finished / "diagnosis.json").read_text())["decomposition"] == study
     # A study of one resample cannot say what the data changes.
-    path.write_text(json.dumps(study | {"brier_variance": None}))
+    smaller = list_own_settings(read_config(finished)) | {"train.max_examples": 100, "train.batch_size": 8}
+    path.write_text(json.dumps(study | {"brier_variance": None, "settings": smaller}))
     assert diagnose.main([str(finished), "--bias-variance", str(path), "--overwrite"]) == 0
     # A diagnosis without the study would lose what the study says.
     assert diagnose.main([str(finished)]) == 4
@@ -537,6 +538,7 @@ def test_a_slip_gives_one_message(finished: Path, tmp_path: Path, capsys: pytest
             "another config of the name run6: train.epochs is 5 in the study, and 4 in the run",
         ),
         (study_of("run6") | {"losses": {"zero_one": {"loss": "a"}}}, f"{other} is damaged"),
+        (study_of("run6") | {"losses": {}}, f"{other} is damaged"),
     ):
         other.write_text(json.dumps(content))
         assert diagnose.main([str(finished), "--bias-variance", str(other)]) == 4
