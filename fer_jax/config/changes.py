@@ -26,18 +26,17 @@ def method(config: Config) -> dict[str, Value]:
 def list_own_settings(config: Config) -> dict[str, Value]:
     """List what tells a config from others of its name: the method's fields that are not at their default.
 
-    Those of `device` do not count, and a field that a later version adds changes nothing. A field that only
-    the default has, such as one of a block that is left out, is None.
+    Those of `device` do not count, and a field that a later version adds changes nothing.
 
     >>> from fer_jax.config.training import TrainConfig
     >>> list_own_settings(Config(name="a", train=TrainConfig(epochs=3, seed=5)))
     {'train.epochs': 3}
     """
-    mine, default = method(config), method(Config(name=config.name))
+    default = method(Config(name=config.name))
     return {
-        name: mine.get(name)
-        for name in sorted(mine.keys() | default.keys())
-        if mine.get(name) != default.get(name) and not name.startswith("device.")
+        name: value
+        for name, value in method(config).items()
+        if value != default.get(name) and not name.startswith("device.")
     }
 
 

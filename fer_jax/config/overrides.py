@@ -37,11 +37,8 @@ def with_data(
     return dataclasses.replace(settings, data=short, labels=labels)
 
 
-_LISTS: Final = (
-    *(("distill", "teachers"), ("model", "class_names")),
-    *(("train", "extra_epochs"), ("train", "trackers")),
-)
-"""Section and name of each field that is a list of values."""
+_LISTS: Final = ("distill.teachers", "model.class_names", "train.extra_epochs", "train.trackers")
+"""The fields that are lists of values."""
 
 Value = str | float | bool | None
 """The value of a config field; to the type checker an int is a float."""
@@ -106,7 +103,8 @@ def to_options(base: Config, config: Config) -> list[str]:
 
 def _take_lists(fields: Any) -> dict[str, list[Value]]:
     """Take the fields out that are lists of values: the option of such a field takes all of them."""
-    return {f"{section}.{name}": fields[section].pop(name) for section, name in _LISTS}
+    pairs = {field: field.split(".") for field in _LISTS}
+    return {field: fields[section].pop(name) for field, (section, name) in pairs.items()}
 
 
 def find_field(fields: Any, name: str, *, where: str) -> list[tuple[Any, str | int, str]]:
@@ -122,7 +120,7 @@ def find_field(fields: Any, name: str, *, where: str) -> list[tuple[Any, str | i
     """
     found = list(_match_field(fields, name, "")) if isinstance(name, str) else []
     if not found:
-        known = [path for path, _ in list_leaves(fields)] + [".".join(each) for each in _LISTS]
+        known = [*(path for path, _ in list_leaves(fields)), *_LISTS]
         raise ConfigError(f"{where}: there is no config field {name!r}{suggest(str(name), known)}")
     return found
 
