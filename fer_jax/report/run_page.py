@@ -56,6 +56,11 @@ LOSSES: Final = {
 """Loss of a decomposition -> its name on the page, scale and decimals."""
 
 
+_TRAIN: Final = "python -m fer_jax.train "
+_STUDIED: Final = ("--config", "--name", "--data", "--on-bad-row", "--on_bad_row")
+"""The options of `train` that `bias_variance` has too, besides the fields of the config's sections."""
+
+
 def write(folder: Path) -> Path:
     """Write the page of a run from the files in its folder: `report.html`, replaced atomically.
 
@@ -108,8 +113,7 @@ def _write(story: Story) -> Path:
 
 def _commands(story: Story) -> Json:
     """Write the commands that make the parts of the page, and the run itself again."""
-    name = shlex.quote(f"configs/{story.config.name}.py")
-    study = f"python -m fer_jax.bias_variance --config {name}"
+    study = _study(story.run["command"], story.config.name)
     return {
         "train": _resume(story.run["command"]),
         "evaluate": story.evaluate_command("val"),
@@ -117,6 +121,21 @@ def _commands(story: Story) -> Json:
         "bias_variance": f"{study} && {story.diagnose_command} {story.study_option}",
         "again": "\n".join(story.reproduce_commands()),
     }
+
+
+def _study(command: str, name: str) -> str:
+    """Write the study of a run's config: with the settings that its command line has, if it was one."""
+    kept, is_kept = ["python", "-m", "fer_jax.bias_variance"], False
+    if not command.startswith(_TRAIN):
+        return shlex.join([*kept, "--config", f"configs/{name}.py"])
+    words = shlex.split(command.removeprefix(_TRAIN))
+    for word in ["--data.drop" if each == "--drop" else each for each in words]:
+        if word.startswith("--"):
+            option = word.split("=")[0]
+            is_kept = option in _STUDIED or ("." in option and not option.startswith("--distributed."))
+        if is_kept:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _resume(command: str) -> str:

@@ -563,3 +563,18 @@ def test_a_damaged_file_is_named_with_its_field(
     # What a page shows of a run's other facts is named with the folder.
     where = path.parent if "extensions" in change else path
     assert f"{where} is damaged" in str(caught.value) and field in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (
+            "python -m fer_jax.train --config run7 --data 'a b.csv' --train.epochs 3 --seeds 2 "
+            "--drop audit.csv --distributed.count 2 --train.trackers wandb mlflow --run-dir runs/a --resume",
+            "run7 --data 'a b.csv' --train.epochs 3 --data.drop audit.csv --train.trackers wandb mlflow",
+        ),
+        ("fer_jax.train_run(config, run_dir='runs/a')", "configs/run7.py"),
+    ],
+)
+def test_the_study_of_a_run_has_the_settings_of_its_command(command: str, options: str) -> None:
+    assert run_page._study(command, "run7") == f"python -m fer_jax.bias_variance --config {options}"
