@@ -104,9 +104,11 @@ def refuse_other_database(plan: Plan, database: Json) -> None:
     there = old.get("database") if isinstance(old, dict) else None
     if not isinstance(there, dict) or there.get("identity") == database["identity"] or plan.options.overwrite:
         return
+    is_elsewhere = there.get("address") != database["address"]
+    theirs = f"the database {there.get('address')}" if is_elsewhere else "an earlier database"
     raise RunError(
-        f"{path} has the trials of the database {there.get('address')}, which are not in this sweep's, "
-        f"{database['address']}; give the same --storage, another --out, or --overwrite to replace it"
+        f"{path} has the trials of {theirs}, which are not in this sweep's, {database['address']}; give the "
+        "--storage of those, another --out, or --overwrite to replace it"
     )
 
 

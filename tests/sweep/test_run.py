@@ -189,6 +189,13 @@ def test_a_sweep_of_another_database_is_refused_before_any_trial(
     said = capsys.readouterr().err
     assert "rates.db, which are not in this sweep's, sqlite:///" in said and "other.db" in said
     assert read(finished) == before
+    # That of the same name which was deleted is another one.
+    (tmp_path / "bands.csv").symlink_to(finished / "bands.csv")
+    gone = {"identity": "0", "address": f"sqlite:///{tmp_path / 'rates.db'}"}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sweep.json").write_text(json.dumps(before | {"database": gone}))
+    assert run_sweep(tmp_path, *SETTINGS) == 4
+    assert "has the trials of an earlier database, which are not in" in capsys.readouterr().err
 
 
 @needs_optuna
