@@ -40,7 +40,7 @@ def check(pages: Sequence[Path]) -> Iterator[Check]:
         if not path.resolve().is_relative_to(ROOT):
             raise ConfigError(f"{path} is not of {ROOT}, whose programs write the pages; give a page of it")
     for folder in (page for page in pages if page.is_dir()):
-        if not any(_MARK.search(_read(path)) for path in _list_files(folder)):
+        if not any(_MARK.search(_read(path)) for path in files if path.is_relative_to(folder)):
             raise DataError(
                 f"{folder} has nothing to check: it is no run, for it has no run.json, and no page in it "
                 "has a section that a program writes; give a run, or pages such as README.md"
