@@ -39,7 +39,8 @@ class DiagnoseCommand:
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of the run, such as runs/run6-seed0."""
     bias_variance: Path | None = None
-    """JSON by `python -m fer_jax.bias_variance` for the same config: measured bias, variance and noise."""
+    """JSON by `python -m fer_jax.bias_variance` for the same config, also at a smaller scale: measured bias,
+    variance and noise."""
     overwrite: bool = False
     """Replace a diagnosis that was made with a study by one without it, or with another one."""
 

@@ -135,7 +135,7 @@ def check_data(
         class_map: which label is which class; likewise.
 
     Returns:
-        It; None: synthetic faces.
+        Its path; None: synthetic faces.
 
     Raises:
         DataError: it is not.

@@ -80,7 +80,7 @@ def check_data(
     """Check that there is data to measure released weights on.
 
     Returns:
-        It; None where the card of the weights cannot be read, which is not said here.
+        Its path; None where the card of the weights cannot be read, which is not said here.
 
     Raises:
         DataError: there is none.
