@@ -65,7 +65,8 @@ def _narrow(name: str, found: Any, value: Any) -> tuple[str, Any, Any]:
 
 def find_first_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Find the first key whose values differ, or that only one object has; None: they are the same."""
-    return next((key for key in sorted({*old, *new}) if old.get(key) != new.get(key)), None)
+    keys = sorted({*old, *new})
+    return next((key for key in keys if key not in old or key not in new or old[key] != new[key]), None)
 
 
 def _show(value: Any) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from fer_jax.errors import RunError
 from fer_jax.files import write_json
-from fer_jax.runs.results import refuse_other
+from fer_jax.runs.results import find_first_change, refuse_other
 
 
 def test_a_result_of_other_inputs_is_refused(tmp_path: Path) -> None:
@@ -28,3 +28,8 @@ def test_a_result_of_other_inputs_is_refused(tmp_path: Path) -> None:
         refuse_other(path, same | {name: value}, may_replace=True)
     path.write_text("{")
     refuse_other(path, {"views": 2}, may_replace=False)
+
+
+def test_a_key_without_a_value_is_not_one_that_is_not_there() -> None:
+    assert find_first_change({"a": 1, "b": None}, {"a": 1}) == "b"
+    assert find_first_change({"b": 2, "a": 1}, {"a": 1, "b": 2}) is None
