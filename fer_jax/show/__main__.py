@@ -95,6 +95,8 @@ def _read_fact(path: Path, name: str) -> str | None:
     """Read what an earlier sheet says about itself; None where there is none, or another picture."""
     from PIL import Image
 
+    if not path.is_file():  # To open a pipe would wait for ever.
+        return None
     try:
         with Image.open(path) as picture:
             return picture.info.get(name)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def test_the_grid_shows_each_change_and_the_sheet_names_it(name: str) -> None:
         (["--out", "/dev/null/a.png"], 4, "--out: /dev/null cannot be written to"),
         (["--out", "tiny.py"], 4, "tiny.py is a source, and would be replaced"),
         (["--out", "tiny.py", "--overwrite"], 4, "tiny.py is a source, and would be replaced"),
+        (["--out", "pipe.png"], 4, "--out is pipe.png, a pipe or a device; name a file"),
         (["--out", "photo.png"], 4, "photo.png exists; give --overwrite to replace it, or another --out"),
     ],
 )
@@ -87,6 +89,7 @@ def test_show_names_the_slip(
     monkeypatch.chdir(config_path.parent)
     monkeypatch.setattr("fer_jax.data.load.load_examples", lambda *_, **__: pytest.fail("the work began"))
     Image.new("L", (3, 3)).save("photo.png")
+    os.mkfifo("pipe.png")
     assert show.main(["--config", str(config_path), *options]) == exit_code
     assert words in capsys.readouterr().err
 
