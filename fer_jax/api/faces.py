@@ -192,7 +192,7 @@ def _to_image(picture: Any, name: str) -> np.ndarray:
     """Make a picture in memory uint8 [H, W, 3] RGB, or refuse it."""
     if isinstance(picture, Image.Image) and 0 not in picture.size:
         return pictures.to_rgb(picture, name=name)
-    came = to_array(picture)
+    came = to_array(name, picture, wanted="uint8 [H, W, 3] RGB or [H, W] gray")
     if (
         came.dtype != np.uint8
         or not (came.ndim == 2 or (came.ndim == 3 and came.shape[2] in (1, 3)))

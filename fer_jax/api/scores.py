@@ -211,7 +211,7 @@ def evaluate_predictions(
 
     Raises:
         DataError: labels and probabilities do not go together, or are none.
-        ConfigError: the title is no text.
+        ConfigError: the title is not text.
     """
     if not isinstance(title, str):
         raise ConfigError(f"title came {title!r}; wanted text")
@@ -229,7 +229,7 @@ def evaluate_predictions(
 
 
 def _check_probabilities(probabilities: Any) -> np.ndarray:
-    came = to_array(probabilities)
+    came = to_array("the probabilities", probabilities, wanted="float [N, C]")
     has_shape = came.ndim == 2 and len(came) > 0 and LEAST_CLASSES <= came.shape[1] <= MOST_CLASSES
     if not has_shape or not np.issubdtype(came.dtype, np.floating):
         raise DataError(
@@ -268,7 +268,7 @@ def _check_names(names: Sequence[str], *, classes: int) -> tuple[str, ...]:
 
 
 def _check_labels(labels: Any, names: Sequence[str], *, images: int) -> np.ndarray:
-    came, classes = to_array(labels), len(names)
+    came, classes = to_array("the labels", labels, wanted=f"int [{images}]"), len(names)
     if came.dtype.kind in "OU" and came.ndim:
         unknown = sorted({str(each) for each in came.ravel()} - set(names))
         if unknown:

@@ -172,14 +172,12 @@ class Classifier:
         """Name the most likely class of each row of what `predict` returns; None where it did not answer.
 
         Raises:
-            DataError: the probabilities are no float [N, C].
+            DataError: the probabilities are not float [N, C].
         """
-        came = to_array(probabilities)
+        wanted = f"float [N, {len(self.labels)}], as predict returns them"
+        came = to_array("the probabilities", probabilities, wanted=wanted)
         if not (np.issubdtype(came.dtype, np.floating) and came.shape[1:] == (len(self.labels),)):
-            raise DataError(
-                f"the probabilities came as {came.dtype} {list(came.shape)}; wanted float [N, "
-                f"{len(self.labels)}], as predict returns them"
-            )
+            raise DataError(f"the probabilities came as {came.dtype} {list(came.shape)}; wanted {wanted}")
         return [None if np.isnan(row).any() else self.labels[int(row.argmax())] for row in came]
 
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
@@ -199,22 +197,25 @@ def _check_threshold(threshold: Any) -> None:
         )
 
 
-def to_array(values: Any) -> np.ndarray:
-    """Make an array of what Python code gives.
+def to_array(what: str, values: Any, *, wanted: str) -> np.ndarray:
+    """Make an array of what Python code gives; messages begin with `what` and end with what is wanted.
 
-    Returns:
-        An array; of what cannot be one, such as rows of different lengths, an object [], which every check of
-        a dtype refuses.
+    Raises:
+        DataError: it cannot be one: rows of different lengths, a tensor on a GPU; the message has the reason.
     """
     try:
         return np.asarray(values)
-    except Exception:  # Any object can come, and each has its own way to be no array.
-        return np.asarray(None)
+    except Exception as error:  # Any object can come, and each raises its own.
+        reason = str(error).rstrip(".")
+        raise DataError(
+            f"{what} came as an object of type {type(values).__name__}, which is no array ({reason}); "
+            f"wanted {wanted}"
+        ) from None
 
 
 def _check_images(images: Any) -> np.ndarray:
     """Return images as uint8 [N, 48, 48, 1], or refuse them."""
-    came = to_array(images)
+    came = to_array("the images", images, wanted="uint8 [N, 48, 48, 1] or [N, 48, 48]")
     height, width, channels = fer2013.IMAGE_SHAPE
     is_flat = came.ndim == 3
     wanted = (height, width) if is_flat else (height, width, channels)

@@ -293,7 +293,7 @@ def test_a_picture_in_memory_that_cannot_be_read_does_not_stop_the_others(photo:
         "picture 1: the picture is damaged or cut off",
         "picture 2 came as float64 [9, 9]",
         "picture 3 came as an object of type NoneType",
-        "picture 4 came as an object of type list",
+        "picture 4 came as an object of type list, which is no array",
     ]
     for source in broken:
         with pytest.raises(DataError, match="picture"):
