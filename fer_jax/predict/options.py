@@ -143,15 +143,18 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
 
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
-    from fer_jax.predict.copies import find_frame_name, find_frames, place_copies
+    from fer_jax.predict.copies import find_frame_name, place_copies
     from fer_jax.runs import inputs, outputs
 
     originals = [each.path for each in found if each.path is not None]
     tables = {"--csv": options.csv, "--json": options.json, "--parquet": options.parquet}
+    files = [each for each in tables.values() if each is not None]
+    if files:
+        # Once for all of them: there may be 100,000 sources.
+        outputs.refuse_inputs(files, originals)
     for name, path in tables.items():
         if path is not None:
-            outputs.check_file(name, path, inputs=originals, may_replace=options.overwrite)
-    files = [each for each in tables.values() if each is not None]
+            outputs.check_file(name, path, inputs=(), may_replace=options.overwrite)
     _refuse_same(files)
     if options.parquet is not None:
         inputs.check_parquet("--parquet", options.parquet)
@@ -162,21 +165,30 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
             _check_tables(name, folder, files)
     if options.out is not None:
         copies = list(place_copies(options.out, found).values())
-        outputs.refuse_inputs(copies, originals)
         _refuse_same([*files, *copies])
         doubtful = find_frame_name(copies)
         if doubtful is not None:
             raise RunError(
                 f"--out: {doubtful.name} could be a frame of another source; name it in another call"
             )
-        for copy in copies:
-            if kind := find_other_kind(copy):
-                raise RunError(f"{copy}, where a drawn copy would be, is {kind}; give another --out")
-            there = copy if copy.exists() else next(find_frames(copy), None)
-            if there is not None and not options.overwrite:
-                raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
+        if options.out.exists():
+            _check_copies(copies, originals, may_replace=options.overwrite)
     if options.crops is not None and not options.overwrite and any(options.crops.glob("*")):
         raise RunError(f"{options.crops} holds files; give --overwrite to replace crops, or another --crops")
+
+
+def _check_copies(copies: list[Path], originals: list[Path], *, may_replace: bool) -> None:
+    """Refuse to draw where a source, a folder or a pipe is, or, unasked, where a copy is."""
+    from fer_jax.predict.copies import find_frames
+    from fer_jax.runs import outputs
+
+    outputs.refuse_inputs(copies, originals)
+    for copy in copies:
+        if kind := find_other_kind(copy):
+            raise RunError(f"{copy}, where a drawn copy would be, is {kind}; give another --out")
+        there = copy if copy.exists() else next(find_frames(copy), None)
+        if there is not None and not may_replace:
+            raise RunError(f"{there} exists; give --overwrite to replace it, or another --out")
 
 
 def _check_folder(name: str, folder: Path, found: "tuple[Source, ...]") -> None:
