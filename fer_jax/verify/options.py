@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from fer_jax.config.data import BadRow, DataConfig
-from fer_jax.errors import ConfigError, DataError
+from fer_jax.errors import ConfigError, DataError, RunError
+from fer_jax.files import read_json
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,15 @@ def check(options: VerifyOptions) -> None:
             raise DataError(f"there is no file {subject}; give a page such as README.md, or a card")
     if options.json is not None:
         named = [*map(Path, options.subjects), options.data, options.ferplus]
-        read = [each for each in named if each is not None]
+        # Its own file of an earlier call may be in the folder of a run: it is not read.
+        read = [] if _is_result(options.json) else [each for each in named if each is not None]
         outputs.check_file("--json", options.json, inputs=read, may_replace=options.overwrite)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is what `verify` wrote."""
+    try:
+        content = read_json(path) if path.is_file() else None
+    except RunError:
+        return False
+    return isinstance(content, dict) and {"command", "counts", "checks"} <= content.keys()

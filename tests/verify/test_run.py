@@ -312,6 +312,7 @@ def test_copies_of_what_only_teachers_saw_cannot_be_counted_again(
         (["/README.md"], 3, "there is no file"),
         (["mid", "--json", "old.json"], 4, "old.json exists; give --overwrite to replace it"),
         (["mid", "--ferplus", "old.json", "--json", "old.json", "--overwrite"], 4, "old.json is a source"),
+        (["docs", "--json", "docs/old.json", "--overwrite"], 4, "docs/old.json is in docs, a source"),
     ],
 )
 def test_what_cannot_be_verified_is_refused(
@@ -323,7 +324,9 @@ def test_what_cannot_be_verified_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("old.json").write_text("old")
+    Path("docs").mkdir()
+    for name in ("old.json", "docs/old.json", "docs/page.md"):
+        Path(name).write_text("old")
     assert verify.main(words) == status
     assert said in capsys.readouterr().err
 
@@ -348,3 +351,10 @@ def test_what_counts_as_the_same(recorded: Any, found: Any, is_same: bool) -> No
     state = "ok" if is_same else "DIFFERS"
     checked = compare("a", "b", recorded, found, detail="")
     assert isinstance(checked, Check) and checked.state == state
+
+
+def test_its_own_file_may_be_in_the_folder_of_the_run(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for _ in range(2):
+        assert states_of([str(folder)], folder / "verify.json")[0] == 0
