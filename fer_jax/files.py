@@ -62,13 +62,13 @@ def expand_home(path: str | Path) -> Path:
     """Replace `~` or `~user` at the start of a path by the home folder; without one the path stays as it is.
 
     Raises:
-        ConfigError: what came is no path; from Python code anything can come.
+        ConfigError: what came is not a path; Python code can pass anything.
 
     >>> expand_home("~nobody-has-this-name/a").as_posix()
     '~nobody-has-this-name/a'
     """
     if not isinstance(path, str | os.PathLike):
-        raise ConfigError(f"{path!r} came as a name; wanted that of a file or a folder, as text or a Path")
+        raise ConfigError(f"{path!r} came as a name; wanted the name of a file or folder, as text or a Path")
     return Path(os.path.expanduser(path))  # noqa: PTH111, where Path.expanduser raises, this does not
 
 
@@ -123,7 +123,7 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray] | None":
 
 
 def find_other_kind(path: Path) -> str | None:
-    """Say what is at the place of a file, if something is there that is no file."""
+    """Say what a path is, if it exists and is not a file."""
     if not path.exists() or path.is_file():
         return None
     return "a folder" if path.is_dir() else "a pipe or a device"
@@ -141,10 +141,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         DiskError: the disk is full, read-only or broken.
-        OSError: the path is a folder, a pipe or a device, none of which is replaced; or another reason.
+        OSError: the path is a folder, a pipe or a device, which are never replaced; or for another reason.
     """
     if kind := find_other_kind(path):
-        raise OSError(errno.EINVAL, f"it is {kind}, no file to replace", str(path))
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with _BEGINNING:
         _TEMPORARIES.add(temporary)

@@ -1,4 +1,4 @@
-"""Arguments from Python code: the types of its options check a command line, and nothing checks these."""
+"""Checks of arguments from Python code, which no parser has checked."""
 
 from collections.abc import Collection
 
@@ -6,10 +6,10 @@ from fer_jax.errors import ConfigError
 
 
 def check_choice(name: str, value: object, choices: Collection[str], *, others: str = "") -> None:
-    """Refuse an argument that is none of its choices; `others` says what may come besides.
+    """Refuse an argument that is not one of its choices; `others` says what else is allowed.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not one of them.
     """
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name} came {value!r}; wanted one of {', '.join(choices)}{others}")

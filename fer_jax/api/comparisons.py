@@ -78,7 +78,7 @@ class Comparison:
         """Write NAME.md, NAME.html, NAME.json and the pictures into a folder, as the command does.
 
         Raises:
-            ConfigError: the name is none of a file.
+            ConfigError: the name is not a file name.
             RunError: the folder cannot be written to.
         """
         if not isinstance(name, str) or not name or Path(name).name != name:

@@ -119,7 +119,7 @@ def build(logits: Operation, *, dtype: StoredDtype, metadata: Mapping[str, str],
     probabilities = Operation("Softmax", (logits,), logits.shape, logits.order, {"axis": 1})
     for value, name in zip((logits, probabilities), OUTPUTS, strict=True):
         writer.write(value, name)
-    # In int8, ONNX Runtime does not run on no face at all.
+    # ONNX Runtime crashes on an empty batch in int8.
     words = f"gray levels of {BATCH_AXIS} >= 1 cropped faces"
     images = helper.make_tensor_value_info(
         INPUT, TensorProto.UINT8, [BATCH_AXIS, *fer2013.IMAGE_SHAPE], words

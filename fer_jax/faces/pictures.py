@@ -163,7 +163,7 @@ def to_rgb(image: Image.Image, *, name: str = "picture") -> np.ndarray:
         uint8 [H, W, 3].
 
     Raises:
-        DataError: it is damaged, or closed: Pillow reads the pixels of a file only when they are wanted.
+        DataError: it is damaged or closed: Pillow reads the pixels of a file only when they are needed.
     """
     with _translated(name), _quiet():
         return np.asarray(_upright_rgb(image)[0])

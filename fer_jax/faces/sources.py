@@ -118,7 +118,7 @@ class _Search:
     def add(self, name: str) -> None:
         """Add all that one name stands for."""
         if not name:
-            # Not the present folder: a variable of the shell was empty.
+            # Most likely an empty variable of the shell: the present folder is not meant.
             raise ConfigError("an empty name came as a source; name a picture, or . for the present folder")
         if _URL.match(name):
             raise ConfigError(

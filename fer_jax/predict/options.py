@@ -128,10 +128,10 @@ def _check_numbers(options: PredictOptions) -> None:
 def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
     """Refuse numbers, each with its least and its largest value, that are out of their range.
 
-    One whose least value is an int is a whole number.
+    A number whose least value is an int must be whole.
 
     Raises:
-        ConfigError: one is, is not finite, or is no such number.
+        ConfigError: one is, or is not finite, not whole or not a number.
     """
     for name, (value, least, most) in ranges.items():
         kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")

@@ -21,7 +21,7 @@ def check_file(option: str, path: Path, *, inputs: Iterable[Path], may_replace: 
         may_replace: whether it may replace what is there.
 
     Raises:
-        RunError: it is no file, exists and may not be replaced, is an input, or cannot be written.
+        RunError: it is a folder or a pipe, exists and may not be replaced, is an input, or cannot be written.
     """
     if kind := find_other_kind(path):
         raise RunError(f"{option} is {path}, {kind}; name a file")
@@ -32,7 +32,7 @@ def check_file(option: str, path: Path, *, inputs: Iterable[Path], may_replace: 
 
 
 def refuse_inputs(paths: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse to write where a command reads: a file of its input, or one that is in a folder of its input.
+    """Refuse to replace what a command reads: a file that it is given, or one in a folder that it is given.
 
     Raises:
         RunError: one of the paths is such a file.

@@ -32,7 +32,7 @@ SECURITY: Final = {
 }
 """Headers of every answer that does not have its own."""
 
-STOPPED: Final = "the server stopped before it came to an answer; send the request again in a moment"
+STOPPED: Final = "the server stopped before the answer was ready; send the request again in a moment"
 
 _SHOWN_LETTERS: Final = 200
 
@@ -67,7 +67,7 @@ class Guard:
             app = JSONResponse({"error": refused[1]}, refused[0]) if refused else self._app
             await app(scope, receive, send_guarded)
         except asyncio.CancelledError:
-            # The server ends, and the time for what was in work is over; uvicorn closes what has begun.
+            # The server stops, and its time to finish is over; uvicorn closes a response that has begun.
             if not status:
                 stopped = JSONResponse({"error": STOPPED}, 503, {"Retry-After": "1"})
                 await stopped(scope, receive, send_guarded)

@@ -53,7 +53,7 @@ def _describe_predict(limits: Limits) -> Json:
         413: f"The photo is too large; {size}",
         415: "The body is not a JPEG, PNG or WebP",
         500: "A mistake of the server; its log says which",
-        503: "The server is busy or ends; the header Retry-After says how many seconds to wait",
+        503: "The server is busy or stopping; the header Retry-After says how many seconds to wait",
     }
     return {
         "operationId": "predict",

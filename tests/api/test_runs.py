@@ -63,7 +63,7 @@ def test_what_is_of_a_wrong_type_is_refused_in_words(two: list[fer_jax.Run], tmp
     file.touch()
     comparison = run.compare(two[1])
     calls: list[tuple[Any, str]] = [
-        (lambda: fer_jax.load(nothing), "None came as a name; wanted that of a file or a folder"),
+        (lambda: fer_jax.load(nothing), "None came as a name; wanted the name of a file or folder"),
         (lambda: fer_jax.open_run(nothing), "None came as a name"),
         (lambda: fer_jax.compare_runs(nothing), "None came as a name"),
         (lambda: fer_jax.train_run(nothing), "None came as a name"),

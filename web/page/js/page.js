@@ -44,8 +44,8 @@ let photo = null;
 let stopCamera = null;
 /** A photo that was given while another one was analysed makes the other's result old. */
 let asked = 0;
-/** How many photos are in work: an older one may end while the newest is still analysed. */
-let inWork = 0;
+/** How many photos are being analysed: an older one may end before the newest. */
+let running = 0;
 /** A network that was chosen while another one was loaded makes the other's load old. */
 let chosen = 0;
 
@@ -112,7 +112,7 @@ async function analysePhoto() {
   const own = (asked += 1);
   endCamera();
   say(`Reading ${name} …`, false);
-  inWork += 1;
+  running += 1;
   find("stage").setAttribute("aria-busy", "true");
   /** @type {ImageBitmap | null} */
   let source = null;
@@ -134,8 +134,8 @@ async function analysePhoto() {
     if (own === asked) explain(error);
   } finally {
     if (shown?.source !== source) source?.close();
-    inWork -= 1;
-    if (inWork === 0) find("stage").removeAttribute("aria-busy");
+    running -= 1;
+    if (running === 0) find("stage").removeAttribute("aria-busy");
   }
 }
 
