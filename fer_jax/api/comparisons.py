@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from matplotlib.figure import Figure
 
 from fer_jax.api import display
-from fer_jax.api.arguments import check_choice
 from fer_jax.api.runs import Run
 from fer_jax.compare import plots, records, text
 from fer_jax.compare import run as compare_work
+from fer_jax.config.checks import check_choice
 from fer_jax.config.data import Part
 from fer_jax.errors import ConfigError
 from fer_jax.files import Json, expand_home, writing

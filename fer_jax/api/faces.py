@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from fer_jax.api.arguments import check_choice
+from fer_jax.config.checks import check_choice, check_ranges
 from fer_jax.errors import ConfigError, DataError
 from fer_jax.faces import pictures
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
@@ -22,7 +22,6 @@ from fer_jax.inference.analyzer import Analyzer, make_analyzer
 from fer_jax.inference.weights import to_array
 from fer_jax.predict.collect import Collector
 from fer_jax.predict.frames import Event, Frame, Problem, analyze_picture, read_events
-from fer_jax.predict.options import check_ranges
 from fer_jax.predict.rows import Faces, describe
 from fer_jax.runs.sources import WEIGHTS, list_names
 

@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_jax.api import display
-from fer_jax.api.arguments import check_choice
 from fer_jax.api.invocation import describe_training
 from fer_jax.api.scores import Scores
 from fer_jax.config import overrides
+from fer_jax.config.checks import check_choice, check_ranges
 from fer_jax.config.data import LabelSource, Part
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
@@ -30,7 +30,6 @@ from fer_jax.inference.weights import Classifier
 from fer_jax.metrics.history import keep_measured
 from fer_jax.metrics.saved import read_history, read_metrics
 from fer_jax.metrics.scores import list_names
-from fer_jax.predict.options import check_ranges
 from fer_jax.report import terminal
 from fer_jax.report.plots import plot_confusion, plot_curves
 from fer_jax.runs import record as runs_record

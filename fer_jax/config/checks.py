@@ -1,7 +1,9 @@
-"""Checks of the fields of a config section: each rejects a bad value with a message that names the field."""
+"""Checks of config fields and of arguments: each rejects a bad value with a message that names it."""
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping
+from numbers import Integral, Real
 from operator import attrgetter
 
 from fer_jax.errors import ConfigError
@@ -76,3 +78,30 @@ class Checks:
         for name in names:
             value = getattr(self.section, name)
             self.check(name, value > 0 and math.isfinite(value), "a finite number > 0")
+
+
+def check_choice(name: str, value: object, choices: Collection[str], *, others: str = "") -> None:
+    """Refuse an argument that is not one of its choices; `others` says what else is allowed.
+
+    Raises:
+        ConfigError: it is not one of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{name} came {value!r}; wanted one of {', '.join(choices)}{others}")
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
+    """Refuse numbers, each with its least and its largest value, that are out of their range.
+
+    A number whose least value is an int must be whole.
+
+    Raises:
+        ConfigError: one is, or is not finite, not whole or not a number.
+    """
+    for name, (value, least, most) in ranges.items():
+        kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most or value == math.inf:
+            wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            shown = value if is_number else repr(value)
+            raise ConfigError(f"{name} is {shown}; wanted {'' if is_number else words}{wanted}")

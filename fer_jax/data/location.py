@@ -10,7 +10,7 @@ from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.folder_names import SUFFIXES
 from fer_jax.data.readers.own import manifest
 from fer_jax.errors import DataError
-from fer_jax.files import expand_home, suggest_path
+from fer_jax.files import expand_home, find_other_kind, suggest_path
 from fer_jax.litter import is_litter
 
 DEFAULT_FOLDER: Final = Path("data")
@@ -188,8 +188,8 @@ def _explain_unread(path: Path) -> str:
     """Say why a file is no data that can be read, and what to do."""
     if path.name == VOTES:
         return "these are FER+'s votes, which have no pixels; get fer2013.csv too"
-    if path.exists() and not path.is_file():
-        return "it is a pipe or a device; write its content to a file, or remove it"
+    if other := find_other_kind(path):
+        return f"it is {other}; write its content to a file, or remove it"
     try:
         with path.open("rb") as file:
             start = file.read(archives.BLOCK_BYTES)

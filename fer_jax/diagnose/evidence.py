@@ -158,7 +158,7 @@ class Evidence:
     @property
     def has_collapsed(self) -> bool:
         """Whether the network knows little more than the class frequencies, and is not improving."""
-        is_frequent = self.train_accuracy - self.shares[self.most_frequent] < THRESHOLDS["collapse"].value
+        is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
         has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
         # A loss that still falls steadily is slow; a lower learning rate would make it slower.
         return bool(is_frequent or has_no_idea) and not self.falls_linearly

@@ -21,6 +21,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 
 from fer_jax import fer2013
+from fer_jax.config.checks import check_choice
 from fer_jax.config.data import LabelsConfig
 from fer_jax.config.files import from_json
 from fer_jax.config.model import ModelConfig, find_name_fault, unify_name
@@ -183,8 +184,7 @@ class Classifier:
     def predict_logits(self, images: Any, *, views: ViewChoice = "single") -> np.ndarray:
         """Predict the logits, float64 [N, C], whose softmax `predict` returns; see there."""
         faces = _check_images(images)
-        if not isinstance(views, str) or views not in CHOICES:
-            raise ConfigError(f"views came {views!r}; wanted one of {', '.join(CHOICES)}")
+        check_choice("views", views, CHOICES)
         return predict_views(self.network, faces, views)
 
 

@@ -3,14 +3,13 @@
 import math
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from fer_jax.config.checks import check_ranges
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.faces.choices import MIN_FACE_PX, MIN_SCORE, DetectorName, PhotoViews
 from fer_jax.files import find_other_kind
@@ -123,23 +122,6 @@ def _check_numbers(options: PredictOptions) -> None:
             "--every": (options.every, 1, math.inf),
         }
     )
-
-
-def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
-    """Refuse numbers, each with its least and its largest value, that are out of their range.
-
-    A number whose least value is an int must be whole.
-
-    Raises:
-        ConfigError: one is, or is not finite, not whole or not a number.
-    """
-    for name, (value, least, most) in ranges.items():
-        kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")
-        is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most or value == math.inf:
-            wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-            shown = value if is_number else repr(value)
-            raise ConfigError(f"{name} is {shown}; wanted {'' if is_number else words}{wanted}")
 
 
 def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None:
