@@ -19,6 +19,10 @@ OUTLIER_DEVIATIONS: Final = 5.0
 """An image is strange if its distance is this many robust standard deviations above the median."""
 
 
+LEAST_DISTANCE: Final = 1e-3
+"""A strange image is at least this far from face space: few images span it, and only rounding is left."""
+
+
 class NotFaces(NamedTuple):
     """The verdict of both rules on N images.
 
@@ -52,7 +56,8 @@ def find_not_faces(images: np.ndarray) -> NotFaces:
     drawn = faces @ axes[:, -EIGENFACES:]
     # Each image has norm 1 before the mean face is subtracted, so the remainder is a share of its contrast.
     distance = np.maximum((faces * faces).sum(axis=1) - (drawn * drawn).sum(axis=1), 0.0)
-    return NotFaces(is_flat, ~is_flat & _is_outlier(distance, ~is_flat), distance)
+    is_far = (distance >= LEAST_DISTANCE) & _is_outlier(distance, ~is_flat)
+    return NotFaces(is_flat, ~is_flat & is_far, distance)
 
 
 def _is_outlier(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

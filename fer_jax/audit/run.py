@@ -29,7 +29,7 @@ from fer_jax.data.location import find_file, name_data
 from fer_jax.data.readers import ferplus
 from fer_jax.data.rows import drop_list
 from fer_jax.data.rows.drop_list import Line
-from fer_jax.data.targets import refuse_votes_on_own
+from fer_jax.data.targets import refuse_votes_on_others
 from fer_jax.engine.loop import Clock
 from fer_jax.errors import DataError, RunError
 from fer_jax.files import Json, read_json, write_json, write_text
@@ -134,7 +134,7 @@ def _look(
             "use train.csv or fer2013.csv"
         )
     if options.ferplus is not None:
-        refuse_votes_on_own(examples)
+        refuse_votes_on_others(examples, config.model.names)
     votes = _read_votes(options.ferplus, examples)
     parts = choose_parts(examples, config.split)
     times.append(clock())

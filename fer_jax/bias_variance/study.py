@@ -29,7 +29,7 @@ from fer_jax.config.run import Config
 from fer_jax.data.examples import Examples
 from fer_jax.data.readers import ferplus
 from fer_jax.data.split import split_examples
-from fer_jax.data.targets import refuse_votes_on_own
+from fer_jax.data.targets import refuse_votes_on_others
 from fer_jax.engine.loop import Clock, Record, Replica, run_unsaved
 from fer_jax.engine.setup import Programs, make_job, make_programs, without_selection
 from fer_jax.errors import DataError, RunError
@@ -174,7 +174,7 @@ def _plan(console: Console, options: "BiasVarianceCommand", config: Config, exam
     sampled = take_sample(config, chosen, console=console)
     terminal.show_notes(console, sampled.notes)
     if options.ferplus is not None:
-        refuse_votes_on_own(examples)
+        refuse_votes_on_others(examples, config.model.names)
     if not len(chosen.split.parts[options.split]):
         raise DataError(f"{examples.description}: it has no rows of {options.split}; give another --split")
     return Study(

@@ -50,13 +50,12 @@ def markdown(result: Json, pictures: Mapping[str, str]) -> str:
         f"{heading['differences']}\n\n" + "\n".join(f"- {escape(step)}" for step in content["steps"]),
         f"![Difference in accuracy of each pair of runs]({pictures['tests']})",
         f"{_table(content['pairs'], 1)}\n\n{content['pairs_note']}",
+        *([f"{heading['changes']}\n\n{_table(changes, 4)}"] if (changes := content["changes"]) else []),
         f"{heading['curves']}\n\n![Accuracy of all runs over the epochs]({pictures['curves']})",
         content["curves_note"],
         f"{heading['gaps']}\n\n![Training and validation accuracy of each run]({pictures['gaps']})",
         *([content["gaps_note"]] if content["gaps_note"] else []),
     ]
-    if content["changes"]:
-        sections.insert(-4, f"{heading['changes']}\n\n{_table(content['changes'], 4)}")
     facts = "\n".join(f"- {name}: {escape(value)}" for name, value in content["facts"])
     sections.append(f"{heading['reproduce']}\n\n{facts}\n\n```\n{content['command']}\n```")
     return "\n\n".join(sections) + "\n"

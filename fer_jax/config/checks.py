@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from operator import attrgetter
@@ -101,7 +102,10 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
     for name, (value, least, most) in ranges.items():
         kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")
         is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most or value == math.inf:
-            wanted = f">= {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+        # A larger whole number could not become a float.
+        largest = min(most, sys.float_info.max)
+        if not is_number or not least <= value <= largest:
+            is_open = most == math.inf and not (is_number and value > largest)
+            wanted = f">= {least:g}" if is_open else f"{least:g} to {largest:g}"
             shown = value if is_number else repr(value)
             raise ConfigError(f"{name} is {shown}; wanted {'' if is_number else words}{wanted}")

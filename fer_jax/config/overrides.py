@@ -69,7 +69,7 @@ def apply(config: Config, params: Mapping[str, Any], *, where: str) -> Config:
         where: who sets them, for messages.
 
     Raises:
-        ConfigError: there is no such field, or the config refuses a value or a combination of them.
+        ConfigError: there is no such field, it is a section, or the config refuses a value or a combination.
 
     >>> apply(Config(name="a"), {"train.epochs": 3}, where="here").train.epochs
     3
@@ -78,7 +78,12 @@ def apply(config: Config, params: Mapping[str, Any], *, where: str) -> Config:
     if not isinstance(params, Mapping):
         raise ConfigError(f'{where}: it is {params!r}; wanted a dict, such as {{"train.epochs": 3}}')
     for name, value in params.items():
-        for holder, key, _ in find_field(fields, name, where=where):
+        for holder, key, full_name in find_field(fields, name, where=where):
+            if isinstance(holder[key], dict):
+                raise ConfigError(
+                    f"{where}: {full_name} has fields of its own, and the ones left out would be reset; "
+                    f"set each by its name, such as {full_name}.{next(iter(holder[key]))}"
+                )
             holder[key] = value
     return from_json(Config, fields, where=where)
 

@@ -8,7 +8,7 @@ rows and 3,199 of the 3,589 PublicTest rows. Every mode keeps these rows, so tha
 is "voted".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -103,14 +103,22 @@ def place_beside(source: Path) -> Path:
     return (source if source.is_dir() else source.parent) / DEFAULT_FILE.name
 
 
-def refuse_votes_on_own(examples: Examples) -> None:
-    """Refuse the file of votes that `--ferplus` names where the data is pictures of the user's own.
+def refuse_votes_on_others(examples: Examples, names: Sequence[str]) -> None:
+    """Refuse the file of votes that `--ferplus` names where it has none on the images, or for the classes.
+
+    Args:
+        examples: the data.
+        names: of the network's classes, in their order.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: the data is pictures of the user's own, or the classes are not FER2013's or FER+'s.
     """
     if examples.is_own:
         raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
+    if not fer2013.are_known(names):
+        raise ConfigError(
+            f"FER+ has no votes for the classes {', '.join(names)} in this order; leave out --ferplus"
+        )
 
 
 def load_targets(config: LabelsConfig, examples: Examples, *, classes: Classes) -> Targets | None:

@@ -45,9 +45,13 @@ THRESHOLDS: Final = {
     "small_gap": Threshold(0.05, "train − val; the 5 points that the notebook calls acceptable"),
     "variance_share": Threshold(1 / 3, "net variance of the 0-1 loss over the error, if it was measured"),
     "collapse": Threshold(
-        0.05, "train above the frequency of the most frequent class, the best constant answer"
+        0.05,
+        "train above the frequency of the most frequent class, the best constant answer; half of what is left "
+        "above it where that is less",
     ),
-    "collapse_nats": Threshold(0.05, "train loss below that of the class frequencies"),
+    "collapse_nats": Threshold(
+        0.05, "train loss below that of the class frequencies; half of that loss where that is less"
+    ),
     "linearity": Threshold(
         0.98, "R² of a line through the objective; it is lower for a curve that levels off"
     ),
@@ -158,8 +162,11 @@ class Evidence:
     @property
     def has_collapsed(self) -> bool:
         """Whether the network knows little more than the class frequencies, and is not improving."""
-        is_frequent = self.train_accuracy - self.shares.max() < THRESHOLDS["collapse"].value
-        has_no_idea = self.share_loss - self.train_loss < THRESHOLDS["collapse_nats"].value
+        # Where nearly all images are of one class, no network could be far above it.
+        least = min(THRESHOLDS["collapse"].value, (1 - self.shares.max()) / 2)
+        least_nats = min(THRESHOLDS["collapse_nats"].value, self.share_loss / 2)
+        is_frequent = self.train_accuracy - self.shares.max() < least
+        has_no_idea = self.share_loss - self.train_loss < least_nats
         # A loss that still falls steadily is slow; a lower learning rate would make it slower.
         return bool(is_frequent or has_no_idea) and not self.falls_linearly
 

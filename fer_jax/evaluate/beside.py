@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from fer_jax import fer2013
 from fer_jax.config.data import HOLDOUT_NOTE
 from fer_jax.data import targets
 from fer_jax.data.examples import Examples
@@ -90,16 +91,18 @@ def find_votes(
         is_asked: the command line names the file.
 
     Returns:
-        None if there is no such file, or the data is pictures of the user's own.
+        None if there is no such file, the data is pictures of the user's own, or the networks have other
+        classes than FER2013, or its classes in another order.
 
     Raises:
-        ConfigError: the file is asked for, and the data is such.
+        ConfigError: the file is asked for, and the data or the classes are such.
         DataError: the file is asked for, but cannot be read or is not of this data.
     """
     if is_asked:
-        targets.refuse_votes_on_own(examples)
+        targets.refuse_votes_on_others(examples, labelling.names)
     path = _find_file(labelling, examples)
-    if path is None or examples.is_own:
+    # The votes are matched with labels, and the raters with answers, in FER2013's order.
+    if path is None or examples.is_own or not fer2013.are_known(labelling.names):
         return None
     try:
         where = f"{path} and {examples.description}"

@@ -177,6 +177,8 @@ class Classifier:
         """
         wanted = f"float [N, {len(self.labels)}], as predict returns them"
         came = to_array("the probabilities", probabilities, wanted=wanted)
+        if came.shape == (0,):
+            return []
         if not (np.issubdtype(came.dtype, np.floating) and came.shape[1:] == (len(self.labels),)):
             raise DataError(f"the probabilities came as {came.dtype} {list(came.shape)}; wanted {wanted}")
         return [None if np.isnan(row).any() else self.labels[int(row.argmax())] for row in came]

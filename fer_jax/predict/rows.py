@@ -204,6 +204,8 @@ class Faces:
         """
         names = [each.source for each in self.sources]
         name = names[0] if source is None and names else str(source)
+        # The rows have ./photo.png as photo.png, and a camera or an address as it came.
+        name = name if name in names else str(Path(name))
         if name not in names:
             raise ConfigError(
                 f"there is no source {name!r} here; name one of {', '.join(names[:5]) or 'none'}"

@@ -9,7 +9,7 @@ A space file ends with a dict from config field to its range or choices:
     }
 """
 
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,7 +143,9 @@ def _read(where: str, name: str, value: object) -> Range | Choices:
         low, high, kind = value
         wanted = int if kind.endswith("int") else int | float
         is_number = all(isinstance(end, wanted) and not isinstance(end, bool) for end in (low, high))
-        if is_number and math.isfinite(low) and math.isfinite(high) and low < high:
+        # Larger whole numbers are not exact as floats, in which they are drawn.
+        most = 2**53 if kind.endswith("int") else sys.float_info.max
+        if is_number and -most <= low < high <= most:
             if kind.startswith("log") and low <= 0:
                 raise ConfigError(f"{where}: {name} is {value!r}; wanted low > 0, since zero has no log")
             # Integer ends of a range of floats become floats.

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import safetensors.numpy
 from rich.console import Console
 
 from fer_jax.data.examples import Examples
+from fer_jax.data.targets import place_beside
 from fer_jax.errors import DataError, FerJaxError
 from fer_jax.inference import figures, weights
 from fer_jax.inference.figures import Recount
@@ -22,8 +23,6 @@ from fer_jax.runs import sources
 from fer_jax.runs.sources import Released
 from fer_jax.verify.checks import Check, compare, compare_hash, judge
 from fer_jax.verify.options import VerifyOptions
-
-_VOTES: Final = "fer2013new.csv"
 
 
 def check(console: Console, released: Released, options: VerifyOptions) -> Iterator[Check]:
@@ -60,7 +59,7 @@ def find_votes(options: VerifyOptions) -> Path | None:
     """Find FER+'s votes: the file that the options name, else the one beside the data; None without one."""
     if options.ferplus is not None or options.data is None:
         return options.ferplus
-    beside = options.data.parent / _VOTES
+    beside = place_beside(options.data)
     return beside if beside.is_file() else None
 
 

@@ -71,7 +71,10 @@ def _list_files(page: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; wanted a page in Markdown, saved as UTF-8") from None
 
 
 def load_claims() -> Any:

@@ -15,4 +15,5 @@ def test_flat_and_strange_images_stand_out_of_faces() -> None:
     assert found.is_flat.tolist() == [False] * 700 + [True, False, False]
     assert found.is_strange[700:].tolist() == [False, True, True]
     assert found.is_strange[:700].mean() <= 0.01
+    assert not find_not_faces(draw_examples(seed=5, examples=30).images).is_strange.any()
     assert (found.distance >= 0).all() and (found.distance <= 1.001).all()

@@ -18,6 +18,7 @@ from PIL import Image
 from fer_jax import fer2013
 from fer_jax.check import __main__ as check
 from fer_jax.check import dry_run, legibility, network, rate_range, run
+from fer_jax.check.data import check_classes
 from fer_jax.check.dry_run import DryRun
 from fer_jax.check.finding import Finding
 from fer_jax.config.augment import AugmentConfig
@@ -180,6 +181,16 @@ def write_votes(path: Path, examples: Examples) -> None:
         counts = ",".join(str(votes.get(choice, 0)) for choice in CHOICES)
         lines.append(f"{fer2013.USAGES[usage]},fer.png,{counts}")
     path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_small_part_does_not_hide_the_shares_of_a_large_one() -> None:
+    train, small = (7000, 7000), (6, 4)
+    for val, outcome, measured in (
+        ((1650, 1350), "warned", "shares differ from train's by 5.0 points (calm in val)"),
+        ((1510, 1490), "passed", "shares differ from train's by at most 10.0 points (calm in test)"),
+    ):
+        found = check_classes({"train": train, "val": val, "test": small}, ("calm", "angry"))
+        assert (found.outcome, found.measured) == (outcome, measured)
 
 
 def test_soft_labels_and_teachers_are_checked_as_they_are_trained(

@@ -454,6 +454,18 @@ def test_the_markdown_escapes_what_would_end_a_cell() -> None:
     assert "a \\| b" in text and "| a | b |" not in text
 
 
+@pytest.mark.parametrize("gap_ends", [[1.0, 3.0], [-1.0, 2.0]])
+def test_each_section_is_under_its_heading(gap_ends: list[float]) -> None:
+    result = make_result()
+    result["runs"][1] |= {"before": "run5", "changes": [["field", "0", "1"]]}
+    for run in result["runs"]:
+        run["gap_ends"] = [gap_ends] * 3
+    text = page.markdown(result, {name: f"{name}.png" for name in PICTURES})
+    assert re.findall("^## (.*)$", text, re.MULTILINE) == list(page.CONTENTS.values())
+    tests = text.split("## Which differences are significant")[1].split("## What changed")[0]
+    assert "tests.png" in tests and "McNemar" in tests
+
+
 def test_a_page_has_every_change_and_difference(
     tmp_path: Path, find_faults: Callable[[str], list[str]]
 ) -> None:

@@ -33,6 +33,11 @@ def test_an_option_is_what_train_takes(field: str, value: Any, words: list[str])
         ({"model.blocks.7.pool": True}, "there is no config field 'model.blocks.7.pool'"),
         ({"train.epochs": 1, 1: 2}, "here: there is no config field 1"),
         ("train.epochs=1", "here: it is 'train.epochs=1'; wanted a dict"),
+        (
+            {"split": {"seed": 3}},
+            "here: split has fields of its own, and the ones left out would be reset; set each",
+        ),
+        ({"model.blocks.*": {"pool": True}}, "set each by its name, such as model.blocks.0.features"),
     ],
     ids=str,
 )

@@ -212,6 +212,11 @@ def test_no_better_than_the_frequent_class_is_a_collapse() -> None:
     counts = (100, 100, 100, 400, 100, 100, 100)
     assert "collapsed" in holding(made(FLAT, train=0.42, val=0.4, counts=counts))
     assert "collapsed" not in holding(made(FLAT, train=0.47, val=0.45, counts=counts))
+    nearly_all = (1, 1, 1, 994, 1, 1, 1)
+    assert "collapsed" in holding(with_train_loss(made(FLAT, train=0.994, val=0.99, counts=nearly_all), 0.05))
+    assert "collapsed" not in holding(
+        with_train_loss(made(FLAT, train=1.0, val=0.99, counts=nearly_all), 0.004)
+    )
     stuck = made(FLAT, train=0.30, val=0.3)
     stuck.history[-1]["train_loss"] = math.log(7) - 0.01
     assert "collapsed" in holding(stuck)

@@ -84,6 +84,8 @@ def test_the_votes_beside_the_data_give_one_human_rater(faces: Examples, tmp_pat
     console, labelling = Console(quiet=True), Labelling(LabelsConfig(), fer2013.LABELS, is_own=True)
     assert beside.find_votes(console, labelling, faces, is_asked=False) is None
     write_votes(tmp_path / "fer2013new.csv", faces)
+    other_order = replace(labelling, names=tuple(sorted(fer2013.LABELS)))
+    assert beside.find_votes(console, other_order, faces, is_asked=False) is None
     votes = beside.find_votes(console, labelling, faces, is_asked=False)
     rows = LabelledRows(faces, np.arange(14, 21), {}, [])
     # Right on six of seven; the label stays the others' choice, whoever is left out.

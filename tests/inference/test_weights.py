@@ -30,6 +30,7 @@ def test_below_the_threshold_there_is_no_answer(classifier: Classifier) -> None:
     np.testing.assert_array_equal(always, classifier.predict(FACES, abstain_below=0))
     assert classifier.answers(always) == ["angry", "angry", "sad"]
     assert classifier.answers(classifier.predict(FACES, abstain_below=1)) == [None] * 3
+    assert classifier.answers([]) == classifier.answers(found[:0]) == []
 
 
 @pytest.mark.parametrize("threshold", [50, -0.1, float("nan"), "0.5", True])

@@ -61,6 +61,7 @@ REFUSED: list[tuple[str, str]] = [
     ('{"optimizer.peak_rate": (0.0, 0.1, "log")}', "wanted low > 0"),
     ('{"optimizer.peak_rate": (0.0, 0.1, "linear")}', "optimizer.peak_rate cannot be 0.0: config field"),
     ('{"train.epochs": (2, 8, "linear")}', 'give integers and "int"'),
+    ('{"train.epochs": (2, 10**400, "int")}', "train.epochs is (2, 1000"),
     ('{"train.epochs": (2.5, 8, "int")}', "train.epochs is (2.5, 8, 'int'); wanted"),
     ('{"optimizer.name": ["adam", "sdg"]}', "optimizer.name cannot be 'sdg'"),
     ('{"optimizer.name": ["adam", "adam"]}', "a list of two different choices"),

@@ -64,6 +64,12 @@ def test_a_page_its_json_and_its_commit_go_together(tree: Path) -> None:
     assert verify.main([str(tree / "page.md")]) == 0
 
 
+def test_a_page_that_is_no_text_is_named(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "old.md").write_bytes("Gefühle".encode("latin-1"))
+    assert verify.main([str(tree)]) == 3
+    assert "old.md is not UTF-8 text; wanted a page in Markdown, saved as UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["page.md", "counts.json"])
 def test_a_changed_digit_is_found(tree: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tree / file
