@@ -30,6 +30,7 @@ from fer_jax.config.files import load_config, to_json
 from fer_jax.config.overrides import list_leaves, with_data
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, FerJaxError, RunError
+from fer_jax.files import expand_home
 from fer_jax.runtime.door import INTERRUPTED, leave
 from fer_jax.runtime.environment import check_xla_flags, explain_start
 from fer_jax.runtime.output import CLOSED_STATUS, discard, guard_streams, has_lost_reader, plain_warnings
@@ -116,7 +117,24 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
         raise ConfigError("--quiet and --verbose came together; give one of them")
     if parsed.general.quiet or parsed.general.verbose:
         set_verbosity(Verbosity.QUIET if parsed.general.quiet else Verbosity.VERBOSE)
-    return parsed.command
+    return expand_paths(parsed.command)
+
+
+def expand_paths(options: Any) -> Any:
+    """Replace `~` in every path of a command's options: in `--out=~/x` no shell does.
+
+    >>> expand_paths(GeneralOptions(quiet=True)).quiet
+    True
+    """
+    paths = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
+    found = {name: _expand(value) for name, value in paths.items() if isinstance(value, Path | tuple)}
+    return dataclasses.replace(options, **found)
+
+
+def _expand(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_expand, value))
+    return expand_home(value) if isinstance(value, Path) else value
 
 
 def has_settings(command: type) -> bool:

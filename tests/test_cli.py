@@ -17,12 +17,14 @@ import pytest
 
 from fer_jax import __main__ as door
 from fer_jax import cli
+from fer_jax.compare.__main__ import CompareCommand
 from fer_jax.config.fields import USUAL_NAMES, field_of, suggest_usual
 from fer_jax.config.files import to_json
 from fer_jax.config.overrides import list_leaves
 from fer_jax.config.run import Config
 from fer_jax.runtime.verbosity import Verbosity, get_verbosity
 from fer_jax.show.__main__ import ShowCommand
+from fer_jax.train.__main__ import TrainCommand
 from fer_jax.train.__main__ import main as train
 
 COLUMNS = 80
@@ -121,6 +123,17 @@ def test_a_usual_name_is_refused_with_the_name_it_has_here(
 def test_an_option_of_the_command_is_no_slip() -> None:
     assert cli.parse(ShowCommand, ["--config", "run1", "--seed", "3"], prog="show").seed == 3
     assert suggest_usual("lr", ["out"]) == ""
+
+
+def test_the_home_folder_is_found_where_no_shell_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ["--config=run1", "--data=~/faces.csv", "--run-dir=~/runs/x"]
+    found = cli.parse(TrainCommand, words, prog="train")
+    assert (found.data, found.run_dir) == (tmp_path / "faces.csv", tmp_path / "runs" / "x")
+    runs = cli.parse(CompareCommand, ["~/a", "~/b"], prog="compare").runs
+    assert [str(each) for each in runs] == [str(tmp_path / name) for name in "ab"]
 
 
 def test_every_suggestion_is_an_option() -> None:

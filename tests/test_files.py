@@ -39,6 +39,13 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) ->
         new.write_text("whole")
 
 
+@pytest.mark.parametrize("letter", ["a", "笑", "😀"])
+def test_the_longest_name_is_written(letter: str, tmp_path: Path) -> None:
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".txt")
+    write_text(path, "whole")
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "a.txt"
     write_text(path, "old")

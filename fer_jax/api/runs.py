@@ -17,7 +17,7 @@ from fer_jax.api.scores import Scores
 from fer_jax.config import overrides
 from fer_jax.config.checks import check_choice, check_ranges
 from fer_jax.config.data import LabelSource, Part
-from fer_jax.config.files import load_config
+from fer_jax.config.files import check_types, load_config
 from fer_jax.config.run import Config
 from fer_jax.errors import ConfigError, RunError
 from fer_jax.evaluate import predictions
@@ -311,7 +311,7 @@ def train_seeds(
 def _make_config(
     config: Config | str | Path, data: str | Path | None, settings: Mapping[str, Any] | None
 ) -> Config:
-    loaded = config if isinstance(config, Config) else load_config(config)
+    loaded = check_types(config, where="config") if isinstance(config, Config) else load_config(config)
     changed = overrides.apply(loaded, settings, where="settings") if settings else loaded
     return overrides.with_data(changed, _as_path(data), None)
 

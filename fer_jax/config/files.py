@@ -125,8 +125,16 @@ def load_config(named: str | Path) -> Config:
             f"{path} defines no `config`: import Config from fer_jax.config, and end the file with "
             "`config = Config(name=...)`"
         )
-    # A dataclass accepts any type; from_json checks each one.
-    return from_json(Config, dataclasses.asdict(config), where=str(path))
+    return check_types(config, where=str(path))
+
+
+def check_types(config: Config, *, where: str) -> Config:
+    """Check the type of each field, which a dataclass does not; whole numbers of float fields become floats.
+
+    Raises:
+        ConfigError: a field has the wrong type, or is none of its choices.
+    """
+    return from_json(Config, dataclasses.asdict(config), where=where)
 
 
 def run_file(path: Path) -> Json:

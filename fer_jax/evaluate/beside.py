@@ -96,11 +96,11 @@ def find_votes(
 
     Raises:
         ConfigError: the file is asked for, and the data or the classes are such.
-        DataError: the file is asked for, but cannot be read or is not of this data.
+        DataError: the file is asked for, but is not there, cannot be read or is not of this data.
     """
     if is_asked:
         targets.refuse_votes_on_others(examples, labelling.names)
-    path = _find_file(labelling, examples)
+    path = _find_file(labelling, examples, is_asked=is_asked)
     # The votes are matched with labels, and the raters with answers, in FER2013's order.
     if path is None or examples.is_own or not fer2013.are_known(labelling.names):
         return None
@@ -115,13 +115,13 @@ def find_votes(
     return votes.counts
 
 
-def _find_file(labelling: Labelling, examples: Examples) -> Path | None:
+def _find_file(labelling: Labelling, examples: Examples, *, is_asked: bool) -> Path | None:
     config, source = labelling.config, examples.source
     if config.source == "ferplus":
         return targets.find_votes(config)
     if config.ferplus is not None:
         named = expand_home(config.ferplus)
-        return named if named.is_file() else None
+        return ferplus.find(named) if is_asked or named.is_file() else None
     if source is None:
         return None
     places = (targets.place_beside(source), targets.DEFAULT_FILE)

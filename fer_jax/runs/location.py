@@ -71,10 +71,7 @@ def choose_place(
         near = suggest_run(home) or "; give the folder of the run to resume"
         raise RunError(f"--run-dir is {home}, and {there}{near}")
     if not is_resumed:
-        if (home / "run.json").exists():
-            raise RunError(
-                f"{home} holds a run already; add --resume to continue it, or give another --run-dir"
-            )
+        _refuse_old(home, folders)
         return Place(configs, folders, home)
     trained = record.read_record(home).seeds or seeds
     if trained != seeds:
@@ -92,6 +89,15 @@ def choose_place(
     longer_train = [replace(each.train, extra_epochs=extensions) for each in configs]
     longer_configs = [replace(one, train=train) for one, train in zip(configs, longer_train, strict=True)]
     return Place(longer_configs, folders, home)
+
+
+def _refuse_old(home: Path, folders: Sequence[Path]) -> None:
+    """Refuse to train a new run into a folder that holds one, be it that of one of the seeds."""
+    if (home / "run.json").exists():
+        raise RunError(f"{home} holds a run already; add --resume to continue it, or give another --run-dir")
+    for folder in folders:
+        if (folder / "run.json").exists():
+            raise RunError(f"{folder} holds a run of its own; move it away, or give another --run-dir")
 
 
 def _adopt_classes(config: Config, folder: Path) -> Config:

@@ -101,7 +101,8 @@ def train(
         for folder in dict.fromkeys([place.home, *place.folders]) if peers.is_leader else ():
             locks.enter_context(runs_folder.locked(folder))
             remove_temporaries(folder)
-        if peers.is_leader and not is_resumed and (place.home / "run.json").exists():
+        is_new = peers.is_leader and not is_resumed
+        if is_new and any((each / "run.json").exists() for each in (place.home, *place.folders)):
             raise RunError(f"another run was made in {place.home} at the same moment; start again")
         return _train(
             place,

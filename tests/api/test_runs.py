@@ -5,14 +5,16 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import fer_jax
+from fer_jax.config.data import DataConfig
 from fer_jax.config.files import load_config, to_json
 from fer_jax.config.run import Config
+from fer_jax.config.training import OptimizerConfig
 from fer_jax.data.synthetic import draw_examples
 from fer_jax.errors import ConfigError, FerJaxError, RunError
 from fer_jax.evaluate import __main__ as evaluate
@@ -222,3 +224,19 @@ def test_settings_and_the_name_of_the_config_are_in_the_command() -> None:
         assert describe_training(path, config, seeds=1, run_dir=None) == "fer_jax.train_run(config)"
     with pytest.raises(ConfigError, match=r"train\.epochs is 0"):
         _make_config(path, None, {"train.epochs": 0})
+
+
+def test_a_config_from_python_is_checked_as_a_file_is() -> None:
+    from fer_jax.api.runs import _make_config
+
+    # A whole number, which config.json would have as 1.0, must not look like a change to a resumed run.
+    whole = Config(name="a", optimizer=OptimizerConfig(peak_rate=1))
+    assert repr(_make_config(whole, None, None).optimizer.peak_rate) == "1.0"
+    wrong: list[tuple[Any, str]] = [
+        (OptimizerConfig(schedule=cast("Any", "cosin")), r"optimizer\.schedule is 'cosin'; wanted one of"),
+        (DataConfig(path=cast("Any", Path("a.csv"))), r"data\.path is PosixPath\('a.csv'\); wanted str"),
+    ]
+    for section, message in wrong:
+        name = type(section).__name__.removesuffix("Config").lower()
+        with pytest.raises(ConfigError, match=message):
+            _make_config(Config(name="a", **{name: section}), None, None)

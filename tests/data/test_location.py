@@ -1,4 +1,5 @@
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_search_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_file(DataConfig(path="given")) == Path("given/train.csv")
     assert find_file(DataConfig(path="given", source="synthetic")) is None
     assert load_examples(DataConfig(path="given")).description.startswith("given/train.csv: 2 Training rows")
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest.parquet"])
+def test_a_manifest_in_a_folder_is_not_passed_over(name: str, folder: Path) -> None:
+    (folder / "mine" / "happy").mkdir(parents=True)
+    write_csv(folder / "mine" / name, "path,label\n")
+    assert find_file(DataConfig(path="mine")) == Path("mine") / name
+    with zipfile.ZipFile(folder / "mine.zip", "w") as archive:
+        archive.writestr(f"mine/{name}", "path,label\n")
+    with pytest.raises(DataError, match=f"found the manifest mine/{name}, by which .* add --data.fit resize"):
+        load_examples(DataConfig(path="mine.zip"))
 
 
 @pytest.mark.parametrize("place", ["path", "variable"])

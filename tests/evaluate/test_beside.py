@@ -122,3 +122,7 @@ def test_votes_of_other_data_are_a_note_unless_they_were_asked_for(
     asked = replace(own, config=LabelsConfig(ferplus=str(tmp_path / "fer2013new.csv")))
     with pytest.raises(DataError, match="there are votes for 14 Training rows, and the data has 21"):
         beside.find_votes(console, asked, other, is_asked=True)
+    nowhere = replace(own, config=LabelsConfig(ferplus="no.csv"))
+    with pytest.raises(DataError, match=r"there is no file of FER\+ votes no.csv"):
+        beside.find_votes(console, nowhere, faces, is_asked=True)
+    assert beside.find_votes(console, nowhere, faces, is_asked=False) is None

@@ -168,6 +168,14 @@ def test_folders_of_several_seeds_stand_beside_each_other(
     assert names == [["a-seeds0-1", "a-seed0", "a-seed1"], ["a-seeds0-1-2", "a-seed0-2", "a-seed1-2"]]
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("", "; add --resume"), ("seed1", " of its own; move it away")])
+def test_no_run_of_a_seed_is_written_over(name: str, wanted: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / name / "run.json").touch()
+    with pytest.raises(RunError, match=f"holds a run.*{wanted}"):
+        choose_place(Config(name="a"), 2, tmp_path, is_resumed=False)
+
+
 def figures(correct: int) -> dict[str, Any]:
     ratios = {"accuracy": correct / 200, "balanced_accuracy": 0.5, "macro_f1": 0.25}
     return {"val": {"correct": correct, "total": 200, "loss": 1.5, **ratios}}

@@ -53,6 +53,7 @@ UNNAMED: Final = -1
 
 ANNOTATORS: Final = 10
 
+_OTHER: Final = "give another --ferplus (of train and check: --labels.ferplus)"
 _CURE: Final = "download fer2013new.csv again from https://github.com/microsoft/FERPlus"
 # Labels and votes agree on two rows of three; those of different files, on about one of five.
 _LEAST_AGREEMENT: Final = 0.4
@@ -110,9 +111,7 @@ def find(path: Path) -> Path:
     """
     found = expand_home(path)
     if not found.is_file():
-        raise DataError(
-            f"there is no file of FER+ votes {path}{suggest_path(found) or '; give another --ferplus'}"
-        )
+        raise DataError(f"there is no file of FER+ votes {path}{suggest_path(found) or f'; {_OTHER}'}")
     return found
 
 
@@ -126,7 +125,7 @@ def read(path: Path) -> Votes:
         check_source(path)
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: cannot read it: {error.strerror}; give another --ferplus") from None
+        raise DataError(f"{path}: cannot read it: {error.strerror}; {_OTHER}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: found text that is not UTF-8; wanted FER+'s CSV file; {_CURE}") from None
     lines = text.replace("\r\n", "\n").split("\n")

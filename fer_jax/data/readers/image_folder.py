@@ -57,7 +57,11 @@ class _ImageError(Exception):
 
 
 def list_folder(path: Path) -> ImageFiles:
-    """List the files of a folder, four levels deep, without system files."""
+    """List the files of a folder, four levels deep, without system files.
+
+    Raises:
+        DataError: the folder of a label or a part is a link, which is not followed.
+    """
     names: list[str] = []
 
     def fail(error: OSError) -> None:  # os.walk would pass over a folder that it cannot read.
@@ -66,6 +70,12 @@ def list_folder(path: Path) -> ImageFiles:
     for parent, folders, files in os.walk(path, onerror=fail):
         inner = Path(parent).relative_to(path)
         folders[:] = [name for name in folders if not is_litter(name)] if len(inner.parts) < _LEVELS else []
+        for name in folders:
+            if Path(parent, name).is_symlink() and _has_meaning(name):
+                raise DataError(
+                    f"{printable(str(Path(parent, name)))}: found a link to a folder, which is not followed; "
+                    "copy the folder there"
+                )
         prefix = "" if inner == Path() else f"{inner.as_posix()}/"
         names += [prefix + name for name in files if not is_litter(name)]
     return ImageFiles(names, lambda name: _file_size(path / name), lambda name: (path / name).read_bytes())
@@ -80,11 +90,13 @@ def _file_size(path: Path) -> int:
 
 def holds_images(path: Path) -> bool:
     """Whether a folder holds folders of labels or parts, by their names."""
-    names = [each.name for each in path.iterdir() if each.is_dir()]
-    return any(
-        name.casefold() in PARTS or parse_label(name) is not None or folder_names.is_ferplus_output(name)
-        for name in names
-    )
+    return any(_has_meaning(each.name) for each in path.iterdir() if each.is_dir())
+
+
+def _has_meaning(name: str) -> bool:
+    """Whether a folder of this name is that of a label or a part."""
+    is_part = name.casefold() in PARTS or folder_names.is_ferplus_output(name)
+    return is_part or parse_label(name) is not None
 
 
 def decode(files: ImageFiles, *, where: str, on_bad_row: BadRow) -> tuple[Rows, list[str]]:

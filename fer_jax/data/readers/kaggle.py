@@ -24,6 +24,7 @@ from fer_jax.data.readers.archives import Archive
 from fer_jax.data.readers.file_kinds import printable
 from fer_jax.data.readers.kaggle_csv.header import WANTED_HEADER, read_header
 from fer_jax.data.readers.kaggle_csv.rows import Rows, parse
+from fer_jax.data.readers.own import manifest
 from fer_jax.errors import DataError
 from fer_jax.litter import is_litter
 from fer_jax.text import counted
@@ -113,6 +114,12 @@ def _refuse_foreign(archive: Archive, path: Path) -> None:
         raise DataError(
             f"{path}: this is an Excel workbook; save it as CSV: "
             "pandas.read_excel(FILE).to_csv('fer2013.csv', index=False)"
+        )
+    table = next((name for name in names if name.rpartition("/")[2] in manifest.NAMES), None)
+    if table is not None:
+        raise DataError(
+            f"{path}: found the manifest {printable(table)}, by which pictures of your own are read; add "
+            "--data.fit resize to read them, or take it out"
         )
     if names and all(name.endswith(".npy") for name in names):
         raise DataError(f"{path}: these are NumPy arrays; save their rows as CSV, {WANTED_HEADER}")

@@ -165,6 +165,15 @@ def test_a_link_to_nothing_is_a_bad_image(tmp_path: Path) -> None:
     assert len(kaggle.read(root, on_bad_row="skip")) == 1
 
 
+@pytest.mark.parametrize("name", ["train/happy", "test"])
+def test_a_linked_folder_is_refused_and_not_left_out(name: str, tmp_path: Path) -> None:
+    root = write({"train/sad/0.png": FACE}, tmp_path / "fer")
+    (tmp_path / "else" / "sad").mkdir(parents=True)
+    (root / name).symlink_to(tmp_path / "else")
+    with pytest.raises(DataError, match=f"fer/{name}: found a link to a folder, which is not followed; copy"):
+        kaggle.read(root, on_bad_row="skip")
+
+
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [

@@ -8,7 +8,7 @@ import csv
 import difflib
 import importlib.util
 import io
-import os
+import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +78,7 @@ def parse(content: bytes, *, where: str, folder: str) -> tuple[list[Labelled], l
     rows = _read_parquet(content, where) if is_parquet else _read_csv(content, where)
     good: list[Labelled] = []
     messages: list[str] = []
-    lines: dict[str, str] = {}
+    lines: dict[str, tuple[str, str]] = {}
     parts: dict[str, tuple[int, str]] = {}
     for line, fields in rows:
         try:
@@ -117,13 +117,15 @@ def _check(fields: Fields, line: str, folder: str) -> Labelled:
             raise _RowError(f"found the split {fields['split'][:40]!r}; wanted train, val or test")
         part = USAGES.index(PARTS[fields["split"].casefold()])
     where, label = f"{line}, {printable(path)}", unify_name(fields["label"])
-    return Labelled(folder + os.path.normpath(path), where, label, part, fields.get("group", ""))
+    return Labelled(folder + posixpath.normpath(path), where, label, part, fields.get("group", ""))
 
 
-def _compare(each: Labelled, line: str, lines: dict[str, str], parts: dict[str, tuple[int, str]]) -> None:
+def _compare(
+    each: Labelled, line: str, lines: dict[str, tuple[str, str]], parts: dict[str, tuple[int, str]]
+) -> None:
     """Refuse a row that contradicts an earlier one; remember it otherwise."""
     if each.name in lines:
-        first_line, label = lines[each.name].split("\n")
+        first_line, label = lines[each.name]
         same = "with the same label" if label == each.label else f"there labelled {label[:40]!r}"
         raise _RowError(
             f"found the picture {printable(each.name)} labelled {each.label[:40]!r}, which {first_line} has "
@@ -136,7 +138,7 @@ def _compare(each: Labelled, line: str, lines: dict[str, str], parts: dict[str, 
                 f"found the group {each.group[:40]!r} in {OWN_PARTS[each.part]}, and {first_line} has it in "
                 f"{OWN_PARTS[part]}; wanted a group in one part"
             )
-    lines[each.name] = f"{line}\n{each.label}"
+    lines[each.name] = (line, each.label)
 
 
 def _split_header(line: str) -> list[str]:

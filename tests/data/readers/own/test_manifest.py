@@ -31,6 +31,12 @@ def test_rows_by_hand() -> None:
     ]
 
 
+def test_a_label_of_two_lines_is_a_label() -> None:
+    rows, messages = parse('path,label\n1.png,"very\nhappy"\n1.png,sad\n')
+    assert [each.label for each in rows] == ["very\nhappy"]
+    assert "which line 3 has already, there labelled 'very" in messages[0]
+
+
 def test_parquet_is_the_same_as_csv() -> None:
     table = pd.DataFrame({"path": ["a.png", "b.png"], "label": [3, 4], "group": ["x", None]})
     from_parquet, _ = manifest.parse(to_parquet(table), where="m.parquet", folder="in/")
@@ -75,6 +81,7 @@ def test_gaps_in_nullable_columns_of_parquet_and_values_that_are_no_text() -> No
             "labelled 'b', which line 2 has already, there labelled 'a'; wanted each picture once",
         ),
         ("1.png,a,train,", "which line 2 has already, with the same label"),
+        ('1.png,"very\nhappy",train,', "which line 2 has already, there labelled 'a'"),
         ("x.png,a,train", "line 3: found 3 fields in 'x.png,a,train'; wanted 4: path,label,split,group; put"),
         ("x.png,a,b,train,", "line 3: found 5 fields in 'x.png,a,b,train,'; wanted 4"),
     ],
