@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fer_jax.config.run import Config
+from fer_jax.errors import RunError
 from fer_jax.report.seeds import best_epoch_note, epoch_line, markdown_report, seeds_table, summarise_seeds
 from fer_jax.runs.location import choose_place
 from fer_jax.train import __main__ as train
