@@ -41,7 +41,8 @@ from fer_jax.models.summary import list_layers
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
-from fer_jax.runs.results import refuse_other
+from fer_jax.runs import outputs
+from fer_jax.runs.results import read_old, refuse_other
 from fer_jax.runtime import machine
 from fer_jax.text import counted
 
@@ -120,10 +121,14 @@ def measure(options: "BiasVarianceCommand", *, invocation: str, clock: Clock) ->
     settings = list_own_settings(config)
     inputs = {"name": config.name, "part": part, "width": options.width, "data.sha256": examples.sha256}
     refuse_other(path, inputs | {"settings": settings}, may_replace=options.overwrite)
+    old = read_old(path)
+    is_study = isinstance(old, dict) and {"losses", "lanes"} <= old.keys()
+    sources = [each for each in (examples.source, options.ferplus) if each is not None]
+    outputs.check_file("--out", path, inputs=sources, may_replace=options.overwrite or is_study)
     # Before the hours of training, since it may refuse the file.
     noise = _bound_noise(study, examples, options.ferplus)
     layers = list_layers(make_model(study.config.model, study.config.device))
-    with runs_folder.locked(study.work_dir):
+    with runs_folder.locked(study.work_dir, option="--work-dir"):
         _train_missing(console, study, clock)
         logits, replicas = _read_replicas(study)
     log_probs = log_softmax(logits.astype(np.float64), axis=-1)

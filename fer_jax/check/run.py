@@ -76,7 +76,7 @@ def check(config: Config, *, out: Path | None, is_quick: bool, may_replace: bool
     prepared = prepare(config, examples, console=console)
     untried = list_untried(config, devices=place.devices)
     terminal.show_notes(console, [*prepared.notes, *untried])
-    with runs_folder.locked(folder):
+    with runs_folder.locked(folder, option="--out"):
         with replacing(folder / SHEET) as new:
             contact_sheet.lay_out_augmented(
                 numpy_rng(config.train.seed, Stream.SHOW),

@@ -70,13 +70,13 @@ def _compare(options: CompareCommand) -> int:
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.compare import entries
     from fer_jax.runs import inputs, outputs
-    from fer_jax.runs.location import find_folders
+    from fer_jax.runs.location import find_common_folder, find_folders
 
     folders = find_folders(options.runs)
     entries.check_comparable(entries.group([entries.read_run(each) for each in folders]), options.split)
     data = inputs.check_data(folders[0], options.data, options.on_bad_row)
-    if options.out is not None:
-        outputs.check_folder("--out", options.out)
+    out = find_common_folder(folders) if options.out is None else options.out
+    outputs.check_folder("--out", out)
     if options.csv is not None:
         read = [*folders, *([] if data is None else [data])]
         outputs.check_file("--csv", options.csv, inputs=read, may_replace=options.overwrite)
@@ -89,7 +89,7 @@ def _compare(options: CompareCommand) -> int:
         part=options.split,
         on_bad_row=options.on_bad_row,
         has_speed=options.speed,
-        out=options.out,
+        out=out,
         name=options.name,
         csv=options.csv,
         invocation=_invocation(options),

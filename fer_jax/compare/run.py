@@ -1,6 +1,5 @@
 """Comparing runs: from their folders to a table, tests of their differences, and a page."""
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ def compare_runs(
     part: str,
     on_bad_row: BadRow | None,
     has_speed: bool,
-    out: Path | None,
+    out: Path,
     name: str,
     csv: Path | None,
     invocation: str,
@@ -66,7 +65,7 @@ def compare_runs(
         part: see `inference.rows.choose_rows`.
         on_bad_row: what to do with a malformed row; None for the setting of the first run.
         has_speed: whether to show the speed of training.
-        out: the folder to write to; None for the one that holds the runs.
+        out: the folder to write to, made if need be.
         name: of the files.
         csv: a file for the table of runs; None for none.
         invocation: the command line, for the record.
@@ -84,7 +83,6 @@ def compare_runs(
         has_speed=has_speed,
         invocation=invocation,
     )
-    out = _common_folder(find_folders(paths)) if out is None else out
     written = write(result, out, name)
     console.print(text.terminal(result))
     console.print(f"written to {out}: {', '.join(written)}")
@@ -134,12 +132,6 @@ def write_csv(result: Json, path: Path) -> None:
     import pandas as pd  # Only needed here, and slow to import.
 
     write_text(path, pd.DataFrame(records.list_records(result)).to_csv(index=False))
-
-
-def _common_folder(folders: Sequence[Path]) -> Path:
-    """Find the folder that holds all runs."""
-    parents = {folder.parent for folder in folders}
-    return parents.pop() if len(parents) == 1 else Path(os.path.commonpath([p.resolve() for p in parents]))
 
 
 def measure(

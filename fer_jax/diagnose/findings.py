@@ -19,7 +19,7 @@ def diagnose(evidence: Evidence) -> Json:
     Returns:
         The content of `diagnosis.json`: `sentence`; `findings` of `rule`, `holds`, `says`, `figures`,
         `threshold` and `cannot_judge` (why, or None), one for each rule; `next` of
-        `field`, `from`, `to` and `why`, each field once; `decomposition`.
+        `field`, `from`, `to` and `why`, each field once; `decomposition`; `epochs`, how many there were.
     """
     outcomes = judge(evidence)
     holding = [each for each in outcomes if each.holds]
@@ -41,6 +41,7 @@ def diagnose(evidence: Evidence) -> Json:
         ],
         "next": [{"field": c.name, "from": c.old, "to": c.new, "why": c.why} for c in changes.values()],
         "decomposition": evidence.decomposition,
+        "epochs": len(evidence.history),
     }
 
 

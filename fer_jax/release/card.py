@@ -177,7 +177,17 @@ def are_teachers_selected(teachers: Json | None) -> bool:
     return teachers is not None and any(run.get("select") == "best" for run in teachers["runs"])
 
 
-def role_of(part: str, config: Config, teachers: Json | None) -> str:
+def is_ancestor_selected(ancestor: Json | None) -> bool:
+    """Whether the epoch of an ancestor, or of one of its own, was selected on the validation part.
+
+    `ancestor` is from a run's record, see `RunRecord.ancestor`.
+    """
+    if ancestor is None:
+        return False
+    return ancestor.get("select") == "best" or is_ancestor_selected(ancestor["training"].get("ancestor"))
+
+
+def role_of(part: str, config: Config, teachers: Json | None, ancestor: Json | None) -> str:
     """Describe what a part, or a usage, was used for: how much its accuracy is worth depends on it."""
     if part == "train":
         return "trained on"
@@ -185,4 +195,5 @@ def role_of(part: str, config: Config, teachers: Json | None) -> str:
     if not is_val:
         return "held back from training and selection"
     of_teachers = "; its teachers' epochs were" if are_teachers_selected(teachers) else ""
-    return _VAL_ROLES[config.train.select] + of_teachers
+    of_ancestor = "; its ancestor's epoch was" if is_ancestor_selected(ancestor) else ""
+    return _VAL_ROLES[config.train.select] + of_teachers + of_ancestor

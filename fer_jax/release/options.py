@@ -65,7 +65,7 @@ def choose_folder(options: ReleaseOptions) -> Path:
             f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
         )
     # Imported here: --help and misspelt options need not wait for NumPy.
-    from fer_jax.runs import sources
+    from fer_jax.runs import outputs, sources
 
     package = sources.WEIGHTS
     if options.into_package and options.out is not None:
@@ -81,4 +81,5 @@ def choose_folder(options: ReleaseOptions) -> Path:
     taken = [str(file) for file in files if file.exists()]
     if taken and not options.overwrite:
         raise RunError(f"{join(taken)} would be replaced; give another --name or --out, or --overwrite")
+    outputs.check_folder("--out", out)
     return out

@@ -73,9 +73,10 @@ class Story:
         metrics: content of `metrics.json`, part -> what `metrics.scores.summarise` gives; empty before the
             run has finished.
         history: one record per epoch; may be empty.
-        evaluations: part -> content of `evaluate_PART.json`, of the parts that `evaluate` has measured.
+        evaluations: part -> content of `evaluate_PART.json`, of the parts that `evaluate` has measured with
+            the weights that the run has now.
         sheets: part -> content of `evaluate_PART_faces.json`.
-        diagnosis: content of `diagnosis.json`, or None.
+        diagnosis: content of `diagnosis.json`; None without one, or if the run has been trained on since.
     """
 
     folder: Path
@@ -266,16 +267,29 @@ def gather(folder: Path) -> Story:
     if history and run.get("measured_epoch") not in (None, *(each["epoch"] for each in history)):
         raise RunError(f"{folder}/run.json is damaged: measured_epoch is no epoch of {log}; restore it")
     stems = {part: stem for part in PARTS if (stem := find_evaluation(folder, part)) is not None}
+    evaluations = {part: saved.read_figures(folder / f"{stem}.json") for part, stem in stems.items()}
+    evaluations = {part: each for part, each in evaluations.items() if not _is_old(each, run, history)}
+    diagnosis = _read_if_there(folder / "diagnosis.json")
+    if diagnosis is not None and diagnosis.get("epochs", len(history)) != len(history):
+        diagnosis = None
     return Story(
         folder=folder,
         run=run,
         config=from_json(Config, read_json(config), where=str(config)),
         metrics=saved.read_metrics(folder) if (folder / "metrics.json").exists() else {},
         history=history,
-        evaluations={part: saved.read_figures(folder / f"{stem}.json") for part, stem in stems.items()},
-        sheets={part: _read_if_there(folder / f"{stem}_faces.json") or {} for part, stem in stems.items()},
-        diagnosis=_read_if_there(folder / "diagnosis.json"),
+        evaluations=evaluations,
+        sheets={part: _read_if_there(folder / f"{stems[part]}_faces.json") or {} for part in evaluations},
+        diagnosis=diagnosis,
     )
+
+
+def _is_old(figures: Json, run: Json, history: Sequence[Json]) -> bool:
+    """Whether `evaluate` has measured other weights than a finished run has: it was resumed since."""
+    measured = run.get("measured_epoch")
+    step = next((each.get("step") for each in history if each["epoch"] == measured), None)
+    mark = figures.get("checkpoint")
+    return step is not None and isinstance(mark, dict) and mark.get("step", step) != step
 
 
 def find_evaluation(folder: Path, part: str) -> str | None:

@@ -61,10 +61,14 @@ def newest_folders(names: Sequence[str]) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, option: str = "--run-dir") -> Iterator[None]:
     """Lock a run's folder, made if need be. A process that ends, even by a kill, holds it no longer.
 
     A folder that was made here, and into which nothing was written, is removed again.
+
+    Args:
+        folder: of a run, or another that one process alone may write.
+        option: that names it, for messages.
 
     Raises:
         RunError: another process holds it, or it cannot be made.
@@ -75,10 +79,10 @@ def locked(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock.hold(folder))
         except lock.HeldError as error:
-            raise RunError(_describe_holder(folder, error)) from None
+            raise RunError(_describe_holder(folder, error, option)) from None
         except OSError as error:
             raise RunError(
-                f"the run folder {folder} cannot be used: {error.strerror}; give another --run-dir"
+                f"the folder {folder} cannot be used: {error.strerror}; give another {option}"
             ) from None
         try:
             yield
@@ -87,9 +91,9 @@ def locked(folder: Path) -> Iterator[None]:
                 lock.remove_empty(folder)
 
 
-def _describe_holder(folder: Path, error: lock.HeldError) -> str:
+def _describe_holder(folder: Path, error: lock.HeldError, option: str) -> str:
     holder = "" if error.owner is None else f" ({error.owner})"
     gone = "" if error.record is None else f"; if that machine is gone, delete {error.record}"
     return (
-        f"another run is writing in {folder}{holder}: wait for it or stop it, or give another --run-dir{gone}"
+        f"another run is writing in {folder}{holder}: wait for it or stop it, or give another {option}{gone}"
     )

@@ -4,6 +4,7 @@ One seed: `runs/NAME-seedS`. Several: an ordinary folder for each, and `runs/NAM
 With `--run-dir` this is the one that is named, and the seeds' folders are in it.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -199,3 +200,18 @@ def _find_seed(home: Path, named: Path) -> Path:
     raise RunError(
         f"{home} refers to the run {named}, which is missing; put it back, or name the runs one by one"
     )
+
+
+def find_common_folder(folders: Sequence[Path]) -> Path:
+    """Find the folder that holds all runs.
+
+    Raises:
+        RunError: only the root of the disk does, where no results belong.
+    """
+    parents = {folder.parent for folder in folders}
+    if len(parents) == 1:
+        return parents.pop()
+    common = Path(os.path.commonpath([each.resolve() for each in parents]))
+    if common == common.parent:
+        raise RunError(f"the runs have no folder in common but {common}; name one to write into with --out")
+    return common

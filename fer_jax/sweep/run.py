@@ -33,6 +33,7 @@ from fer_jax.parallel.mesh import list_places
 from fer_jax.randomness import Stream, jax_key
 from fer_jax.report import terminal
 from fer_jax.runs import folder as runs_folder
+from fer_jax.runs import outputs
 from fer_jax.runtime import machine
 from fer_jax.runtime.progress import Steps
 from fer_jax.runtime.signals import StopError, name_signal, watch_signals
@@ -65,6 +66,7 @@ def sweep(plan: Plan, *, clock: Clock, sleep: Callable[[float], None]) -> int:
     """
     started = clock()
     console = terminal.begin(f"fer_jax sweep {plan.name} -> {plan.folder}", plan.config)
+    outputs.check_folder("--out", plan.folder)
     _check_devices(plan)
     config, examples = terminal.load_training_data(console, plan.config)
     plan = replace(plan, config=config)

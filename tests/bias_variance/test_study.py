@@ -178,6 +178,17 @@ def test_a_damaged_file_of_a_replica_is_made_again(finished: Path, tmp_path: Pat
     assert without_clock(read(folder)) == without_clock(read(finished))
 
 
+def test_a_file_that_is_no_study_is_not_replaced(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(finished, folder)
+    (folder / "out.json").write_text("notes")
+    assert run_study(folder) == 4
+    assert "out.json exists; give --overwrite to replace it, or another --out" in capsys.readouterr().err
+    assert (folder / "out.json").read_text() == "notes"
+
+
 SLIPS = [
     (("--seeds", "1"), 2, "--seeds is 1"),
     (("--resamples", "0"), 2, "--resamples is 0"),

@@ -24,8 +24,10 @@ from fer_jax.compare.run import describe_entry
 from fer_jax.config.files import load_config
 from fer_jax.config.run import Config
 from fer_jax.config.training import OptimizerConfig
+from fer_jax.errors import RunError
 from fer_jax.fer2013 import CLASS_COUNTS
 from fer_jax.report.plots import write_png
+from fer_jax.runs.location import find_common_folder
 from fer_jax.runs.record import DataRecord, RunRecord, SplitRecord
 from fer_jax.train import __main__ as train
 
@@ -445,6 +447,12 @@ def test_the_table_has_intervals_spreads_and_the_notebook() -> None:
     silent = make_result() | {"has_speed": False}
     assert set(head) - set(compare_text.main_table(silent)[0]) == {"img/s", "s / epoch"}
     assert "Images per second" not in compare_text.table_note(silent)
+
+
+def test_runs_without_a_folder_in_common_want_one(tmp_path: Path) -> None:
+    assert find_common_folder([tmp_path / "a" / "run", tmp_path / "b" / "run"]) == tmp_path.resolve()
+    with pytest.raises(RunError, match=r"no folder in common but .*; name one to write into with --out"):
+        find_common_folder([Path("/a/run"), Path("/b/run")])
 
 
 def test_the_markdown_escapes_what_would_end_a_cell() -> None:

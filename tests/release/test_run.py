@@ -193,18 +193,24 @@ def test_a_card_names_no_place_of_this_machine(trained: Trained) -> None:
 
 
 def test_the_role_of_a_part_follows_the_protocol() -> None:
+    def role(part: str, config: Config, teachers: Any = None, ancestor: Any = None) -> str:
+        return release_card.role_of(part, config, teachers, ancestor)
+
     official = Config(name="a", split=SplitConfig(protocol="official"))
     last = replace(official, train=TrainConfig(select="last"))
     seed = replace(official, split=SplitConfig())
-    role = release_card.role_of
-    assert role("PublicTest", official, None) == role("val", seed, None) == "the epoch was selected on it"
-    assert role("PublicTest", last, None).startswith("measured after each epoch; no epoch")
-    assert role("PublicTest", seed, None) == role("test", seed, None) == role("PrivateTest", official, None)
+    assert role("PublicTest", official) == role("val", seed) == "the epoch was selected on it"
+    assert role("PublicTest", last).startswith("measured after each epoch; no epoch")
+    assert role("PublicTest", seed) == role("test", seed) == role("PrivateTest", official)
     held_out = replace(last, split=SplitConfig(protocol="holdout"))
-    assert role("val", held_out, None) == role("PublicTest", last, None)
-    assert role("PublicTest", held_out, None) == "held back from training and selection"
+    assert role("val", held_out) == role("PublicTest", last)
+    assert role("PublicTest", held_out) == "held back from training and selection"
     taught = {"runs": [{"select": "last"}, {"select": "best"}]}
     assert role("val", last, taught).endswith("no epoch was selected on it; its teachers' epochs were")
+    newest: dict[str, Any] = {"select": "last", "training": {}}
+    assert role("val", last, None, newest) == role("val", last)
+    newest["training"]["ancestor"] = {"select": "best", "training": {}}
+    assert role("val", last, None, newest).endswith("no epoch was selected on it; its ancestor's epoch was")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +333,8 @@ def test_a_name_that_exists_and_the_packages_folder_are_refused(
     (tmp_path / "tiny.json").write_text("{}")
     assert release.main(words) == 4
     assert "tiny.json would be replaced; give another --name" in capsys.readouterr().err
+    assert release.main([*words, "--out", "tiny.json"]) == 4
+    assert "--out is tiny.json, a file; name a folder" in capsys.readouterr().err
     assert release.main([*words, "--overwrite"]) == 0
     assert not package.exists() and (tmp_path / "tiny.safetensors").exists()
     assert release.main([*words, "--into-package"]) == 0

@@ -26,6 +26,7 @@ from fer_jax.files import write_json
 from fer_jax.report import measured, run_page
 from fer_jax.report.charts import Chart, add_corruption, curve_charts, reliability_chart, robustness_charts
 from fer_jax.report.plots import QUIET_COLOUR, TRAIN_COLOUR, VAL_COLOUR
+from fer_jax.report.story import gather
 
 NBSP = "\N{NO-BREAK SPACE}"
 VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline"}
@@ -380,6 +381,22 @@ def test_a_section_without_its_file_names_the_command(
     missing = re.search(r'class="missing">\s*.*?</code>', text[: text.index("</section>")])
     assert missing is not None
     assert command.format(folder=f"&#39;{folder}&#39;") in missing[0]
+
+
+@pytest.mark.parametrize("is_resumed_since", [True, False])
+def test_what_was_measured_before_a_run_was_resumed_is_not_shown(
+    tmp_path: Path, is_resumed_since: bool
+) -> None:
+    folder = make_folder(tmp_path / "run", parts=["val"])
+    epochs = 2 if is_resumed_since else 3
+    for name, mark in (
+        ("evaluate_val.json", {"checkpoint": {"name": "last", "step": 10 * epochs}}),
+        ("diagnosis.json", {"epochs": epochs}),
+    ):
+        write_json(folder / name, json.loads((folder / name).read_text()) | mark)
+    found = gather(folder)
+    assert (found.evaluations == {}) == (found.diagnosis is None) == is_resumed_since
+    assert (found.sheets == {}) == is_resumed_since
 
 
 def test_the_parts_of_the_error_are_told(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_the_record_of_a_process_that_comes_while_the_folder_is_removed_stays(
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        assert_refused(path, f"the run folder {path} cannot be used: ")
+        assert_refused(path, f"the folder {path} cannot be used: ")
 
 
 def test_folders_are_numbered_and_the_newest_is_found(

@@ -352,6 +352,15 @@ def test_a_slip_gives_one_message(
     assert wanted in captured.err + captured.out
 
 
+def test_a_file_in_place_of_the_folder_is_refused_before_any_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path / "bands.csv")
+    (tmp_path / "out").touch()
+    assert run_sweep(tmp_path) == 4
+    assert f"--out is {tmp_path / 'out'}, a file; name a folder" in capsys.readouterr().err
+
+
 PASSWORD = "s3cret-word"
 
 
