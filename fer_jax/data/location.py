@@ -142,8 +142,8 @@ def _find_in(path: Path) -> Path | None:
         DataError: there are several with other names, or it is no folder that can be read.
     """
     try:
-        names = (*FILE_NAMES, *manifest.NAMES)
-        found = next((path / name for name in names if (path / name).is_file()), None)
+        usual = (*FILE_NAMES, *manifest.NAMES)
+        found = next((path / name for name in usual if (path / name).is_file()), None)
         if found or image_folder.holds_images(path):
             return found or path
         others = [

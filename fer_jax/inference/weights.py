@@ -169,7 +169,7 @@ class Classifier:
             probabilities[is_uncertain] = np.nan
         return probabilities
 
-    def answers(self, probabilities: np.ndarray) -> list[str | None]:
+    def answers(self, probabilities: Any) -> list[str | None]:
         """Name the most likely class of each row of what `predict` returns; None where it did not answer.
 
         Raises:
