@@ -121,11 +121,7 @@ def parse(command: type, argv: list[str] | None, *, prog: str) -> Any:
 
 
 def expand_paths(options: Any) -> Any:
-    """Replace `~` in every path of a command's options: in `--out=~/x` no shell does.
-
-    >>> expand_paths(GeneralOptions(quiet=True)).quiet
-    True
-    """
+    """Replace `~` in every path of a command's options: in `--out=~/x` no shell does."""
     paths = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
     found = {name: _expand(value) for name, value in paths.items() if isinstance(value, Path | tuple)}
     return dataclasses.replace(options, **found)

@@ -134,7 +134,8 @@ def _train(options: FineTuning, argv: Sequence[str]) -> int:
         if trained:
             return trained
         if options.lanes > 1:
-            return _spread(options.lanes, argv)
+            left = None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60
+            return _spread(options.lanes, argv, minutes=left)
     own, base = load_own(Path(options.data or ""), options.ferplus), load_config(options.config)
     # The cases of a lane do not depend on what the others have finished.
     cases = list_cases(options.sizes)[options.lane or 0 :: 1 if options.lane is None else options.lanes]
@@ -156,14 +157,16 @@ def _train(options: FineTuning, argv: Sequence[str]) -> int:
     return 0
 
 
-def _spread(lanes: int, argv: Sequence[str]) -> int:
+def _spread(lanes: int, argv: Sequence[str], *, minutes: float | None) -> int:
     """Train in several processes, each on its own cores, and return the first exit status that is not 0."""
     processes = []
+    program = [sys.executable, "-m", "benchmarks.accuracy.fine_tuning", *argv]
+    if minutes is not None:
+        program += ["--minutes", str(max(minutes, 0.0))]  # In place of the one before.
     with watch_signals() as signals:
         try:
             for lane, cores in enumerate(unattended.share_cores(lanes)):
-                words = [sys.executable, "-m", "benchmarks.accuracy.fine_tuning", *argv, "--lane", str(lane)]
-                processes.append(subprocess.Popen(words, cwd=bench.ROOT))
+                processes.append(subprocess.Popen([*program, "--lane", str(lane)], cwd=bench.ROOT))
                 if cores:
                     unattended.pin(processes[-1], cores)
             while not signals and any(process.poll() is None for process in processes):

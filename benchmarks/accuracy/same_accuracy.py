@@ -53,10 +53,12 @@ def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
     if len(options.runs) < 2:
         raise ConfigError("give the folders of at least two runs, one for each seed")
     config = record.read_config(options.runs[0])
-    rows = [row for row in read_json(options.ladder)["rows"] if row["name"] == config.name]
+    ladder = read_json(options.ladder)
+    rows = [row for row in ladder["rows"] if row["name"] == config.name]
     if not rows or len(rows[0]["seeds"]) < 2:
         raise RunError(f"{options.ladder} has not two seeds of {config.name}; name another one with --ladder")
-    before, after = rows[0]["seeds"], [_read(folder, config.name) for folder in options.runs]
+    before = rows[0]["seeds"]
+    after = [_read(folder, config.name, data_sha256=ladder["data_sha256"]) for folder in options.runs]
     results = [compare_part(part, before, after) for part in PARTS]
     table = Table("", "before", "now", "now − before", title=f"{config.name}: accuracy in percent")
     for row in results:
@@ -78,11 +80,13 @@ def _compare(options: SameAccuracy, argv: list[str] | None) -> int:
     return 0
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    """Read a finished run: its seed, commit and counts."""
+def _read(folder: Path, name: str, *, data_sha256: str) -> dict[str, Any]:
+    """Read a finished run that was trained on some data: its seed, commit and counts."""
     run, config = record.read_record(folder), record.read_config(folder)
     if config.name != name or not run.finished:
         raise RunError(f"{folder} is not a finished run of {name}; finish its training first")
+    if run.data.sha256 != data_sha256:
+        raise RunError(f"{folder} was trained on other data than the ladder: {run.data.description}")
     metrics = read_json(folder / "metrics.json")
     counts = {part: {key: metrics[part][key] for key in ("correct", "total")} for part in PARTS}
     return {**{key: getattr(run, key) for key in ("seed", "git", "selection", "last_state_sha256")}, **counts}

@@ -60,9 +60,8 @@ def measure(session: Session, *, own: Sequence[str], others: Sequence[Sequence[s
     members: list[str] = []
     logits: list[Logits] = []
     for names in (there, *others):
-        for name in names:
-            if name not in files:
-                continue
+        known = [name for name in names if name in files]
+        for name in known:
             classifier = weights.read(files[name].parent, name)
             labels = list_labels(session, classifier, examples, rows)
             members.append(name)
@@ -71,7 +70,7 @@ def measure(session: Session, *, own: Sequence[str], others: Sequence[Sequence[s
                 counted = count(logits[-1], labels, is_copy, classifier.labels)
                 found += [{"networks": [name], **each} for each in counted]
                 _write_card(session, files[name], counted, examples)
-        if len(members) > 1 and names:
+        if len(members) > 1 and known:
             mean = {choice: average([each[choice] for each in logits], members) for choice in VIEWS}
             counted = count(mean, labels, is_copy, classifier.labels)
             found += [{"networks": list(members), **each} for each in counted]

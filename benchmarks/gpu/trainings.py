@@ -128,9 +128,7 @@ def train_and_keep(session: Session, name: str, config: Config) -> Content:
     trained = run_weights.load_finished(folder, None, None)
     row = describe(trained.folder) | {
         "weights": keep_weights(session, trained, name),
-        "role": release_card.role_of(
-            "PublicTest", trained.config, trained.record.teachers, trained.record.ancestor
-        ),
+        "role": release_card.role_of("PublicTest", trained.config, trained.record),
     }
     files = [f"weights/{name}{ending}" for ending in (".safetensors", ".json")]
     return Content([row], settings, files=files)

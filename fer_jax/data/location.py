@@ -125,12 +125,18 @@ def _find_given(text: str, name: str, *, is_own: bool) -> Path:
     if not is_folder:
         return path
     if is_own:
-        return next((path / each for each in manifest.NAMES if (path / each).is_file()), path)
+        return _find_manifest(path) or path
     found = _find_in(path)
     if found is None:
         why = _describe_unread(path) or "give the file itself"
         raise DataError(f"{name} is the folder {path}, which has no {_LOOKED_FOR}; {why}")
     return found
+
+
+def _find_manifest(folder: Path) -> Path | None:
+    """Find a table of pictures in a folder; another file of its name is none."""
+    named = (folder / name for name in manifest.NAMES)
+    return next((each for each in named if manifest.is_manifest(manifest.read_start(each))), None)
 
 
 def _find_in(path: Path) -> Path | None:
@@ -142,8 +148,8 @@ def _find_in(path: Path) -> Path | None:
         DataError: there are several with other names, or it is no folder that can be read.
     """
     try:
-        usual = (*FILE_NAMES, *manifest.NAMES)
-        found = next((path / name for name in usual if (path / name).is_file()), None)
+        usual = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
+        found = usual or _find_manifest(path)
         if found or image_folder.holds_images(path):
             return found or path
         others = [

@@ -177,23 +177,30 @@ def are_teachers_selected(teachers: Json | None) -> bool:
     return teachers is not None and any(run.get("select") == "best" for run in teachers["runs"])
 
 
-def is_ancestor_selected(ancestor: Json | None) -> bool:
-    """Whether the epoch of an ancestor, or of one of its own, was selected on the validation part.
+def is_ancestor_selected(ancestor: Json | None, data_sha256: str, protocol: str) -> bool:
+    """Whether the epoch of an ancestor, or of one of its own, was selected on a validation part.
 
-    `ancestor` is from a run's record, see `RunRecord.ancestor`.
+    Args:
+        ancestor: from a run's record, see `RunRecord.ancestor`.
+        data_sha256: of the data that it is a part of.
+        protocol: by which that was split.
     """
     if ancestor is None:
         return False
-    return ancestor.get("select") == "best" or is_ancestor_selected(ancestor["training"].get("ancestor"))
+    training = ancestor["training"]
+    is_same = training.get("data_sha256") == data_sha256 and training["split"]["protocol"] == protocol
+    is_selected = ancestor.get("select") == "best" and is_same
+    return is_selected or is_ancestor_selected(training.get("ancestor"), data_sha256, protocol)
 
 
-def role_of(part: str, config: Config, teachers: Json | None, ancestor: Json | None) -> str:
-    """Describe what a part, or a usage, was used for: how much its accuracy is worth depends on it."""
+def role_of(part: str, config: Config, record: RunRecord) -> str:
+    """Describe what a run used a part, or a usage, for: how much its accuracy is worth depends on it."""
     if part == "train":
         return "trained on"
     is_val = part == "val" or (part == "PublicTest" and config.split.protocol == "official")
     if not is_val:
         return "held back from training and selection"
-    of_teachers = "; its teachers' epochs were" if are_teachers_selected(teachers) else ""
-    of_ancestor = "; its ancestor's epoch was" if is_ancestor_selected(ancestor) else ""
+    of_teachers = "; its teachers' epochs were" if are_teachers_selected(record.teachers) else ""
+    is_selected = is_ancestor_selected(record.ancestor, record.data.sha256, config.split.protocol)
+    of_ancestor = "; its ancestor's epoch was" if is_selected else ""
     return _VAL_ROLES[config.train.select] + of_teachers + of_ancestor

@@ -220,7 +220,7 @@ def _measure(
         rows = choose_rows(examples, trained, part)
         is_copy = find_trained_on([trained], examples.hashes[rows])
         labels = {kind: each[rows] for kind, each in labels_of.items()}
-        role = release_card.role_of(part, trained.config, trained.record.teachers, trained.record.ancestor)
+        role = release_card.role_of(part, trained.config, trained.record)
         for counts in figures.count_part(trained.network, examples.images[rows], labels, is_copy, choices):
             yield {"part": part, "role": role, **counts}
 

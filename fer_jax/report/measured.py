@@ -6,7 +6,7 @@ from fer_jax.files import Json, reading
 from fer_jax.metrics.scores import list_names
 from fer_jax.report import markdown
 from fer_jax.report.charts import abstention_chart, reliability_chart, robustness_charts
-from fer_jax.report.story import PARTS, Story, find_evaluation
+from fer_jax.report.story import PARTS, Story
 from fer_jax.text import MISSING, Table, confidence, decimal, interval, number, percent, signed, thousands
 
 FIGURES: Final = {
@@ -43,8 +43,7 @@ def describe_parts(story: Story) -> list[Json]:
         figures = evaluated or (story.metrics.get(part) if part != "train" else None)
         if figures is None:
             continue
-        stem = find_evaluation(story.folder, part) if evaluated else None
-        with reading(story.folder / f"{stem or 'metrics'}.json"):
+        with reading(story.folder / f"{story.stems.get(part, 'metrics')}.json"):
             measured.append(_describe_part(story, part, title, figures))
     return measured
 

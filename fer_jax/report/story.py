@@ -75,6 +75,7 @@ class Story:
         history: one record per epoch; may be empty.
         evaluations: part -> content of `evaluate_PART.json`, of the parts that `evaluate` has measured with
             the weights that the run has now.
+        stems: part -> the names of these files, without their ends.
         sheets: part -> content of `evaluate_PART_faces.json`.
         diagnosis: content of `diagnosis.json`; None without one, or if the run has been trained on since.
     """
@@ -85,6 +86,7 @@ class Story:
     metrics: Json
     history: list[Json]
     evaluations: dict[str, Json]
+    stems: dict[str, str]
     sheets: dict[str, Json]
     diagnosis: Json | None
 
@@ -266,9 +268,13 @@ def gather(folder: Path) -> Story:
     run, history = read_json(folder / "run.json"), saved.read_history(folder) if log.exists() else []
     if history and run.get("measured_epoch") not in (None, *(each["epoch"] for each in history)):
         raise RunError(f"{folder}/run.json is damaged: measured_epoch is no epoch of {log}; restore it")
-    stems = {part: stem for part in PARTS if (stem := find_evaluation(folder, part)) is not None}
-    evaluations = {part: saved.read_figures(folder / f"{stem}.json") for part, stem in stems.items()}
-    evaluations = {part: each for part, each in evaluations.items() if not _is_old(each, run, history)}
+    stems, evaluations = {}, {}
+    for part in PARTS:
+        for stem in _list_evaluations(folder, part):
+            figures = saved.read_figures(folder / f"{stem}.json")
+            if not _is_old(figures, run, history):
+                stems[part], evaluations[part] = stem, figures
+                break
     diagnosis = _read_if_there(folder / "diagnosis.json")
     if diagnosis is not None and diagnosis.get("epochs", len(history)) != len(history):
         diagnosis = None
@@ -279,7 +285,8 @@ def gather(folder: Path) -> Story:
         metrics=saved.read_metrics(folder) if (folder / "metrics.json").exists() else {},
         history=history,
         evaluations=evaluations,
-        sheets={part: _read_if_there(folder / f"{stems[part]}_faces.json") or {} for part in evaluations},
+        stems=stems,
+        sheets={part: _read_if_there(folder / f"{stem}_faces.json") or {} for part, stem in stems.items()},
         diagnosis=diagnosis,
     )
 
@@ -292,10 +299,10 @@ def _is_old(figures: Json, run: Json, history: Sequence[Json]) -> bool:
     return step is not None and isinstance(mark, dict) and mark.get("step", step) != step
 
 
-def find_evaluation(folder: Path, part: str) -> str | None:
-    """Find what `evaluate` wrote about a part: in a single view, else in the first other views."""
+def _list_evaluations(folder: Path, part: str) -> list[str]:
+    """List what `evaluate` wrote about a part: in a single view, then in other views."""
     stems = (f"evaluate_{part}{suffix_of(choice)}" for choice in CHOICES)
-    return next((stem for stem in stems if (folder / f"{stem}.json").exists()), None)
+    return [stem for stem in stems if (folder / f"{stem}.json").exists()]
 
 
 def layer_rows(layers: Layers) -> Table:

@@ -72,7 +72,7 @@ def choose_place(
         near = suggest_run(home) or "; give the folder of the run to resume"
         raise RunError(f"--run-dir is {home}, and {there}{near}")
     if not is_resumed:
-        _refuse_old(home, folders)
+        refuse_old(home, folders)
         return Place(configs, folders, home)
     trained = record.read_record(home).seeds or seeds
     if trained != seeds:
@@ -92,12 +92,19 @@ def choose_place(
     return Place(longer_configs, folders, home)
 
 
-def _refuse_old(home: Path, folders: Sequence[Path]) -> None:
-    """Refuse to train a new run into a folder that holds one, be it that of one of the seeds."""
+def refuse_old(home: Path, folders: Sequence[Path]) -> None:
+    """Refuse to train a new run into a folder that holds one, be it that of one of the seeds.
+
+    A seed's folder without a log may have been left by a run that was killed while it began: its home has no
+    record then, and nothing is lost.
+
+    Raises:
+        RunError: one of them holds a run.
+    """
     if (home / "run.json").exists():
         raise RunError(f"{home} holds a run already; add --resume to continue it, or give another --run-dir")
     for folder in folders:
-        if (folder / "run.json").exists():
+        if (folder / "log.jsonl").exists():
             raise RunError(f"{folder} holds a run of its own; move it away, or give another --run-dir")
 
 
@@ -209,9 +216,8 @@ def find_common_folder(folders: Sequence[Path]) -> Path:
         RunError: only the root of the disk does, where no results belong.
     """
     parents = {folder.parent for folder in folders}
-    if len(parents) == 1:
-        return parents.pop()
-    common = Path(os.path.commonpath([each.resolve() for each in parents]))
-    if common == common.parent:
+    is_one = len(parents) == 1
+    common = parents.pop() if is_one else Path(os.path.commonpath([each.resolve() for each in parents]))
+    if common.resolve() == Path(common.resolve().anchor):
         raise RunError(f"the runs have no folder in common but {common}; name one to write into with --out")
     return common

@@ -13,7 +13,6 @@ from fer_jax.data.examples import Examples
 from fer_jax.engine.loop import Clock, Job, Record, Replica, run_epochs, save
 from fer_jax.engine.schedule import describe_extension
 from fer_jax.engine.setup import make_job, make_programs
-from fer_jax.errors import RunError
 from fer_jax.files import Json, remove_temporaries, replacing, write_json
 from fer_jax.inference.prepare import Prepared, prepare
 from fer_jax.models.summary import Layer, list_layers
@@ -26,7 +25,7 @@ from fer_jax.report.story import extension_note
 from fer_jax.runs import checkpoint
 from fer_jax.runs import folder as runs_folder
 from fer_jax.runs import record as runs_record
-from fer_jax.runs.location import Place, choose_place
+from fer_jax.runs.location import Place, choose_place, refuse_old
 from fer_jax.runs.trackers import check_installed
 from fer_jax.runtime import machine
 from fer_jax.runtime.disk.space import check_space
@@ -101,9 +100,8 @@ def train(
         for folder in dict.fromkeys([place.home, *place.folders]) if peers.is_leader else ():
             locks.enter_context(runs_folder.locked(folder))
             remove_temporaries(folder)
-        is_new = peers.is_leader and not is_resumed
-        if is_new and any((each / "run.json").exists() for each in (place.home, *place.folders)):
-            raise RunError(f"another run was made in {place.home} at the same moment; start again")
+        if peers.is_leader and not is_resumed:
+            refuse_old(place.home, place.folders)  # Another process may have begun one at the same moment.
         return _train(
             place,
             peers,

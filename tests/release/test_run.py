@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -194,7 +195,9 @@ def test_a_card_names_no_place_of_this_machine(trained: Trained) -> None:
 
 def test_the_role_of_a_part_follows_the_protocol() -> None:
     def role(part: str, config: Config, teachers: Any = None, ancestor: Any = None) -> str:
-        return release_card.role_of(part, config, teachers, ancestor)
+        data = SimpleNamespace(sha256="da7a")
+        record: Any = SimpleNamespace(teachers=teachers, ancestor=ancestor, data=data)
+        return release_card.role_of(part, config, record)
 
     official = Config(name="a", split=SplitConfig(protocol="official"))
     last = replace(official, train=TrainConfig(select="last"))
@@ -207,10 +210,24 @@ def test_the_role_of_a_part_follows_the_protocol() -> None:
     assert role("PublicTest", held_out) == "held back from training and selection"
     taught = {"runs": [{"select": "last"}, {"select": "best"}]}
     assert role("val", last, taught).endswith("no epoch was selected on it; its teachers' epochs were")
-    newest: dict[str, Any] = {"select": "last", "training": {}}
-    assert role("val", last, None, newest) == role("val", last)
-    newest["training"]["ancestor"] = {"select": "best", "training": {}}
-    assert role("val", last, None, newest).endswith("no epoch was selected on it; its ancestor's epoch was")
+
+
+@pytest.mark.parametrize(
+    ("select", "sha256", "protocol", "is_told"),
+    [
+        ("best", "da7a", "official", True),
+        ("last", "da7a", "official", False),
+        ("best", "07e3", "official", False),
+        ("best", "da7a", "seed", False),
+    ],
+)
+def test_an_ancestor_of_an_ancestor_that_was_selected_on_these_images_is_told(
+    select: str, sha256: str, protocol: str, is_told: bool
+) -> None:
+    older = {"select": select, "training": {"data_sha256": sha256, "split": {"protocol": protocol}}}
+    other = {"data_sha256": "07e3", "split": {"protocol": "given"}, "ancestor": older}
+    ancestor = {"select": "best", "training": other}
+    assert release_card.is_ancestor_selected(ancestor, "da7a", "official") == is_told
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def make_report(*, is_synthetic: bool) -> str:
         },
         history=[make_record(is_best=True), make_record(epoch=8)],
         evaluations={},
+        stems={},
         sheets={},
         diagnosis=None,
     )

@@ -397,6 +397,9 @@ def test_what_was_measured_before_a_run_was_resumed_is_not_shown(
     found = gather(folder)
     assert (found.evaluations == {}) == (found.diagnosis is None) == is_resumed_since
     assert (found.sheets == {}) == is_resumed_since
+    new = make_evaluation("val", 3) | {"checkpoint": {"name": "last", "step": 30}}
+    write_json(folder / "evaluate_val_flip.json", new)
+    assert gather(folder).stems == {"val": "evaluate_val_flip" if is_resumed_since else "evaluate_val"}
 
 
 def test_the_parts_of_the_error_are_told(tmp_path: Path) -> None:

@@ -169,11 +169,16 @@ def test_folders_of_several_seeds_stand_beside_each_other(
     assert names == [["a-seeds0-1", "a-seed0", "a-seed1"], ["a-seeds0-1-2", "a-seed0-2", "a-seed1-2"]]
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("", "; add --resume"), ("seed1", " of its own; move it away")])
-def test_no_run_of_a_seed_is_written_over(name: str, wanted: str, tmp_path: Path) -> None:
-    (tmp_path / name).mkdir(exist_ok=True)
-    (tmp_path / name / "run.json").touch()
-    with pytest.raises(RunError, match=f"holds a run.*{wanted}"):
+def test_no_run_of_a_seed_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "seed1").mkdir()
+    (tmp_path / "seed1" / "run.json").touch()
+    # That is left by a run that was killed while it began: its home has no record.
+    assert choose_place(Config(name="a"), 2, tmp_path, is_resumed=False).home == tmp_path
+    (tmp_path / "seed1" / "log.jsonl").touch()
+    with pytest.raises(RunError, match="seed1 holds a run of its own; move it away"):
+        choose_place(Config(name="a"), 2, tmp_path, is_resumed=False)
+    (tmp_path / "run.json").touch()
+    with pytest.raises(RunError, match="holds a run already; add --resume"):
         choose_place(Config(name="a"), 2, tmp_path, is_resumed=False)
 
 

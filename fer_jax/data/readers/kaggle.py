@@ -5,6 +5,7 @@ A file's type is read from its content, not its name.
 
 import dataclasses
 import hashlib
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,7 +99,14 @@ def _from_images(images: image_folder.ImageFiles, path: Path, *, on_bad_row: Bad
 
 def _from_archive(archive: Archive, path: Path, *, on_bad_row: BadRow) -> Examples:
     _refuse_foreign(archive, path)
-    member = _choose_table(archive, path)
+    tables = [name for name in archive.sizes if name.rpartition("/")[2] in manifest.NAMES]
+    manifests = [name for name in tables if manifest.is_manifest(archive.read_start(name))]
+    member = _choose_table(archive, path, but=manifests)
+    if member is None and manifests:
+        raise DataError(
+            f"{path}: found the manifest {printable(manifests[0])}, by which pictures of your own are read; "
+            "add --data.fit resize to read them, or take it out"
+        )
     if member is None:
         images = image_folder.ImageFiles(list(archive.sizes), archive.sizes.__getitem__, archive.read)
         return _from_images(images, path, on_bad_row=on_bad_row)
@@ -115,12 +123,6 @@ def _refuse_foreign(archive: Archive, path: Path) -> None:
             f"{path}: this is an Excel workbook; save it as CSV: "
             "pandas.read_excel(FILE).to_csv('fer2013.csv', index=False)"
         )
-    table = next((name for name in names if name.rpartition("/")[2] in manifest.NAMES), None)
-    if table is not None:
-        raise DataError(
-            f"{path}: found the manifest {printable(table)}, by which pictures of your own are read; add "
-            "--data.fit resize to read them, or take it out"
-        )
     if names and all(name.endswith(".npy") for name in names):
         raise DataError(f"{path}: these are NumPy arrays; save their rows as CSV, {WANTED_HEADER}")
     if not any(name.lower().endswith((".csv", *folder_names.SUFFIXES)) for name in names):
@@ -132,12 +134,12 @@ def _refuse_foreign(archive: Archive, path: Path) -> None:
             )
 
 
-def _choose_table(archive: Archive, path: Path) -> str | None:
+def _choose_table(archive: Archive, path: Path, *, but: Collection[str]) -> str | None:
     """Choose the CSV with the most content: labels and usages, else labels, else pixels; None: no CSV."""
     columns: dict[str, tuple[str, ...]] = {}
     errors: list[DataError] = []
     for name in archive.sizes:
-        if name.lower().endswith(".csv"):
+        if name.lower().endswith(".csv") and name not in but:
             try:
                 where = f"{path}, member {printable(name)}"
                 columns[name] = read_header(archive.read_start(name), where)

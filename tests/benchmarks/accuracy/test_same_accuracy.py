@@ -41,7 +41,7 @@ def words(tmp_path: Path) -> list[str]:
         write_json(folder / "run.json", facts | more)
         write_json(folder / "metrics.json", counts(correct))
         folders.append(str(folder))
-    ladder = {"rows": [{"name": "tiny", "seeds": [counts(5), counts(7)]}]}
+    ladder = {"data_sha256": "d", "rows": [{"name": "tiny", "seeds": [counts(5), counts(7)]}]}
     write_json(tmp_path / "ladder.json", ladder)
     return [*folders, "--ladder", str(tmp_path / "ladder.json"), "--out", str(tmp_path / "out.json")]
 
@@ -70,3 +70,10 @@ def test_a_run_that_is_not_finished_is_refused(words: list[str], capsys: pytest.
     assert same_accuracy.main(words) == 4
     assert "not a finished run of tiny" in capsys.readouterr().err
     assert not Path(words[-1]).exists()
+
+
+def test_runs_on_other_data_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(words[words.index("--ladder") + 1])
+    write_json(path, json.loads(path.read_text()) | {"data_sha256": "e"})
+    assert same_accuracy.main(words) == 4
+    assert "seed0 was trained on other data than the ladder: faces" in capsys.readouterr().err
