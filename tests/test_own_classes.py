@@ -117,7 +117,8 @@ def test_classes_of_a_drawn_picture_have_different_colours() -> None:
         (["calm", "a/b"], "1 to 40 letters"),
         (["calm", "$x$"], "1 to 40 letters"),
         (["calm", "CALM"], "differ in more than their case"),
-        (["calm", "unsure"], "other names than unsure"),
+        (["calm", "Unsure"], "other names than unsure"),
+        (["calm", "smooth_a"], "other names than unsure and smooth_"),
     ],
 )
 def test_names_that_cannot_name_classes_are_refused(names: list[Any], wanted: str) -> None:
@@ -125,7 +126,9 @@ def test_names_that_cannot_name_classes_are_refused(names: list[Any], wanted: st
 
 
 def test_names_of_any_script_name_classes() -> None:
-    assert not find_name_fault(["très calme", "злой", "怒り", "हिन्दी", "half-asleep (really)"])
+    assert not find_name_fault(
+        ["très calme", "злой", "怒り", "हिन्दी", "half-asleep (really)", "unsure of it"]
+    )
     with pytest.raises(ConfigError, match=r"model.class_names is .*wanted 2 names: model.classes is that"):
         ModelConfig(classes=2, class_names=NAMES)
 

@@ -45,7 +45,6 @@ LONGEST_NAME: Final = 40
 """Letters of a class's name, which heads columns and labels pictures."""
 
 _MARKS: Final = " -_.'&+()"
-_TAKEN: Final = ("unsure", "smooth_")
 
 
 def find_name_fault(names: Sequence[object]) -> str:
@@ -89,7 +88,7 @@ def find_fault_of_one(name: object) -> str:
             f"names of 1 to {LONGEST_NAME} letters, digits and marks of {_MARKS.strip()!r} or single spaces, "
             "with a letter or digit first"
         )
-    if name.casefold().startswith(_TAKEN):
+    if name.casefold() == "unsure" or name.casefold().startswith("smooth_"):
         return "other names than unsure and smooth_…, which `predict` writes in their place"
     return ""
 

@@ -136,7 +136,7 @@ def find_data(options: ExportOptions) -> DataConfig:
 
     found = sources.find(options.network)
     if isinstance(found, sources.Released):
-        config = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES)
+        config = DataConfig(synthetic_examples=SYNTHETIC_EXAMPLES, on_bad_row=options.on_bad_row or "stop")
         if options.data is not None:
             card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")
             config = sources.choose_data(card, options.data, options.on_bad_row)

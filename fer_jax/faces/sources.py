@@ -3,6 +3,7 @@
 Nothing is decoded here, and nothing slow is imported: a wrong name is refused at once.
 """
 
+import errno
 import glob
 import os
 import re
@@ -113,7 +114,12 @@ class _Search:
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
         self.problems: list[str] = []
-        self.passed_over = 0
+        self._passed_over: set[str] = set()
+
+    @property
+    def passed_over(self) -> int:
+        """How many files are neither pictures nor videos."""
+        return len(self._passed_over)
 
     def add(self, name: str) -> None:
         """Add all that one name stands for."""
@@ -164,10 +170,17 @@ class _Search:
         before = len(self.sources), len(self.problems)
         matches = _match(path)
         for match in sorted(matches, key=_natural_order):
-            if match.is_dir():
-                self._walk(match)
-            elif match.is_file():
-                self._add_by_suffix(match)
+            try:
+                mode = match.stat().st_mode
+            except PermissionError:
+                self.problems.append(f"{_printable(match)} cannot be read: its folder may not be entered")
+            except OSError:  # A link to nothing.
+                continue
+            else:
+                if stat.S_ISDIR(mode):
+                    self._walk(match)
+                elif stat.S_ISREG(mode):
+                    self._add_by_suffix(match)
         if not matches:
             self.problems.append(f"nothing matches {_printable(name)}; look at the pattern, and quote it")
         elif before == (len(self.sources), len(self.problems)):
@@ -196,7 +209,7 @@ class _Search:
         elif suffix in VIDEO_SUFFIXES:
             self._keep(path, "video")
         else:
-            self.passed_over += 1
+            self._passed_over.add(os.path.realpath(path))
             return False
         return True
 
@@ -230,6 +243,10 @@ def _walk_once(folder: Path, on_error: Any) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(place)
+        if not os.access(parent, os.X_OK):
+            on_error(PermissionError(errno.EACCES, "the folder may not be entered", parent))
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not is_litter(name))
         yield from (Path(parent, name) for name in files if Path(parent, name).is_file())
 

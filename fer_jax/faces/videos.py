@@ -26,6 +26,9 @@ _ATTACHED_PICTURE: Final = 0x400
 """The disposition of a stream that is the cover of an album."""
 
 _MISSING_END_S: Final = 0.5
+_USUAL_FPS: Final = 25.0
+_RESTART_FRAMES: Final = 3
+"""Frames by which times go back where they start again; by less, they are only inexact."""
 _HIGHEST_FPS: Final = 1000
 
 
@@ -82,6 +85,7 @@ class _Reader:
         self._count = self._damaged = 0
         self._start_s: float | None = None
         self._last_s = 0.0
+        self._period_s = 1 / (video.fps or _USUAL_FPS)
 
     def decode(self) -> Iterator[Any]:
         """Yield PyAV's frames; a damaged part is left out."""
@@ -114,12 +118,18 @@ class _Reader:
             return None
 
     def time_of(self, frame: Any, index: int) -> float:
-        """Find a frame's time in seconds from the first; it never goes back."""
+        """Find a frame's time in seconds from the first; it never goes back.
+
+        In files that were joined the times start again; there the next frame comes one period later.
+        """
         if frame.time is None:
-            time_s = index / (self._video.fps or 25.0)
+            time_s = index * self._period_s
         else:
             self._start_s = frame.time if self._start_s is None else self._start_s
             time_s = float(frame.time - self._start_s)
+            if time_s < self._last_s - _RESTART_FRAMES * self._period_s:
+                self._start_s -= self._last_s + self._period_s - time_s
+                time_s = self._last_s + self._period_s
         self._last_s = max(time_s, self._last_s)
         return self._last_s
 
@@ -129,7 +139,9 @@ class _Reader:
         if self._count == 0:
             raise DataError(f"{video.name}: no frame of the video can be decoded; copy or convert it again")
         # A file that is cut off ends in silence; its index, or its head, tells how long it was.
-        is_short = video.duration_s is not None and self._last_s + _MISSING_END_S < video.duration_s
+        # It includes the time for which the last frame is shown.
+        least_s = max(_MISSING_END_S, 1.5 * self._period_s)
+        is_short = video.duration_s is not None and self._last_s + least_s < video.duration_s
         lacks_frames = self._video._stream.frames == 0 or self._count < self._video._stream.frames
         if self._damaged or (is_short and lacks_frames):
             warn(

@@ -54,7 +54,7 @@ def load_run(folder: Path) -> Classifier:
     for note in trained.notes:
         warnings.warn(f"{folder}: {note.removeprefix('note: ')}", stacklevel=2)
     return Classifier(
-        name=folder.name,
+        name=folder.absolute().name or folder.resolve().name,
         labels=trained.network.names,
         card=read_json(folder / "run.json"),
         network=trained.network,

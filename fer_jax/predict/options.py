@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,7 +134,7 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
     files = [each for each in tables.values() if each is not None]
     if files:
         # Once for all of them: there may be 100,000 sources.
-        outputs.refuse_inputs(files, originals)
+        outputs.refuse_inputs(files, [*originals, *_list_networks(options.weights)])
     for name, path in tables.items():
         if path is not None:
             outputs.check_file(name, path, inputs=(), may_replace=options.overwrite)
@@ -157,6 +158,20 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
             _check_copies(copies, originals, may_replace=options.overwrite)
     if options.crops is not None and not options.overwrite and any(options.crops.glob("*")):
         raise RunError(f"{options.crops} holds files; give --overwrite to replace crops, or another --crops")
+
+
+def _list_networks(weights: Sequence[str]) -> list[Path]:
+    """List the files of released weights and the folders of runs that are named."""
+    from fer_jax.runs import sources
+
+    files: list[Path] = []
+    for name in weights:
+        found = sources.find(name)
+        if isinstance(found, sources.Released):
+            files += [found.folder / f"{found.name}{end}" for end in (sources.CARD_SUFFIX, ".safetensors")]
+        else:
+            files += found
+    return files
 
 
 def _check_copies(copies: list[Path], originals: list[Path], *, may_replace: bool) -> None:

@@ -70,7 +70,9 @@ class _Writer:
         import av
 
         self._rate = rate
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        # FFmpeg would take a colon in a relative name for the end of a protocol.
+        place = str(path.absolute())
+        self._container = av.open(place, "w", format="mp4", options={"movflags": "faststart"})
         self._stream: Any = None
         self._last_tick = -1
 

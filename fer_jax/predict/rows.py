@@ -199,7 +199,7 @@ class Faces:
             frame: of an animation.
 
         Raises:
-            ConfigError: there is no such picture, or it is a video.
+            ConfigError: there is no such picture, it is a video, or the frame was passed over.
             DataError: it could not be read, or cannot be read any more.
         """
         names = [each.source for each in self.sources]
@@ -229,8 +229,11 @@ class Faces:
                 f"{name} is a video, and draw() draws pictures; fer_jax.stream yields its frames with their "
                 "faces, and `python -m fer_jax.predict VIDEO --out FOLDER` writes a drawn copy"
             )
-        frames = pictures.read_frames(Path(name))
-        return next((each.image for each in frames if each.frame == frame), None)
+        found = next((each for each in pictures.read_frames(Path(name)) if each.frame == frame), None)
+        every = self.settings.every
+        if found is not None and found.time_s is not None and frame % every:
+            raise ConfigError(f"frame {frame} of {name} was not looked at: of {every} frames, one was")
+        return None if found is None else found.image
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""

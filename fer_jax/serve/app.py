@@ -5,7 +5,7 @@ import base64
 import hashlib
 import html
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from fer_jax.serve import openapi
 from fer_jax.serve.answers import Model, answer_photo
@@ -70,14 +71,31 @@ def make_app(model: Model, limits: Limits, *, hosts: Sequence[str], demo: Path |
     else:
         # Otherwise it would be text, which a browser shows.
         mimetypes.add_type("application/octet-stream", ".onnx")
-        routes.append(Mount("/", StaticFiles(directory=demo, html=True)))
+        routes.append(_Pages(demo, {route.path for route in routes if isinstance(route, Route)}))
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, hosts=(*LOCAL_NAMES, *hosts))],
-        exception_handlers={HTTPException: _answer_refusal, Exception: _answer_failure},
+        exception_handlers={HTTPException: _answer_refusal},
     )
     app.router.redirect_slashes = False
     return app
+
+
+class _Pages(Mount):
+    """The files of the demo: what is read at a path that is not one of the API's.
+
+    A mount would answer all else, too, before a route of the API could say which methods it has.
+    """
+
+    def __init__(self, demo: Path, reserved: Collection[str]) -> None:
+        """Take the folder of the demo, and the paths of the API."""
+        super().__init__("/", StaticFiles(directory=demo, html=True))
+        self._reserved = reserved
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for one of the files."""
+        is_page = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        return super().matches(scope) if is_page and scope["path"] not in self._reserved else (Match.NONE, {})
 
 
 async def _show_home(page: str, request: Request) -> Response:
@@ -98,7 +116,3 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 
 
 _WAYS: Final = "POST a photo to /v1/predict, or see /openapi.json"
-
-
-async def _answer_failure(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "the server failed; its log says how"}, 500, _UNSTORED)

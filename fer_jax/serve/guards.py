@@ -34,6 +34,8 @@ SECURITY: Final = {
 
 STOPPED: Final = "the server stopped before the answer was ready; send the request again in a moment"
 
+FAILED: Final = "the server failed; its log says how"
+
 _SHOWN_LETTERS: Final = 200
 
 
@@ -71,6 +73,11 @@ class Guard:
             if not status:
                 stopped = JSONResponse({"error": STOPPED}, 503, {"Retry-After": "1"})
                 await stopped(scope, receive, send_guarded)
+        except Exception:
+            if not status:
+                failed = JSONResponse({"error": FAILED}, 500, {"Cache-Control": "no-store"})
+                await failed(scope, receive, send_guarded)
+            raise  # For the log.
         finally:
             # Quoted: what a client writes into a path cannot look like another line of the log.
             path, ms = quote(scope["path"])[:_SHOWN_LETTERS], 1000 * (clock() - began)

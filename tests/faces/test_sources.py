@@ -1,5 +1,6 @@
 """What names on a command line stand for."""
 
+import errno
 import io
 import os
 import subprocess
@@ -118,6 +119,28 @@ def test_the_files_of_a_folder_are_counted_for_it_alone(folder: Path) -> None:
     found = find_sources(["in", "texts"])
     assert found.problems == ("texts: found no picture and no video among its 1 file",)
     assert found.passed_over == 2
+    assert find_sources(["in", "in/*", "in/notes.txt", "texts", "*/*"]).passed_over == 2
+
+
+@pytest.mark.parametrize("named", ["in", "in/*/*"])
+def test_a_folder_that_may_not_be_entered_is_a_problem_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    closed, access, stat_of = folder / "in" / "sub", os.access, Path.stat
+
+    def may(path: str | Path, mode: int) -> bool:
+        return Path(path).absolute() != closed and access(path, mode)
+
+    def refuse(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.absolute().parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat_of(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "access", may)
+    monkeypatch.setattr(Path, "stat", refuse)
+    found = find_sources([named, "in/photo9.JPG"])
+    assert ("in/photo9.JPG", "picture") in [(each.name, each.kind) for each in found.sources]
+    assert any("in/sub" in each and "folder may not be entered" in each for each in found.problems)
 
 
 def test_a_name_that_is_no_utf8_can_be_written_down(folder: Path) -> None:

@@ -112,6 +112,32 @@ def test_a_video_that_is_cut_off_gives_what_there_is(tmp_path: Path) -> None:
     assert len(said) == 1 and f"cut off; {count} frames could be read" in said[0]
 
 
+def test_where_times_start_again_they_go_on(tmp_path: Path) -> None:
+    """As in files that were joined, such as those of a security camera."""
+    with av.open(str(tmp_path / "part.ts"), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes((tmp_path / "part.ts").read_bytes() * 2)
+    times = [each.time_s or 0 for each in read(joined)]
+    np.testing.assert_allclose(times, np.arange(20) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_slow_video_is_whole(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"slow.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    assert [each.time_s for each in read(path)] == [0, 1, 2, 3, 4]
+
+
 def write_sound(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=48_000)

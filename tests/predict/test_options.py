@@ -1,5 +1,6 @@
 """What `predict` refuses before it imports anything slow, each with one message and its status."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from fer_jax.faces.sources import Source
 from fer_jax.predict import __main__ as predict
 from fer_jax.predict.copies import place_copies
+from fer_jax.runs.sources import WEIGHTS
 
 
 @pytest.fixture
@@ -18,6 +20,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("photo.png")
+    Path("net").mkdir()
+    for end in ("json", "safetensors"):
+        shutil.copy(WEIGHTS / f"tiny.{end}", "net")
     Path("empty").mkdir()
     Path("old.csv").write_text("old")
     Path("drawn").mkdir()
@@ -57,6 +62,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photo.png --out . --overwrite", 4, "--out . holds photo.png, a source"),
         ("photo.png --crops . --overwrite", 4, "--crops . holds photo.png, a source"),
         ("photo.png --csv photo.png --overwrite", 4, "photo.png is a source, and would be replaced"),
+        (
+            "photo.png --weights net/tiny.safetensors --json net/tiny.json --overwrite",
+            4,
+            "is a source, and would be",
+        ),
+        (
+            "photo.png --weights net/tiny.safetensors --csv net/tiny.safetensors --overwrite",
+            4,
+            "net/tiny.safetensors is a source, and would be replaced",
+        ),
         ("photo.png --csv a --json ./a", 4, "a is named twice, for two outputs"),
         ("photo.png --csv new/photo.png --out new", 4, "new/photo.png is named twice, for two outputs"),
         ("photo.png --csv new --out new/drawn", 4, "new is to be a file, and --out new/drawn needs a folder"),

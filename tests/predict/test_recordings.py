@@ -46,6 +46,13 @@ def test_times_are_kept_with_either_codec(
     np.testing.assert_allclose([gray for _, _, gray in found], [0, 60, 120, 180], atol=6)
 
 
+def test_a_colon_in_the_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with writing_video(Path("12:30.mp4"), fps=25) as write:
+        write(paint(60), 0.0)
+    assert len(read(tmp_path / "12:30.mp4")) == 1
+
+
 def test_the_first_frame_decides_on_the_size_which_is_even(tmp_path: Path) -> None:
     with writing_video(tmp_path / "a.mp4", fps=None) as write:
         write(paint(100, width=63, height=47), 0.0)

@@ -196,6 +196,12 @@ def test_the_demo_is_at_the_root_and_nothing_beside_it(build: Build, ask_of: Ask
         answer = ask("GET", path)
         assert (answer.status_code, list(answer.json())) == (404, ["error"]), path
     assert ask("GET", "/health").json() == {"status": "ok"}
+    refused = {
+        words: ask(*words) for words in (("GET", "/v1/predict"), ("POST", "/predict"), ("DELETE", "/"))
+    }
+    assert [each.status_code for each in refused.values()] == [405, 404, 404]
+    assert refused["GET", "/v1/predict"].headers["allow"] == "POST"
+    assert "POST a photo to /v1/predict" in refused["POST", "/predict"].json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -232,10 +238,17 @@ def test_the_log_has_nothing_of_a_photo_or_a_query(
     assert not any("MARK" in message for message in ours)
 
 
-def test_a_mistake_of_the_server_is_said_without_details(build: Build, ask_of: AskOf, encode: Encode) -> None:
+def test_a_mistake_of_the_server_is_said_without_details(
+    build: Build, ask_of: AskOf, encode: Encode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fer_jax.serve")
+
     def fail(image: np.ndarray) -> list[None]:
         raise ValueError("an inner detail")
 
     ask = ask_of(build(fail))
     answer = ask("POST", "/v1/predict", content=encode("PNG"))
     assert (answer.status_code, answer.json()) == (500, {"error": "the server failed; its log says how"})
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    lines = [record.getMessage() for record in caplog.records if record.name == "fer_jax.serve"]
+    assert [line.rsplit(" ", 2)[0] for line in lines] == ["POST /v1/predict 500"]
