@@ -111,8 +111,8 @@ class RunRecord:
         measured_epoch: that epoch, from 1.
         stopped_early: the epoch, from 1, after which early stopping ends the run, be it the last; None: it
             does not.
-        extensions: one record for each time that the run was made longer: `from_epoch`, `to_epoch`, `rule`,
-            `at`.
+        extensions: one record for each of `train.extra_epochs`, as a rule an extension that the user asked
+            for later: `from_epoch`, `to_epoch`, `rule`, `at`.
         last_state_sha256: see `checkpoint.state_hash`.
         config_sha256: of `config.json`, see `hash_config`; None in the record of an older fer_jax.
     """
@@ -333,9 +333,11 @@ def _resume(folder: Path, before: Json, facts: Json) -> tuple[Json, list[str]]:
     for name in ("teachers", "ancestor"):
         if "images" in facts.get(name, {}):
             own[name] = before[name] | {"images": facts[name]["images"]}
+    known = before.get("extensions", [])
     added = own | {
         "resumed": [*before["resumed"], {"at": facts["started"], **here}],
-        "extensions": [*before.get("extensions", []), *facts["extensions"]],
+        # Those of before keep their time.
+        "extensions": [*known, *facts["extensions"][len(known) :]],
         "finished": None,
     }
     return before | added, notes

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -127,9 +128,9 @@ def _train(
     prepared = prepare(config, examples, console=console, ancestor=ancestor)
     facts = runs_record.describe_run(config, prepared.examples, prepared.split, command=invocation)
     facts["split"]["dropped"] = prepared.dropped
+    facts["extensions"] = _describe_extensions(config, at=facts["started"])
     if extra_epochs:
-        facts["extensions"] = [_describe_extension(config, extra_epochs, at=facts["started"])]
-        console.print(f"extended   {extension_note(facts['extensions'][0])}")
+        console.print(f"extended   {extension_note(facts['extensions'][-1])}")
     if prepared.votes is not None:
         facts["votes"] = prepared.votes
     if prepared.teachers is not None:
@@ -149,10 +150,14 @@ def _train(
     return _run(console, place, prepared, facts, peers, is_resumed=is_resumed, clock=clock)
 
 
-def _describe_extension(config: Config, epochs: int, *, at: str) -> Json:
-    last = config.train.total_epochs
+def _describe_extensions(config: Config, *, at: str) -> list[Json]:
+    """Describe all extensions of a run, also one that a killed program has not recorded."""
     rule = describe_extension(config.optimizer.schedule)
-    return {"from_epoch": last - epochs + 1, "to_epoch": last, "rule": rule, "at": at}
+    ends = accumulate(config.train.extra_epochs, initial=config.train.epochs)
+    return [
+        {"from_epoch": before + 1, "to_epoch": last, "rule": rule, "at": at}
+        for before, last in pairwise(ends)
+    ]
 
 
 def _run(

@@ -285,6 +285,7 @@ def test_an_extension_that_was_killed_is_not_made_again(
     assert run_train(folder, "--resume", "--extend-epochs", "2") == 4
     assert run_train(folder, "--resume") == 0
     assert len((folder / "log.jsonl").read_text().splitlines()) == 5
+    assert [(each["from_epoch"], each["to_epoch"]) for each in read(record)["extensions"]] == [(4, 5)]
 
 
 def test_early_stopping_ends_the_run_and_keeps_the_best_epoch(
