@@ -24,7 +24,7 @@ help: ## list the targets
 setup: $(READY) ## create .venv and install everything into it (the other targets do this when needed)
 
 train: $(READY) ## train run 6, the main job
-	@$(RUN) fer_jax.train --config $(CONFIG) $(ARGS)
+	@$(RUN) fer_jax.train --config '$(CONFIG)' $(ARGS)
 
 test: $(READY) ## check formatting, lint and types, then run all tests
 	$(RUN) ruff format --check
@@ -57,10 +57,15 @@ clean: ## remove .venv, built files and caches; keep data/ and runs/
 # version manager's `python3.13` may exist and yet not run. $* is the list of extras.
 # An older pip cannot pin what a package is built with.
 $(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
-	@if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
+	@if [ -e $(UNFINISHED) ]; then \
+	  if kill -0 "$$(cat $(UNFINISHED))" 2>/dev/null; then \
+	    echo 'another make is setting up $(VENV); wait for it, and start again' >&2; exit 1; \
+	  fi; \
+	  rm -rf $(VENV); \
+	fi
 	@if $(VENV)/bin/python -c '' 2>/dev/null; then exit 0; fi; \
 	seen=''; \
-	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14); do \
 	  version=$$("$$python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
 	  if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	    seen="$$seen  $$python is $$version: too old;"; continue; \
@@ -70,13 +75,17 @@ $(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
 	    continue; \
 	  fi; \
 	  echo "Setting up $(VENV) with Python $$version (once; a few minutes on a slow line)"; \
-	  mkdir -p $(VENV) && touch $(UNFINISHED) && exec "$$python" -m venv $(VENV); \
+	  mkdir -p $(VENV) && echo $$PPID > $(UNFINISHED) && exec "$$python" -m venv $(VENV); \
 	done; \
 	rm -rf $(VENV); \
 	{ echo 'fer_jax needs Python 3.11 or newer with its venv module, and found none.'; \
 	  echo "Found:$${seen:-  no Python that runs}"; \
 	  echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv), or name it: make setup PYTHON=...'; \
 	} >&2; exit 1
+	@unknown=$$($(VENV)/bin/python -c "import tomllib; \
+	known = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+	print(*sorted(set('$*'.split(',')) - set(known)))"); \
+	if [ -n "$$unknown" ]; then echo "there are no EXTRAS called $$unknown; make help lists them" >&2; exit 1; fi
 	@pins=constraints/python$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
 	if [ -e "$$pins" ]; then \
 	  echo "Installing the packages of pyproject.toml [$*] in the versions of $$pins"; \

@@ -1,7 +1,10 @@
 """`fer-jax VERB ...`, the same as `python -m fer_jax.VERB ...`."""
 
 import importlib
+import io
 import sys
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple, Union
 
 from fer_jax.config.fields import suggest
@@ -34,6 +37,20 @@ VERBS: Final = {
 }
 COMPLETION: Final = "completion"
 SHELLS: Final = ("bash", "zsh", "fish")
+_MARK: Final = "__TYRO_COMPLETE_FILES__"
+_FILES: Final = {
+    f'[[ "$completions" == "{_MARK}" ]]': f'[[ -z "$completions" || "$completions" == "{_MARK}" ]]',
+    f'test "$results" = {_MARK}': f'test -z "$results"; or test "$results" = {_MARK}',
+    # Bash itself completes paths better: tyro joins the words before.
+    'COMPREPLY=($(compgen -f -- "$cur"))': "COMPREPLY=()",
+    "complete -F ": "complete -o default -F ",
+}
+"""What is changed in tyro's scripts: paths are completed for options, and where nothing else is known."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Print a script that completes fer-jax in a shell."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,8 +102,12 @@ def _complete(words: list[str]) -> int:
     from fer_jax import cli
 
     # The standard output of `--tyro-write-completion` is `-`; it ends the program.
-    with cli.whole_paragraphs():
+    with cli.whole_paragraphs(), redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):
         tyro.cli(_all_verbs(), prog="fer-jax", args=["--tyro-write-completion", words[0], "-"])
+    script = printed.getvalue()
+    for old, new in _FILES.items():
+        script = script.replace(old, new)
+    print(script)
     return 0
 
 
@@ -104,6 +125,7 @@ def _all_verbs() -> Any:
         default = cli.to_default(command, settings)
         mark = tyro.conf.subcommand(name=verb, description=each.what, default=default)
         found.append(Annotated[cli.to_program(command), mark])
+    found.append(Annotated[Completion, tyro.conf.subcommand(name=COMPLETION)])
     return Union[tuple(found)]  # noqa: UP007, of classes that only run time knows
 
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -30,7 +30,6 @@ Json = dict[str, Any]
 _TEMPORARIES: set[Path] = set()
 """What `replacing` is writing."""
 _BEGINNING = threading.Lock()
-_MOST_NAME_BYTES: Final = 255
 _CURES = {
     "ENOSPC": "free some space there, or raise your quota",
     "EDQUOT": "free some space there, or raise your quota",
@@ -146,10 +145,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if kind := find_other_kind(path):
         raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
-    added = f".{secrets.token_hex(4)}.tmp"
-    # The longest names would be too long with it; a letter has at most four bytes.
-    is_long = len(os.fsencode(f".{path.name}{added}")) > _MOST_NAME_BYTES
-    temporary = path.with_name(f".{path.name[:60] if is_long else path.name}{added}")
+    # What is added has 14 bytes, a file system takes 255, and a letter has at most four.
+    name = path.name if len(os.fsencode(path.name)) <= 255 - 14 else path.name[:60]
+    temporary = path.with_name(f".{name}.{secrets.token_hex(4)}.tmp")
     with _BEGINNING:
         _TEMPORARIES.add(temporary)
     with naming(path):

@@ -146,9 +146,8 @@ def test_every_suggestion_is_an_option() -> None:
 
 
 def test_bash_completes_verbs_options_and_values(tmp_path: Path) -> None:
-    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as ended:
-        door.main(["completion", "bash"])
-    assert not ended.value.code
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert door.main(["completion", "bash"]) == 0
     if shutil.which("bash") is None:
         pytest.skip("there is no bash")
     script = tmp_path / "completion.bash"
@@ -160,10 +159,27 @@ try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); $function; echo
 try fer-jax trai
 try fer-jax train --optimizer.pea
 try fer-jax train --optimizer.name ""
+try fer-jax completi
+try fer-jax predict pho
+complete -p fer-jax
 """
     )
     done = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["train", "--optimizer.peak-rate", "sgd adam adamw muon"]
+    assert done.stdout.splitlines() == [
+        "train",
+        "--optimizer.peak-rate",
+        "sgd adam adamw muon",
+        "completion",
+        "",  # So bash completes the path of a photo.
+        "complete -o default -F _tyro_fer_jax fer-jax",
+    ]
+
+
+@pytest.mark.parametrize("shell", door.SHELLS)
+def test_every_shell_completes_paths_where_nothing_else_is_known(shell: str) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert door.main(["completion", shell]) == 0
+    assert printed.getvalue().count('-z "$') == 1
 
 
 def test_a_reader_that_has_enough_of_a_completion_ends_it_in_silence() -> None:

@@ -88,10 +88,16 @@ def _list_those(names: list[str]) -> str:
 def read_record(path: Path) -> Record:
     """Read the docstring of an existing config or space file.
 
+    Raises:
+        ConfigError: it is not Python in UTF-8.
+
     >>> read_record(RECORDS / "run6.py").title
     'Run 6: augmentation in addition to everything else. The main step.'
     """
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (SyntaxError, ValueError) as error:  # UnicodeDecodeError, and ast's of a NUL.
+        raise ConfigError(f"{path} is not Python in UTF-8 ({error}); give a config or a space file") from None
     title = text.partition("\n")[0]
     return Record(path.stem, title, _paragraph(text, "Cost"), _paragraph(text, "Measured"), text)
 

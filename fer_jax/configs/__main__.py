@@ -61,6 +61,7 @@ def _configs(options: ConfigsCommand) -> int:
     if options.save is None:
         console.print(f"{path}\n\n{read_record(path).text}")
         return 0
+    read_record(path)  # Refuses what cannot be a config.
     _save(path, options.save)
     command = "train" if kind == "config" else "sweep --config run7"
     console.print(f"wrote {options.save}; edit it, then: python -m fer_jax.{command} --{kind} {options.save}")

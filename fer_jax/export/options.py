@@ -1,7 +1,8 @@
 """The options of `export`, which are its command line too: the docstrings are the help text."""
 
 import importlib.util
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -9,7 +10,7 @@ import tyro
 
 from fer_jax.config.data import BadRow, DataConfig, LabelSource
 from fer_jax.config.overrides import with_data
-from fer_jax.errors import ConfigError, RunError
+from fer_jax.errors import ConfigError, DataError, RunError
 from fer_jax.files import read_json
 from fer_jax.text import join
 
@@ -131,7 +132,7 @@ def find_data(options: ExportOptions) -> DataConfig:
     Raises:
         DataError: a file was named, or the run was trained on one, and it is not there.
     """
-    from fer_jax.data.location import find_file
+    from fer_jax.data.location import VARIABLE, find_file
     from fer_jax.runs import inputs, record, sources
 
     found = sources.find(options.network)
@@ -140,7 +141,13 @@ def find_data(options: ExportOptions) -> DataConfig:
         if options.data is not None:
             card = read_json(found.folder / f"{found.name}{sources.CARD_SUFFIX}")
             config = sources.choose_data(card, options.data, options.on_bad_row)
-        find_file(config)
+        try:
+            find_file(config)
+        except DataError:
+            if options.data is not None or os.environ.get(VARIABLE):
+                raise
+            # There is something else in data/, and drawn faces do for a comparison.
+            return replace(config, source="synthetic")
         return config
     (folder, *_) = found
     config = with_data(record.read_config(folder), options.data, options.on_bad_row).data

@@ -62,7 +62,8 @@ def choose_folder(options: ReleaseOptions) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", options.name):
         raise ConfigError(
-            f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', such as mid"
+            f"--name is {options.name!r}; wanted 1 to 40 lower-case letters, digits and '-', with a letter "
+            "first, such as mid"
         )
     # Imported here: --help and misspelt options need not wait for NumPy.
     from fer_jax.runs import outputs, sources

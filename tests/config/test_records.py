@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -76,3 +78,38 @@ def test_a_wheel_carries_the_configs(tmp_path: Path) -> None:
     home, *names, name = done.stdout.split()
     assert Path(home).is_relative_to(tmp_path) and name == "run6"
     assert names == [*list_names("config"), *list_names("space")]
+
+
+def test_a_source_distribution_has_the_files_of_the_project_alone(tmp_path: Path) -> None:
+    sdists = pytest.importorskip("hatchling.builders.sdist")
+    tree = tmp_path / "tree"
+    ours = ("pyproject.toml", "README.md", "LICENSE", "fer_jax/__init__.py", "docs/a.md", "examples/a.ipynb")
+    theirs = ("fer2013.csv", "my_faces/calm/1.jpg", "mine.safetensors", "examples/runs/a/run.json", "data/a")
+    for name in (*ours, *theirs):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes((ROOT / name).read_bytes() if (ROOT / name).is_file() else b"")
+    (built,) = sdists.SdistBuilder(str(tree)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(built) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert names == {*ours, "PKG-INFO"}
+
+
+def test_a_source_distribution_lacks_no_folder_of_the_project() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    there = {name.partition("/")[0] for name in done.stdout.splitlines()}
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]
+    always = {"README.md", "LICENSE", "pyproject.toml", ".gitignore"}
+    settings = {".ci", ".dockerignore", ".pre-commit-config.yaml"}
+    assert there == {each.split("/")[1] for each in named["include"]} | always | settings
+
+
+@pytest.mark.parametrize("content", [b"# A page, not Python: it's\n", b"name = '\xff'\n", b"a\0"])
+def test_what_is_not_python_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "page.py"
+    path.write_bytes(content + b"'")
+    with pytest.raises(
+        ConfigError, match=r"page.py is not Python in UTF-8 .*; give a config or a space file"
+    ):
+        read_record(path)

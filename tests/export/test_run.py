@@ -14,9 +14,11 @@ import fer_jax
 from fer_jax import fer2013
 from fer_jax.data.examples import Examples
 from fer_jax.data.synthetic import draw_examples
+from fer_jax.errors import DataError
 from fer_jax.export import __main__ as export
 from fer_jax.export import comparison, int8, stablehlo
 from fer_jax.export.onnx_file import INPUT
+from fer_jax.export.options import ExportOptions, find_data
 from fer_jax.files import read_json
 from fer_jax.runs.sources import WEIGHTS
 
@@ -235,3 +237,18 @@ def test_a_difference_is_refused(result: dict, limit: float | None, words: str) 
         comparison.refuse_other(full, name="a.onnx", limit=limit)
     assert raised.value.exit_code == 1
     comparison.refuse_other(full | {"largest_difference": 0.15, "changed": 9}, name="a.onnx", limit=limit)
+
+
+def test_what_else_lies_in_the_data_folder_does_not_stop_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "photos.rar").touch()
+    assert find_data(ExportOptions(network="tiny", on_bad_row="skip")).source == "synthetic"
+    with pytest.raises(DataError, match=r"photos.rar is not read"):
+        find_data(ExportOptions(network="tiny", data=tmp_path / "data"))
+    monkeypatch.setenv("FER_JAX_DATA", "none.csv")
+    with pytest.raises(DataError, match=r"FER_JAX_DATA is none.csv, and nothing is there"):
+        find_data(ExportOptions(network="tiny"))

@@ -227,8 +227,9 @@ def test_a_verdict_below_the_threshold_is_unsure_and_all_faces_are_told() -> Non
       const all = given.map((each) => verdicts.judge(each, ["sad", "happy", "fear"], 0.5));
       const many = verdicts.summarise(Array(40).fill(all[1]));
       const judged = all.map(({ label, isUnsure }) => [label, isUnsure]);
-      return [judged, verdicts.summarise(all), verdicts.summarise([]), many];"""
-    judged, words, nobody, many = run(code, logs)
+      const followed = verdicts.summarise(all, [2, 5]);
+      return [judged, verdicts.summarise(all), verdicts.summarise([]), many, followed];"""
+    judged, words, nobody, many, followed = run(code, logs)
     assert judged == [["happy", True], ["fear", False]]
     assert (
         words.replace("\N{NO-BREAK SPACE}", " ")
@@ -236,6 +237,7 @@ def test_a_verdict_below_the_threshold_is_unsure_and_all_faces_are_told() -> Non
     )
     assert nobody.startswith("No face found.")
     assert many.startswith("40 faces.") and many.endswith("and 30 more.")
+    assert followed == words.replace("1:", "2:").replace("; 2:", "; 5:")
 
 
 def test_no_network_is_certain() -> None:

@@ -4,7 +4,7 @@ import { startCamera } from "./camera.js";
 import { describeSize, showCard } from "./card.js";
 import { startEngine } from "./engine.js";
 import { PictureError, readPicture } from "./pictures.js";
-import { showFaces } from "./results.js";
+import { MOST_CARDS, showFaces } from "./results.js";
 import { draw } from "./stage.js";
 import { makeTracker } from "./tracks.js";
 import { judge, percent, summarise } from "./verdicts.js";
@@ -32,14 +32,21 @@ let catalogue;
 let engine;
 let modelName = "";
 /**
- * What is shown; its labels are those of the network that saw the faces.
- * @typedef {{source: ImageBitmap, width: number, height: number, faces: Face[], labels: string[], isMirrored: boolean}}
- *   Shown
+ * What is shown, and the network that saw the faces. In the stream of a camera each face has a number of its own.
+ * @typedef {{
+ *   source: ImageBitmap, width: number, height: number, faces: (Face & {number?: number})[], network: string,
+ *   isMirrored: boolean
+ * }} Shown
  */
 /** @type {Shown | null} */
 let shown = null;
 /** @type {{blob: Blob, name: string} | null} */
 let photo = null;
+/**
+ * The photo that is shown: one that cannot be read does not take its place.
+ * @type {typeof photo}
+ */
+let shownPhoto = null;
 /** @type {(() => void) | null} */
 let stopCamera = null;
 /** A photo that was given while another one was analysed makes the other's result old. */
@@ -79,26 +86,34 @@ function show(next) {
   return render();
 }
 
-/** Show the picture, its boxes and its faces anew. */
+/**
+ * Show the picture, its boxes and its faces anew.
+ * @returns {string} what was found, in a sentence
+ */
 function render() {
-  if (!shown) return [];
-  const { labels } = shown;
+  if (!shown) return "";
+  const { labels } = catalogue.models[shown.network];
   const verdicts = shown.faces.map((face) => judge(face.logProbabilities, labels, threshold()));
+  const numbers = shown.faces.map(({ number }, i) => number ?? i + 1);
   find("invitation").hidden = true;
   find("stage").classList.remove("empty");
   canvas.hidden = false;
   const marks = shown.faces.map(({ box }, i) => {
     const { label, probability, isUnsure } = verdicts[i];
-    const short = verdicts.length > 1 ? String(i + 1) : "";
+    const short = verdicts.length > 1 ? String(numbers[i]) : "";
     const text = `${short} ${isUnsure ? "unsure" : `${label} ${percent(probability)}`}`.trim();
     return { box, text, short, isUnsure };
   });
   draw(canvas, shown.source, shown.width, shown.height, marks, shown.isMirrored);
-  canvas.setAttribute("aria-label", summarise(verdicts));
-  showFaces(find("faces"), shown.faces, verdicts, labels);
+  const words = summarise(verdicts, numbers);
+  canvas.setAttribute("aria-label", words);
+  showFaces(find("faces"), shown.faces, verdicts, labels, numbers);
   find("nothing").hidden = shown.faces.length > 0;
   find("nothing").textContent = "No face was found.";
-  return verdicts;
+  const more = shown.faces.length - MOST_CARDS;
+  find("more").hidden = more <= 0;
+  find("more").textContent = `${more} more ${more === 1 ? "is" : "are"} marked in the picture, without a card.`;
+  return words;
 }
 
 /**
@@ -108,7 +123,8 @@ async function analysePhoto() {
   if (!photo) return;
   // It is analysed as soon as there is a network.
   if (modelName === "") return void (await choose(wantedNetwork()));
-  const { blob, name } = photo;
+  const given = photo;
+  const { blob, name } = given;
   const own = (asked += 1);
   endCamera();
   say(`Reading ${name} …`, false);
@@ -127,11 +143,14 @@ async function analysePhoto() {
     // From left to right, as people count faces; the detector's order is that of its scores.
     faces.sort((a, b) => a.box[0] - b.box[0]);
     const { width, height } = source;
-    const { labels } = catalogue.models[network];
-    say(summarise(show({ source, width, height, faces, labels, isMirrored: false })), false);
+    say(show({ source, width, height, faces, network, isMirrored: false }), false);
+    shownPhoto = given;
     find("speed").textContent = `${width} × ${height} px; ${describeTimes(times)}`;
   } catch (error) {
-    if (own === asked) explain(error);
+    if (own === asked) {
+      if (error instanceof PictureError) photo = shownPhoto;
+      explain(error);
+    }
   } finally {
     if (shown?.source !== source) source?.close();
     running -= 1;
@@ -181,7 +200,7 @@ async function toggleCamera() {
     // While the browser asked the user, something else was chosen.
     if (own !== asked) return stop();
     stopCamera = stop;
-    photo = null;
+    photo = shownPhoto = null;
     find("camera").textContent = "Stop the camera";
   } catch (error) {
     if (own === asked) explain(error);
@@ -204,7 +223,6 @@ function makeViewer() {
     const { width, height } = frame;
     // Probabilities of two networks are not to be mixed.
     if (network !== modelName) [network, follow] = [modelName, makeTracker()];
-    const { labels } = catalogue.models[network];
     const source = await createImageBitmap(frame);
     try {
       const { faces } = await engine.analyse(frame, "camera", network);
@@ -214,9 +232,9 @@ function makeViewer() {
       // The first frames are slow: until then the rate is that of the last frame, later a mean of about ten.
       rate += Math.max(0.1, Math.exp(-seconds)) * (1000 / (now - before) - rate);
       before = now;
-      const verdicts = show({ source, width, height, faces: follow(faces, seconds), labels, isMirrored: true });
+      const words = show({ source, width, height, faces: follow(faces, seconds), network, isMirrored: true });
       if (seconds - spoken >= SPOKEN_EVERY) {
-        say(summarise(verdicts), false);
+        say(words, false);
         spoken = seconds;
       }
       find("speed").textContent = `${width} × ${height} px; ${Math.round(rate)} frames a second`;
@@ -263,7 +281,10 @@ async function choose(name) {
   modelName = name;
   showCard(find("accuracy"), find("limits"), catalogue.models[name]);
   if (photo) return analysePhoto();
-  return say(isFirst ? "Ready: give it a photo." : `Ready, with ${catalogue.models[name].title}.`, false);
+  if (isFirst) return say("Ready: give it a photo.", false);
+  const before = shown && !stopCamera && shown.network !== name ? catalogue.models[shown.network].title : "";
+  const old = before && ` What is shown was said by ${before}.`;
+  return say(`Ready, with ${catalogue.models[name].title}.${old}`, false);
 }
 
 /** List the networks that can be chosen. */
@@ -299,10 +320,12 @@ function listen() {
   });
   find("camera").addEventListener("click", () => void toggleCamera());
   find("example").addEventListener("click", () => void tryExample());
+  const showThreshold = () => (find("threshold-value").textContent = percent(threshold()));
+  showThreshold(); // A browser may have kept what was chosen before the page was loaded again.
   slider.addEventListener("input", () => {
-    find("threshold-value").textContent = percent(threshold());
-    const verdicts = render();
-    if (shown && !stopCamera) say(summarise(verdicts), false);
+    showThreshold();
+    const words = render();
+    if (shown && !stopCamera) say(words, false);
   });
   find("settings").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("paste", (event) => {

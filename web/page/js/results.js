@@ -6,7 +6,7 @@ import { percent } from "./verdicts.js";
 /** @typedef {import("./verdicts.js").Verdict} Verdict */
 
 /** The most faces with bars; more would be hard to read, and slow to draw. */
-const MOST_CARDS = 40;
+export const MOST_CARDS = 40;
 
 /**
  * Show the faces that were found. Cards that are there already are filled anew, so that nothing flickers, unless the
@@ -15,8 +15,9 @@ const MOST_CARDS = 40;
  * @param {Face[]} faces
  * @param {Verdict[]} verdicts of the faces
  * @param {string[]} labels in the order of the bars
+ * @param {number[]} numbers of the faces; by default 1, 2, and so on
  */
-export function showFaces(list, faces, verdicts, labels) {
+export function showFaces(list, faces, verdicts, labels, numbers = faces.map((_, i) => i + 1)) {
   const count = Math.min(faces.length, MOST_CARDS);
   const bars = JSON.stringify(labels);
   if (list.dataset.labels !== bars) list.replaceChildren();
@@ -24,7 +25,7 @@ export function showFaces(list, faces, verdicts, labels) {
   while (list.children.length > count) list.lastElementChild?.remove();
   while (list.children.length < count) list.append(makeCard(labels));
   for (let i = 0; i < count; i++) {
-    fill(/** @type {HTMLElement} */ (list.children[i]), faces[i], verdicts[i], i, verdicts.length);
+    fill(/** @type {HTMLElement} */ (list.children[i]), faces[i], verdicts[i], numbers[i], verdicts.length);
   }
 }
 
@@ -70,22 +71,22 @@ function makeCard(labels) {
  * @param {HTMLElement} card
  * @param {Face} face
  * @param {Verdict} verdict
- * @param {number} index
+ * @param {number} number of the face
  * @param {number} count of all faces
  */
-function fill(card, face, verdict, index, count) {
+function fill(card, face, verdict, number, count) {
   const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (card.querySelector(selector));
   const { label, probability, isUnsure, ranked } = verdict;
-  find(".number").textContent = count > 1 ? `${index + 1} ` : "";
+  find(".number").textContent = count > 1 ? `${number} ` : "";
   find(".label").textContent = isUnsure ? "unsure" : label;
   const words = [isUnsure ? `perhaps ${label}, ${percent(probability)}` : percent(probability)];
   if (face.isClipped) words.push("cut off by the picture's edge");
   find("p").textContent = words.join("; ");
   card.classList.toggle("unsure", isUnsure);
   const picture = /** @type {HTMLCanvasElement} */ (find("canvas"));
-  picture.setAttribute("aria-label", `face ${index + 1}, as the network sees it`);
+  picture.setAttribute("aria-label", `face ${number}, as the network sees it`);
   drawGray(picture, face.cut);
-  find("caption").textContent = `Probabilities of face ${index + 1}`;
+  find("caption").textContent = `Probabilities of face ${number}`;
   const shares = new Map(ranked.map((each) => [each.label, each.probability]));
   for (const row of /** @type {NodeListOf<HTMLElement>} */ (card.querySelectorAll("tr"))) {
     const [name, track, text] = /** @type {HTMLElement[]} */ ([...row.children]);

@@ -35,9 +35,10 @@ export function percent(share) {
 /**
  * Say in a sentence what was found.
  * @param {Verdict[]} verdicts of the faces, in order
+ * @param {number[]} numbers of the faces; by default 1, 2, and so on
  * @returns {string}
  */
-export function summarise(verdicts) {
+export function summarise(verdicts, numbers = verdicts.map((_, i) => i + 1)) {
   if (verdicts.length === 0) {
     return "No face found. A face has to be roughly upright, seen from the front, and not too small in the photo.";
   }
@@ -46,7 +47,7 @@ export function summarise(verdicts) {
     return isUnsure ? `unsure, perhaps ${words}` : words;
   });
   if (each.length === 1) return `One face: ${each[0]}.`;
-  const numbered = each.slice(0, MOST_TOLD).map((words, i) => `${i + 1}: ${words}`);
+  const numbered = each.slice(0, MOST_TOLD).map((words, i) => `${numbers[i]}: ${words}`);
   if (each.length > MOST_TOLD) numbered.push(`and ${each.length - MOST_TOLD} more`);
   return `${each.length} faces. ${numbered.join("; ")}.`;
 }
