@@ -23,7 +23,7 @@ class Stream(IntEnum):
     DROPOUT = 5
     SYNTHETIC = 6
     SHOW = 7
-    SUBSET = 8
+    SUBSET = 8  # Of training images: those that are measured, and those that give averages their statistics.
     BOOTSTRAP = 9
     CORRUPTION = 10
     RESAMPLE = 11

@@ -96,6 +96,11 @@ def _check_targets(config: Config) -> None:
             f"init.weights names {config.init.weights}, which may have seen the rows that an audit judges; "
             "give a --config whose networks start from new weights"
         )
+    for name in ("max_examples", "resample"):
+        if value := getattr(config.train, name):
+            raise ConfigError(
+                f"train.{name} is {value}, and an audit trains on all rows of the other folds; leave it out"
+            )
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ class AverageConfig:
     of train.epochs, and of every added epoch; 0 is off."""
     stats_examples: int = 4096
     """Number of training images, not augmented, for the batch statistics of the averaged weights (a fixed
-    random subset; 0: all of them). They are measured in batches of train.eval_batch_size."""
+    random subset; 0: all of them). They are measured in batches of train.eval_batch_size, and an incomplete
+    last batch is left out."""
 
     def __post_init__(self) -> None:
         checks = Checks(self, "average.")

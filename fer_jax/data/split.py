@@ -165,7 +165,11 @@ def _given(
             _refuse_divided(examples, names, what)
     if len(split.val):
         return split
-    return replace(hold_out(examples, split, share=VAL_SHARE, seed=config.seed), test=split.test)
+    if groups is not None and not config.group_duplicates:
+        # The option is about given parts; a part of our own never shares copies with train.
+        split = replace(split, groups=join_groups(groups, examples.hashes))
+    held_out = hold_out(examples, split, share=VAL_SHARE, seed=config.seed)
+    return replace(held_out, test=split.test, groups=groups)
 
 
 def describe_parts(examples: Examples, config: SplitConfig, split: Split) -> list[str]:

@@ -20,7 +20,7 @@ def class_weights(config: LossConfig, counts: Sequence[float] | np.ndarray) -> n
         config: "none" 1, "sqrt" 1 / sqrt(share), "balanced" 1 / share, "effective" 1 / effective
             number, which is (1 - beta^n) / (1 - beta) for n rows (Cui et al. 2019).
         counts: training rows of each of C classes, or sums of their soft labels. A class without rows gets
-            weight 0.
+            weight 0, but for "none".
 
     Returns:
         float32 [C]; the mean over the training rows is 1, so that the loss keeps its scale.
@@ -29,11 +29,13 @@ def class_weights(config: LossConfig, counts: Sequence[float] | np.ndarray) -> n
     [1.5, 0.75]
     """
     rows = np.asarray(counts, np.float64)
+    if config.class_weights == "none":
+        return np.ones(len(rows), np.float32)
     if config.class_weights == "effective":
         beta = config.effective_beta
         raw = (1 - beta) / (1 - beta ** np.maximum(rows, 1))
     else:
-        raw = np.maximum(rows, 1) ** -{"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[config.class_weights]
+        raw = np.maximum(rows, 1) ** -{"sqrt": 0.5, "balanced": 1.0}[config.class_weights]
     weights = np.where(rows > 0, raw, 0.0)
     return (weights * rows.sum() / (weights * rows).sum()).astype(np.float32)
 

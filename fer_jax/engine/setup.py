@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import flax.linen as nn
 import jax
@@ -29,6 +29,9 @@ from fer_jax.models.cnn import make_model
 from fer_jax.models.transfer import Start, Transfer
 from fer_jax.parallel.mesh import Place, list_places
 from fer_jax.randomness import Stream, jax_key
+
+_DRAWINGS: Final = 32
+"""Epochs whose drawn votes are counted for the weights of the classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,10 @@ def make_programs(
     )
     counts: np.ndarray = np.array(class_counts(examples.labels[split.train], classes=config.model.classes))
     if targets is not None:
-        counts = targets(0, 0)[split.train].sum(axis=0, dtype=np.float64)
+        # One drawing of votes is a sample, from which a rare class may be missing.
+        epochs = _DRAWINGS if config.labels.mode == "drawn" else 1
+        sums = [targets(0, epoch)[split.train].sum(axis=0, dtype=np.float64) for epoch in range(epochs)]
+        counts = np.sum(sums, axis=0) / epochs
     weights = class_weights(config.loss, counts)
     epoch_steps = len(split.train) // config.train.batch_size
     train_step = make_train_step(

@@ -53,6 +53,8 @@ class Prepared:
         notes: lines for people: a hold-out, what was left out, what the targets are, and what training starts
             from.
         ancestor: the trained network that training starts from; None: new weights.
+        decided: int32 [rows of the data], the labels that are measured by, -1 where FER+'s votes decide
+            nothing; None: those of `examples`.
     """
 
     loaded: Examples
@@ -67,6 +69,7 @@ class Prepared:
     notes: tuple[str, ...]
     ancestor: Ancestor | None = None
     teacher_hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    decided: np.ndarray | None = None
 
     @property
     def start(self) -> Start | None:
@@ -135,6 +138,7 @@ def choose_labels(config: Config, examples: Examples, split: Split) -> Prepared:
         votes=None if targets is None else {"sha256": targets.sha256},
         teachers=None,
         notes=tuple(notes),
+        decided=None if targets is None else targets.labels,
     )
 
 
@@ -223,7 +227,8 @@ def make_bank(config: Config, examples: Examples, path: Path, *, console: Consol
 def _to_student(config: Config, chosen: Prepared) -> Student:
     """Take the rows that one network is trained on."""
     split = subsets.take_sample(chosen.split, config)
-    return Student(config, chosen.loaded, chosen.examples, split, chosen.open_rows, chosen.own_targets)
+    own = chosen.own_targets
+    return Student(config, chosen.loaded, chosen.examples, split, chosen.open_rows, own, chosen.decided)
 
 
 def _showing(words: str, is_shown: bool, console: Console | None) -> AbstractContextManager[Steps]:

@@ -46,6 +46,7 @@ class Student:
         open_rows: int64 [N], the rows that the protocol trains on, also those that this run leaves out: a
             teacher may know them, and images that are copies of them.
         targets: the targets without teachers; None: the labels.
+        decided: see `Prepared`.
     """
 
     config: Config
@@ -54,6 +55,12 @@ class Student:
     split: Split
     open_rows: np.ndarray
     targets: SoftLabels | None
+    decided: np.ndarray | None = None
+
+    @property
+    def measured_labels(self) -> np.ndarray:
+        """The labels that are measured by: int32 [rows of the data], -1 where there is none."""
+        return self.examples.labels if self.decided is None else self.decided
 
     @property
     def rows(self) -> np.ndarray:
@@ -75,7 +82,7 @@ def load_teachers(student: Student) -> list[Pretrained]:
         RunError: a teacher cannot be found or used.
     """
     named = student.config.distill.teachers
-    labels = student.examples.labels
+    labels = student.measured_labels
     teachers = [each for name in named for each in load_pretrained(name, student.loaded, labels)]
     known: dict[str, Pretrained] = {}
     for each in teachers:
@@ -225,7 +232,7 @@ def load_ancestor(student: Student) -> Ancestor | None:
     named = student.config.init.weights
     if named is None:
         return None
-    found = load_pretrained(named, student.loaded, student.examples.labels)
+    found = load_pretrained(named, student.loaded, student.measured_labels)
     if len(found) > 1:
         raise ConfigError(
             f"init.weights: {named} holds {len(found)} networks; name one of "

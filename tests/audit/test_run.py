@@ -488,6 +488,7 @@ def test_without_a_search_nothing_is_trained(audited: Path, capsys: pytest.Captu
         ),
         (("--config", "{}/taught.py"), 2, "teachers may have seen the rows that an audit judges"),
         (("--config", "{}/banked.py"), 2, "distill.bank names x, and teachers may have seen the rows"),
+        (("--config", "{}/fewer.py"), 2, "train.max_examples is 99, and an audit trains on all rows"),
     ],
 )
 def test_a_slip_gives_one_message(
@@ -503,5 +504,6 @@ def test_a_slip_gives_one_message(
                 'name="tiny",', f'name="tiny", {section},'
             )
         )
+    (audited / "fewer.py").write_text(CONFIG.replace("batch_size=16", "batch_size=16, max_examples=99"))
     assert run_audit(audited, "slip", *(word.format(audited) for word in words)) == status
     assert message in capsys.readouterr().err

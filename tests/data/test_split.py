@@ -286,6 +286,12 @@ def test_given_parts_are_taken_and_a_missing_val_is_cut_out_of_train() -> None:
     assert not set(person[split.train]) & set(person[split.val])
     assert split.test.tolist() == np.flatnonzero(usages == 2).tolist()
     assert split_examples(dataclasses.replace(examples, usages=usages % 2), config).test.size == 0
+    # A val of our own shares no copies with train, whether there are groups or not.
+    images = np.repeat(no_val.images[::5], 5, axis=0)
+    for groups in (None, np.arange(200)):
+        copies = dataclasses.replace(no_val, images=images, groups=groups)
+        split = split_examples(copies, dataclasses.replace(config, group_duplicates=False))
+        assert count_leaks(copies, split)["val"] == 0 < len(split.val)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ def test_training_aims_at_the_votes_and_is_measured_by_the_majority(tmp_path: Pa
     chosen = choose_labels(Config(name="a", labels=plus), examples, split)
     # The second row is undecided: training sees all its votes, evaluation counts its likeliest.
     assert chosen.examples.labels[[0, 1, 3]].tolist() == [HAPPY, SAD, FEAR]
+    assert chosen.decided is not None and chosen.decided.tolist() == [HAPPY, -1, -1, FEAR]
     assert chosen.split.train.tolist() == [0, 1]
     assert chosen.own_targets is not None and chosen.targets is chosen.own_targets
     assert chosen.own_targets(0, 0)[1, [SAD, FEAR, ANGRY]].tolist() == pytest.approx([0.4, 0.3, 0.3])

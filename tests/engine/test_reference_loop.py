@@ -41,7 +41,7 @@ Kind = Literal["labels", "votes", "drawn"]
 """FER2013's labels; FER+'s votes as soft labels; one of the votes, drawn again in each epoch."""
 
 # After the second epoch the validation loss of the first seed has risen, and that of the second has fallen.
-SEEDS = (0, 3)
+SEEDS = (0, 5)
 EPOCHS, BATCH_SIZE, WARMUP_STEPS, PEAK, CUT = 3, 8, 6, 0.2, 0.5
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 CONFIG = Config(
@@ -145,7 +145,9 @@ def train_by_hand(kind: Kind) -> list[Outcome]:
         train, val = train[HAS_LABEL[train]], val[HAS_LABEL[val]]
     stats = stats_by_hand(train)
     model, optimizer = make_model(CONFIG.model, CONFIG.device), make_optimizer(CONFIG.optimizer)
-    class_weights = weights_by_hand(targets_by_hand(kind, 0, 0)[train].sum(axis=0))
+    # Over 32 epochs, since the votes of one are a sample.
+    counts = np.mean([targets_by_hand(kind, 0, epoch)[train].sum(axis=0) for epoch in range(32)], axis=0)
+    class_weights = weights_by_hand(counts)
     step = make_train_step(model, optimizer, CONFIG.loss, class_weights=class_weights, pixel_stats=stats)
     init = jax.jit(lambda key: init_state(key, model, optimizer))
     to_logits = jax.jit(lambda variables, x: model.apply(variables, x, is_training=False))
