@@ -58,8 +58,9 @@ clean: ## remove .venv, built files and caches; keep data/ and runs/
 # An older pip cannot pin what a package is built with.
 $(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
 	@if [ -e $(UNFINISHED) ]; then \
-	  if kill -0 "$$(cat $(UNFINISHED))" 2>/dev/null; then \
-	    echo 'another make is setting up $(VENV); wait for it, and start again' >&2; exit 1; \
+	  other=$$(cat $(UNFINISHED)); \
+	  if [ "$$other" != $$PPID ] && kill -0 "$$other" 2>/dev/null; then \
+	    echo 'another make is setting up $(VENV): wait for it, or delete $(UNFINISHED) if there is none' >&2; exit 1; \
 	  fi; \
 	  rm -rf $(VENV); \
 	fi
@@ -80,7 +81,7 @@ $(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
 	rm -rf $(VENV); \
 	{ echo 'fer_jax needs Python 3.11 or newer with its venv module, and found none.'; \
 	  echo "Found:$${seen:-  no Python that runs}"; \
-	  echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv), or name it: make setup PYTHON=...'; \
+	  echo '$(if $(PYTHON),PYTHON is $(PYTHON): name another one,Install one (Debian$(comma) Ubuntu: apt install python3 python3-venv)$(comma) or name it: make setup PYTHON=...)'; \
 	} >&2; exit 1
 	@unknown=$$($(VENV)/bin/python -c "import tomllib; \
 	known = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \

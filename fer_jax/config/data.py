@@ -92,8 +92,8 @@ class LabelsConfig:
     labels, each expression's fraction of the votes; drawn: one vote, drawn again each epoch."""
     keep: Literal["decided", "voted"] = "decided"
     """Which FER+ rows to train on. decided: some expression has more than half of the votes; voted: some
-    expression has at least two votes. val and test have the decided rows only, as has all that `evaluate`
-    measures."""
+    expression has at least two votes. val, test and everything that `evaluate` measures by FER+'s labels use
+    only the decided rows."""
     ferplus: str | None = None
     """FER+'s fer2013new.csv; by default data/fer2013new.csv."""
 

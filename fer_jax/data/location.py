@@ -125,7 +125,8 @@ def _find_given(text: str, name: str, *, is_own: bool) -> Path:
     if not is_folder:
         return path
     if is_own:
-        return _find_manifest(path) or path
+        # Whatever is in it: a manifest that cannot be used is to be told, not passed over.
+        return next((path / each for each in manifest.NAMES if (path / each).is_file()), path)
     found = _find_in(path)
     if found is None:
         why = _describe_unread(path) or "give the file itself"

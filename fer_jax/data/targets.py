@@ -117,7 +117,7 @@ def refuse_votes_on_others(examples: Examples, names: Sequence[str]) -> None:
         raise ConfigError("FER+ has votes on FER2013's images alone, not on these; leave out --ferplus")
     if not fer2013.are_known(names):
         raise ConfigError(
-            f"FER+ has no votes for the classes {', '.join(names)} in this order; leave out --ferplus"
+            f"FER+ has no votes for the classes {', '.join(names)}, in this order; leave out --ferplus"
         )
 
 

@@ -98,7 +98,8 @@ def make_programs(
     counts: np.ndarray = np.array(class_counts(examples.labels[split.train], classes=config.model.classes))
     if targets is not None:
         # One drawing of votes is a sample, from which a rare class may be missing.
-        epochs = _DRAWINGS if config.labels.mode == "drawn" else 1
+        is_sampled = config.labels.mode == "drawn" and config.loss.class_weights != "none"
+        epochs = _DRAWINGS if is_sampled else 1
         sums = [targets(0, epoch)[split.train].sum(axis=0, dtype=np.float64) for epoch in range(epochs)]
         counts = np.sum(sums, axis=0) / epochs
     weights = class_weights(config.loss, counts)

@@ -168,12 +168,12 @@ class _Search:
             self.problems.append(said or f"{_printable(name)} cannot be read: {reason}")
             return
         before = len(self.sources), len(self.problems)
-        matches = _match(path)
+        matches, closed = _match(path), dict[Path, None]()
         for match in sorted(matches, key=_natural_order):
             try:
                 mode = match.stat().st_mode
             except PermissionError:
-                self.problems.append(f"{_printable(match)} cannot be read: its folder may not be entered")
+                closed.setdefault(match.parent)
             except OSError:  # A link to nothing.
                 continue
             else:
@@ -181,6 +181,9 @@ class _Search:
                     self._walk(match)
                 elif stat.S_ISREG(mode):
                     self._add_by_suffix(match)
+        self.problems += [
+            f"{_printable(each)} cannot be read: the folder may not be entered" for each in closed
+        ]
         if not matches:
             self.problems.append(f"nothing matches {_printable(name)}; look at the pattern, and quote it")
         elif before == (len(self.sources), len(self.problems)):

@@ -161,16 +161,17 @@ def _check_outputs(options: PredictOptions, found: "tuple[Source, ...]") -> None
 
 
 def _list_networks(weights: Sequence[str]) -> list[Path]:
-    """List the files of released weights and the folders of runs that are named."""
+    """List the files that the networks consist of."""
     from fer_jax.runs import sources
+    from fer_jax.runs.folder import OWN_FILES
 
     files: list[Path] = []
     for name in weights:
         found = sources.find(name)
         if isinstance(found, sources.Released):
-            files += [found.folder / f"{found.name}{end}" for end in (sources.CARD_SUFFIX, ".safetensors")]
+            files += [found.folder / f"{found.name}{end}" for end in (sources.CARD_SUFFIX, sources.SUFFIX)]
         else:
-            files += found
+            files += [folder / name for folder in found for name in OWN_FILES]
     return files
 
 

@@ -232,7 +232,7 @@ class Faces:
         found = next((each for each in pictures.read_frames(Path(name)) if each.frame == frame), None)
         every = self.settings.every
         if found is not None and found.time_s is not None and frame % every:
-            raise ConfigError(f"frame {frame} of {name} was not looked at: of {every} frames, one was")
+            raise ConfigError(f"frame {frame} of {name} was skipped: every is {every}")
         return None if found is None else found.image
 
     def _repr_html_(self) -> str:

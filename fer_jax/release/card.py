@@ -188,7 +188,9 @@ def is_ancestor_selected(ancestor: Json | None, data_sha256: str, protocol: str)
     if ancestor is None:
         return False
     training = ancestor["training"]
-    is_same = training.get("data_sha256") == data_sha256 and training["split"]["protocol"] == protocol
+    # By the official protocol it is PublicTest, whatever else the data has.
+    is_same_data = protocol == "official" or training.get("data_sha256") == data_sha256
+    is_same = is_same_data and training["split"]["protocol"] == protocol
     is_selected = ancestor.get("select") == "best" and is_same
     return is_selected or is_ancestor_selected(training.get("ancestor"), data_sha256, protocol)
 
@@ -202,5 +204,6 @@ def role_of(part: str, config: Config, record: RunRecord) -> str:
         return "held back from training and selection"
     of_teachers = "; its teachers' epochs were" if are_teachers_selected(record.teachers) else ""
     is_selected = is_ancestor_selected(record.ancestor, record.data.sha256, config.split.protocol)
-    of_ancestor = "; its ancestor's epoch was" if is_selected else ""
+    is_own = config.train.select == "best" and not of_teachers
+    of_ancestor = (", and so was its ancestor's" if is_own else "; its ancestor's epoch was") * is_selected
     return _VAL_ROLES[config.train.select] + of_teachers + of_ancestor

@@ -292,11 +292,11 @@ def gather(folder: Path) -> Story:
 
 
 def _is_old(figures: Json, run: Json, history: Sequence[Json]) -> bool:
-    """Whether `evaluate` has measured other weights than a finished run has: it was resumed since."""
+    """Whether `evaluate` has measured earlier weights than a finished run has: it was resumed since."""
     measured = run.get("measured_epoch")
     step = next((each.get("step") for each in history if each["epoch"] == measured), None)
     mark = figures.get("checkpoint")
-    return step is not None and isinstance(mark, dict) and mark.get("step", step) != step
+    return step is not None and isinstance(mark, dict) and mark.get("step", step) < step
 
 
 def _list_evaluations(folder: Path, part: str) -> list[str]:

@@ -4,11 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from fer_jax.errors import RunError
 from fer_jax.runtime.disk import lock
 
 RUNS = Path("runs")
+OWN_FILES: Final = (
+    *("run.json", "config.json", "split.npz", "log.jsonl", "metrics.json", "checkpoints"),
+    *("weights.json", "weights.safetensors"),
+)
+"""What a run consists of, within its folder; the rest can be made again from it."""
 WEIGHTS_ONLY = "weights"
 """Name of the released weights in a run without checkpoints."""
 

@@ -216,8 +216,13 @@ def find_common_folder(folders: Sequence[Path]) -> Path:
         RunError: only the root of the disk does, where no results belong.
     """
     parents = {folder.parent for folder in folders}
-    is_one = len(parents) == 1
-    common = parents.pop() if is_one else Path(os.path.commonpath([each.resolve() for each in parents]))
+    if len(parents) == 1:
+        common = parents.pop()
+    else:
+        try:
+            common = Path(os.path.commonpath([each.resolve() for each in parents]))
+        except ValueError:  # Windows: they are on several drives.
+            common = Path(Path.cwd().anchor)
     if common.resolve() == Path(common.resolve().anchor):
-        raise RunError(f"the runs have no folder in common but {common}; name one to write into with --out")
+        raise RunError("the runs have no folder of their own in common; name one to write into with --out")
     return common

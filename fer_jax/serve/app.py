@@ -94,8 +94,10 @@ class _Pages(Mount):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether a request is for one of the files."""
-        is_page = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        return super().matches(scope) if is_page and scope["path"] not in self._reserved else (Match.NONE, {})
+        if scope["type"] != "http" or scope["path"] in self._reserved:
+            return Match.NONE, {}
+        is_page = scope["method"] in ("GET", "HEAD") or scope["path"] == "/"
+        return super().matches(scope) if is_page else (Match.NONE, {})
 
 
 async def _show_home(page: str, request: Request) -> Response:

@@ -480,7 +480,7 @@ def test_without_a_search_nothing_is_trained(audited: Path, capsys: pytest.Captu
         (("--folds", "1"), 2, "--folds is 1; wanted 0, or an integer in 2..20"),
         (("--config", "no.py"), 2, "there is no config file no.py"),
         (("--epochs", "0"), 2, "train.epochs is 0"),
-        (("--ferplus", "no.csv"), 3, "there is no file of FER+ votes no.csv; give another --ferplus"),
+        (("--ferplus", "no.csv"), 3, "there is no file of FER+ votes no.csv; give another file of votes"),
         (
             ("--config", "{}/votes.py"),
             2,

@@ -49,7 +49,9 @@ def test_a_manifest_in_a_folder_is_not_passed_over(name: str, folder: Path) -> N
     assert find_file(DataConfig(path="mine")) == Path("mine") / name
     with zipfile.ZipFile(folder / "mine.zip", "w") as archive:
         archive.writestr(f"mine/{name}", "path,label\n")
-    with pytest.raises(DataError, match=f"found the manifest mine/{name}, by which .* add --data.fit resize"):
+    with pytest.raises(
+        DataError, match=f"found the manifest mine/{name}, which lists .* add --data.fit resize"
+    ):
         load_examples(DataConfig(path="mine.zip"))
 
 

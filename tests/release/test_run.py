@@ -217,7 +217,7 @@ def test_the_role_of_a_part_follows_the_protocol() -> None:
     [
         ("best", "da7a", "official", True),
         ("last", "da7a", "official", False),
-        ("best", "07e3", "official", False),
+        ("best", "07e3", "official", True),
         ("best", "da7a", "seed", False),
     ],
 )
@@ -225,9 +225,11 @@ def test_an_ancestor_of_an_ancestor_that_was_selected_on_these_images_is_told(
     select: str, sha256: str, protocol: str, is_told: bool
 ) -> None:
     older = {"select": select, "training": {"data_sha256": sha256, "split": {"protocol": protocol}}}
-    other = {"data_sha256": "07e3", "split": {"protocol": "given"}, "ancestor": older}
+    other = {"data_sha256": "da7a", "split": {"protocol": "given"}, "ancestor": older}
     ancestor = {"select": "best", "training": other}
     assert release_card.is_ancestor_selected(ancestor, "da7a", "official") == is_told
+    assert not release_card.is_ancestor_selected(ancestor, "07e3", "given")
+    assert release_card.is_ancestor_selected(ancestor, "da7a", "given")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ UNNAMED: Final = -1
 
 ANNOTATORS: Final = 10
 
-_OTHER: Final = "give another --ferplus (of train and check: --labels.ferplus)"
+_OTHER: Final = "give another file of votes (--labels.ferplus; evaluate, audit and verify: --ferplus)"
 _CURE: Final = "download fer2013new.csv again from https://github.com/microsoft/FERPlus"
 # Labels and votes agree on two rows of three; those of different files, on about one of five.
 _LEAST_AGREEMENT: Final = 0.4

@@ -31,6 +31,9 @@ PARTS: Final = {
 }
 """Folder name -> the usage that its rows have if their class counts are that part's."""
 
+LINKED: Final = "found a link to a folder, which is not followed; copy the folder there"
+"""Of a folder that is a link."""
+
 FERPLUS_OUTPUT: Final = (
     "this is the output of FER+'s own program, whose votes are matched here by the rows of FER2013's file; "
     "give the two files it was made from: fer2013.csv with --data, and fer2013new.csv with --labels.ferplus"

@@ -72,10 +72,7 @@ def list_folder(path: Path) -> ImageFiles:
         folders[:] = [name for name in folders if not is_litter(name)] if len(inner.parts) < _LEVELS else []
         for name in folders:
             if Path(parent, name).is_symlink() and _has_meaning(name):
-                raise DataError(
-                    f"{printable(str(Path(parent, name)))}: found a link to a folder, which is not followed; "
-                    "copy the folder there"
-                )
+                raise DataError(f"{printable(str(Path(parent, name)))}: {folder_names.LINKED}")
         prefix = "" if inner == Path() else f"{inner.as_posix()}/"
         names += [prefix + name for name in files if not is_litter(name)]
     return ImageFiles(names, lambda name: _file_size(path / name), lambda name: (path / name).read_bytes())

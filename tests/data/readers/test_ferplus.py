@@ -70,7 +70,9 @@ def test_a_slip_is_named_with_its_place(tmp_path: Path, lines: list[str], messag
 
 
 def test_files_that_are_not_there_or_no_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read it: No such file or directory; give another --ferplus"):
+    with pytest.raises(
+        DataError, match="cannot read it: No such file or directory; give another file of votes"
+    ):
         read(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="found text that is not UTF-8"):

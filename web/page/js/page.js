@@ -283,7 +283,7 @@ async function choose(name) {
   if (photo) return analysePhoto();
   if (isFirst) return say("Ready: give it a photo.", false);
   const before = shown && !stopCamera && shown.network !== name ? catalogue.models[shown.network].title : "";
-  const old = before && ` What is shown was said by ${before}.`;
+  const old = before && ` The result shown is still from ${before}.`;
   return say(`Ready, with ${catalogue.models[name].title}.${old}`, false);
 }
 

@@ -12,7 +12,7 @@ from typing import Final
 from fer_jax.config.model import unify_name
 from fer_jax.data.readers.archives import Archive, MemberError
 from fer_jax.data.readers.file_kinds import MOST_BYTES, printable
-from fer_jax.data.readers.folder_names import PARTS, PICTURE_SUFFIXES
+from fer_jax.data.readers.folder_names import LINKED, PARTS, PICTURE_SUFFIXES
 from fer_jax.errors import DataError
 from fer_jax.fer2013 import UNLABELLED, USAGES
 from fer_jax.litter import is_hidden, is_system_file
@@ -23,7 +23,6 @@ FORMATS: Final = "PNG, JPEG, WebP, TIFF or BMP"
 LAYOUTS: Final = "<class>/<picture> or train/<class>/<picture>"
 
 _SHOWN_PLACES: Final = 20
-_LINKED_FOLDER: Final = "found a link to a folder, which is not followed; copy the folder there"
 _OUTSIDE: Final = "found a link that leaves the folder; wanted the picture itself; copy it there"
 
 
@@ -97,7 +96,7 @@ def list_folder(root: Path) -> Files:
             for name in folders
             if Path(parent, name).is_symlink() and not is_hidden(each := prefix + name)
         ]
-        problems |= dict.fromkeys(links, _LINKED_FOLDER)
+        problems |= dict.fromkeys(links, LINKED)
     return Files(*_part_hidden(names), problems, partial(_walk_folder, root))
 
 
