@@ -8,6 +8,7 @@ of more and more epochs. The list's precision, of all of it and of what an audit
 beside the estimate. Writes benchmarks/results/label_errors.json and the section `label_errors` of docs/.
 """
 
+import contextlib
 import shutil
 import sys
 import time
@@ -76,7 +77,10 @@ def _run(options: LabelErrors, command: str) -> int:
             results=rows,
             extra={},
         )
-        shutil.rmtree(options.work)
+        for epochs in options.epochs:
+            shutil.rmtree(options.work / f"epochs{epochs}")
+        with contextlib.suppress(OSError):  # It holds something else.
+            options.work.rmdir()
     print(f"written to {write_section(options.pages, SECTION, table(read_json(options.out)))}")
     return 0
 

@@ -54,6 +54,7 @@ the folder to go on elsewhere: gpu-*.json, weights/, bank/ and autotuned/.
 """
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ from fer_jax import cli
 from fer_jax.errors import ConfigError
 
 PROGRAM = "python -m benchmarks.gpu"
+_PIECES = re.findall(r"^    ([a-z]\S*) +(\d+) +\d+  (.*)$", __doc__, re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,15 @@ class Gpu:
     """The page that `write` writes to."""
     results: Path = bench.RESULTS
     """Folder of the JSONs that `write` looks for."""
+
+
+# The list above, for --help.
+Gpu.__doc__ = "\n".join(
+    [
+        f"{Gpu.__doc__}\n    The pieces, with estimated seconds on an H100:\n",
+        *(f"    - {name}: {seconds} s. {question}" for name, seconds, question in _PIECES),
+    ]
+)
 
 
 def main(argv: list[str] | None = None) -> int:

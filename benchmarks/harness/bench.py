@@ -3,8 +3,11 @@
 import contextlib
 import importlib.metadata
 import importlib.util
+import os
 import re
+import secrets
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +56,33 @@ def keep_installed(needs: Mapping[str, Sequence[str]], console: Console) -> list
 def has_gpu() -> bool:
     """Whether there is an NVIDIA GPU; no library is started."""
     return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def use_cpu_alone() -> None:
+    """Keep this process and those that it starts off a GPU, where all candidates are to be on the CPU."""
+    os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_platforms", "cpu")
+
+
+def source_key() -> str:
+    """Name the source by its commit; with changes, or without one, differently each time: nothing is kept."""
+    commit = machine.git_commit()
+    return commit if commit and not commit.endswith("-dirty") else f"{commit}-{secrets.token_hex(4)}"
+
+
+def empty_work_folder(option: str, folder: Path) -> None:
+    """Empty a work folder that an earlier call has made, or make it.
+
+    Raises:
+        RunError: it holds something, and no earlier call has made it.
+    """
+    mark = folder / ".benchmark"
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise RunError(f"{option} is {folder}, which holds other files; name a new folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.touch()
 
 
 def multiplies_bfloat16() -> bool:

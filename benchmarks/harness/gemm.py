@@ -9,7 +9,7 @@ do in the same minutes.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from benchmarks.harness.bench import has_gpu
 from fer_jax import cli
 from fer_jax.randomness import Stream, numpy_rng
 from fer_jax.runtime import cpu
+
+CPU_SIZE: Final = 2048
+"""Rows and columns of the matrices on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def make_candidates(
         dtypes: of the numbers.
         size: rows and columns; None: 2048 on a CPU, 8192 where there is a GPU.
     """
-    size = size or (8192 if has_gpu() else 2048)
+    size = size or (8192 if has_gpu() else CPU_SIZE)
     argv = (sys.executable, "-m", "benchmarks.harness.gemm", "--size", str(size))
     return [
         Candidate(f"gemm {library} {dtype}", (*argv, "--library", library, "--dtype", dtype), {})

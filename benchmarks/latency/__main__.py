@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(options: Latency, argv: list[str] | None) -> int:
     console = bench.make_console(WIDTH_OF_A_FILE)
+    bench.use_cpu_alone()  # ONNX Runtime's and PyTorch's networks are there.
     names = _choose(options, console)
     net, weights = _load(options)
     rows = []

@@ -36,7 +36,8 @@ from fer_jax.inference import rows as inference_rows
 from fer_jax.inference.classifiers import load
 from fer_jax.inference.weights import Classifier
 from fer_jax.report import terminal
-from fer_jax.runtime import cpu, machine
+from fer_jax.runs import checkpoint
+from fer_jax.runtime import cpu
 
 PROGRAM: Final = "python -m benchmarks.photos"
 QUESTION: Final = "What is the whole chain worth, from a photo to a label?"
@@ -107,7 +108,8 @@ def _do(options: Photos, argv: Sequence[str] | None) -> int:
     for name, classifier in networks.items():
         has_rules = name in options.rule_networks
         passes = chain.count_passes(has_rules=has_rules)
-        path = folder / f"logits-{Path(name).name}-{'rules' if has_rules else 'views'}.npz"
+        weights = checkpoint.state_hash(classifier.network.variables)[:12]
+        path = folder / f"logits-{weights}-{'rules' if has_rules else 'views'}.npz"
         with terminal.show_steps(console, name, passes) as advance:
             logits = chain.classify(
                 classifier.network, images, seen, path, has_rules=has_rules, advance=advance
@@ -158,7 +160,7 @@ def find_labels(
 
 def identify(options: Photos, examples: Examples) -> str:
     """Name the folder for what is done: another one for other faces, scenes or code."""
-    made_from = [examples.sha256, options.part, options.faces, options.seed, machine.git_commit()]
+    made_from = [examples.sha256, options.part, options.faces, options.seed, bench.source_key()]
     return hashlib.sha256(json_line(made_from).encode()).hexdigest()[:12]
 
 

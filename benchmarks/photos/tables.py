@@ -200,6 +200,7 @@ def rivals_table(content: Content) -> str:
         for row in left_out
     )
     settings = content["settings"]
+    is_own_peak = all(row.get("is_own_peak") for row in content["results"] if "found" in row)
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"{settings['faces']:,} faces of {settings['part']} in {settings['scenes']:,} scenes, each program "
@@ -207,8 +208,12 @@ def rivals_table(content: Content) -> str:
         "interval of pairs. Milliseconds: median (quartiles); of a photo, from "
         "the decoded picture to the labels of all its faces; of a face, with its box known. Import: a new "
         "process, median (smallest..largest). Installed: what `pip install` brings with all dependencies. "
+        f"{'' if is_own_peak else _STARTERS_PEAK}"
         f"{'Not measured on the scenes: ' + said + '. ' if said else ''}{_place(content)}"
     )
+
+
+_STARTERS_PEAK: Final = "Peak: at least that of the program that started the others. "
 
 
 def parts_table(content: Content) -> str:

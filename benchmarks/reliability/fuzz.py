@@ -35,10 +35,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import hypothesis
-from hypothesis import HealthCheck, Phase, given, settings
+try:
+    import hypothesis
+    from hypothesis import HealthCheck, Phase, given, settings
+except ImportError:
+    sys.exit("error: this needs hypothesis: pip install 'fer-jax[dev]'")
 
-from benchmarks.harness import bench
+from benchmarks.harness import arena, bench
 from benchmarks.reliability.fuzz_bombs import BOMBS
 from benchmarks.reliability.fuzz_data import READERS as DATA_READERS
 from benchmarks.reliability.fuzz_edits import Input, Reader, write
@@ -264,7 +267,7 @@ def limit_memory(mebibytes: int) -> int:
 
 def peak_mib() -> int:
     """Return the most memory that this process has taken, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return int(arena.peak_rss_mib())
 
 
 def _explode(name: str) -> Json:

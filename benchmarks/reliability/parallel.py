@@ -12,7 +12,6 @@ stopped by SIGTERM, resumed on one process, stopped again and resumed on two. Li
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -160,8 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: ParallelOptions, argv: Sequence[str]) -> int:
     console = terminal.make_console()
-    shutil.rmtree(options.work, ignore_errors=True)
-    options.work.mkdir(parents=True)
+    bench.empty_work_folder("--work", options.work)
     results = []
     for count in options.counts:
         results.append(_train(options, f"of-{count}", count, Variant(f"{count}")))

@@ -25,6 +25,7 @@ from benchmarks.accuracy import (
 )
 from benchmarks.accuracy.long_ablation import __main__ as long_ablation
 from benchmarks.accuracy.long_ablation import table as long_ablation_table
+from benchmarks.gpu import session, unmeasured
 from benchmarks.harness import bench
 from benchmarks.harness.sections import PAGES, find_page, write_or_tell
 from benchmarks.latency import browser_demo, first_minutes
@@ -95,6 +96,8 @@ def list_sections() -> dict[str, Section]:
     )
     planned = tuple(_in_results(name) for name in cluster_plan.FILES)
     found[cluster_plan.SECTION] = Section(planned, lambda: cluster_plan.write(bench.RESULTS))
+    pieces = tuple(sorted(bench.RESULTS.glob(f"{session.PREFIX}*.json")))
+    found[unmeasured.SECTION] = Section(pieces, lambda: unmeasured.describe(bench.RESULTS))
     measured = tuple(_in_results(name) for name in speed.read(bench.RESULTS))
     return found | {speed.SECTION: Section(measured, _write_speed)}
 

@@ -81,14 +81,16 @@ def responsiveness_table(content: Mapping[str, Any]) -> str:
     settings = content["settings"]
     is_synthetic = settings["data"] == "synthetic"
     images = counted(settings["examples"], "synthetic face") if is_synthetic else settings["data"]
+    is_cold = "caches" in settings
+    compiled = "nothing compiled before" if is_cold else "after the first command some programs were compiled"
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Median (smallest..largest) over {counted(settings['rounds'], 'round')}, each command a new process "
         "with its output in a pipe. Refusal: from the start of the process to its end, for a missing file, "
         "run or name and for a changed field. First line: from the start to the first output. Longest "
         "silence: between two outputs after that, or before the end. "
-        f"{settings['config']['name']}, {counted(settings['epochs'], 'epoch')}, {images}, nothing compiled "
-        f"before. {content['machine']}; {content['date'][:10]}."
+        f"{settings['config']['name']}, {counted(settings['epochs'], 'epoch')}, {images}, {compiled}. "
+        f"{content['machine']}; {content['date'][:10]}."
     )
 
 

@@ -25,7 +25,7 @@ from fer_jax.config.files import load_config
 from fer_jax.files import read_json
 from fer_jax.models.cnn import make_model
 from fer_jax.models.summary import list_layers
-from fer_jax.text import Table, to_markdown
+from fer_jax.text import Table, counted, to_markdown
 
 PROGRAM: Final = "python -m benchmarks.throughput.cluster_plan"
 SECTION: Final = "cluster-plan"
@@ -145,6 +145,7 @@ def read_networks(results: Path) -> list[Network]:
         row = rows[training]
         seconds = statistics.median(row["seconds"]) / row["epochs"]
         machine = ", ".join(map(shorten_machine, row["machines"]))
+        is_on_gpu = any(each.startswith("GPU") for each in row["machines"])
         counted[name] = Network(
             name=name,
             parameters=sum(layer.parameters for layer in layers),
@@ -152,7 +153,7 @@ def read_networks(results: Path) -> list[Network]:
             macs=sum(layer.macs for layer in layers),
             batch=config.train.batch_size,
             epochs=row["epochs"],
-            cpu="" if machine.startswith("GPU") else f"{seconds:,.0f} s ({machine})",
+            cpu="" if is_on_gpu else f"{seconds:,.0f} s ({machine})",
             step_s=0.0,
         )
     base = counted[MEASURED]
@@ -171,7 +172,8 @@ def write(results: Path) -> str:
     networks = read_networks(results)
     gpu = read_json(results / "time_to_accuracy-best.json")
     best = next(network for network in networks if network.name == MEASURED)
-    lost_s = best.step_s * (EXAMPLES // best.batch) / 2 + _median_start(results)
+    epochs = load_config(Path(MEASURED)).train.save_epochs
+    lost_s = epochs * best.step_s * (EXAMPLES // best.batch) / 2 + _median_start(results)
     parts = [
         f"Written by `{PROGRAM}`. Counted: parameters, bytes, steps. Measured: an epoch of `{MEASURED}` on "
         f"{gpu['device'].removeprefix('GPU ')} (`time_to_accuracy-best.json`, {bench.UNCOMMITTED} to "
@@ -196,8 +198,9 @@ def write(results: Path) -> str:
         _table_failures(lost_s),
         f"A GPU fails once in {FAILURES[1] / FAILURES[0]:,.0f} hours: Llama 3 had {FAILURES[0]} "
         "interruptions in 54 days on 16,384 GPUs. A failure costs half of the work between two checkpoints, "
-        f"at most half an epoch on one GPU, and a start of {_median_start(results):.1f} s (measured for one "
-        f"process on a CPU, with compiled programs in the cache): {lost_s:.1f} s with `{MEASURED}`.",
+        f"which are {counted(epochs, 'epoch')} apart with `{MEASURED}`, and a start of "
+        f"{_median_start(results):.1f} s (measured for one process on a CPU, with compiled programs in the "
+        f"cache): {lost_s:.1f} s on one GPU.",
     ]
     return "\n\n".join(parts)
 

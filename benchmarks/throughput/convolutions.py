@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(options: Convolutions, argv: list[str] | None) -> int:
     console = bench.make_console(WIDTH_OF_A_FILE)
+    bench.use_cpu_alone()
     configs = [load_config(path) for path in options.configs]
     shapes = list(dict.fromkeys(shape for config in configs for shape in list_shapes(config)))
     if not shapes:
@@ -78,7 +79,8 @@ def _measure(options: Convolutions, argv: list[str] | None) -> int:
     methods = bench.keep_installed(needs, console)
     candidates = [_make_candidate(method, shapes, options.batch_size) for method in methods]
     libraries: tuple[arena.Library, ...] = ("jax", "torch") if "torch" in methods else ("jax",)
-    peaks = gemm.make_candidates(libraries=libraries, dtypes=["float32"], size=options.gemm_size)
+    size = options.gemm_size or gemm.CPU_SIZE
+    peaks = gemm.make_candidates(libraries=libraries, dtypes=["float32"], size=size)
     results = arena.compare([*candidates, *peaks], rounds=options.rounds, iterations=options.iterations)
     peak = gemm.find_peaks(results)["float32"]
     rows = make_rows(results, shapes, batch_size=options.batch_size, rounds=options.rounds, peak=peak)

@@ -16,7 +16,10 @@ def test_planted_errors_are_counted_and_the_page_is_written(tmp_path: Path) -> N
     page, out = tmp_path / "a.md", tmp_path / "a.json"
     page.write_text("<!-- label_errors -->\n<!-- /label_errors -->\n")
     words = ["--examples", "140", "--epochs", "1", "--out", str(out), "--pages", str(page)]
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "mine").touch()
     assert label_errors.main([*words, "--work", str(tmp_path / "work")]) == 0
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["mine"]
     (row,) = read_json(out)["results"]
     assert row["total"] == 140 and 5 < row["planted"] < 25
     assert row["probable"]["rows"] <= row["listed"]["rows"]

@@ -35,5 +35,6 @@ def test_the_networks_are_those_of_the_released_weights() -> None:
     assert list(networks) == ["tiny", "mid", "best"]
     assert [network.parameters for network in networks.values()] == [54_896, 881_935, 3_791_415]
     best, mid = networks["best"], networks["mid"]
+    assert best.cpu == "" and mid.cpu.endswith("1 core)")
     assert best.step_s / best.macs == pytest.approx(mid.step_s / mid.macs)
     assert math.isclose(best.gradient_bytes, 4 * best.parameters)
