@@ -16,7 +16,7 @@ def test_only_a_work_folder_of_its_own_is_emptied(tmp_path: Path) -> None:
         (work / "old").touch()
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "run").touch()
-    with pytest.raises(RunError, match="--work is .*runs, which holds other files; name a new folder"):
+    with pytest.raises(RunError, match=r"--work is .*runs, which holds other files; name a new folder"):
         bench.empty_work_folder("--work", tmp_path / "runs")
     assert (tmp_path / "runs" / "run").exists()
 
