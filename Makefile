@@ -60,7 +60,7 @@ $(VENV)/.ready-%: pyproject.toml $(wildcard constraints/*.txt)
 	@if [ -e $(UNFINISHED) ]; then \
 	  other=$$(cat $(UNFINISHED)); \
 	  if [ "$$other" != $$PPID ] && kill -0 "$$other" 2>/dev/null; then \
-	    echo 'another make is setting up $(VENV): wait for it, or delete $(UNFINISHED) if there is none' >&2; exit 1; \
+	    echo 'another make is setting up $(VENV): wait for it; if none is running, delete $(UNFINISHED)' >&2; exit 1; \
 	  fi; \
 	  rm -rf $(VENV); \
 	fi

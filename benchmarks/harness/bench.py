@@ -59,14 +59,14 @@ def has_gpu() -> bool:
 
 
 def use_cpu_alone() -> None:
-    """Keep this process and those that it starts off a GPU, where all candidates are to be on the CPU."""
+    """Keep this process and its children on the CPU, for comparisons in which all candidates run there."""
     os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_platforms", "cpu")
 
 
 def source_key() -> str:
-    """Name the source by its commit; with changes, or without one, differently each time: nothing is kept."""
+    """Name the source by its commit; if that does not identify it, anew each time, so nothing is reused."""
     commit = machine.git_commit()
     return commit if commit and not commit.endswith("-dirty") else f"{commit}-{secrets.token_hex(4)}"
 

@@ -213,7 +213,7 @@ def rivals_table(content: Content) -> str:
     )
 
 
-_STARTERS_PEAK: Final = "Peak: at least that of the program that started the others. "
+_STARTERS_PEAK: Final = "Peak: not below that of the program that started it, so it may be too high. "
 
 
 def parts_table(content: Content) -> str:

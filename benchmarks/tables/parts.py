@@ -82,7 +82,7 @@ def responsiveness_table(content: Mapping[str, Any]) -> str:
     is_synthetic = settings["data"] == "synthetic"
     images = counted(settings["examples"], "synthetic face") if is_synthetic else settings["data"]
     is_cold = "caches" in settings
-    compiled = "nothing compiled before" if is_cold else "after the first command some programs were compiled"
+    compiled = "nothing compiled before" if is_cold else "some programs already compiled by earlier commands"
     return (
         f"{to_markdown(rows, left_columns=1)}\n\n"
         f"Median (smallest..largest) over {counted(settings['rounds'], 'round')}, each command a new process "

@@ -20,7 +20,7 @@ OUTLIER_DEVIATIONS: Final = 5.0
 
 
 LEAST_DISTANCE: Final = 1e-3
-"""A strange image is at least this far from face space: few images span it, and only rounding is left."""
+"""A strange image is at least this far from face space; if few images span it, less is only rounding."""
 
 
 class NotFaces(NamedTuple):

@@ -125,7 +125,7 @@ def _find_given(text: str, name: str, *, is_own: bool) -> Path:
     if not is_folder:
         return path
     if is_own:
-        # Whatever is in it: a manifest that cannot be used is to be told, not passed over.
+        # Whatever is in it: a manifest that cannot be used is reported, not ignored.
         return next((path / each for each in manifest.NAMES if (path / each).is_file()), path)
     found = _find_in(path)
     if found is None:
@@ -135,7 +135,7 @@ def _find_given(text: str, name: str, *, is_own: bool) -> Path:
 
 
 def _find_manifest(folder: Path) -> Path | None:
-    """Find a table of pictures in a folder; another file of its name is none."""
+    """Find a manifest in a folder; a file that only has its name does not count."""
     named = (folder / name for name in manifest.NAMES)
     return next((each for each in named if manifest.is_manifest(manifest.read_start(each))), None)
 

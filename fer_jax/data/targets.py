@@ -104,7 +104,7 @@ def place_beside(source: Path) -> Path:
 
 
 def refuse_votes_on_others(examples: Examples, names: Sequence[str]) -> None:
-    """Refuse the file of votes that `--ferplus` names where it has none on the images, or for the classes.
+    """Refuse the file of votes that `--ferplus` names if it has none for these images or these classes.
 
     Args:
         examples: the data.

@@ -46,11 +46,11 @@ THRESHOLDS: Final = {
     "variance_share": Threshold(1 / 3, "net variance of the 0-1 loss over the error, if it was measured"),
     "collapse": Threshold(
         0.05,
-        "train above the frequency of the most frequent class, the best constant answer; half of what is "
-        "left above it where that is less",
+        "train above the frequency of the most frequent class, the best constant answer (or half of the "
+        "remaining share, if that is less)",
     ),
     "collapse_nats": Threshold(
-        0.05, "train loss below that of the class frequencies; half of that loss where that is less"
+        0.05, "train loss below that of the class frequencies (or half of that loss, if that is less)"
     ),
     "linearity": Threshold(
         0.98, "R² of a line through the objective; it is lower for a curve that levels off"

@@ -182,7 +182,7 @@ class _Search:
                 elif stat.S_ISREG(mode):
                     self._add_by_suffix(match)
         self.problems += [
-            f"{_printable(each)} cannot be read: the folder may not be entered" for each in closed
+            f"{_printable(each)} cannot be read: no permission to enter the folder" for each in closed
         ]
         if not matches:
             self.problems.append(f"nothing matches {_printable(name)}; look at the pattern, and quote it")
@@ -247,7 +247,7 @@ def _walk_once(folder: Path, on_error: Any) -> Iterator[Path]:
             continue
         seen.add(place)
         if not os.access(parent, os.X_OK):
-            on_error(PermissionError(errno.EACCES, "the folder may not be entered", parent))
+            on_error(PermissionError(errno.EACCES, "no permission to enter the folder", parent))
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not is_litter(name))

@@ -28,7 +28,7 @@ _ATTACHED_PICTURE: Final = 0x400
 _MISSING_END_S: Final = 0.5
 _USUAL_FPS: Final = 25.0
 _RESTART_FRAMES: Final = 3
-"""Frames by which times go back where they start again; by less, they are only inexact."""
+"""Times that jump back by more frames than this have started again; smaller jumps are inaccuracies."""
 _HIGHEST_FPS: Final = 1000
 
 

@@ -82,9 +82,9 @@ def make_app(model: Model, limits: Limits, *, hosts: Sequence[str], demo: Path |
 
 
 class _Pages(Mount):
-    """The files of the demo: what is read at a path that is not one of the API's.
+    """The demo's files, served at every path that is not one of the API's.
 
-    A mount would answer all else, too, before a route of the API could say which methods it has.
+    A plain mount would also answer a wrong method of the API, before its route could name the right ones.
     """
 
     def __init__(self, demo: Path, reserved: Collection[str]) -> None:

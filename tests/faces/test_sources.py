@@ -140,7 +140,7 @@ def test_a_folder_that_may_not_be_entered_is_a_problem_of_its_own(
     monkeypatch.setattr(Path, "stat", refuse)
     found = find_sources([named, "in/photo9.JPG"])
     assert ("in/photo9.JPG", "picture") in [(each.name, each.kind) for each in found.sources]
-    assert found.problems == ("in/sub cannot be read: the folder may not be entered",)
+    assert found.problems == ("in/sub cannot be read: no permission to enter the folder",)
 
 
 def test_a_name_that_is_no_utf8_can_be_written_down(folder: Path) -> None:

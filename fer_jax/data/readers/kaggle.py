@@ -105,7 +105,7 @@ def _from_archive(archive: Archive, path: Path, *, on_bad_row: BadRow) -> Exampl
     if member is None and manifests:
         raise DataError(
             f"{path}: found the manifest {printable(manifests[0])}, which lists pictures of your own; to "
-            "read them by it, add --data.fit resize (evaluate: --fit resize), or remove it from the archive"
+            "use it, add --data.fit resize (evaluate: --fit resize); to ignore it, remove it from the archive"
         )
     if member is None:
         images = image_folder.ImageFiles(list(archive.sizes), archive.sizes.__getitem__, archive.read)

@@ -112,7 +112,7 @@ function render() {
   find("nothing").textContent = "No face was found.";
   const more = shown.faces.length - MOST_CARDS;
   find("more").hidden = more <= 0;
-  find("more").textContent = `${more} more ${more === 1 ? "is" : "are"} marked in the picture, without a card.`;
+  find("more").textContent = `${more} more ${more === 1 ? "face is" : "faces are"} marked in the picture, without a card.`;
   return words;
 }
 
