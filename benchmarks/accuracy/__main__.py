@@ -128,7 +128,8 @@ def _do(options: Accuracy, argv: list[str] | None) -> int:
     if options.verb == "keep":
         runs = [one for name in options.tiers for one in _list_finished(options, options.data, name, console)]
         kept_weights.keep(
-            {one.folder.name: one.folder for one in runs},
+            # The names of weights have no _.
+            {one.folder.name.replace("_", "-"): one.folder for one in runs},
             options.kept,
             data=options.data,
             ferplus=options.ferplus,
