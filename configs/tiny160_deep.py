@@ -5,7 +5,9 @@ Why: twice the epochs gained hardly anything with the network of `tiny.py`, see 
 Ours: everything is that of `tiny80.py` but the number of epochs: 160 instead of 80, the first half of them at
 32 pixels.
 
-Measured: not yet.
+Measured: 67.6 ± 0.7 percent on PublicTest by FER2013's labels, 68.8 ± 0.3 with flip TTA, without copies of
+training images 65.9 ± 0.7 and 67.2 ± 0.3, distilled from best, mid (mean ± sd of 2 seeds; the last epoch,
+with no selection).
 
 Command: python -m fer_jax.train --config configs/tiny160_deep.py --data fer2013.csv
     python -m benchmarks.accuracy train --data fer2013.csv --tiers tiny160_deep --seeds 2 --lanes 2
