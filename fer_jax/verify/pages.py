@@ -127,7 +127,8 @@ def _check_section(
         yield Check(subject, name, "DIFFERS", why)
         return
     section = sections[name]
-    files = join([file.relative_to(ROOT).name for file in section.files])
+    names = [file.relative_to(ROOT).name for file in section.files]
+    files = join(names) if names else "no file"  # A list of what is not measured yet needs none.
     try:
         written = section.write().strip("\n")
     except (FerJaxError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

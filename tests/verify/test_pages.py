@@ -64,6 +64,13 @@ def test_a_page_its_json_and_its_commit_go_together(tree: Path) -> None:
     assert verify.main([str(tree / "page.md")]) == 0
 
 
+def test_a_section_may_be_written_from_no_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = {"counts": Section((), lambda: "1,234 correct")}
+    claims = SimpleNamespace(list_sections=lambda: sections, EXCEPTIONS=tree / "EXCEPTIONS.json")
+    monkeypatch.setattr(pages, "load_claims", lambda: claims)
+    assert check(tree)["counts"].detail == "1 figure of no file"
+
+
 def test_a_page_that_is_no_text_is_named(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "old.md").write_bytes("Gefühle".encode("latin-1"))
     assert verify.main([str(tree)]) == 3
