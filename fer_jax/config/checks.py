@@ -102,10 +102,12 @@ def check_ranges(ranges: Mapping[str, tuple[float, float, float]]) -> None:
     for name, (value, least, most) in ranges.items():
         kind, words = (Integral, "a whole number ") if isinstance(least, int) else (Real, "a number ")
         is_number = isinstance(value, kind) and not isinstance(value, bool)
+        # Python's own number: a narrow one of NumPy's cannot be compared with the largest float.
+        number = (int if isinstance(value, Integral) else float)(value) if is_number else math.nan
         # A larger whole number could not become a float.
         largest = min(most, sys.float_info.max)
-        if not is_number or not least <= value <= largest:
-            is_open = most == math.inf and not (is_number and value > largest)
+        if not least <= number <= largest:
+            is_open = most == math.inf and not number > largest
             wanted = f">= {least:g}" if is_open else f"{least:g} to {largest:g}"
             shown = value if is_number else repr(value)
             raise ConfigError(f"{name} is {shown}; wanted {'' if is_number else words}{wanted}")

@@ -67,7 +67,8 @@ def test_the_slurm_script_trains_and_queues_itself_again(
     tmp_path: Path, status: int, *, is_resumed: bool
 ) -> None:
     if is_resumed:
-        (tmp_path / "runs" / "fer-best-17" / "checkpoints").mkdir(parents=True)
+        (tmp_path / "runs" / "fer-best-17").mkdir(parents=True)
+        (tmp_path / "runs" / "fer-best-17" / "run.json").touch()
     job = {"SLURM_JOB_NAME": "fer-best", "SLURM_JOB_ID": "17"}
     options = run_script(tmp_path, read("train.slurm"), status=status, **job)
     assert options.run_dir == Path("runs/fer-best-17") and options.resume is is_resumed
