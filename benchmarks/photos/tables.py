@@ -10,6 +10,8 @@ from benchmarks.photos.crop_rules import RULES
 from benchmarks.photos.geometry import geometry_table
 from fer_jax.text import MISSING, Table, decimal, percent, signed, to_markdown
 
+_STARTERS_PEAK: Final = "Peak: not below that of the program that started it, so it may be too high. "
+
 Content = Mapping[str, Any]
 
 CHAIN: Final = "photos"
@@ -211,9 +213,6 @@ def rivals_table(content: Content) -> str:
         f"{'' if is_own_peak else _STARTERS_PEAK}"
         f"{'Not measured on the scenes: ' + said + '. ' if said else ''}{_place(content)}"
     )
-
-
-_STARTERS_PEAK: Final = "Peak: not below that of the program that started it, so it may be too high. "
 
 
 def parts_table(content: Content) -> str:

@@ -17,8 +17,6 @@ EIGENFACES: Final = 40
 """Principal components that span face space."""
 OUTLIER_DEVIATIONS: Final = 5.0
 """An image is strange if its distance is this many robust standard deviations above the median."""
-
-
 LEAST_DISTANCE: Final = 1e-3
 """A strange image is at least this far from face space; if few images span it, less is only rounding."""
 

@@ -58,10 +58,10 @@ def _configs(options: ConfigsCommand) -> int:
         _list(console)
         return 0
     path = find_file(named, kind)
+    record = read_record(path)
     if options.save is None:
-        console.print(f"{path}\n\n{read_record(path).text}")
+        console.print(f"{path}\n\n{record.text}")
         return 0
-    read_record(path)  # Refuses what cannot be a config.
     _save(path, options.save)
     command = "train" if kind == "config" else "sweep --config run7"
     console.print(f"wrote {options.save}; edit it, then: python -m fer_jax.{command} --{kind} {options.save}")
